@@ -1,0 +1,1 @@
+"""What every other room stands on: errors, durable writes, registries and clocks."""

@@ -1,0 +1,1 @@
+"""From a source of pictures to batches on the device."""

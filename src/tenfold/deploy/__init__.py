@@ -1,0 +1,1 @@
+"""Trained classifiers at work: prediction and export."""

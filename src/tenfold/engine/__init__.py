@@ -1,0 +1,1 @@
+"""Training: the loop, its step, and what a run needs to survive."""

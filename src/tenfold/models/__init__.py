@@ -1,0 +1,1 @@
+"""Networks: normalised pictures in, logits out."""

@@ -1,0 +1,1 @@
+"""What to train and how: one TOML file, checked key by key."""

@@ -1,0 +1,1 @@
+"""Tables and plots of what a run folder holds."""
