@@ -1,0 +1,132 @@
+"""From a split to batches on the device, in an order that depends on (seed, epoch) alone.
+
+A split that fits lies whole on the device; small batches are cut from larger blocks, so that gathering and
+augmenting cost a batch of 4 next to nothing. No worker processes: nothing to start, hang or run out of memory.
+
+Shapes: N pictures of the split, B pictures of a batch, H×W pixels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tenfold.core.randomness import generator_for
+from tenfold.data.augment import Augmentation
+from tenfold.data.types import Batch, Split
+
+_BLOCK = 1024
+"""Pictures gathered and augmented at once, at least."""
+
+_RESIDENT_SHARE = 0.5
+"""Share of a GPU's free memory that a split may take to lie on it whole."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which pictures make up which batch of which epoch: a pure function of its fields and the epoch.
+
+    Args:
+        count: pictures in the split.
+        batch_size: pictures in a batch.
+        seed: of the run.
+        shuffle: whether each epoch has an order of its own.
+        drop_last: whether a last batch smaller than the others is left out.
+
+    Example:
+        >>> Order(count=10, batch_size=4, seed=0).batches
+        3
+    """
+
+    count: int
+    batch_size: int
+    seed: int
+    shuffle: bool = True
+    drop_last: bool = False
+
+    @property
+    def batches(self) -> int:
+        """Batches in an epoch, at least 1."""
+        whole, rest = divmod(self.count, self.batch_size)
+        return max(1, whole + bool(rest and not self.drop_last))
+
+    def indices(self, epoch: int) -> Tensor:
+        """Returns the order of an epoch, int64 [at most N], on the CPU."""
+        used = min(self.count, self.batches * self.batch_size)
+        if not self.shuffle:
+            return torch.arange(used)
+        return torch.randperm(self.count, generator=generator_for(self.seed, "order", epoch))[:used]
+
+
+class Loader:
+    """Batches of one split.
+
+    Args:
+        split: pictures and labels.
+        order: see `Order`.
+        augmentation: what happens to each picture.
+        device: where batches are needed.
+
+    Example:
+        >>> loader = Loader(split, Order(len(split), 4, seed=0), Augmentation(), torch.device("cpu"))  # doctest: +SKIP
+        >>> for batch in loader.epoch(0, start=100): ...  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, split: Split, order: Order, augmentation: Augmentation, device: torch.device
+    ) -> None:
+        self.order = order
+        self._augmentation = augmentation
+        self._device = device
+        self._images = pixels(split)  # N H W 3
+        self._labels = torch.from_numpy(split.labels)
+        self._home = device if fits(self._images, device) else torch.device("cpu")
+        self._images = self._images.to(self._home)
+        self._labels = self._labels.to(self._home)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yields the batches of an epoch.
+
+        Args:
+            epoch: number of the epoch, from 0.
+            start: batches to leave out at the front, when a run is resumed in the middle of an epoch.
+        """
+        size = self.order.batch_size
+        draws = self._augmentation.draw(self.order.count, seed=self.order.seed, epoch=epoch)
+        draws = {name: rows.to(self._home) for name, rows in draws.items()}
+        indices = self.order.indices(epoch).to(self._home)
+        block = max(1, _BLOCK // size) * size
+        for chosen in indices[start * size :].split(block):
+            rows = {name: table[chosen] for name, table in draws.items()}
+            images = self._images[chosen].permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
+            images = self._augmentation.apply(images, rows).to(self._device, non_blocking=True)
+            labels = self._labels[chosen].to(self._device, non_blocking=True)
+            yield from map(Batch, images.split(size), labels.split(size), chosen.split(size))
+
+
+def pixels(split: Split) -> Tensor:
+    """Returns the pictures of a split as a tensor, uint8 [N, H, W, 3], in memory of its own."""
+    return torch.from_numpy(np.array(split.images))
+
+
+def fits(images: Tensor, device: torch.device) -> bool:
+    """Returns whether `images` may lie on `device` whole; on a CPU they always do."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.nbytes < _RESIDENT_SHARE * free
+
+
+def in_order(split: Split, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """Yields all pictures of a split in their order, uint8 [B, 3, H, W] on `device`, for judging them.
+
+    Args:
+        split: pictures and labels.
+        batch_size: pictures in a batch; the last may be smaller.
+        device: where batches are needed.
+    """
+    for start in range(0, len(split), batch_size):
+        part = torch.from_numpy(np.array(split.images[start : start + batch_size]))  # B H W 3
+        yield part.permute(0, 3, 1, 2).to(device, non_blocking=True)

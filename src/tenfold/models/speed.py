@@ -1,0 +1,137 @@
+"""A convolutional network made for fast training.
+
+The design follows K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (arXiv:2404.00498): a frozen
+convolution that whitens 2×2 patches, three groups of convolution, pooling, normalisation and GELU, and a scaled
+linear head without bias.
+
+Shapes: B pictures, C channels, H×W pixels.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tenfold.core.errors import ModelError
+from tenfold.models.build import models
+
+
+class Whitening(nn.Conv2d):
+    """A frozen 2×2 convolution to 24 decorrelated channels; only its bias learns.
+
+    Its filters are the eigenvectors of the training patches' covariance, each divided by the root of its
+    eigenvalue, and their negatives (arXiv:2404.00498, section 3.1).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(3, 24, kernel_size=2)
+        self.weight.requires_grad = False
+
+    @torch.no_grad()
+    def fit(self, images: Tensor, epsilon: float = 5e-4) -> None:
+        """Computes the filters from normalised training pictures, float [N, 3, H, W].
+
+        Args:
+            images: some thousands are enough.
+            epsilon: added to each eigenvalue, so that directions of mere noise are not blown up.
+        """
+        patches = images.float().unfold(2, 2, 1).unfold(3, 2, 1)  # N 3 H' W' 2 2
+        patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 12).double()
+        eigenvalues, eigenvectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        filters = (eigenvectors / (eigenvalues + epsilon).sqrt()).T.flip(0).reshape(12, 3, 2, 2)
+        self.weight.copy_(torch.cat([filters, -filters]))
+
+
+class Group(nn.Sequential):
+    """Convolution, 2×2 pooling, normalisation, GELU; then as many convolutions again without pooling."""
+
+    def __init__(self, inputs: int, outputs: int, depth: int, momentum: float) -> None:
+        layers: list[nn.Module] = [_filter(inputs, outputs), nn.MaxPool2d(2), _norm(outputs, momentum), nn.GELU()]
+        for _ in range(depth - 1):
+            layers += [_filter(outputs, outputs), _norm(outputs, momentum), nn.GELU()]
+        super().__init__(*layers)
+
+
+class SpeedNet(nn.Module):
+    """Whitening, groups of convolutions, global maximum, linear head.
+
+    Args:
+        classes: number of classes.
+        widths: channels of each group; each group halves height and width.
+        depth: convolutions in each group.
+        scale: factor on the logits.
+        momentum: share of each batch in the running statistics of the normalisation.
+    """
+
+    def __init__(
+        self, classes: int, widths: Sequence[int], depth: int, scale: float, momentum: float
+    ) -> None:
+        super().__init__()
+        self.whiten = Whitening()
+        self.activation = nn.GELU()
+        self.groups = nn.Sequential(
+            *(Group(inputs, outputs, depth, momentum) for inputs, outputs in pairwise((24, *widths)))
+        )
+        self.head = nn.Linear(widths[-1], classes, bias=False)
+        self.scale = scale
+
+    def fit_to(self, images: Tensor) -> None:
+        """Sets what depends on the data, before training: the whitening filters.
+
+        Args:
+            images: normalised training pictures, float [N, 3, H, W]; some thousands are enough.
+        """
+        self.whiten.fit(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns logits, float [B, classes], for normalised pictures, float [B, 3, H, W]."""
+        features = self.groups(self.activation(self.whiten(images)))  # B C h w
+        features = F.adaptive_max_pool2d(features, 1).flatten(1)  # B C
+        logits: Tensor = self.head(features) * self.scale
+        return logits
+
+
+def _filter(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 3×3 convolution that starts as the identity on the channels it shares with its input ("dirac")."""
+    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
+    nn.init.dirac_(convolution.weight[:inputs].data)
+    return convolution
+
+
+def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
+    """Normalisation that learns an offset only: a scale would be undone by the next layer."""
+    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=momentum)
+    norm.weight.requires_grad = False
+    return norm
+
+
+@models.add("quick")
+def quick(
+    classes: int,
+    image_size: tuple[int, int],
+    widths: Sequence[int] = (32, 64, 128),
+    depth: int = 2,
+    scale: float = 1 / 9,
+    momentum: float = 0.4,
+) -> nn.Module:
+    """The network of the recipe `quick`; see `SpeedNet`.
+
+    Args:
+        classes: number of classes.
+        image_size: height and width of the pictures, in pixels.
+        widths: channels of each group; each group halves height and width.
+        depth: convolutions in each group.
+        scale: factor on the logits.
+        momentum: share of each batch in the running statistics of the normalisation.
+
+    Raises:
+        ModelError: when the pictures are too small to be halved once for each group.
+    """
+    if (min(image_size) - 1) >> len(widths) < 1:
+        raise ModelError(
+            f"pictures of {image_size[0]}×{image_size[1]} cannot be halved {len(widths)} times; "
+            "use larger pictures (data.image_size) or fewer groups (model.widths)"
+        )
+    return SpeedNet(classes, widths, depth, scale, momentum)
