@@ -7,91 +7,23 @@ All of it is made of the few operations of `Disk`. Tests put a subclass in the p
 process, records the operations or raises, and so reach every moment at which something can go wrong.
 """
 
-import errno
 import hashlib
 import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tenfold.core.errors import RunError, StorageError
+from tenfold.core.disk import TEMPORARY_PREFIX, shown, translated
+from tenfold.core.disk import Disk as Disk
+from tenfold.core.errors import RunError
 
 MANIFEST = "manifest.json"
 
-_TEMPORARY = re.compile(r"\.tenfold-tmp-(\d+)-[0-9a-f]{12}")
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + r"(\d+)-[0-9a-f]{12}")
 _in_flight: set[str] = set()
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full; free some space and run the command again",
-    errno.EDQUOT: "your disk quota is used up; free some space and run the command again",
-    errno.EROFS: "the disk is read-only; choose another folder: start from one you may write to, "
-    "or set TENFOLD_CACHE if this is the cache",
-    errno.EACCES: "permission is denied; choose another folder: start from one you may write to, "
-    "or set TENFOLD_CACHE if this is the cache",
-    errno.EIO: "the disk reports an I/O error and may be failing; check it, and use another one",
-    errno.ENOENT: "there is no such file or folder; create the folder or correct the path",
-    errno.EEXIST: "it exists already; choose another name",
-    errno.ENOTEMPTY: "it exists already; choose another name",
-    errno.EISDIR: "it is a folder, expected a file; choose another name",
-    errno.ENOTDIR: "a part of this path is a file, expected a folder; choose another path",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-}
-_REASONS[errno.EPERM] = _REASONS[errno.EACCES]
-
-
-class Disk:
-    """The primitive operations; each raises OSError when the disk refuses."""
-
-    def write(self, path: Path, data: bytes) -> None:
-        """Writes a whole file, not yet durable; raises OSError."""
-        with path.open("wb") as file:
-            file.write(data)
-
-    def append(self, path: Path, data: bytes) -> None:
-        """Adds to the end of a file, durable on return; raises OSError."""
-        with path.open("ab") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def sync(self, path: Path) -> None:
-        """Makes a file's content durable; raises OSError."""
-        _fsync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-
-    def replace(self, source: Path, target: Path) -> None:
-        """Renames a file over another, or a folder to a free name, in one step; raises OSError."""
-        source.replace(target)
-
-    def sync_folder(self, path: Path) -> None:
-        """Makes a folder's names durable, where the system can; raises OSError."""
-        if os.name == "nt":
-            return
-        try:
-            _fsync(path, os.O_RDONLY)
-        except OSError as error:
-            # Some network file systems keep names durable by themselves and refuse to be asked.
-            if error.errno != errno.EINVAL:
-                raise
-
-    def make_folder(self, path: Path) -> None:
-        """Creates a folder and those above it, where they are missing; raises OSError."""
-        path.mkdir(parents=True, exist_ok=True)
-
-    def claim_folder(self, path: Path) -> None:
-        """Creates a folder that nobody else has; raises FileExistsError where it is there already."""
-        path.mkdir()
-
-    def remove(self, path: Path) -> None:
-        """Deletes a temporary or an old checkpoint of ours, file or folder; raises OSError."""
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
 
 disk = Disk()
 
@@ -164,14 +96,14 @@ def append_line(path: Path, line: str) -> None:
     if "\n" in line:
         raise ValueError("append_line takes one line")
     data = (line + "\n").encode("utf-8", "surrogateescape")
-    with _translated("write", path):
+    with translated("write", path):
         existed = path.exists()
         torn = existed and _ends_torn(path)
         whole = path.read_bytes().rpartition(b"\n") if torn else (b"", b"", b"")
     if torn:
         write_bytes(path, whole[0] + whole[1] + data)
         return
-    with _translated("write", path):
+    with translated("write", path):
         disk.append(path, data)
         if not existed:
             disk.sync_folder(path.parent)
@@ -183,7 +115,7 @@ def make_folder(path: Path) -> None:
     Raises:
         StorageError: when the disk refuses.
     """
-    with _translated("create", path):
+    with translated("create", path):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         disk.make_folder(path)
         for folder in reversed(missing):
@@ -199,7 +131,7 @@ def claim_folder(path: Path) -> bool:
     Raises:
         StorageError: when the disk refuses.
     """
-    with _translated("create", path):
+    with translated("create", path):
         try:
             disk.claim_folder(path)
         except FileExistsError:
@@ -255,17 +187,15 @@ def verify_folder(path: Path, *, digests: bool = True) -> None:
     """
     for name, (expected_digest, expected_bytes) in _read_manifest(path).items():
         file = path / name
-        if not file.is_file():
-            raise RunError(f"{shown(file)} is missing; {_remedy(path)}")
-        found_bytes = file.stat().st_size
-        if found_bytes != expected_bytes:
-            raise RunError(
-                f"{shown(file)} is damaged: found {found_bytes} bytes, expected {expected_bytes}; {_remedy(path)}"
-            )
-        if digests and (found := digest(file)) != expected_digest:
-            raise RunError(
-                f"{shown(file)} is damaged: found SHA-256 {found}, expected {expected_digest}; {_remedy(path)}"
-            )
+        with translated("read", file):
+            if not file.is_file():
+                raise RunError(f"{shown(file)} is missing; {_remedy(path)}")
+            size = file.stat().st_size
+        found, expected = f"{size} bytes", f"{expected_bytes} bytes"
+        if size == expected_bytes and digests:
+            found, expected = f"SHA-256 {digest(file)}", f"SHA-256 {expected_digest}"
+        if found != expected:
+            raise RunError(f"{shown(file)} is damaged: found {found}, expected {expected}; {_remedy(path)}")
 
 
 def _read_manifest(path: Path) -> dict[str, tuple[str, int]]:
@@ -273,12 +203,12 @@ def _read_manifest(path: Path) -> dict[str, tuple[str, int]]:
     file = path / MANIFEST
     if not file.is_file():
         raise RunError(f"{shown(file)} is missing; {_remedy(path)}")
-    with _translated("read", file):
+    with translated("read", file):
         data = file.read_bytes()
     try:
         entries = json.loads(data)
         return {name: (str(entry["sha256"]), int(entry["bytes"])) for name, entry in entries.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(
             f"{shown(file)} is damaged: found no list of digests, expected one; {_remedy(path)}"
         ) from error
@@ -294,7 +224,7 @@ def remove_leftovers(folder: Path) -> None:
     Raises:
         StorageError: when the disk refuses.
     """
-    with _translated("clean up", folder):
+    with translated("clean up", folder):
         for path in folder.iterdir() if folder.is_dir() else ():
             match = _TEMPORARY.fullmatch(path.name)
             if match and not _in_use(path.name, int(match[1])):
@@ -307,23 +237,17 @@ def digest(path: Path) -> str:
     Raises:
         StorageError: when the file cannot be read.
     """
-    with _translated("read", path), path.open("rb") as file:
+    with translated("read", path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def shown(path: Path) -> str:
-    """Returns a path fit for one line of text, whatever bytes its name holds."""
-    text = str(path)
-    return text if text.isprintable() else repr(text)
 
 
 @contextmanager
 def _temporary_beside(target: Path) -> Iterator[Path]:
     """Yields a free name in the target's folder; what still stands there at the end is removed."""
-    temporary = target.parent / f".tenfold-tmp-{os.getpid()}-{secrets.token_hex(6)}"
+    temporary = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
     _in_flight.add(temporary.name)
     try:
-        with _translated("write", target):
+        with translated("write", target):
             yield temporary
     finally:
         # A disk that refused to write may refuse this too: the first error is the one to tell.
@@ -331,24 +255,6 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
             with suppress(OSError):
                 disk.remove(temporary)
         _in_flight.discard(temporary.name)
-
-
-@contextmanager
-def _translated(verb: str, path: Path) -> Iterator[None]:
-    """Turns OSError into a StorageError that names path, reason and remedy."""
-    try:
-        yield
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; check the path and the disk")
-        raise StorageError(f"cannot {verb} {shown(path)}: {reason}") from error
-
-
-def _fsync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _ends_torn(path: Path) -> bool:
