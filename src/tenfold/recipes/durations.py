@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 Unit = Literal["epochs", "steps", "s"]
@@ -28,7 +29,7 @@ class Duration:
         """Reads `"2 epochs"`, `"500 steps"`, `"60 s"`, `"5 min"` or `"1 h"`.
 
         Raises:
-            ValueError: when the text is none of these, or names no time at all.
+            ValueError: when the text is none of these, names no time at all or more than can be counted.
         """
         if isinstance(text, Duration):
             return text
@@ -45,6 +46,8 @@ class Duration:
     def _positive(cls, amount: float, unit: Unit, text: str) -> "Duration":
         if amount <= 0:
             raise ValueError(f"{text!r} is no time at all; expected more than 0")
+        if not math.isfinite(amount):
+            raise ValueError(f"{text!r} is longer than can be counted")
         if unit == "steps" and amount != int(amount):
             raise ValueError(f"{text!r} is no whole number of steps")
         return cls(amount, unit)
@@ -57,8 +60,12 @@ class Duration:
         """
         if self.unit == "s":
             return None
-        return max(1, math.ceil(self.amount * per_epoch) if self.unit == "epochs" else int(self.amount))
+        if self.unit == "steps":
+            return max(1, int(self.amount))
+        # 0.07 × 100 is a hair above 7 in floating point, and must not become 8.
+        return max(1, math.ceil(round(self.amount * per_epoch, 6)))
 
     def __str__(self) -> str:
-        amount = f"{self.amount:g}"
-        return f"{amount} {self.unit[:-1] if amount == '1' and self.unit != 's' else self.unit}"
+        """Returns what `parse` reads back to the same duration."""
+        amount = int(self.amount) if self.amount == int(self.amount) else f"{Decimal(repr(self.amount)):f}"
+        return f"{amount} {self.unit[:-1] if amount == 1 and self.unit != 's' else self.unit}"

@@ -1,0 +1,121 @@
+"""What a user reads about a recipe that is refused: one line with key, finding and remedy."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.core.errors import RecipeError
+from tenfold.recipes.load import load_recipe, resolve
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.lr=fast", "--set: optim.lr is 'fast'; expected a number above 0"),
+        ("optim.lr=nan", "--set: optim.lr is nan; expected a number above 0"),
+        ("optim.momentum=1", "--set: optim.momentum is 1; expected a number of at least 0 and below 1"),
+        ("train.batch_size=0", "--set: train.batch_size is 0; expected a whole number of at least 1"),
+        ("train.batch_size=4.5", "--set: train.batch_size is 4.5; expected a whole number of at least 1"),
+        ("train.shuffle=yes", "--set: train.shuffle is 'yes'; expected true or false"),
+        (
+            "data.fit=padd",
+            "--set: data.fit is 'padd'; expected 'crop', 'pad' or 'stretch'; did you mean 'pad'?",
+        ),
+        (
+            "data.image_size=[4, 64]",
+            "--set: data.image_size is [4, 64]; expected 'auto', a whole number from 8 to 1024 "
+            "or [height, width], each a whole number from 8 to 1024",
+        ),
+        (
+            "train.duration=6",
+            '--set: train.duration: 6 is no duration; write "2 epochs", "500 steps" or "60 s"',
+        ),
+        ("data.augment=3", "--set: data.augment is 3; expected a table of keys"),
+        (
+            "data.augment.flipp=random",
+            "--set: unknown key 'data.augment.flipp'; did you mean 'flip'? (known: flip, shift, cutout)",
+        ),
+        (
+            "opt.lr=1",
+            "--set: unknown section 'opt'; did you mean 'optim'? "
+            "(known: data, model, optim, train, evaluate)",
+        ),
+        (
+            "lr=1",
+            "--set: unknown section 'lr'; did you mean 'optim.lr'? "
+            "(known: data, model, optim, train, evaluate)",
+        ),
+        ("model.name.x=1", "--set: 'name' holds a value, so 'model.name.x' cannot be set"),
+        ("optim.lr", "--set optim.lr: expected section.key=value, e.g. optim.lr=0.01"),
+        (".lr=1", "--set .lr=1: expected section.key=value, e.g. optim.lr=0.01"),
+    ],
+)
+def test_a_refused_override_is_one_line_with_the_remedy(override: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("mlp", [override])
+    assert str(caught.value) == message
+
+
+def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[optim]\nmomentun = 1\n")
+    with pytest.raises(
+        RecipeError, match=r"mine\.toml: unknown key 'optim\.momentun'; did you mean 'momentum'"
+    ):
+        load_recipe(file)
+
+
+def test_several_mistakes_are_numbered_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[train]\nbatch_size = 0\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file, ["train.seed=-1"])
+    assert str(caught.value).startswith("2 mistakes: (1) ")
+    assert "mine.toml: train.batch_size is 0" in str(caught.value)
+    assert "--set: train.seed is -1" in str(caught.value)
+
+
+def test_keys_that_exclude_one_another_are_explained() -> None:
+    with pytest.raises(RecipeError, match="nesterov needs momentum above 0"):
+        load_recipe("mlp", ["optim.nesterov=true", "optim.momentum=0"])
+
+
+def test_long_values_are_cut() -> None:
+    with pytest.raises(RecipeError, match="…; expected 'crop'"):
+        load_recipe("mlp", [f"data.fit={'x' * 500}"])
+
+
+SECTIONS = st.sampled_from(["data", "model", "optim", "train", "evaluate", "data.augment", "nonsense"])
+KEYS = st.sampled_from(["name", "lr", "seed", "image_size", "flip", "duration", "source", "x\ny"])
+VALUES = st.recursive(
+    st.one_of(st.booleans(), st.integers(), st.floats(), st.text(), st.none()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def refusal(overrides: list[str] | dict[str, object]) -> str:
+    """Returns the message with which `overrides` are refused, or an empty string."""
+    try:
+        resolve({}, overrides)
+    except RecipeError as error:
+        return str(error)
+    return ""
+
+
+@given(SECTIONS, KEYS, VALUES)
+def test_whatever_is_written_either_loads_or_is_refused_in_one_line(
+    section: str, key: str, value: object
+) -> None:
+    message = refusal({f"{section}.{key}": value})
+    assert len(message.splitlines()) <= 1
+    assert len(message) < 500
+
+
+@given(st.text())
+def test_any_override_text_either_loads_or_is_refused_in_one_line(text: str) -> None:
+    message = refusal([text])
+    assert not message or message.startswith("--set")
+    assert len(message.splitlines()) <= 1
