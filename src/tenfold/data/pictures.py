@@ -1,0 +1,185 @@
+"""Any picture as uint8 RGB of one size, and as the numbers that a model sees: one way, wherever it comes in.
+
+`decode.py` holds the rule by which a file becomes RGB. H×W pixels, 3 channels (red, green, blue), B pictures.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tenfold.core.errors import DataError
+from tenfold.data.decode import Source, decode_picture, one_line
+
+if TYPE_CHECKING:
+    import torch
+
+FITS = ("crop", "pad", "stretch")
+_PADDING_GREY = (128, 128, 128)
+
+
+def open_picture(source: Source, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """Returns the picture as RGB, upright, by the rule at the top of this file.
+
+    Args:
+        source: a path, the bytes of a file, or an open file.
+        name: what to call it in an error message.
+        at_least: height and width that will be asked of `fit_picture`. A JPEG at least four times as large is
+            then decoded at a half, a quarter or an eighth of its size, never below twice what is asked.
+
+    Raises:
+        DataError: when the file is no such picture, is damaged, empty or too large; with name and reason.
+    """
+    try:
+        return decode_picture(source, at_least)
+    except DataError as error:
+        raise DataError(f"{one_line(name)}: {error}; expected a whole JPEG, PNG, WebP or BMP file") from None
+
+
+def fit_picture(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[np.uint8]:
+    """Brings an RGB picture to size, with antialiasing; one that has the size already is not touched.
+
+    Args:
+        image: an RGB picture.
+        size: height and width in pixels.
+        fit: `crop` scales until the picture covers the size and keeps the centre; `pad` scales until it fits
+            within and centres it on middle grey; `stretch` ignores its proportions.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        DataError: when `fit` is none of these.
+    """
+    height, width = size
+    if fit not in FITS:
+        raise DataError(f"fit is '{fit}'; expected {', '.join(FITS)}")
+    if image.size == (width, height):
+        return np.array(image)
+    if fit == "pad":
+        return np.array(_padded(image, width, height))
+    return np.array(_scaled(image, width, height, _centre(image, width, height) if fit == "crop" else None))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to a picture before a model sees it; stored in the model, and the same for every way in.
+
+    Args:
+        image_size: height and width in pixels.
+        fit: see `fit_picture`.
+        mean: of each channel, for pixels in [0, 1].
+        std: deviation of each channel, for pixels in [0, 1], above 0.
+
+    Raises:
+        DataError: when one of them makes no sense.
+
+    Example:
+        >>> half = Preprocessing((32, 32), "crop", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        >>> Preprocessing.from_json(half.to_json()) == half
+        True
+    """
+
+    image_size: tuple[int, int]
+    fit: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if len(self.image_size) != 2 or min(self.image_size) < 1:
+            raise DataError(f"image size is {self.image_size}; expected height and width, each at least 1")
+        if self.fit not in FITS:
+            raise DataError(f"fit is '{self.fit}'; expected {', '.join(FITS)}")
+        if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
+            raise DataError(f"mean is {self.mean}, std {self.std}; expected three finite numbers each")
+        if min(self.std) <= 0:
+            raise DataError(f"std is {self.std}; expected three numbers above 0")
+
+    def load(self, source: Source, name: str = "") -> NDArray[np.uint8]:
+        """Returns the picture as uint8 [H, W, 3].
+
+        Raises:
+            DataError: when it cannot be read; the message begins with `name`, or else the path.
+        """
+        name = name or (str(source) if isinstance(source, Path) else "picture")
+        return fit_picture(open_picture(source, name, at_least=self.image_size), self.image_size, self.fit)
+
+    def normalize(self, images: "torch.Tensor") -> "torch.Tensor":
+        """Returns (images / 255 − mean) / std; raises nothing.
+
+        Args:
+            images: uint8 or float [B, 3, H, W] in [0, 255], on any device, in any memory order.
+
+        Returns:
+            float32 [B, 3, H, W], same device and memory order.
+        """
+        import torch
+
+        if images.dtype != torch.uint8:
+            images = images.to(torch.float32)
+        scaled = torch.div(images, 255).to(torch.float32)
+        return (scaled - _per_channel(self.mean, scaled)) / _per_channel(self.std, scaled)
+
+    def to_json(self) -> dict[str, object]:
+        """Returns what `from_json` turns back into an equal object, to the last bit; raises nothing."""
+        return {
+            "image_size": list(self.image_size),
+            "fit": self.fit,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> "Preprocessing":
+        """Returns the object that `to_json` described.
+
+        Raises:
+            DataError: when a key is missing or holds something else.
+        """
+        try:
+            height, width = value["image_size"]  # type: ignore[misc]
+            red, green, blue = value["mean"]  # type: ignore[misc]
+            mean = float(red), float(green), float(blue)
+            red, green, blue = value["std"]  # type: ignore[misc]
+            std = float(red), float(green), float(blue)
+            return cls((int(height), int(width)), str(value["fit"]), mean, std)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"preprocessing is not readable ({one_line(str(error))}); expected image_size, fit, mean, std"
+            ) from None
+
+
+def _centre(image: Image.Image, width: int, height: int) -> tuple[float, float, float, float]:
+    """Returns the largest box in the middle of the picture that has the proportions width : height."""
+    scale = min(image.width / width, image.height / height)
+    left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+    # Rounding may put a border a hair outside, which Pillow refuses.
+    right, bottom = min(left + width * scale, image.width), min(top + height * scale, image.height)
+    return max(left, 0.0), max(top, 0.0), right, bottom
+
+
+def _scaled(
+    image: Image.Image, width: int, height: int, box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    return image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+
+
+def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
+    scale = min(width / image.width, height / image.height)
+    inner = max(1, min(width, round(image.width * scale))), max(1, min(height, round(image.height * scale)))
+    canvas = Image.new("RGB", (width, height), _PADDING_GREY)
+    canvas.paste(_scaled(image, *inner), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return canvas
+
+
+def _per_channel(values: tuple[float, float, float], like: "torch.Tensor") -> "torch.Tensor | float":
+    """Returns one number where all agree, else float32 [3, 1, 1] made on the device without a copy to it."""
+    import torch
+
+    if len(set(values)) == 1:
+        return values[0]
+    return torch.stack([torch.full((), value, device=like.device) for value in values]).view(3, 1, 1)
