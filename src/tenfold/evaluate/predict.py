@@ -1,0 +1,82 @@
+"""From a model and batches of pictures to logits. B pictures in a batch, N in all, C classes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from tenfold.core.errors import DataError, ModelError
+
+
+def predict_logits(
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    normalize: Callable[[Tensor], Tensor],
+    *,
+    mirror: bool = False,
+    autocast: torch.dtype | None = None,
+) -> Tensor:
+    """Runs a model over pictures in evaluation mode and leaves it as it was, also after an error.
+
+    Logits stay on the device until the end: the processor waits for it once, not once a batch.
+
+    Args:
+        model: takes float [B, 3, H, W], gives logits [B, C].
+        batches: uint8 [B, 3, H, W] each, on the model's device.
+        normalize: from uint8 pictures to the model's input.
+        mirror: whether to average the logits of each picture and of its mirror image.
+        autocast: computes in this type where the device allows it, e.g. `torch.bfloat16`.
+
+    Returns:
+        Logits, float32 [N, C], on the CPU.
+
+    Raises:
+        DataError: when there is no batch.
+        ModelError: when the model gives something else than one row of logits for each picture.
+    """
+    chunks = []
+    with evaluation_mode(model), torch.inference_mode():
+        for batch in batches:
+            with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
+                chunks.append(_logits(model, normalize(batch), mirror))
+    if not chunks:
+        raise DataError("there are no pictures to predict; expected at least one batch")
+    return torch.cat(chunks).cpu()  # outside inference mode, so that the result is an ordinary tensor
+
+
+def _logits(model: nn.Module, images: Tensor, mirror: bool) -> Tensor:
+    """Returns float32 [B, C] for float [B, 3, H, W]."""
+    logits = _checked(model(images), len(images)).float()
+    return (logits + model(images.flip(3)).float()) / 2 if mirror else logits
+
+
+def _checked(logits: object, count: int) -> Tensor:
+    if isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == count:
+        return logits
+    found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    raise ModelError(
+        f"the model returned {found} for {count} pictures; "
+        f"expected one row of logits for each, [{count}, classes]"
+    )
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Puts a model into evaluation mode, and each of its modules back into its own mode in the end.
+
+    Example:
+        >>> model = nn.Dropout()
+        >>> with evaluation_mode(model):
+        ...     model.training
+        False
+        >>> model.training
+        True
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
