@@ -68,6 +68,7 @@ class Loader:
         order: see `Order`.
         augmentation: what happens to each picture.
         device: where batches are needed.
+        memory_format: how the pictures of a batch lie in memory.
 
     Example:
         >>> loader = Loader(split, Order(len(split), 4, seed=0), Augmentation(), torch.device("cpu"))  # doctest: +SKIP
@@ -75,11 +76,17 @@ class Loader:
     """
 
     def __init__(
-        self, split: Split, order: Order, augmentation: Augmentation, device: torch.device
+        self,
+        split: Split,
+        order: Order,
+        augmentation: Augmentation,
+        device: torch.device,
+        memory_format: torch.memory_format = torch.channels_last,
     ) -> None:
         self.order = order
         self._augmentation = augmentation
         self._device = device
+        self._memory_format = memory_format
         self._images = pixels(split)  # N H W 3
         self._labels = torch.from_numpy(split.labels)
         self._home = device if fits(self._images, device) else torch.device("cpu")
@@ -101,7 +108,8 @@ class Loader:
         for chosen in indices[start * size :].split(block):
             rows = {name: table[chosen] for name, table in draws.items()}
             images = self._images[chosen].permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
-            images = self._augmentation.apply(images, rows).to(self._device, non_blocking=True)
+            images = self._augmentation.apply(images, rows).contiguous(memory_format=self._memory_format)
+            images = images.to(self._device, non_blocking=True)
             labels = self._labels[chosen].to(self._device, non_blocking=True)
             yield from map(Batch, images.split(size), labels.split(size), chosen.split(size))
 

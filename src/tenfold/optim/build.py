@@ -1,9 +1,9 @@
 """From a recipe's `[optim]` to something that updates weights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
@@ -23,6 +23,11 @@ class OptimizerSettings:
     weight_decay: float
     muon_lr: float
     muon_momentum: float
+
+    @classmethod
+    def of(cls, section: object) -> "OptimizerSettings":
+        """Takes the fields from any object that has them all, such as a recipe's `[optim]`."""
+        return cls(**{field.name: getattr(section, field.name) for field in fields(cls)})
 
 
 class CombinedOptimizer:
@@ -61,11 +66,14 @@ class CombinedOptimizer:
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `state_tensors` returned, in each weight's own memory format."""
         for i, optimizer in enumerate(self._optimizers):
-            state: dict[int, dict[str, Any]] = {}
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            state: dict[int, dict[str, Tensor]] = {}
             for key, value in tensors.items():
-                which, weight, name = key.split(".", 2)
+                which, place, name = key.split(".", 2)
                 if int(which) == i:
-                    state.setdefault(int(weight), {})[name] = value.clone()
+                    # Fused updates walk memory side by side: a buffer must lie in memory as its weight does.
+                    like = weights[int(place)] if value.ndim else value
+                    state.setdefault(int(place), {})[name] = torch.empty_like(like).copy_(value)
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 

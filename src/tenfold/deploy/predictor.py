@@ -1,0 +1,129 @@
+"""A trained classifier that takes files and gives names."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tenfold.core.errors import DataError
+from tenfold.data.types import Split
+from tenfold.evaluate.metrics import Evaluation
+from tenfold.runs.classifier import Classifier
+
+_AT_ONCE = 256
+"""Pictures decoded before they are judged; bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says about one picture.
+
+    Args:
+        path: of the picture, or its place in an array.
+        label: the likeliest class, or None where the picture could not be read.
+        probability: of that class, in [0, 1].
+        probabilities: of every class, likeliest first.
+        error: why the picture could not be read.
+    """
+
+    path: str
+    label: str | None
+    probability: float
+    probabilities: dict[str, float]
+    error: str | None = None
+
+
+class Predictor:
+    """A trained classifier; see `tenfold.load`.
+
+    Args:
+        classifier: network, class names, preprocessing.
+
+    Example:
+        >>> predictor = tenfold.load("runs/cifar10-quick/last.safetensors")  # doctest: +SKIP
+        >>> predictor.predict("cat.jpg").label  # doctest: +SKIP
+        'cat'
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return self.classifier.classes
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, in evaluation mode: normalised pictures, float [B, 3, H, W] → logits, float [B, C]."""
+        return self.classifier.model
+
+    def predict(self, picture: str | Path | NDArray[np.uint8]) -> Prediction:
+        """Says what one picture shows.
+
+        Args:
+            picture: a file, or pixels as uint8 [H, W, 3].
+
+        Raises:
+            DataError: when the picture cannot be read.
+        """
+        prediction = next(iter(self.predict_all([picture])))
+        if prediction.error is not None:
+            raise DataError(prediction.error)
+        return prediction
+
+    def predict_all(self, pictures: Iterable[str | Path | NDArray[np.uint8]]) -> Iterable[Prediction]:
+        """Yields a prediction for each picture, in order; one that cannot be read carries its `error`.
+
+        Args:
+            pictures: files, or pixels as uint8 [H, W, 3].
+        """
+        waiting: list[str | Path | NDArray[np.uint8]] = []
+        first = 0
+        for picture in pictures:
+            waiting.append(picture)
+            if len(waiting) == _AT_ONCE:
+                yield from self._predict_batch(waiting, first)
+                first, waiting = first + len(waiting), []
+        yield from self._predict_batch(waiting, first)
+
+    def evaluate(self, split: Split) -> Evaluation:
+        """Returns how well `split` is classified; its labels must follow the order of `classes`."""
+        return self.classifier.evaluate(split)
+
+    def _predict_batch(
+        self, pictures: Sequence[str | Path | NDArray[np.uint8]], first: int
+    ) -> Iterable[Prediction]:
+        names = [str(first + i) if isinstance(p, np.ndarray) else str(p) for i, p in enumerate(pictures)]
+        loaded = [self._load(picture, name) for picture, name in zip(pictures, names, strict=True)]
+        readable = [pixels for pixels in loaded if not isinstance(pixels, str)]
+        rows = iter(self._probabilities(readable))
+        for name, pixels in zip(names, loaded, strict=True):
+            if isinstance(pixels, str):
+                yield Prediction(name, None, 0.0, {}, error=pixels)
+            else:
+                yield self._prediction(name, next(rows))
+
+    def _load(self, picture: str | Path | NDArray[np.uint8], name: str) -> NDArray[np.uint8] | str:
+        """Returns the pixels as the model needs them, or why there are none."""
+        source = picture if isinstance(picture, np.ndarray) else Path(picture)
+        try:
+            return self.classifier.preprocessing.load(source, name)
+        except DataError as error:
+            return str(error)
+
+    def _probabilities(self, pixels: Sequence[NDArray[np.uint8]]) -> list[list[float]]:
+        if not pixels:
+            return []
+        split = Split(np.stack(pixels), np.zeros(len(pixels), np.int64))
+        probabilities: list[list[float]] = torch.softmax(self.classifier.logits(split), dim=1).tolist()
+        return probabilities
+
+    def _prediction(self, name: str, row: list[float]) -> Prediction:
+        ranked = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
+        label, probability = ranked[0]
+        return Prediction(name, label, probability, dict(ranked))

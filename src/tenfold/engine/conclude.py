@@ -1,0 +1,89 @@
+"""The end of a run: judged once on the test split, and written down."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tenfold.data.types import Split
+from tenfold.engine.loop import Setup
+from tenfold.engine.state import State
+from tenfold.evaluate.metrics import Evaluation, evaluate_logits
+from tenfold.runs.classifier import Classifier
+from tenfold.runs.folder import Prediction
+from tenfold.runs.log import Log
+
+Save = Callable[[str, dict[str, Any]], None]
+"""Writes the model's present weights under the name `last` or `best`, with metrics."""
+
+
+def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float]) -> dict[str, Any]:
+    """Judges the best model on the test split (the last one, where no validation split picked another).
+
+    Args:
+        setup: of the run; its model holds the last weights.
+        state: at the end of training.
+        save: see `Save`.
+        seconds: since the run began or was resumed.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        StorageError: when the disk refuses; the last model is saved by then.
+    """
+    folder, dataset, classifier = setup.folder, setup.dataset, setup.classifier
+    save("last", {"steps": state.step})
+    if state.best is not None:
+        Classifier.load(folder.best, device=setup.hardware.device, model=classifier.model)
+    logits = classifier.logits(dataset.test)
+    evaluation = evaluate_logits(logits, torch.from_numpy(dataset.test.labels), dataset.classes)
+    folder.write_predictions(predictions(dataset.test, logits, dataset.classes))
+    summary = {
+        **_headline(evaluation),
+        "model": "last" if state.best is None else "best",
+        "val_accuracy": None if state.best is None else state.best.accuracy,
+        "best_epoch": None if state.best is None else state.best.epoch,
+        "steps": state.step,
+        "epochs": state.rows[-1]["epoch"],
+        "training_seconds": round(state.seconds, 3),
+        "compile_seconds": 0.0,
+        "total_seconds": round(seconds(), 3),
+        "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "pictures": {name: len(split) for name, split in dataset.splits().items()},
+            "skipped": len(dataset.skipped),
+            "image_size": list(dataset.image_size),
+        },
+        "hardware": str(setup.hardware),
+        "evaluation": evaluation.to_json(),
+    }
+    save(summary["model"], {**_headline(evaluation), "steps": state.step})
+    folder.write_summary(summary)
+    Log(folder.log).write("finished", step=state.step, test_accuracy=evaluation.accuracy)
+    return summary
+
+
+def _headline(evaluation: Evaluation) -> dict[str, Any]:
+    return {"test_accuracy": evaluation.accuracy, "test_interval": list(evaluation.interval)}
+
+
+def predictions(split: Split, logits: Tensor, classes: tuple[str, ...]) -> list[Prediction]:
+    """Returns one row of `predictions.csv` for each picture.
+
+    Args:
+        split: N pictures.
+        logits: float [N, C].
+        classes: C names.
+    """
+    probabilities, predicted = logits.softmax(1).max(1)
+    names = split.paths or range(len(split))
+    return [
+        Prediction(str(name), classes[true], classes[guess], probability)
+        for name, true, guess, probability in zip(
+            names, split.labels.tolist(), predicted.tolist(), probabilities.tolist(), strict=True
+        )
+    ]

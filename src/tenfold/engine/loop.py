@@ -1,0 +1,209 @@
+"""Training, told in the order in which it happens."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import torch
+
+from tenfold.core.clock import Stopwatch
+from tenfold.core.errors import TrainingError
+from tenfold.core.randomness import derive_seed
+from tenfold.data.augment import Augmentation
+from tenfold.data.loader import Loader, Order
+from tenfold.data.types import Dataset
+from tenfold.engine.plan import Plan, make_plan
+from tenfold.engine.precision import Hardware
+from tenfold.engine.progress import Progress
+from tenfold.engine.signals import StopRequest
+from tenfold.engine.state import Best, Row, State
+from tenfold.engine.step import LossNotFiniteError, Step
+from tenfold.optim.build import OptimizerSettings, build_optimizer
+from tenfold.recipes.schema import Recipe
+from tenfold.runs.checkpoint import Checkpoint
+from tenfold.runs.classifier import Classifier
+from tenfold.runs.folder import RunFolder
+from tenfold.runs.log import Log
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made of.
+
+    Args:
+        recipe: complete.
+        dataset: its `train` is learnt from, its `val` judged after each epoch; training does not touch its `test`.
+        classifier: any network from normalised pictures to logits, with its preprocessing.
+        hardware: see `Hardware`.
+        folder: receives checkpoints, metrics and the log.
+        progress: is told what happens.
+        save_best: called with the epoch and accuracy whenever the validation accuracy is the best so far.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    classifier: Classifier
+    hardware: Hardware
+    folder: RunFolder
+    progress: Progress
+    save_best: Callable[[Best], None]
+
+
+def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
+    """Trains the model of `setup` to the end of its recipe and returns where the run then stands.
+
+    Args:
+        setup: its hardware must be active.
+        checkpoint: to go on from; the model's present weights otherwise.
+
+    Raises:
+        Stopped: when a signal asked for it; all is saved.
+        TrainingError: when the loss is not finite or memory runs out; the last checkpoint is intact.
+        StorageError: when the disk refuses; the last checkpoint is intact.
+        RecipeError: when the recipe does not fit the data.
+        RunError: when the checkpoint does not fit.
+    """
+    recipe, device = setup.recipe, setup.hardware.device
+    plan = make_plan(recipe, setup.dataset)
+    model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
+    optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim))
+    state = State(model, optimizer, setup.dataset.fingerprint, setup.hardware.threads)
+    step = Step(model, optimizer, setup.classifier.preprocessing, setup.hardware, recipe.optim.label_smoothing)
+    torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
+    if checkpoint is not None:
+        state.load(checkpoint, step)
+    loader = _loader(setup, plan)
+    watch = Stopwatch(device, state.seconds)
+    log = _Recorder(setup, plan, state, step, watch)
+
+    setup.progress.start(setup.folder.path, plan.steps, plan.steps_per_epoch)
+    with StopRequest() as stop, _explained(setup, plan, state):
+        while not plan.over(state.step, watch.seconds) and not log.patience_is_over():
+            epoch, first = divmod(state.step, plan.steps_per_epoch)
+            watch.start()
+            for batch in loader.epoch(epoch, start=first):
+                optimizer.scale_lr(plan.schedule(plan.done(state.step, watch.seconds)))
+                step(batch)
+                state.step += 1
+                if stop.received or plan.over(state.step, watch.seconds):
+                    break
+                log.after_step()
+            watch.stop()
+            if stop.received and not plan.ends_epoch(state.step):
+                log.save_checkpoint()
+            else:
+                log.after_epoch()
+            if stop.received:
+                raise stop.error(
+                    f"stopped at step {state.step:,} and saved; go on with: tenfold train --resume {setup.folder.path}"
+                )
+    return state
+
+
+class _Recorder:
+    """Writes down what happens in a run: rows, checkpoints, the best model."""
+
+    def __init__(self, setup: Setup, plan: Plan, state: State, step: Step, watch: Stopwatch) -> None:
+        self._setup, self._plan, self._state, self._step, self._watch = setup, plan, state, step, watch
+        self._log = Log(setup.folder.log)
+        self._saved_at = perf_counter()
+
+    def after_step(self) -> None:
+        """Adds a row or saves a checkpoint where one is due in the middle of an epoch."""
+        batch = self._state.step % self._plan.steps_per_epoch
+        if batch and batch % self._plan.log_every == 0:
+            self._add_row({})
+        if batch and self._plan.checkpoint_due(self._state.step, perf_counter() - self._saved_at):
+            self._watch.stop()
+            self.save_checkpoint()
+            self._watch.start()
+
+    def after_epoch(self) -> None:
+        """Judges the validation split, adds a row, keeps the best, saves a checkpoint."""
+        setup, state = self._setup, self._state
+        if setup.dataset.val is None:
+            self._add_row({})
+        else:
+            judged = setup.classifier.evaluate(setup.dataset.val)
+            self._add_row({"val_loss": judged.loss, "val_accuracy": judged.accuracy})
+            if state.best is None or judged.accuracy > state.best.accuracy:
+                state.best = Best(judged.accuracy, self._epoch())
+                setup.save_best(state.best)
+        self.save_checkpoint()
+
+    def save_checkpoint(self) -> None:
+        """Saves all that a resumed run needs, and the rows so far."""
+        self._state.seconds = self._watch.seconds()
+        path = self._state.save(self._setup.folder.checkpoints, self._step)
+        self._setup.folder.write_metrics(self._state.rows)
+        self._log.write("checkpoint", step=self._state.step, path=path.name)
+        self._saved_at = perf_counter()
+
+    def patience_is_over(self) -> bool:
+        """Returns whether the validation accuracy has not improved for as many epochs as the recipe allows."""
+        best = self._state.best
+        return bool(self._plan.patience and best and self._epoch() - best.epoch >= self._plan.patience)
+
+    def _epoch(self) -> int:
+        """The epoch, from 1, to which the last step belongs."""
+        return self._plan.epoch_of(self._state.step)
+
+    def _add_row(self, judged: Row) -> None:
+        state, plan = self._state, self._plan
+        tally = self._step.tally()
+        row: Row = {
+            "epoch": self._epoch(),
+            "step": state.step,
+            "time_s": round(self._watch.seconds(), 3),
+            "lr": self._setup.recipe.optim.lr * plan.schedule(plan.done(state.step - 1, self._watch.seconds)),
+            "train_loss": tally.loss,
+            "train_accuracy": tally.accuracy,
+            "val_loss": None,
+            "val_accuracy": None,
+            **judged,
+        }
+        state.rows.append(row)
+        batch = state.step - (self._epoch() - 1) * plan.steps_per_epoch
+        self._setup.progress.log({**row, "batch": batch, "steps": plan.steps})
+
+
+def memory_format(recipe: Recipe) -> torch.memory_format:
+    """Returns how a recipe's network and pictures lie in memory."""
+    return torch.channels_last if recipe.train.channels_last else torch.contiguous_format
+
+
+def _loader(setup: Setup, plan: Plan) -> Loader:
+    train, dataset = setup.recipe.train, setup.dataset
+    augmentation = Augmentation(**setup.recipe.data.augment.model_dump())
+    augmentation.check(dataset.image_size)
+    order = Order(len(dataset.train), plan.batch_size, train.seed, train.shuffle, train.drop_last)
+    return Loader(dataset.train, order, augmentation, setup.hardware.device, memory_format(setup.recipe))
+
+
+@contextmanager
+def _explained(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
+    """Turns what stops a run in its tracks into one line that says what to do; tells the watcher that it is over."""
+    intact = f"the last checkpoint in {setup.folder.path} is intact"
+    try:
+        yield
+    except LossNotFiniteError as error:
+        at = max(1, state.step + (error.steps_ago == 0) - error.steps_ago)
+        raise TrainingError(
+            f"the loss is not finite at step {at} (epoch {plan.epoch_of(at)}), expected a number; "
+            f"{intact}; try a lower learning rate (--lr, now {setup.recipe.optim.lr:g})"
+        ) from error
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"out of memory on {setup.hardware.device} with batches of {plan.batch_size} at step {state.step + 1}; "
+            f"{intact}; try --batch-size {max(1, plan.batch_size // 2)}"
+        ) from error
+    finally:
+        setup.progress.finish()
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "memory" in text and "alloc" in text

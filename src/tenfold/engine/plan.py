@@ -1,0 +1,126 @@
+"""How long a run lasts, and what is due at which step: decided once, before the first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tenfold.core.errors import RecipeError
+from tenfold.data.types import Dataset
+from tenfold.optim.schedules import Schedule, build_schedule
+from tenfold.recipes.durations import Duration
+from tenfold.recipes.schema import Recipe
+
+_BATCHES_AT_LEAST = 4
+"""Batches an epoch has at least: a small set gets smaller batches instead of one step an epoch."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The course of a run.
+
+    Args:
+        batch_size: pictures in a step.
+        steps_per_epoch: at least 1.
+        steps: in the whole run, or None where a clock decides.
+        seconds: of training in the whole run, or None where steps decide.
+        log_every: steps between two rows of the log.
+        checkpoint_every: steps or seconds between two checkpoints.
+        schedule: share of the run that is done → factor on the learning rates.
+        patience: epochs without a better validation accuracy that end the run; 0 for never.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    steps: int | None
+    seconds: float | None
+    log_every: int
+    checkpoint_every: Duration
+    schedule: Schedule
+    patience: int = 0
+
+    def done(self, step: int, seconds: Callable[[], float]) -> float:
+        """Returns the share of the run that is done after `step` steps, in [0, 1].
+
+        Args:
+            step: steps taken.
+            seconds: tells the training time so far; only asked where a clock decides.
+        """
+        if self.steps is not None:
+            return min(1.0, step / self.steps)
+        return min(1.0, seconds() / (self.seconds or 1.0))
+
+    def over(self, step: int, seconds: Callable[[], float]) -> bool:
+        """Returns whether the run is at its end after `step` steps; for `seconds` see `done`."""
+        return self.done(step, seconds) >= 1.0
+
+    def epoch_of(self, step: int) -> int:
+        """Returns the epoch, from 1, to which the step numbered `step` (from 1) belongs."""
+        return (max(step, 1) - 1) // self.steps_per_epoch + 1
+
+    def ends_epoch(self, step: int) -> bool:
+        """Returns whether an epoch ends with the step numbered `step` (from 1)."""
+        return step % self.steps_per_epoch == 0
+
+    def checkpoint_due(self, step: int, seconds_since_last: float) -> bool:
+        """Returns whether a checkpoint is due in the middle of an epoch."""
+        every = self.checkpoint_every
+        if every.unit == "s":
+            return seconds_since_last >= every.amount
+        return step % (every.steps(self.steps_per_epoch) or 1) == 0
+
+
+def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
+    """Returns the course that `recipe` takes on `dataset`.
+
+    Raises:
+        RecipeError: when early stopping is asked for without a validation split to judge by.
+    """
+    train, optim = recipe.train, recipe.optim
+    if train.early_stop and dataset.val is None:
+        raise RecipeError("train.early_stop needs validation pictures to judge by: set data.val_fraction, e.g. 0.1")
+    batch_size = batch_size_for(train.batch_size, len(dataset.train))
+    whole, rest = divmod(len(dataset.train), batch_size)
+    per_epoch = max(1, whole + bool(rest and not train.drop_last))
+    steps = train.duration.steps(per_epoch)
+    return Plan(
+        batch_size=batch_size,
+        steps_per_epoch=per_epoch,
+        steps=None if steps is None else max(steps, train.min_steps),
+        seconds=train.duration.amount if steps is None else None,
+        log_every=train.log_every or max(1, per_epoch // 10),
+        checkpoint_every=train.checkpoint_every,
+        schedule=build_schedule(optim.schedule, warmup=optim.warmup, final=optim.final_lr),
+        patience=train.early_stop,
+    )
+
+
+def batch_size_for(wanted: int, pictures: int) -> int:
+    """Returns `wanted`, or less where an epoch would have fewer than four batches; never below 2.
+
+    Example:
+        >>> batch_size_for(500, 50_000), batch_size_for(500, 160)
+        (500, 40)
+    """
+    return min(wanted, max(2, pictures // _BATCHES_AT_LEAST)) if wanted > 1 else 1
+
+
+def extended(recipe: Recipe, duration: Duration) -> Recipe:
+    """Returns `recipe` made to last `duration` in all.
+
+    The rule for a run that goes on: it takes up the longer run's schedule at the step that it has reached. With a
+    constant learning rate it thus ends bit for bit where a run planned for `duration` from the start ends.
+
+    Raises:
+        RecipeError: when the duration is of another kind (a clock against steps) than before.
+    """
+    if (duration.unit == "s") != (recipe.train.duration.unit == "s"):
+        raise RecipeError(
+            f"a run of {recipe.train.duration} cannot be extended to {duration}; give the new length in the same unit"
+        )
+    return replace_train(recipe, duration=duration)
+
+
+def replace_train(recipe: Recipe, **changes: object) -> Recipe:
+    """Returns `recipe` with other values in `[train]`."""
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=changes)})
+
+

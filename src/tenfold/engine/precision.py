@@ -1,0 +1,66 @@
+"""How a run uses its device: precision, threads, determinism."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from tenfold.core.devices import choose_device, computes_bfloat16
+from tenfold.recipes.schema import TrainSection
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The device of a run and how it is used.
+
+    Args:
+        device: where the network and its batches lie.
+        autocast: dtype of convolutions and matrix products, or None for float32 throughout.
+        threads: CPU threads.
+        onednn: whether convolutions on a CPU go through oneDNN, which is slower for a handful of small pictures.
+    """
+
+    device: torch.device
+    autocast: torch.dtype | None
+    threads: int
+    onednn: bool = True
+
+    def __str__(self) -> str:
+        precision = "float32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
+        if self.device.type == "cuda":
+            return f"{self.device} ({torch.cuda.get_device_name(self.device)}), {precision}"
+        if self.device.type == "cpu":
+            return f"cpu, {self.threads} thread{'s' * (self.threads > 1)}, {precision}"
+        return f"{self.device}, {precision}"
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Applies the process-wide settings of this run, and puts the former ones back."""
+        threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+        torch.set_num_threads(self.threads)
+        torch.backends.cudnn.deterministic = True  # the same seed shall give the same bits
+        onednn, *_ = torch.backends.mkldnn.set_flags(_enabled=self.onednn)
+        try:
+            yield
+        finally:
+            torch.backends.mkldnn.set_flags(_enabled=onednn)
+            torch.set_num_threads(threads)
+            torch.backends.cudnn.deterministic = deterministic
+
+
+def choose_hardware(train: TrainSection) -> Hardware:
+    """Returns what a recipe's `[train]` asks for.
+
+    Raises:
+        DeviceError: when the device is not there.
+        UsageError: when the device's name is no device's.
+    """
+    device = choose_device(train.device)
+    wants_bfloat16 = train.precision == "bfloat16" or (train.precision == "auto" and computes_bfloat16(device))
+    return Hardware(
+        device=device,
+        autocast=torch.bfloat16 if wants_bfloat16 else None,
+        threads=train.threads or torch.get_num_threads(),
+        onednn=train.onednn,
+    )

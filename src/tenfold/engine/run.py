@@ -1,0 +1,127 @@
+"""A whole run: from a recipe and its data to a run folder that holds all that comes after training needs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tenfold.core.randomness import derive_seed
+from tenfold.data.loader import in_order
+from tenfold.data.pictures import Preprocessing
+from tenfold.data.statistics import channel_statistics
+from tenfold.data.types import Dataset
+from tenfold.engine.conclude import conclude
+from tenfold.engine.loop import Setup, train
+from tenfold.engine.precision import Hardware, choose_hardware
+from tenfold.engine.progress import Progress
+from tenfold.engine.state import Best
+from tenfold.models.build import build_model
+from tenfold.recipes.schema import Recipe
+from tenfold.runs.checkpoint import Checkpoint
+from tenfold.runs.classifier import CUSTOM, Classifier
+from tenfold.runs.folder import RunFolder
+from tenfold.runs.log import Log
+
+_HALF = (0.5, 0.5, 0.5)
+_FITTED_ON = 5000
+"""Training pictures that are enough to fit what a network derives from its data."""
+
+
+def run(
+    recipe: Recipe,
+    dataset: Dataset,
+    folder: RunFolder,
+    progress: Progress,
+    *,
+    model: nn.Module | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:
+    """Trains, judges once on the test split, writes everything down.
+
+    Args:
+        recipe: complete.
+        dataset: see `Dataset`.
+        folder: exists and holds `recipe.toml`.
+        progress: is told what happens.
+        model: a network of the user's own, in the place of the recipe's.
+        checkpoint: to go on from.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        TenfoldError: see `train`; whatever was saved before stays.
+    """
+    began = perf_counter()
+    hardware = choose_hardware(recipe.train)
+    if checkpoint is not None:
+        # Another number of threads adds up in another order, and would round differently.
+        hardware = replace(hardware, threads=int(checkpoint.state["threads"]))
+    progress.message(f"device: {hardware}")
+    with hardware.active(), _own_randomness(hardware):
+        classifier = make_classifier(recipe, dataset, model)
+        architecture = CUSTOM if model is not None else recipe.model.name
+
+        def save(name: str, metrics: dict[str, Any]) -> None:
+            classifier.save(
+                getattr(folder, name),
+                architecture=architecture,
+                arguments={} if model is not None else recipe.model.arguments,
+                recipe=recipe.model_dump(mode="json"),
+                metrics=metrics,
+            )
+
+        def save_best(best: Best) -> None:
+            save("best", {"val_accuracy": best.accuracy, "epoch": best.epoch})
+
+        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, save_best)
+        Log(folder.log).write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
+        state = train(setup, checkpoint)
+        return conclude(setup, state, save, seconds=lambda: perf_counter() - began)
+
+
+def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -> Classifier:
+    """Returns the untrained classifier that `recipe` describes, its weights a function of the recipe's seed.
+
+    Raises:
+        RecipeError: when the network's name or arguments are refused.
+        ModelError: when no such network can exist for the data, or a user's own does not fit the classes.
+    """
+    preprocessing = make_preprocessing(recipe, dataset)
+    if model is None:
+        torch.manual_seed(derive_seed(recipe.train.seed, "weights"))
+        model = build_model(
+            recipe.model.name,
+            recipe.model.arguments,
+            classes=len(dataset.classes),
+            image_size=dataset.image_size,
+        )
+        fit = getattr(model, "fit_to", None)
+        if fit is not None:
+            every = max(1, len(dataset.train) // _FITTED_ON)
+            sample = dataset.train.subset(np.arange(0, len(dataset.train), every)[:_FITTED_ON])
+            images = next(in_order(sample, _FITTED_ON, torch.device("cpu")))
+            fit(preprocessing.normalize(images))
+    judging = recipe.evaluate
+    return Classifier(model, dataset.classes, preprocessing, judging.batch_size, judging.mirror)
+
+
+def make_preprocessing(recipe: Recipe, dataset: Dataset) -> Preprocessing:
+    """Returns what turns a picture into the model's input, with the training pixels' statistics where asked for."""
+    if recipe.data.normalize == "half":
+        return Preprocessing(dataset.image_size, dataset.fit, _HALF, _HALF)
+    mean, deviation = channel_statistics(dataset.train.images)
+    return Preprocessing(dataset.image_size, dataset.fit, mean, deviation)
+
+
+@contextmanager
+def _own_randomness(hardware: Hardware) -> Iterator[None]:
+    """Leaves the process's random generators as they were: a run seeds them for itself."""
+    devices = [hardware.device] if hardware.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield

@@ -1,0 +1,48 @@
+"""An end that is asked for: the first signal is noted, the second obeyed at once."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from tenfold.core.errors import Interrupted, Stopped, Terminated
+
+_STOPPING: dict[int, type[Stopped]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+
+
+class StopRequest:
+    """Notes SIGINT and SIGTERM while it is entered; `received` is looked at between two steps.
+
+    Outside the main thread Python delivers no signals, and nothing is changed.
+
+    Example:
+        >>> with StopRequest() as stop:
+        ...     stop.received is None
+        True
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            self._former = {number: signal.signal(number, self._note) for number in _STOPPING}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.received = number
+
+    def error(self, message: str) -> Stopped:
+        """Returns the error that ends the run, with the exit code of the signal received."""
+        return _STOPPING[self.received or signal.SIGINT](message)

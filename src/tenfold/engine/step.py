@@ -1,0 +1,157 @@
+"""One step of training: forward, backward, update.
+
+Shapes: B pictures of the batch, C classes, K steps since the last row of the log.
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tenfold.core.errors import TrainingError
+from tenfold.data.pictures import Preprocessing
+from tenfold.data.types import Batch
+from tenfold.engine.precision import Hardware
+from tenfold.optim.build import CombinedOptimizer
+
+_COMPACT_AFTER = 1000
+"""Steps whose logits are kept before they are reduced to counts; bounds the memory between two rows of the log."""
+
+
+class LossNotFiniteError(TrainingError):
+    """A loss was NaN or infinite.
+
+    Args:
+        steps_ago: steps taken since then; 0 when the last one was not completed.
+    """
+
+    def __init__(self, steps_ago: int) -> None:
+        super().__init__("the loss is not finite")
+        self.steps_ago = steps_ago
+
+
+class Tally(NamedTuple):
+    """What the steps since the last row of the log add up to.
+
+    Args:
+        loss: mean of their losses.
+        accuracy: share of their pictures classified rightly, before each update.
+    """
+
+    loss: float
+    accuracy: float
+
+
+class Step:
+    """Takes steps, and remembers their losses and hits on the device until somebody asks.
+
+    Nothing in a step waits for the device. A loss that is not finite is found when the log asks, before anything
+    is saved; on a CPU, where asking is free, at once and before the update.
+
+    Args:
+        model: on its device, in training mode.
+        optimizer: of the model's weights.
+        preprocessing: its `normalize` makes the model's input.
+        hardware: see `Hardware`.
+        label_smoothing: share of the target that is spread over all classes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: CombinedOptimizer,
+        preprocessing: Preprocessing,
+        hardware: Hardware,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self._model = model
+        self._optimizer = optimizer
+        self._normalize = preprocessing.normalize
+        self._smoothing = label_smoothing
+        self._on_cpu = hardware.device.type == "cpu"
+        self._precision = (
+            nullcontext()
+            if hardware.autocast is None
+            else torch.autocast(hardware.device.type, dtype=hardware.autocast, cache_enabled=False)
+        )
+        self._losses: list[Tensor] = []
+        self._logits: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._tallied: dict[str, Tensor] = {}
+
+    def __call__(self, batch: Batch) -> None:
+        """Learns from one batch.
+
+        Raises:
+            LossNotFiniteError: when the loss is not finite and the device is a CPU; no weight was changed.
+        """
+        with self._precision:
+            logits = self._model(self._normalize(batch.images))  # B C
+        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self._smoothing)
+        if self._on_cpu and not loss.isfinite():
+            raise LossNotFiniteError(steps_ago=0)
+        loss.backward()
+        self._optimizer.step()
+        self._losses.append(loss.detach())
+        self._logits.append(logits.detach())
+        self._labels.append(batch.labels)
+        if len(self._losses) >= _COMPACT_AFTER:
+            self._compact()
+
+    def tally(self) -> Tally:
+        """Returns what the steps since the last call add up to, and forgets them.
+
+        Raises:
+            LossNotFiniteError: when a loss was not finite.
+        """
+        tensors = self.state_tensors()
+        self._tallied = {}
+        losses, hits, seen = tensors["losses"], tensors["hits"], tensors["seen"]
+        return Tally(float(losses.double().mean()), int(hits.sum()) / int(seen.sum()))
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Returns what has been remembered since the last row of the log, so that a checkpoint can hold it.
+
+        Returns:
+            `losses` float32 [K], `hits` and `seen` int64 [parts].
+
+        Raises:
+            LossNotFiniteError: when a loss was not finite; nothing of such a run is to be saved.
+        """
+        self._compact()
+        losses = self._tallied["losses"]
+        finite = losses.isfinite()
+        if not finite.all():
+            raise LossNotFiniteError(steps_ago=len(losses) - 1 - int((~finite).int().argmax()))
+        return dict(self._tallied)
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restores what `state_tensors` returned."""
+        self._tallied = dict(tensors)
+
+    def _compact(self) -> None:
+        """Reduces the remembered steps to their losses, hits and number of pictures, still on the device."""
+        if not self._losses:
+            self._tallied = self._tallied or _no_steps()
+            return
+        labels = torch.cat(self._labels)
+        hits = (torch.cat(self._logits).argmax(1) == labels).sum()[None]
+        fresh = {
+            "losses": torch.stack(self._losses).float(),
+            "hits": hits,
+            "seen": torch.full_like(hits, len(labels)),
+        }
+        former = self._tallied
+        self._tallied = {
+            name: torch.cat([former[name].to(value.device), value]) if former else value
+            for name, value in fresh.items()
+        }
+        self._losses, self._logits, self._labels = [], [], []
+
+
+def _no_steps() -> dict[str, Tensor]:
+    counts = torch.zeros(0, dtype=torch.int64)
+    return {"losses": torch.zeros(0), "hits": counts, "seen": counts}

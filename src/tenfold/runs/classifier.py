@@ -1,0 +1,164 @@
+"""A network with all that is needed to use it: class names, preprocessing, the way it judges.
+
+Validation, test, later evaluation and prediction all go through `Classifier.logits`: one path, one answer.
+
+Shapes: N pictures, H×W pixels, C classes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tenfold.core.errors import ModelError
+from tenfold.data.loader import in_order
+from tenfold.data.pictures import Preprocessing
+from tenfold.data.types import Split
+from tenfold.evaluate.metrics import Evaluation, evaluate_logits
+from tenfold.evaluate.predict import predict_logits
+from tenfold.models.build import build_model
+from tenfold.runs.modelfile import ModelCard, load_model, save_model
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network, its class names and its preprocessing.
+
+    Args:
+        model: from float [B, 3, H, W] to logits [B, C], on its device.
+        classes: C names, in the order of the logits.
+        preprocessing: makes the model's input from a picture.
+        batch_size: pictures judged at once.
+        mirror: whether logits are averaged over each picture and its mirror image.
+
+    Example:
+        >>> classifier = Classifier.load(Path("runs/shapes-quick/last.safetensors"))  # doctest: +SKIP
+        >>> classifier.evaluate(dataset.test).accuracy  # doctest: +SKIP
+        0.97
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    batch_size: int = 500
+    mirror: bool = False
+
+    def logits(self, split: Split) -> Tensor:
+        """Returns logits, float32 [N, C] on the CPU, for the pictures of `split`, always computed in float32.
+
+        Raises:
+            ModelError: when the pictures have another size than the model was trained for.
+        """
+        size = tuple(split.images.shape[1:3])
+        if size != self.preprocessing.image_size:
+            raise ModelError(
+                f"pictures are {size[0]}×{size[1]}, but the model was trained for "
+                f"{'×'.join(map(str, self.preprocessing.image_size))}; prepare the data at that size"
+            )
+        batches = in_order(split, self.batch_size, self.device)
+        return predict_logits(self.model, batches, self.preprocessing.normalize, mirror=self.mirror)
+
+    def evaluate(self, split: Split) -> Evaluation:
+        """Returns how well `split` is classified; its labels must follow the order of `classes`."""
+        return evaluate_logits(self.logits(split), torch.from_numpy(split.labels), self.classes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next(self.model.parameters()).device
+
+    def save(
+        self,
+        path: Path,
+        *,
+        architecture: str,
+        arguments: Mapping[str, Any],
+        recipe: Mapping[str, Any],
+        metrics: Mapping[str, Any],
+    ) -> None:
+        """Writes the model file, durably; it alone is enough to predict.
+
+        Args:
+            path: where, ending in `.safetensors`.
+            architecture: registered name of the network, or `custom` for a user's own.
+            arguments: of the network's builder.
+            recipe: that trained it.
+            metrics: known of it, as plain numbers.
+
+        Raises:
+            StorageError: when the disk refuses; what was there before stays.
+        """
+        card = ModelCard(
+            architecture=architecture,
+            arguments=dict(arguments),
+            classes=self.classes,
+            preprocessing=self.preprocessing,
+            recipe=dict(recipe),
+            metrics=dict(metrics),
+        )
+        save_model(path, self.model.state_dict(), card)
+
+    @classmethod
+    def load(cls, path: Path, *, device: torch.device | None = None, model: nn.Module | None = None) -> "Classifier":
+        """Reads a model file.
+
+        Args:
+            path: of a `.safetensors` file that `save` wrote.
+            device: where to put the model; the CPU when None.
+            model: the network, where it is a user's own that no name stands for; it receives the weights.
+
+        Raises:
+            ModelError: when the file is damaged or foreign, or `model` does not fit it.
+        """
+        state, card = load_model(path)
+        judging = card.recipe.get("evaluate", {})
+        return cls(
+            model=_filled(model or _built(card, path), state, path).to(device or "cpu").eval(),
+            classes=card.classes,
+            preprocessing=card.preprocessing,
+            batch_size=judging.get("batch_size", 500),
+            mirror=judging.get("mirror", False),
+        )
+
+
+def _built(card: ModelCard, path: Path) -> nn.Module:
+    if card.architecture == CUSTOM:
+        raise ModelError(
+            f"{path} holds the weights of a network of your own; pass it: tenfold.load(path, model=YourNetwork())"
+        )
+    return build_model(
+        card.architecture, card.arguments, classes=len(card.classes), image_size=card.preprocessing.image_size
+    )
+
+
+def _filled(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """Returns `model` with the weights of `state`.
+
+    Raises:
+        ModelError: when names or shapes differ; the message lists the first few.
+    """
+    own = model.state_dict()
+    problems = list(_differences(own, state))
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ModelError(
+            f"the weights in {path} do not fit {type(model).__name__}: {'; '.join(problems[:3])}{more}; "
+            "check --model and the number of classes"
+        )
+    model.load_state_dict(dict(state))
+    return model
+
+
+def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[str]:
+    yield from (f"'{name}' is missing" for name in own if name not in state)
+    yield from (f"'{name}' is unknown" for name in state if name not in own)
+    for name, weight in own.items():
+        if name in state and state[name].shape != weight.shape:
+            yield f"'{name}' is {list(state[name].shape)}, expected {list(weight.shape)}"
+
+
+CUSTOM = "custom"
+"""Stands for a user's own network in a model file."""
