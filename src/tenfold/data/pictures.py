@@ -3,7 +3,7 @@
 `decode.py` holds the rule by which a file becomes RGB. H×W pixels, 3 channels (red, green, blue), B pictures.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,16 +141,21 @@ class Preprocessing:
             DataError: when a key is missing or holds something else.
         """
         try:
-            height, width = value["image_size"]  # type: ignore[misc]
-            red, green, blue = value["mean"]  # type: ignore[misc]
-            mean = float(red), float(green), float(blue)
-            red, green, blue = value["std"]  # type: ignore[misc]
-            std = float(red), float(green), float(blue)
-            return cls((int(height), int(width)), str(value["fit"]), mean, std)
+            height, width = _numbers(value["image_size"])
+            red, green, blue = _numbers(value["mean"])
+            mean = red, green, blue
+            red, green, blue = _numbers(value["std"])
+            return cls((int(height), int(width)), str(value["fit"]), mean, (red, green, blue))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"preprocessing is not readable ({one_line(str(error))}); expected image_size, fit, mean, std"
             ) from None
+
+
+def _numbers(value: object) -> list[float]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise TypeError(f"{value!r} is no list of numbers")
+    return [float(number) for number in value]
 
 
 def _centre(image: Image.Image, width: int, height: int) -> tuple[float, float, float, float]:
