@@ -1,0 +1,140 @@
+"""`metrics.csv` and `predictions.csv`: written whole, read back to the same values.
+
+Text is UTF-8. A file name that is no UTF-8 keeps its bytes (Python's `surrogateescape`): what is read back opens the
+same file. Numbers are written so that they read back to the last bit; an empty cell is None.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import NamedTuple
+
+from tenfold.core import durable
+from tenfold.core.disk import shown, translated
+from tenfold.core.errors import RunError
+
+METRICS = ("epoch", "step", "time_s", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+Number = float | int | None
+
+
+class Prediction(NamedTuple):
+    """A row of `predictions.csv`.
+
+    Args:
+        picture: the picture's path, or its place in the test split.
+        true: name of its class.
+        predicted: name of the likeliest class.
+        probability: of that class, in [0, 1].
+    """
+
+    picture: str
+    true: str
+    predicted: str
+    probability: float
+
+
+def write_metrics(path: Path, rows: Sequence[Mapping[str, Number]]) -> None:
+    """Writes `metrics.csv` anew, durably.
+
+    Args:
+        path: where.
+        rows: values by column; a column that is left out counts as None.
+
+    Raises:
+        StorageError: when the disk refuses; what was there before stays.
+        ValueError: when a row has a column that there is not.
+    """
+    unknown = {name for row in rows for name in row} - set(METRICS)
+    if unknown:
+        raise ValueError(f"no such columns: {sorted(unknown)}")
+    cells = [[_cell(row.get(name)) for name in METRICS] for row in rows]
+    _write(path, [METRICS, *cells], csv.QUOTE_MINIMAL)
+
+
+def read_metrics(path: Path) -> list[dict[str, Number]]:
+    """Returns the rows of `metrics.csv`: whole numbers as int, others as float, empty cells as None.
+
+    Raises:
+        RunError: when the file is missing or damaged.
+        StorageError: when it cannot be read.
+    """
+    return [
+        {name: _number(text, name, path, line) for name, text in row.items()}
+        for line, row in _read(path, METRICS)
+    ]
+
+
+def write_predictions(path: Path, rows: Sequence[Prediction]) -> None:
+    """Writes `predictions.csv`, durably; names may hold commas, quotes, newlines and bytes that are no UTF-8.
+
+    Raises:
+        StorageError: when the disk refuses; what was there before stays.
+    """
+    cells = [(*row[:3], float(row.probability)) for row in rows]
+    # All text is quoted: Python's csv leaves a carriage return bare otherwise, and could not read it back.
+    _write(path, [Prediction._fields, *cells], csv.QUOTE_NONNUMERIC)
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Returns the rows of `predictions.csv`.
+
+    Raises:
+        RunError: when the file is missing or damaged.
+        StorageError: when it cannot be read.
+    """
+    rows = []
+    for line, row in _read(path, Prediction._fields):
+        probability = _number(row["probability"], "probability", path, line)
+        if probability is None:
+            raise _damaged(path, line, "an empty probability")
+        rows.append(Prediction(row["picture"], row["true"], row["predicted"], float(probability)))
+    return rows
+
+
+def _write(path: Path, rows: Sequence[Sequence[object]], quoting: int) -> None:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(rows)  # type: ignore[arg-type]
+    durable.write_text(path, buffer.getvalue())
+
+
+def _read(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields line number and cells by column name; raises RunError when the table is not what it must be."""
+    if not path.is_file():
+        raise RunError(f"{shown(path)} is missing; expected the table that training writes")
+    with translated("read", path):
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        if not set(columns) <= set(header):
+            raise _damaged(path, 1, f"the columns {', '.join(header) or '(none)'}", ", ".join(columns))
+        for row in reader:
+            if len(row) != len(header):
+                raise _damaged(path, reader.line_num, f"{len(row)} cells", f"{len(header)} cells")
+            yield reader.line_num, dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise _damaged(path, reader.line_num, str(error)) from error
+
+
+def _cell(value: Number) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, Integral) else repr(float(value))
+
+
+def _number(text: str, column: str, path: Path, line: int) -> Number:
+    if not text:
+        return None
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError as error:
+        raise _damaged(path, line, f"{text!r} under {column}") from error
+
+
+def _damaged(path: Path, line: int, found: str, expected: str = "a number") -> RunError:
+    return RunError(
+        f"line {line} of {shown(path)} is damaged: found {found}, expected {expected}; restore it from a copy"
+    )
