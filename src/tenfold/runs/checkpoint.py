@@ -105,12 +105,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"start the run anew ({warnings[0]})"
         )
     raise RunError(
-        f"no checkpoint in {shown(folder)}: the run ended before its first one; start it anew without --resume"
+        f"no checkpoint in {shown(folder)}: the run ended before its first; start it anew without --resume"
     )
 
 
 def tensors_to_save(tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
-    """Returns copies on the CPU that safetensors accepts: contiguous, and none sharing memory with another."""
+    """Returns copies on the CPU that safetensors accepts: contiguous, and none sharing memory."""
     import torch
 
     return {

@@ -84,8 +84,8 @@ class RunFolder:
         """
         with translated("read", path):
             found = _run_around(path)
-        if found is None:
-            raise RunError(_why_no_run(path))
+            if found is None:
+                raise RunError(_why_no_run(path))
         run = cls(found)
         if for_resume:
             for folder in (run.path, run.checkpoints, run.plots):
@@ -171,7 +171,7 @@ class RunFolder:
         tables.write_metrics(self.metrics, rows)
 
     def read_metrics(self) -> list[dict[str, Number]]:
-        """Returns the rows of `metrics.csv`; see `tables.read_metrics`. Raises RunError when it is damaged."""
+        """Returns the rows of `metrics.csv`; see `tables.read_metrics`. Raises RunError."""
         return tables.read_metrics(self.metrics)
 
     def write_predictions(self, rows: Sequence[Prediction]) -> None:

@@ -1,7 +1,7 @@
 """`log.jsonl`: what happened in a run, one JSON object a line.
 
-`number` counts the lines and is the only order there is; `time_s` is the time spent so far, over all sessions of
-the run; `utc` is for people.
+`number` counts the lines and is the only order there is; `time_s` is the time spent so far, over all sessions
+of the run; `utc` is for people.
 """
 
 import json

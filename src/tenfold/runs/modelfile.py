@@ -1,7 +1,7 @@
 """The model file: one `.safetensors` that is enough to predict; and plain `.pth` files for exchange.
 
-The weights stand under their names in the state_dict; the key `tenfold` of the metadata holds a versioned JSON,
-the `ModelCard`. Nothing in either kind of file is ever executed.
+The weights stand under their names in the state_dict; the key `tenfold` of the metadata holds a versioned
+JSON, the `ModelCard`. Nothing in either kind of file is ever executed.
 """
 
 import io
@@ -65,8 +65,8 @@ class ModelCard:
         """Returns the card that `to_json` described.
 
         Raises:
-            ModelError: when it is of a newer version, or a key is missing or holds something else; the message
-                is the reason alone.
+            ModelError: when it is of a newer version, or a key is missing or holds something else; the
+                message is the reason alone.
         """
         try:
             version = int(value["format_version"])
@@ -139,7 +139,7 @@ def read_state_dict(path: Path) -> dict[str, "Tensor"]:
         Tensors by name, on the CPU.
 
     Raises:
-        ModelError: when the file is missing, damaged, holds more than tensors and plain values, or no state_dict.
+        ModelError: when the file is missing, damaged, or holds something else than tensors by name.
         StorageError: when it cannot be read.
     """
     import torch
@@ -155,7 +155,7 @@ def read_state_dict(path: Path) -> dict[str, "Tensor"]:
             else "it is damaged or something else"
         )
         raise ModelError(
-            f"{shown(path)} is refused: {found}; expected a file written by torch.save(model.state_dict(), path)"
+            f"{shown(path)} is refused: {found}; expected a file that torch.save(model.state_dict(), path) wrote"
         ) from error
     return _checked(state, path)
 
@@ -188,9 +188,7 @@ def _read(path: Path) -> bytes:
 def _read_header(data: bytes) -> dict[str, Any]:
     """Returns the JSON at the start of a safetensors file; raises ModelError with the reason alone."""
     if data[:2] in (b"PK", b"\x80\x02"):
-        raise ModelError(
-            "is a PyTorch file, expected .safetensors; name its network with --model, or give last.safetensors"
-        )
+        raise ModelError("is a PyTorch file, expected .safetensors; name its network with --model")
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > _LONGEST_HEADER or data[8:9] not in (b"{", b""):
         raise ModelError("is no safetensors file, expected a model written by tenfold; check the path")

@@ -1,15 +1,14 @@
 """`metrics.csv` and `predictions.csv`: written whole, read back to the same values.
 
-Text is UTF-8. A file name that is no UTF-8 keeps its bytes (Python's `surrogateescape`): what is read back opens the
-same file. Numbers are written so that they read back to the last bit; an empty cell is None.
+Text is UTF-8. A file name that is no UTF-8 keeps its bytes (Python's `surrogateescape`): what is read back
+opens the same file. Numbers are written so that they read back to the last bit; an empty cell is None.
 """
 
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 from tenfold.core import durable
 from tenfold.core.disk import shown, translated
@@ -122,7 +121,7 @@ def _read(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, s
 def _cell(value: Number) -> str:
     if value is None:
         return ""
-    return str(int(value)) if isinstance(value, Integral) else repr(float(value))
+    return str(int(value)) if isinstance(value, SupportsIndex) else repr(float(value))
 
 
 def _number(text: str, column: str, path: Path, line: int) -> Number:
