@@ -1,0 +1,35 @@
+"""`tenfold recipes`: the recipes that come with Tenfold."""
+
+from typing import Annotated
+
+import typer
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="NAME|FILE", help="Print this one, complete, as TOML.")] = None,
+) -> None:
+    """Lists the recipes, or prints one as TOML.
+
+    \b
+    Examples:
+      tenfold recipes
+      tenfold recipes quick > mine.toml
+      tenfold train --recipe mine.toml
+    """
+    from tenfold.cli.output import table
+    from tenfold.recipes.load import load_recipe, recipe_header, recipe_names, to_toml
+
+    if name is None:
+        rows = [[each, *_facts(recipe_header(each))] for each in recipe_names()]
+        print(table(["recipe", "what", "time", "accuracy"], rows))
+        return
+    if name in recipe_names():
+        print("".join(f"# {line}".rstrip() + "\n" for line in recipe_header(name).splitlines()))
+    print(to_toml(load_recipe(name)), end="")
+
+
+def _facts(header: str) -> tuple[str, str, str]:
+    """Returns a recipe's first line, its time and its accuracy."""
+    lines = header.splitlines()
+    facts = {key: value.strip() for key, _, value in (line.partition(":") for line in lines[1:])}
+    return lines[0].rstrip("."), facts.get("Time", ""), facts.get("Accuracy", "")

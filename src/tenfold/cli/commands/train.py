@@ -1,0 +1,149 @@
+"""`tenfold train`: from pictures to a trained, judged and saved classifier."""
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tenfold.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from tenfold.api import Run
+
+# The tutorials that train these networks print a line of their own form.
+_TUTORIAL_NETWORKS = ("mlp", "tutorial", "wide", "deep3", "deep4")
+
+
+def train(
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", help="A shipped recipe or a TOML file.  [default: quick]")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="shapes, cifar10, cifar100, auto, or a folder or archive of class folders."),
+    ] = None,
+    data_dir: Annotated[
+        str | None, typer.Option("--data-dir", metavar="FOLDER", help="Where a copy of CIFAR lies.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, e.g. optim.momentum=0.8."),
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(metavar="N", help="Passes over the pictures.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Pictures in a step.")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Of weights, order and augmentation.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the run's folder, in the place of data and date.")] = None,
+    runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where run folders go.  [default: runs]")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run that stopped, or extend it by --epochs."),
+    ] = None,
+) -> None:
+    """Trains a classifier, judges it and saves it.
+
+    The run folder that it writes holds the models, the figures and a recipe that runs again as it is.
+
+    \b
+    Examples:
+      tenfold train
+      tenfold train --recipe tutorial --data cifar10
+      tenfold train --data my-photos/ --epochs 10
+      tenfold train --set optim.name=sgd --set data.augment.flip=random
+      tenfold train --resume runs/cifar10-quick-20260101-120000
+      tenfold train --resume runs/cifar10-quick-20260101-120000 --epochs 6
+    """
+    given: dict[str, Any] = {
+        "--recipe": recipe,
+        "--data": data,
+        "--data-dir": data_dir,
+        "--batch-size": batch_size,
+        "--lr": lr,
+        "--seed": seed,
+        "--name": name,
+        "--runs": runs,
+    }
+    lines = [*(settings or []), *_as_settings(data_dir, epochs, batch_size, lr, seed, device)]
+    if resume is not None:
+        _refuse_beside_resume(given, settings or [])
+    chosen = recipe or "quick"
+    tutorial_every = _tutorial_every(resume or chosen, lines)
+
+    from tenfold import api
+    from tenfold.cli.progress import progress_for
+
+    progress = progress_for(tutorial_every=tutorial_every)
+    try:
+        run = api.train(
+            chosen,
+            data=data,
+            overrides=lines,
+            name=name,
+            runs=runs or Path("runs"),
+            resume=resume,
+            progress=progress,
+            command=["tenfold", *sys.argv[1:]],
+        )
+    finally:
+        progress.finish()
+    _print_results(run)
+
+
+def _as_settings(
+    data_dir: str | None,
+    epochs: float | None,
+    batch_size: int | None,
+    lr: float | None,
+    seed: int | None,
+    device: str | None,
+) -> list[str]:
+    """Returns short flags as `section.key=value` lines."""
+    from tenfold.recipes.durations import Duration
+
+    for flag, number in (("--epochs", epochs), ("--lr", lr)):
+        if number is not None and not (math.isfinite(number) and number > 0):
+            raise UsageError(f"{flag} is {number:g}; expected a number above 0")
+    values = {
+        "data.data_dir": data_dir,
+        "train.duration": None if epochs is None else Duration(epochs, "epochs"),
+        "train.batch_size": batch_size,
+        "optim.lr": lr,
+        "train.seed": seed,
+        "train.device": device,
+    }
+    return [f"{key}={value}" for key, value in values.items() if value is not None]
+
+
+def _refuse_beside_resume(given: dict[str, Any], settings: list[str]) -> None:
+    """Raises UsageError where a flag would make another run out of the one that is resumed."""
+    refused = [flag for flag, value in given.items() if value is not None]
+    refused += [f"--set {line}" for line in settings if not line.strip().startswith("train.")]
+    if refused:
+        raise UsageError(
+            f"{', '.join(refused)} cannot be changed for a run that is resumed; "
+            "beside --resume only --epochs, --device and --set train.… are taken"
+        )
+
+
+def _tutorial_every(source: str | Path, lines: list[str]) -> int | None:
+    """Returns how many batches lie between two of the tutorials' lines, or None for another network.
+
+    Loading the recipe here also refuses a mistake before torch has taken its second to load.
+    """
+    from tenfold.recipes.load import load_recipe
+
+    if isinstance(source, Path) and not (source / "recipe.toml").is_file():
+        return None  # no run: saying so is left to whoever resumes it
+    recipe = load_recipe(source, lines)
+    return recipe.train.log_every if recipe.model.name in _TUTORIAL_NETWORKS else None
+
+
+def _print_results(run: "Run") -> None:
+    from tenfold.cli.output import accuracy_line, class_table
+
+    print(f"\n{accuracy_line('test', run.evaluation)}\n\n{class_table(run.evaluation)}\n")
+    print(f"everything is in {run.path}")
+    print(f"try it: tenfold predict {run.path} PICTURE")
