@@ -77,9 +77,7 @@ def picture_size(source: Source) -> tuple[int, int]:
 def one_line(text: str) -> str:
     """Returns `text` fit for one line: control characters and broken UTF-8 become escapes; raises nothing."""
     printable = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(
-        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in printable
-    )
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in printable)
 
 
 @contextmanager

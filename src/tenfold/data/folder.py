@@ -8,12 +8,13 @@ written here.
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tenfold.core.errors import DataError
+from tenfold.core.registry import did_you_mean
 from tenfold.data.archive import ARCHIVE_SUFFIXES, is_archive, read_members
 from tenfold.data.decode import SUFFIXES, Source, one_line
 from tenfold.data.layout import Layout, arrange
@@ -58,12 +59,31 @@ def scan(path: Path, listing: Listing | None = None, look: Look | None = None) -
         DataError: when there is nothing at `path`, no picture in it, fewer than two classes, or a class in
             test or val that train does not have.
     """
+    check_source(path)
     if path.is_dir():
         return arrange(path, *_from_folder(path, listing or list_folder(path), look))
-    if path.is_file() and is_archive(path):
-        return arrange(path, *_from_archive(path, look))
-    kinds = f"expected a folder, or an archive ({', '.join(ARCHIVE_SUFFIXES)}), of class folders"
-    raise DataError(f"{one_line(str(path))} {'is neither' if path.exists() else 'does not exist'}; {kinds}")
+    return arrange(path, *_from_archive(path, look))
+
+
+def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
+    """Checks that there is a folder, or a file with the name of an archive; opens nothing.
+
+    Args:
+        path: where the user says the pictures are.
+        other_names: what the user may have meant instead.
+
+    Raises:
+        DataError: when there is neither.
+    """
+    if path.is_dir() or (path.is_file() and is_archive(path)):
+        return
+    place = one_line(str(path))
+    found = f"{place} is neither a folder nor an archive" if path.exists() else f"{place} does not exist"
+    others = f", or one of: {', '.join(other_names)}" if other_names else ""
+    raise DataError(
+        f"{found}{did_you_mean(path.name, other_names)}; expected a folder or an archive of class folders "
+        f"({', '.join(ARCHIVE_SUFFIXES)}){others}"
+    )
 
 
 def read_pictures(layout: Layout) -> Iterator[tuple[int, Source]]:
@@ -139,9 +159,7 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _from_folder(
-    root: Path, listing: Listing, look: Look | None
-) -> tuple[list[str], list[Skipped], tuple[str, ...]]:
+def _from_folder(root: Path, listing: Listing, look: Look | None) -> tuple[list[str], list[Skipped], tuple[str, ...]]:
     pictures: list[str] = []
     skipped = list(listing.skipped)
     for file in listing.files:

@@ -22,7 +22,6 @@ class Index:
         fit: how pictures were brought to size.
         source: where they came from, for people.
         pictures: number of pictures in each split.
-        unreadable: how many pictures of the source could not be decoded.
         skipped: path and reason of every file that was left out, unreadable pictures among them.
         notes: sentences that a user should read.
         created: when the store was made, UTC.
@@ -34,7 +33,6 @@ class Index:
     fit: str
     source: str
     pictures: dict[str, int]
-    unreadable: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     created: str = ""

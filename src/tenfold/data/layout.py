@@ -3,12 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from tenfold.core.errors import DataError
 from tenfold.data.decode import SUFFIXES, one_line
+from tenfold.data.splits import stratified_split
 from tenfold.data.types import Skipped
 
 SPLITS = ("train", "test", "val")
@@ -160,3 +163,28 @@ def _empty_notes(empty: Iterable[str], depth: int, has_splits: bool, known: dict
         parts = folder.split("/")
         if len(parts) == level and parts[-1] not in known:
             yield f"class folder '{one_line(folder)}' holds no pictures: left out"
+
+
+def draw_test(layout: Layout, fraction: float, seed: int) -> Layout:
+    """Returns the layout with a stratified share of train drawn for testing, where it has no test split.
+
+    Args:
+        layout: what was found.
+        fraction: share of each class, in (0, 1).
+        seed: of the draw.
+
+    Raises:
+        ValueError: when `fraction` is out of range.
+    """
+    if layout.places("test"):
+        return layout
+    train = layout.places("train")
+    labels = np.array([layout.entries[place].label for place in train], dtype=np.int64)
+    drawn = {train[index] for index in stratified_split(labels, fraction, seed)[1]}
+    entries = [entry._replace(split="test") if place in drawn else entry for place, entry in enumerate(layout.entries)]
+    entries.sort(key=lambda entry: SPLITS.index(entry.split))
+    note = (
+        f"no test folder: {fraction:.3g} of each class was drawn for testing ({len(drawn)} pictures, seed {seed}); "
+        "change with --set data.test_fraction=…"
+    )
+    return replace(layout, entries=tuple(entries), notes=(*layout.notes, note))

@@ -1,6 +1,6 @@
 """A .npy file of pictures that is filled in any order, by plain writes.
 
-A memory map would count every page that was written as memory of this process; a store may be larger than memory.
+A memory map would count every written page as memory of this process, and a store may be larger than memory.
 """
 
 import io
@@ -49,11 +49,6 @@ class PixelFile:
         self._file.seek(self._start + row * self._bytes)
         self._file.write(picture.tobytes())
         self._written[row] = True
-
-    @property
-    def written(self) -> NDArray[np.bool_]:
-        """Which rows have a picture, bool [N]; the others do not appear in the file."""
-        return self._written
 
     def _close_gaps(self) -> None:
         """Moves pictures up over rows that were never written, and says at the top how many there are."""

@@ -1,4 +1,4 @@
-"""From a source to a filled store: decodes on all cores, in bounded memory, and looks at what came out.
+"""Decodes the pictures of a source on all cores, in bounded memory, and looks for those that occur twice.
 
 N pictures, H×W pixels, 3 channels.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from tenfold.core.errors import DataError
 from tenfold.data.decode import Source, decode_picture, one_line
 from tenfold.data.download import Progress
 from tenfold.data.folder import read_pictures
-from tenfold.data.layout import SPLITS, Layout, shortened
+from tenfold.data.layout import SPLITS, Layout
 from tenfold.data.pictures import fit_picture
 from tenfold.data.pixelfile import PixelFile
 
@@ -53,7 +53,7 @@ class Outcome:
 def decode_all(layout: Layout, folder: Path, size: tuple[int, int], fit: str, progress: Progress) -> Outcome:
     """Decodes every picture of `layout` into `<split>-images.npy` files.
 
-    Threads suffice: decoders let go of the interpreter, and for tiny pictures processes cost more than they give.
+    Threads suffice: decoders let go of the interpreter, and tiny pictures are decoded in seconds anyway.
 
     Args:
         layout: the pictures.
@@ -68,18 +68,18 @@ def decode_all(layout: Layout, folder: Path, size: tuple[int, int], fit: str, pr
     """
     starts = {split: places[0] for split in SPLITS if (places := layout.places(split))}
     digests = np.zeros(len(layout.entries), dtype=np.uint64)
-    reasons: dict[int, str] = {}
+    # A picture that never arrives has vanished since it was listed.
+    reasons = dict.fromkeys(range(len(layout.entries)), "no longer there")
     with ExitStack() as stack:
         files = {
-            split: stack.enter_context(
-                PixelFile(folder / f"{split}-images.npy", len(layout.places(split)), size)
-            )
+            split: stack.enter_context(PixelFile(folder / f"{split}-images.npy", len(layout.places(split)), size))
             for split in starts
         }
         for done, (place, picture) in enumerate(_decoded(layout, size, fit), start=1):
             if isinstance(picture, str):
                 reasons[place] = picture
             else:
+                del reasons[place]
                 split = layout.entries[place].split
                 files[split].write(place - starts[split], picture)
                 digests[place] = _digest(picture)
@@ -106,13 +106,9 @@ def _outcome(layout: Layout, reasons: dict[int, str], digests: NDArray[np.uint64
 
 
 def _shared(layout: Layout, digests: NDArray[np.uint64], first: list[int], second: list[int]) -> str:
-    """Returns which pictures of `second` are in `first` too, pixel for pixel: the first such pair and how many."""
-    owner = {
-        digest: place for place, digest in zip(reversed(first), digests[first][::-1].tolist(), strict=True)
-    }
-    twins = [
-        (owner[d], place) for place, d in zip(second, digests[second].tolist(), strict=True) if d in owner
-    ]
+    """Returns which pictures of `second` are in `first` too, pixel for pixel: one pair and how many more."""
+    owner = {digest: place for place, digest in zip(reversed(first), digests[first][::-1].tolist(), strict=True)}
+    twins = [(owner[d], place) for place, d in zip(second, digests[second].tolist(), strict=True) if d in owner]
     if not twins:
         return ""
     one, other = (one_line(layout.entries[place].path) for place in twins[0])
@@ -141,9 +137,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _chunks(
-    pictures: Iterable[tuple[int, Source]], size: tuple[int, int]
-) -> Iterator[list[tuple[int, Source]]]:
+def _chunks(pictures: Iterable[tuple[int, Source]], size: tuple[int, int]) -> Iterator[list[tuple[int, Source]]]:
     """Groups pictures so that neither their files nor their pixels take much memory."""
     most = max(1, min(_MOST_IN_CHUNK, _CHUNK_PIXEL_BYTES // (size[0] * size[1] * 3)))
     chunk: list[tuple[int, Source]] = []
@@ -158,9 +152,7 @@ def _chunks(
         yield chunk
 
 
-def _decode_chunk(
-    chunk: list[tuple[int, Source]], size: tuple[int, int], fit: str
-) -> list[tuple[int, Picture | str]]:
+def _decode_chunk(chunk: list[tuple[int, Source]], size: tuple[int, int], fit: str) -> list[tuple[int, Picture | str]]:
     return [(place, _decode(source, size, fit)) for place, source in chunk]
 
 
@@ -172,54 +164,4 @@ def _decode(source: Source, size: tuple[int, int], fit: str) -> Picture | str:
 
 
 def _digest(picture: Picture) -> int:
-    return int.from_bytes(hashlib.blake2b(picture, digest_size=8).digest(), "little")
-
-
-def check_unreadable(unreadable: list[tuple[str, str]], found: int, most: float, source: str) -> None:
-    """Checks that not too many pictures were left out.
-
-    Args:
-        unreadable: name and reason of each.
-        found: number of pictures in the source, readable or not.
-        most: the share that is tolerated, in [0, 1).
-        source: what to call the source in the message.
-
-    Raises:
-        DataError: when the share is larger; with the first three reasons and the way out.
-    """
-    share = len(unreadable) / max(1, found)
-    if share <= most:
-        return
-    examples = "; ".join(f"{one_line(name)}: {reason}" for name, reason in unreadable[:3])
-    way_out = "mend or remove them"
-    if share < 0.99:
-        way_out += f", or go on without them: --set data.max_unreadable={np.ceil(share * 100) / 100:g}"
-    raise DataError(
-        f"{len(unreadable)} of {found} pictures in {one_line(source)} cannot be read "
-        f"(at most {most:.0%} may be): {examples}; {way_out}"
-    )
-
-
-def check_labels(classes: tuple[str, ...], labels: dict[str, NDArray[np.int64]], source: str) -> None:
-    """Checks, before anything is trained, that there is something to learn and something to test on.
-
-    Raises:
-        DataError: when there are fewer than two classes, a label is out of range, a class has no training picture
-            or there is nothing to test on.
-    """
-    if len(classes) < 2:
-        raise DataError(f"{source} has {len(classes)} class; expected two or more to tell apart")
-    everything = np.fromiter(chain.from_iterable(labels.values()), dtype=np.int64)
-    if len(everything) and not 0 <= everything.min() <= everything.max() < len(classes):
-        raise DataError(
-            f"{source} has labels from {everything.min()} to {everything.max()}; "
-            f"expected 0 to {len(classes) - 1} for {len(classes)} classes"
-        )
-    counts = np.bincount(labels["train"], minlength=len(classes))
-    if (counts == 0).any():
-        missing = [classes[label] for label in np.flatnonzero(counts == 0)]
-        raise DataError(f"{source} has no readable training picture of {shortened(missing)}; add some")
-    if not len(labels.get("test", ())):
-        raise DataError(
-            f"{source} has no readable test picture; add some, or remove the test folder to draw them"
-        )
+    return int.from_bytes(hashlib.blake2b(picture.data, digest_size=8).digest(), "little")

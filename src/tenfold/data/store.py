@@ -80,6 +80,19 @@ def store_key(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def store_exists(name: str, key: str) -> bool:
+    """Returns whether there is a store of this name and key; whether it is sound shows when it is opened.
+
+    Raises:
+        StorageError: when there is no place for a cache.
+    """
+    return _place(name, key).is_dir()
+
+
+def _place(name: str, key: str) -> Path:
+    return cache_folder() / "stores" / f"{name}-{key}"
+
+
 def open_or_build(name: str, key: str, build: Build, progress: Progress = silent) -> Dataset:
     """Opens the store of this name and key; makes it first where there is none or it is damaged.
 
@@ -95,7 +108,7 @@ def open_or_build(name: str, key: str, build: Build, progress: Progress = silent
         DataError: whatever `build` raises.
         StorageError: when the cache cannot be written.
     """
-    target = cache_folder() / "stores" / f"{name}-{key}"
+    target = _place(name, key)
     dataset, _ = _open_if_sound(target)
     if dataset is not None:
         return dataset
@@ -111,9 +124,7 @@ def open_or_build(name: str, key: str, build: Build, progress: Progress = silent
         made = open_store(target)
     if not damage:
         return made
-    return replace(
-        made, notes=(*made.notes, f"the store of {name} was damaged and has been made anew: {damage}")
-    )
+    return replace(made, notes=(*made.notes, f"the store of {name} was damaged and has been made anew: {damage}"))
 
 
 def open_store(path: Path) -> Dataset:
@@ -175,9 +186,7 @@ def list_stores() -> list[StoreInfo]:
     home = cache_folder() / "stores"
     with translated("read", home):
         folders = sorted(home.iterdir()) if home.is_dir() else []
-        return [
-            _info(path) for path in folders if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)
-        ]
+        return [_info(path) for path in folders if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)]
 
 
 def _info(path: Path) -> StoreInfo:
@@ -233,9 +242,7 @@ def _lock(target: Path, progress: Progress) -> Iterator[None]:
         durable.make_folder(locks)
         durable.make_folder(target.parent)
     except StorageError as error:
-        hint = (
-            "" if "TENFOLD_CACHE" in str(error) else "; or set TENFOLD_CACHE to a folder that can be written"
-        )
+        hint = "" if "TENFOLD_CACHE" in str(error) else "; or set TENFOLD_CACHE to a folder that can be written"
         raise StorageError(f"{error}{hint}") from None
     lock = FileLock(locks / f"{target.name}.lock")
     with translated("lock", locks):

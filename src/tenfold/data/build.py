@@ -1,0 +1,136 @@
+"""From what a user calls the data to a dataset: `shapes`, `cifar10`, `cifar100`, a folder, an archive or `auto`.
+
+Each goes through a store, so that only the first time takes long. A built-in name wins over a folder of that
+name; `./shapes` is the folder.
+"""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from tenfold.core.errors import DataError, DownloadError
+from tenfold.data.cifar import downloadable, find_cifar, load_cifar, source_named
+from tenfold.data.cifar_sources import SOURCES
+from tenfold.data.decode import DECODER_VERSION
+from tenfold.data.download import Progress, silent
+from tenfold.data.fill import fill_from_arrays, fill_from_folders
+from tenfold.data.folder import check_source, list_folder
+from tenfold.data.identity import archive_digest, dataset_name, folder_digest
+from tenfold.data.request import DataRequest as DataRequest
+from tenfold.data.shapes import build_shapes
+from tenfold.data.splits import stratified_split
+from tenfold.data.store import cache_folder, open_or_build, store_exists, store_key
+from tenfold.data.types import Dataset, Split
+
+BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
+
+
+def build_dataset(request: DataRequest, progress: Progress = silent) -> Dataset:
+    """Returns the dataset that was asked for, ready to train on.
+
+    Args:
+        request: what is asked for.
+        progress: told what is being done, how much is done, and of how much.
+
+    Raises:
+        DataError: when the source is not there, is damaged, or holds nothing that can be learnt and tested.
+        DownloadError: when CIFAR has to be fetched and no server delivers it.
+        StorageError: when the cache cannot be written.
+
+    Example:
+        >>> build_dataset(DataRequest("shapes")).classes[0]  # doctest: +SKIP
+        'arrow'
+    """
+    if request.source == "auto":
+        dataset = _auto(request, progress)
+    elif request.source == "shapes":
+        dataset = _shapes(request, progress)
+    elif request.source in SOURCES:
+        dataset = _cifar(request, request.source, progress)
+    else:
+        dataset = _class_folders(request, progress)
+    return _with_validation(dataset, request.val_fraction, request.split_seed)
+
+
+def _auto(request: DataRequest, progress: Progress) -> Dataset:
+    """CIFAR-10 if it is there or can be fetched, else shapes."""
+    source = source_named("cifar10")
+    folder = _data_dir(request)
+    here = store_exists("cifar10", _cifar_key(request, "cifar10")) or find_cifar(source, folder, cache_folder())
+    if here:
+        return _cifar(request, "cifar10", progress)
+    progress("Looking for CIFAR-10", 0, 0)
+    why = "its host cannot be reached"
+    if downloadable(source):
+        why = "its host does not deliver it"
+        with suppress(DownloadError):
+            return _cifar(request, "cifar10", progress)
+    shapes = _shapes(request, progress)
+    return replace(shapes, notes=(f"no CIFAR-10 here and {why}: using the built-in shapes", *shapes.notes))
+
+
+def _shapes(request: DataRequest, progress: Progress) -> Dataset:
+    # The digest tells the version of the drawings; two pictures are made in no time.
+    key = store_key("shapes", build_shapes(1, 1).fingerprint, request.size, request.fit, DECODER_VERSION)
+
+    def build(folder: Path) -> None:
+        progress("Drawing shapes", 0, 0)
+        fill_from_arrays(folder, build_shapes(), request, "drawn", progress)
+
+    return open_or_build("shapes", key, build, progress)
+
+
+def _cifar(request: DataRequest, name: str, progress: Progress) -> Dataset:
+    def build(folder: Path) -> None:
+        arrays = load_cifar(name, data_dir=_data_dir(request), cache=cache_folder(), progress=progress)
+        train = Split(arrays.train_images, arrays.train_labels)
+        test = Split(arrays.test_images, arrays.test_labels)
+        fill_from_arrays(folder, Dataset(name, arrays.classes, train, test), request, name, progress)
+
+    return open_or_build(name, _cifar_key(request, name), build, progress)
+
+
+def _data_dir(request: DataRequest) -> Path | None:
+    return Path(request.data_dir).expanduser() if request.data_dir else None
+
+
+def _cifar_key(request: DataRequest, name: str) -> str:
+    """Archives have pinned checksums; an extracted folder is known by its files."""
+    source = source_named(name)
+    place = find_cifar(source, _data_dir(request), cache_folder())
+    extracted = [file[:] for file in list_folder(place).files] if place and place.is_dir() else []
+    checksums = [form.md5 for form in source.forms]
+    return store_key(name, checksums, extracted, request.size, request.fit, DECODER_VERSION)
+
+
+def _class_folders(request: DataRequest, progress: Progress) -> Dataset:
+    path = Path(request.source).expanduser()
+    check_source(path, BUILT_IN)
+    listing = list_folder(path) if path.is_dir() else None
+    digest = folder_digest(listing) if listing else archive_digest(path)
+    drawing = (request.test_fraction, request.split_seed, request.max_unreadable)
+    key = store_key(digest, request.size, request.fit, *drawing, DECODER_VERSION)
+
+    def build(folder: Path) -> None:
+        fill_from_folders(folder, path, listing, request, progress)
+
+    return open_or_build(dataset_name(path.absolute()), key, build, progress)
+
+
+def _with_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """Returns the dataset with a share of train set apart, where there is no val split and one is asked for."""
+    if dataset.val is not None or fraction == 0:
+        return dataset
+    rest, drawn = stratified_split(dataset.train.labels, fraction, seed)
+    if not len(drawn):
+        raise DataError(
+            f"{dataset.name} has one training picture in each class and none to set apart; set data.val_fraction=0"
+        )
+    drawing = f"{dataset.fingerprint} val {fraction!r} {seed}"
+    return replace(
+        dataset,
+        train=dataset.train.subset(rest),
+        val=dataset.train.subset(drawn),
+        fingerprint=hashlib.sha256(drawing.encode()).hexdigest(),
+    )
