@@ -12,7 +12,6 @@ from tenfold.engine.state import State
 from tenfold.evaluate.metrics import Evaluation, evaluate_logits
 from tenfold.runs.classifier import Classifier
 from tenfold.runs.folder import Prediction
-from tenfold.runs.log import Log
 
 Save = Callable[[str, dict[str, Any]], None]
 """Writes the model's present weights under the name `last` or `best`, with metrics."""
@@ -63,7 +62,7 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
     }
     save(summary["model"], {**_headline(evaluation), "steps": state.step})
     folder.write_summary(summary)
-    Log(folder.log).write("finished", step=state.step, test_accuracy=evaluation.accuracy)
+    setup.log.write("finished", step=state.step, test_accuracy=evaluation.accuracy)
     return summary
 
 

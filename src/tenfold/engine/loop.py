@@ -38,6 +38,7 @@ class Setup:
         hardware: see `Hardware`.
         folder: receives checkpoints, metrics and the log.
         progress: is told what happens.
+        log: the run's `log.jsonl`.
         save_best: called with the epoch and accuracy whenever the validation accuracy is the best so far.
     """
 
@@ -47,6 +48,7 @@ class Setup:
     hardware: Hardware
     folder: RunFolder
     progress: Progress
+    log: Log
     save_best: Callable[[Best], None]
 
 
@@ -69,7 +71,9 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
     optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim))
     state = State(model, optimizer, setup.dataset.fingerprint, setup.hardware.threads)
-    step = Step(model, optimizer, setup.classifier.preprocessing, setup.hardware, recipe.optim.label_smoothing)
+    step = Step(
+        model, optimizer, setup.classifier.preprocessing, setup.hardware, recipe.optim.label_smoothing
+    )
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
         state.load(checkpoint, step)
@@ -106,7 +110,6 @@ class _Recorder:
 
     def __init__(self, setup: Setup, plan: Plan, state: State, step: Step, watch: Stopwatch) -> None:
         self._setup, self._plan, self._state, self._step, self._watch = setup, plan, state, step, watch
-        self._log = Log(setup.folder.log)
         self._saved_at = perf_counter()
 
     def after_step(self) -> None:
@@ -137,7 +140,7 @@ class _Recorder:
         self._state.seconds = self._watch.seconds()
         path = self._state.save(self._setup.folder.checkpoints, self._step)
         self._setup.folder.write_metrics(self._state.rows)
-        self._log.write("checkpoint", step=self._state.step, path=path.name)
+        self._setup.log.write("checkpoint", step=self._state.step, path=path.name)
         self._saved_at = perf_counter()
 
     def patience_is_over(self) -> bool:
@@ -206,4 +209,4 @@ def _explained(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "memory" in text and "alloc" in text
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or ("memory" in text and "alloc" in text)

@@ -76,7 +76,9 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     """
     train, optim = recipe.train, recipe.optim
     if train.early_stop and dataset.val is None:
-        raise RecipeError("train.early_stop needs validation pictures to judge by: set data.val_fraction, e.g. 0.1")
+        raise RecipeError(
+            "train.early_stop needs validation pictures to judge by: set data.val_fraction, e.g. 0.1"
+        )
     batch_size = batch_size_for(train.batch_size, len(dataset.train))
     whole, rest = divmod(len(dataset.train), batch_size)
     per_epoch = max(1, whole + bool(rest and not train.drop_last))
@@ -103,24 +105,25 @@ def batch_size_for(wanted: int, pictures: int) -> int:
     return min(wanted, max(2, pictures // _BATCHES_AT_LEAST)) if wanted > 1 else 1
 
 
-def extended(recipe: Recipe, duration: Duration) -> Recipe:
-    """Returns `recipe` made to last `duration` in all.
+def extended(before: Recipe, after: Recipe) -> Recipe:
+    """Returns the recipe with which a run that began with `before` goes on when `after` is asked for.
 
-    The rule for a run that goes on: it takes up the longer run's schedule at the step that it has reached. With a
-    constant learning rate it thus ends bit for bit where a run planned for `duration` from the start ends.
+    The rule for a run that goes on for longer: it takes up the longer run's schedule at the step that it has reached.
+    With a constant learning rate it thus ends bit for bit where a run planned that long from the start ends.
 
     Raises:
-        RecipeError: when the duration is of another kind (a clock against steps) than before.
+        RecipeError: when something else than the length, the device and what is written down would change.
     """
-    if (duration.unit == "s") != (recipe.train.duration.unit == "s"):
+    free = ("duration", "device", "log_every", "checkpoint_every", "early_stop")
+    kept = {name: getattr(before.train, name) for name in free}
+    if after.model_copy(update={"train": after.train.model_copy(update=kept)}) != before:
         raise RecipeError(
-            f"a run of {recipe.train.duration} cannot be extended to {duration}; give the new length in the same unit"
+            "a run that is resumed keeps its recipe; only "
+            f"{', '.join(f'train.{name}' for name in free)} may change: start a new run for the rest"
         )
-    return replace_train(recipe, duration=duration)
-
-
-def replace_train(recipe: Recipe, **changes: object) -> Recipe:
-    """Returns `recipe` with other values in `[train]`."""
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update=changes)})
-
-
+    if (after.train.duration.unit == "s") != (before.train.duration.unit == "s"):
+        raise RecipeError(
+            f"a run of {before.train.duration} cannot go on for {after.train.duration}; "
+            "give the new length in the same unit"
+        )
+    return after

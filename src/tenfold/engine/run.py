@@ -72,15 +72,15 @@ def run(
                 getattr(folder, name),
                 architecture=architecture,
                 arguments={} if model is not None else recipe.model.arguments,
-                recipe=recipe.model_dump(mode="json"),
                 metrics=metrics,
             )
 
         def save_best(best: Best) -> None:
             save("best", {"val_accuracy": best.accuracy, "epoch": best.epoch})
 
-        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, save_best)
-        Log(folder.log).write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
+        log = Log(folder.log)
+        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, log, save_best)
+        log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
         state = train(setup, checkpoint)
         return conclude(setup, state, save, seconds=lambda: perf_counter() - began)
 
@@ -108,7 +108,14 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
             images = next(in_order(sample, _FITTED_ON, torch.device("cpu")))
             fit(preprocessing.normalize(images))
     judging = recipe.evaluate
-    return Classifier(model, dataset.classes, preprocessing, judging.batch_size, judging.mirror)
+    return Classifier(
+        model,
+        dataset.classes,
+        preprocessing,
+        judging.batch_size,
+        judging.mirror,
+        recipe.model_dump(mode="json"),
+    )
 
 
 def make_preprocessing(recipe: Recipe, dataset: Dataset) -> Preprocessing:

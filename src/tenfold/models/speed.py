@@ -48,7 +48,12 @@ class Group(nn.Sequential):
     """Convolution, 2×2 pooling, normalisation, GELU; then as many convolutions again without pooling."""
 
     def __init__(self, inputs: int, outputs: int, depth: int, momentum: float) -> None:
-        layers: list[nn.Module] = [_filter(inputs, outputs), nn.MaxPool2d(2), _norm(outputs, momentum), nn.GELU()]
+        layers: list[nn.Module] = [
+            _filter(inputs, outputs),
+            nn.MaxPool2d(2),
+            _norm(outputs, momentum),
+            nn.GELU(),
+        ]
         for _ in range(depth - 1):
             layers += [_filter(outputs, outputs), _norm(outputs, momentum), nn.GELU()]
         super().__init__(*layers)

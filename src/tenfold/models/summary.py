@@ -55,7 +55,9 @@ def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
 def _describe(name: str, layer: nn.Module, output: Tensor) -> LayerRow:
     parameters = sum(weight.numel() for weight in layer.parameters(recurse=False))
     shape = tuple(output.shape[1:])
-    return LayerRow(name or "(network)", type(layer).__name__, shape, parameters, _multiply_adds(layer, output))
+    return LayerRow(
+        name or "(network)", type(layer).__name__, shape, parameters, _multiply_adds(layer, output)
+    )
 
 
 def _multiply_adds(layer: nn.Module, output: Tensor) -> int:

@@ -54,7 +54,11 @@ def build_schedule(name: str, *, warmup: float = 0.0, final: float = 0.0) -> Sch
         >>> build_schedule("linear", warmup=0.5)(0.25)
         0.5
     """
-    decay = {"constant": constant, "linear": lambda t: linear(t, final), "cosine": lambda t: cosine(t, final)}[name]
+    decay = {
+        "constant": constant,
+        "linear": lambda t: linear(t, final),
+        "cosine": lambda t: cosine(t, final),
+    }[name]
 
     def schedule(done: float) -> float:
         if done < warmup:

@@ -6,7 +6,7 @@ Shapes: N pictures, H×W pixels, C classes.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Classifier:
         preprocessing: makes the model's input from a picture.
         batch_size: pictures judged at once.
         mirror: whether logits are averaged over each picture and its mirror image.
+        recipe: that trained it, as plain values; empty where nothing is known of it.
 
     Example:
         >>> classifier = Classifier.load(Path("runs/shapes-quick/last.safetensors"))  # doctest: +SKIP
@@ -45,6 +46,7 @@ class Classifier:
     preprocessing: Preprocessing
     batch_size: int = 500
     mirror: bool = False
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def logits(self, split: Split) -> Tensor:
         """Returns logits, float32 [N, C] on the CPU, for the pictures of `split`, always computed in float32.
@@ -76,7 +78,6 @@ class Classifier:
         *,
         architecture: str,
         arguments: Mapping[str, Any],
-        recipe: Mapping[str, Any],
         metrics: Mapping[str, Any],
     ) -> None:
         """Writes the model file, durably; it alone is enough to predict.
@@ -85,7 +86,6 @@ class Classifier:
             path: where, ending in `.safetensors`.
             architecture: registered name of the network, or `custom` for a user's own.
             arguments: of the network's builder.
-            recipe: that trained it.
             metrics: known of it, as plain numbers.
 
         Raises:
@@ -96,13 +96,15 @@ class Classifier:
             arguments=dict(arguments),
             classes=self.classes,
             preprocessing=self.preprocessing,
-            recipe=dict(recipe),
+            recipe=dict(self.recipe),
             metrics=dict(metrics),
         )
         save_model(path, self.model.state_dict(), card)
 
     @classmethod
-    def load(cls, path: Path, *, device: torch.device | None = None, model: nn.Module | None = None) -> "Classifier":
+    def load(
+        cls, path: Path, *, device: torch.device | None = None, model: nn.Module | None = None
+    ) -> "Classifier":
         """Reads a model file.
 
         Args:
@@ -116,11 +118,12 @@ class Classifier:
         state, card = load_model(path)
         judging = card.recipe.get("evaluate", {})
         return cls(
-            model=_filled(model or _built(card, path), state, path).to(device or "cpu").eval(),
+            model=filled(model or _built(card, path), state, path).to(device or "cpu").eval(),
             classes=card.classes,
             preprocessing=card.preprocessing,
             batch_size=judging.get("batch_size", 500),
             mirror=judging.get("mirror", False),
+            recipe=card.recipe,
         )
 
 
@@ -134,7 +137,7 @@ def _built(card: ModelCard, path: Path) -> nn.Module:
     )
 
 
-def _filled(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+def filled(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
     """Returns `model` with the weights of `state`.
 
     Raises:

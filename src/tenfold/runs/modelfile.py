@@ -155,7 +155,7 @@ def read_state_dict(path: Path) -> dict[str, "Tensor"]:
             else "it is damaged or something else"
         )
         raise ModelError(
-            f"{shown(path)} is refused: {found}; expected a file that torch.save(model.state_dict(), path) wrote"
+            f"{shown(path)} is refused: {found}; expected what torch.save(model.state_dict(), …) writes"
         ) from error
     return _checked(state, path)
 

@@ -1,0 +1,56 @@
+"""Tenfold trains, explains and ships image classifiers.
+
+>>> import tenfold
+>>> run = tenfold.train("quick", data="shapes")  # doctest: +SKIP
+>>> run.load().predict("picture.png").label  # doctest: +SKIP
+'star'
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenfold.api import Run, dataset, dataset_from_arrays, evaluate, export, load, train
+    from tenfold.core.errors import TenfoldError
+    from tenfold.data.types import Dataset
+    from tenfold.deploy.predictor import Prediction, Predictor
+    from tenfold.evaluate.metrics import Evaluation
+    from tenfold.recipes.schema import Recipe
+
+_HOMES = {
+    "tenfold.api": ("Run", "dataset", "dataset_from_arrays", "evaluate", "export", "load", "train"),
+    "tenfold.core.errors": ("TenfoldError",),
+    "tenfold.data.types": ("Dataset",),
+    "tenfold.deploy.predictor": ("Prediction", "Predictor"),
+    "tenfold.evaluate.metrics": ("Evaluation",),
+    "tenfold.recipes.schema": ("Recipe",),
+}
+
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "Prediction",
+    "Predictor",
+    "Recipe",
+    "Run",
+    "TenfoldError",
+    "dataset",
+    "dataset_from_arrays",
+    "evaluate",
+    "export",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used: `import tenfold` alone costs nothing."""
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'tenfold' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__
