@@ -41,9 +41,6 @@ def python2_pickle(shape: bytes = b"K\x02M\x00\x0c\x86", kind: bytes = b"u1") ->
 
 
 TEXT_PICKLE = (
-    b"(dp1\nS'num'\np2\nI10000\nsS'label_names'\np3\n(lp4\n"
-    b"S'air\\x41plane'\np5\naS\"b'ird\"\np6\nasS'n'\nL7L\ns."
-)
     b"(dp1\nS'num'\np2\nI10000\nsS'label_names'\np3\n(lp4\nS'air\\x41plane'\np5\naS\"b'ird\"\np6\nasS'n'\nL7L\ns."
 )
 
