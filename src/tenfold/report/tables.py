@@ -1,0 +1,139 @@
+"""What the screen shows, as renderables; nothing is printed here.
+
+Shares appear as percent with one decimal, counts with separators. Names are never read as markup.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from tenfold.report.names import printable
+
+if TYPE_CHECKING:  # they would bring torch, which takes a second or two
+    from tenfold.evaluate.metrics import ClassResult
+    from tenfold.models.summary import LayerRow
+
+Cell = str | int | float | None
+Prediction = tuple[str, str, float | None]
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def percent(share: float | None) -> str:
+    """Returns a share as percent with one decimal, or a dash for none.
+
+    Example:
+        >>> percent(0.7925), percent(None)
+        ('79.2 %', '–')
+    """
+    return "–" if share is None else f"{share * 100:.1f} %"
+
+
+def file_size(count: int) -> str:
+    """Returns a number of bytes in the unit that suits it, in powers of 1000.
+
+    Example:
+        >>> file_size(170_498_071), file_size(512)
+        ('170.5 MB', '512 B')
+    """
+    size, unit = float(count), 0
+    while size >= 999.95 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{count} B"
+
+
+def accuracy_line(accuracy: float, interval: tuple[float, float], total: int, noun: str = "test pictures") -> Text:
+    """Returns the sentence that sums up an evaluation.
+
+    Args:
+        accuracy: in [0, 1].
+        interval: its 95 % interval.
+        total: pictures judged.
+        noun: what they are.
+
+    Example:
+        >>> accuracy_line(0.793, (0.785, 0.801), 10_000).plain
+        'accuracy 79.3 % (95 % interval 78.5–80.1 %) on 10,000 test pictures'
+    """
+    low, high = interval
+    return Text.assemble(
+        "accuracy ",
+        (percent(accuracy), "bold"),
+        f" (95 % interval {low * 100:.1f}–{high * 100:.1f} %) on {total:,} {noun}",
+    )
+
+
+def class_table(per_class: "Sequence[ClassResult]") -> Table:
+    """Returns precision, recall with its interval, F1 and support of each class."""
+    table = _table("class", "pictures", "accuracy", "95 % interval", "precision", "F1")
+    for result in per_class:
+        ends = result.interval
+        table.add_row(
+            Text(printable(result.name)),
+            f"{result.support:,}",
+            percent(result.recall),
+            "–" if ends is None else f"{ends[0] * 100:.1f}–{ends[1] * 100:.1f} %",
+            percent(result.precision),
+            percent(result.f1),
+        )
+    return table
+
+
+def layer_table(rows: "Sequence[LayerRow]") -> Table:
+    """Returns the layers of a network with output shape, parameters and multiply-adds, and their sums."""
+    table = _table("layer", "kind", "output", "parameters", "multiply-adds", words=3, footer=True)
+    for row in rows:
+        shape = " × ".join(str(side) for side in row.output_shape)
+        table.add_row(Text(row.name), Text(row.kind), shape, f"{row.parameters:,}", f"{row.multiply_adds:,}")
+    table.columns[0].footer = "all"
+    table.columns[3].footer = f"{sum(row.parameters for row in rows):,}"
+    table.columns[4].footer = f"{sum(row.multiply_adds for row in rows):,}"
+    return table
+
+
+def prediction_table(predictions: Sequence[Prediction]) -> Table:
+    """Returns one line for each picture.
+
+    Args:
+        predictions: path, label and probability (None where it is not known) of each.
+    """
+    table = _table("picture", "label", "probability", words=2)
+    for path, label, probability in predictions:
+        table.add_row(Text(printable(path), overflow="fold"), Text(printable(label), "bold"), percent(probability))
+    return table
+
+
+def listing(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+    """Returns a plain list, of recipes or stores: words at the left, numbers at the right with separators.
+
+    Args:
+        headings: one for each column.
+        rows: as many cells each; None becomes a dash.
+
+    Raises:
+        ValueError: when a row has more or fewer cells than there are headings.
+    """
+    table = _table(*headings, words=len(headings))
+    for place, column in enumerate(table.columns):
+        if any(isinstance(row[place], int | float) for row in rows if place < len(row)):
+            column.justify = "right"
+    for row in rows:
+        table.add_row(*(_cell(cell) for _, cell in zip(headings, row, strict=True)))
+    return table
+
+
+def _cell(cell: Cell) -> Text:
+    if cell is None:
+        return Text("–")
+    return Text(printable(cell) if isinstance(cell, str) else f"{cell:,}", overflow="fold")
+
+
+def _table(*headings: str, words: int = 1, footer: bool = False) -> Table:
+    """Returns an empty table; the first `words` columns are left-aligned, the rest are numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_footer=footer, header_style="bold", pad_edge=False)
+    for place, heading in enumerate(headings):
+        word = place < words
+        table.add_column(Text(heading), justify="left" if word else "right", no_wrap=not word)
+    return table
