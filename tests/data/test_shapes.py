@@ -14,9 +14,7 @@ from tenfold.data.shapes import build_shapes
 
 def test_a_seed_means_the_same_bits_on_every_machine():
     data = build_shapes(train=200, test=100, seed=0)
-    digest = hashlib.sha256(
-        data.train.images.tobytes() + data.train.labels.tobytes() + data.test.images.tobytes()
-    )
+    digest = hashlib.sha256(data.train.images.tobytes() + data.train.labels.tobytes() + data.test.images.tobytes())
     assert digest.hexdigest() == "6616e1ecc233004378e357eb43c87b03a0d458857a0b0534a27defc84191a05b"
 
 
@@ -85,9 +83,7 @@ def test_outlines_stay_in_single_precision():
 
 @pytest.mark.parametrize(("train", "test"), [(0, 10), (10, 0), (-1, 10)])
 def test_a_count_below_one_is_refused(train, test):
-    with pytest.raises(
-        DataError, match=rf"cannot draw {train} train and {test} test pictures; ask for 1 or more"
-    ):
+    with pytest.raises(DataError, match=rf"cannot draw {train} train and {test} test pictures; ask for 1 or more"):
         build_shapes(train, test)
 
 

@@ -77,10 +77,7 @@ def test_mcnemar_is_the_two_sided_binomial_tail(only_a, only_b):
 
 def test_mcnemar_stays_exact_where_floats_would_overflow():
     n = 10_000
-    logs = [
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2)
-        for i in range(4801)
-    ]
+    logs = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2) for i in range(4801)]
     assert mcnemar(4800, 5200) == pytest.approx(2 * math.fsum(map(math.exp, logs)), rel=1e-8)
     assert mcnemar(0, 1000) == 2.0**-999
     assert mcnemar(0, 5000) == 0.0

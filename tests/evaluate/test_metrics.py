@@ -37,9 +37,7 @@ def test_every_figure_agrees_with_torchmetrics(seed, pictures, classes):
     found = evaluate_logits(logits, labels, [str(i) for i in range(classes)])
     settings_ = {"num_classes": classes, "average": "micro"}
     assert found.accuracy == pytest.approx(float(oracle.multiclass_accuracy(logits, labels, **settings_)))
-    assert found.top5 == pytest.approx(
-        float(oracle.multiclass_accuracy(logits, labels, top_k=5, **settings_))
-    )
+    assert found.top5 == pytest.approx(float(oracle.multiclass_accuracy(logits, labels, top_k=5, **settings_)))
     assert torch.equal(found.confusion, oracle.multiclass_confusion_matrix(logits, labels, classes))
     assert found.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-4)
     each = {"num_classes": classes, "average": "none", "zero_division": 0}

@@ -91,9 +91,7 @@ def test_no_batches_are_refused():
         predict_logits(_model(), [], _half)
 
 
-@pytest.mark.parametrize(
-    ("model", "found"), [(nn.Identity(), r"\[2, 3, 8, 8\]"), (nn.Flatten(0), r"\[384\]")]
-)
+@pytest.mark.parametrize(("model", "found"), [(nn.Identity(), r"\[2, 3, 8, 8\]"), (nn.Flatten(0), r"\[384\]")])
 def test_a_model_without_rows_of_logits_is_refused(model, found):
     with pytest.raises(ModelError, match=rf"returned {found} for 2 pictures; expected one row of logits"):
         predict_logits(model, _batches(2), _half)

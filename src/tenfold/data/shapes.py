@@ -41,9 +41,7 @@ def build_shapes(train: int = 20_000, test: int = 4_000, seed: int = 0) -> Datas
         ('arrow', 'bolt', 'circle')
     """
     if train < 1 or test < 1:
-        raise DataError(
-            f"shapes cannot draw {train} train and {test} test pictures; ask for 1 or more of each"
-        )
+        raise DataError(f"shapes cannot draw {train} train and {test} test pictures; ask for 1 or more of each")
     if not 0 <= seed < 2**63:
         raise DataError(f"shapes cannot draw from seed {seed}; choose one from 0 to 2**63 - 1")
     return Dataset(

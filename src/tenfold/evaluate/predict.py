@@ -56,8 +56,7 @@ def _checked(logits: object, count: int) -> Tensor:
         return logits
     found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     raise ModelError(
-        f"the model returned {found} for {count} pictures; "
-        f"expected one row of logits for each, [{count}, classes]"
+        f"the model returned {found} for {count} pictures; expected one row of logits for each, [{count}, classes]"
     )
 
 

@@ -1,0 +1,237 @@
+"""The layout of the source as a test: who may import whom, and how large things may grow."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "tenfold"
+
+# each room may import from rooms further up only, never from its own line
+STOREYS = (
+    ("core",),
+    ("data", "models", "optim", "evaluate"),
+    ("recipes",),
+    ("runs",),
+    ("engine",),
+    ("experiments", "report", "deploy"),
+    ("api",),
+    ("cli",),
+)
+STOREY = {room: number for number, rooms in enumerate(STOREYS) for room in rooms}
+FORBIDDEN_ROOMS = {("report", "engine"), ("deploy", "engine")}
+DOORS = {
+    "__init__": set(STOREY) - {"cli"},
+    "__main__": {"cli"},
+}  # files above all rooms, and what they may import: public names, and the command line
+FORBIDDEN_MODULES = ("torchvision", "matplotlib.pyplot")
+MOST_LINES, MOST_BODY_LINES = 300, 60
+
+Sources = dict[str, str]  # path below the package → text
+
+
+def read_sources(folder: Path) -> Sources:
+    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in sorted(folder.rglob("*.py"))}
+
+
+def module_of(path: str) -> str:
+    """Returns the dotted name of a file: `data/types.py` is `tenfold.data.types`."""
+    parts = ["tenfold", *path.removesuffix(".py").split("/")]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """Returns the first name below the package; the package itself is `__init__`."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def imported(path: str, text: str) -> Iterator[tuple[int, str]]:
+    """Yields line and full name of everything a file imports, also inside functions and by `import_module`."""
+    package = module_of(path).split(".")
+    if not path.endswith("__init__.py"):
+        package.pop()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and _called(node.func) in ("import_module", "__import__"):
+            name = node.args[0]
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield node.lineno, name.value
+
+
+def _called(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def edges(sources: Sources) -> Iterator[tuple[str, int, str]]:
+    """Yields path, line and imported module of every import of our own; `from a import b` means a or a.b."""
+    modules = {module_of(path) for path in sources}
+    for path, text in sources.items():
+        for line, name in imported(path, text):
+            if name.split(".")[0] == "tenfold":
+                while name not in modules and room_of(name) in STOREY and name.count(".") > 1:
+                    name = name.rpartition(".")[0]
+                if name not in modules and room_of(name) not in STOREY:
+                    name = "tenfold"
+                yield path, line, name
+
+
+def wrong_ways(sources: Sources) -> Iterator[str]:
+    for path, line, target in edges(sources):
+        here, there = room_of(module_of(path)), room_of(target)
+        if path in ("__init__.py", "__main__.py"):
+            allowed = there in DOORS[path.removesuffix(".py")]
+        elif here not in STOREY or there not in STOREY:
+            allowed = False
+        else:
+            allowed = here == there or (STOREY[there] < STOREY[here] and (here, there) not in FORBIDDEN_ROOMS)
+        if not allowed:
+            yield f"{path}:{line} imports {target}: {here} may not know {there}"
+
+
+def cycles(sources: Sources) -> Iterator[str]:
+    """Yields one message for each file from which imports lead back to it."""
+    graph: dict[str, set[str]] = {module_of(path): set() for path in sources}
+    for path, _, target in edges(sources):
+        graph[module_of(path)].add(target)
+    for start in graph:
+        reached, waiting = set(), list(graph[start])
+        while waiting:
+            module = waiting.pop()
+            if module not in reached:
+                reached.add(module)
+                waiting += graph.get(module, ())
+        if start in reached:
+            yield f"{start} imports itself by way of others"
+
+
+def foreign_modules(sources: Sources) -> Iterator[str]:
+    for path, text in sources.items():
+        for line, name in imported(path, text):
+            if any(f"{name}.".startswith(f"{module}.") for module in FORBIDDEN_MODULES):
+                yield f"{path}:{line} imports {name}, which is not used here"
+
+
+def too_large(sources: Sources) -> Iterator[str]:
+    for path, text in sources.items():
+        lines = len(text.splitlines())
+        if lines > MOST_LINES:
+            yield f"{path} has {lines} lines, more than {MOST_LINES}"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MOST_BODY_LINES:
+                yield f"{path}:{node.lineno} {node.name} has {body_lines(node)} lines, more than {MOST_BODY_LINES}"
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Returns the lines of a function's body without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def misplaced(sources: Sources) -> Iterator[str]:
+    for path in sources:
+        if path.split("/")[-1] in ("util.py", "utils.py"):
+            yield f"{path}: a name that says nothing; put each function where it belongs"
+        if path not in ("__init__.py", "__main__.py") and room_of(module_of(path)) not in STOREY:
+            yield f"{path} lies in no room of the layout"
+
+
+CHECKS = (wrong_ways, cycles, foreign_modules, too_large, misplaced)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_source_keeps_to_the_layout(check):
+    faults = list(check(read_sources(PACKAGE)))
+    assert not faults, "\n".join(faults)
+
+
+def test_the_source_is_found():
+    assert "core/errors.py" in read_sources(PACKAGE)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "fault"),
+    [
+        ("core/a.py", "import tenfold.data.types", "core may not know data"),
+        ("core/a.py", "def f():\n    from tenfold.engine.loop import train", "a.py:2 imports tenfold.engine.loop"),
+        ("data/a.py", "from tenfold.models import build", "data may not know models"),
+        ("evaluate/a.py", "from tenfold import data", "evaluate may not know data"),
+        ("evaluate/a.py", "from ..data.types import Split", "imports tenfold.data.types"),
+        ("optim/a.py", "from .. import models", "optim may not know models"),
+        ("report/a.py", "from tenfold.deploy.server import serve", "report may not know deploy"),
+        ("report/a.py", "if True:\n    from tenfold.engine.loop import train", "report may not know engine"),
+        ("deploy/a.py", "import tenfold.engine.loop", "deploy may not know engine"),
+        ("experiments/a.py", "from tenfold.report import tables", "experiments may not know report"),
+        ("engine/a.py", "from importlib import import_module\nimport_module('tenfold.cli.main')", "may not know cli"),
+        ("deploy/a.py", "from tenfold.api import train", "deploy may not know api"),
+        ("api.py", "from tenfold.cli.main import run", "api may not know cli"),
+        ("runs/a.py", "from tenfold import train", "runs may not know __init__"),
+        ("runs/a.py", "import tenfold", "runs may not know __init__"),
+        ("__init__.py", "from tenfold.cli.main import run", "__init__ may not know cli"),
+        ("__main__.py", "from tenfold.api import train", "__main__ may not know api"),
+        ("runs/a.py", "from tenfold.nowhere import x", "runs may not know"),
+    ],
+)  # fmt: skip
+def test_a_planted_wrong_way_is_caught(path, text, fault):
+    sources = {"data/types.py": "", "data/__init__.py": "", "models/__init__.py": "", "engine/loop.py": ""}
+    assert fault in "\n".join(wrong_ways({**sources, "__init__.py": "", path: text}))
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("core/a.py", "import os\nfrom tenfold.core.errors import DataError"),
+        ("data/a.py", "from .types import Split\nfrom tenfold.core import durable"),
+        ("recipes/a.py", "from tenfold.data import augment\nfrom tenfold.optim.muon import Muon"),
+        ("experiments/a.py", "from tenfold.engine.loop import train"),
+        ("report/a.py", "from tenfold.runs.folder import RunFolder"),
+        ("api.py", "def f():\n    from tenfold.deploy.predictor import load"),
+        ("cli/main.py", "from tenfold.engine.loop import train\nfrom tenfold import api"),
+        ("__init__.py", "def __getattr__(name):\n    from tenfold import api"),
+        ("__main__.py", "from tenfold.cli.main import run"),
+    ],
+)
+def test_a_right_way_passes(path, text):
+    assert not list(wrong_ways({"__init__.py": "", "api.py": "", "core/durable.py": "", path: text}))
+
+
+def test_a_planted_cycle_is_caught_also_inside_functions_and_for_types():
+    lazy = {"data/a.py": "import tenfold.data.b", "data/b.py": "def f():\n    from tenfold.data.c import x"}
+    faults = list(
+        cycles({**lazy, "data/c.py": "if TYPE_CHECKING:\n    from .a import y", "data/d.py": "from . import a"})
+    )
+    assert faults == [f"tenfold.data.{name} imports itself by way of others" for name in "abc"]
+    assert not list(cycles({**lazy, "data/c.py": "", "data/d.py": "from . import a"}))
+
+
+def test_a_package_that_imports_its_own_file_is_a_cycle_only_if_that_leads_back():
+    package = {"data/__init__.py": "from tenfold.data.a import x"}
+    assert not list(cycles({**package, "data/a.py": ""}))
+    assert len(list(cycles({**package, "data/a.py": "from tenfold.data import x"}))) == 2
+
+
+def test_planted_foreign_modules_are_caught():
+    text = "import torchvision.transforms\nfrom matplotlib import pyplot\nfrom matplotlib.figure import Figure"
+    assert [fault.split()[2] for fault in foreign_modules({"data/a.py": text})] == [
+        "torchvision.transforms,",
+        "matplotlib.pyplot,",
+    ]
+
+
+def test_planted_long_files_and_functions_are_caught():
+    assert not list(too_large({"core/a.py": "x = 1\n" * 300}))
+    assert list(too_large({"core/a.py": "x = 1\n" * 301})) == ["core/a.py has 301 lines, more than 300"]
+    head = 'async def f():\n    """One.\n\n    Two.\n    """\n'
+    assert not list(too_large({"core/a.py": head + "    x = 1\n" * 60}))
+    faults = list(too_large({"core/a.py": head + "    x = 1\n" * 61}))
+    assert faults == ["core/a.py:1 f has 61 lines, more than 60"]
+
+
+def test_planted_files_in_no_place_are_caught():
+    faults = list(misplaced({"data/utils.py": "", "helpers/a.py": "", "train.py": "", "api.py": "", "__init__.py": ""}))
+    assert [fault.split(":")[0].split(" ")[0] for fault in faults] == ["data/utils.py", "helpers/a.py", "train.py"]
