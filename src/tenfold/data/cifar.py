@@ -174,9 +174,7 @@ def _blank(parts: tuple[Part, ...]) -> Pictures:
     return np.empty((count, 32, 32, 3), np.uint8), np.empty(count, np.int64)
 
 
-def _slots(
-    parts: tuple[Part, ...], images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> dict[str, Pictures]:
+def _slots(parts: tuple[Part, ...], images: NDArray[np.uint8], labels: NDArray[np.int64]) -> dict[str, Pictures]:
     """Returns the stretch of `images` and `labels` that each part fills, by its name."""
     ends = np.cumsum([part.count for part in parts])
     stretches = {part.name: slice(end - part.count, end) for part, end in zip(parts, ends, strict=True)}
@@ -194,9 +192,7 @@ def _fill(slot: Pictures, source: CifarSource, form: CifarForm, content: bytes, 
     labels[:] = numbers
 
 
-def _decode_binary(
-    source: CifarSource, count: int, content: bytes, where: str
-) -> tuple[NDArray[np.uint8], list[int]]:
+def _decode_binary(source: CifarSource, count: int, content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int]]:
     width = source.label_bytes + _PIXELS
     if len(content) != count * width:
         raise _unexpected(where, f"{len(content)} bytes", f"{count * width}")
@@ -204,9 +200,7 @@ def _decode_binary(
     return rows[:, source.label_bytes :], rows[:, source.label_bytes - 1].tolist()
 
 
-def _decode_pickle(
-    source: CifarSource, count: int, content: bytes, where: str
-) -> tuple[NDArray[np.uint8], list[int]]:
+def _decode_pickle(source: CifarSource, count: int, content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int]]:
     batch = read_batch(content, where)
     rows, labels = batch.get(b"data"), batch.get(source.label_key)
     shape = list(rows.shape) if isinstance(rows, np.ndarray) else "no array"

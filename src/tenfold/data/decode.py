@@ -95,7 +95,7 @@ def _opened(source: Source) -> Iterator[ImageFile.ImageFile]:
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError("not a JPEG, PNG, WebP or BMP picture") from None
+        raise DataError("not a JPEG, PNG, WebP or BMP picture, or damaged at its start") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"more than {PIXEL_LIMIT // 1_000_000} million pixels") from None
     except MemoryError:

@@ -20,9 +20,7 @@ from tenfold.data.transport import PASSING, RefusedError, TryAgainError, chunks,
 
 Progress = Callable[[str, int, int], None]
 
-WAY_OUT = (
-    "download it by hand into a folder and pass that as --data-dir, or name other servers in TENFOLD_MIRRORS"
-)
+WAY_OUT = "download it by hand into a folder and pass that as --data-dir, or name other servers in TENFOLD_MIRRORS"
 _LARGEST = 4 << 30  # where nobody said how large the file is
 _FRUITFUL = 1 << 20
 
@@ -158,9 +156,7 @@ def _fetch(job: _Job, urls: Sequence[str], attempts: int, sleep: Callable[[float
             sleep(min(8.0, 0.5 * 2 ** (attempts - left)))
     tried = "; ".join(f"{url}: {reason}" for url, reason in reasons.items()) or "no server was named"
     promised = f"MD5 {job.md5}" + (f" and {job.size} bytes" if job.size else "")
-    raise DownloadError(
-        f"{job.target.name} could not be downloaded ({tried}); expected {promised}; {WAY_OUT}"
-    )
+    raise DownloadError(f"{job.target.name} could not be downloaded ({tried}); expected {promised}; {WAY_OUT}")
 
 
 def _publish(job: _Job) -> None:
