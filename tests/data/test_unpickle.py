@@ -166,7 +166,7 @@ def test_malicious_pickles_are_refused_in_one_line(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_calls_inside_a_batch_are_refused_by_name(name: str) -> None:
     inside = b"}(" + short(b"data") + MALICIOUS[name][:-1] + b"u."
-    with pytest.raises(DataError, match="it asks for .*, which was not run"):
+    with pytest.raises(DataError, match=r"it asks for .*, which was not run"):
         read_batch(inside, "batch")
 
 

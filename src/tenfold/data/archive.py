@@ -73,10 +73,17 @@ def read_members(
         read = _read_zip if is_zip else read_tar
         yield from read(archive, wanted, on_skip, limits)
     except _BROKEN as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"{shown(archive)} cannot be read as an archive: {reason}; it is damaged or cut short, so fetch or pack it again"
-        ) from error
+        raise DataError(_told(archive, error)) from error
+
+
+def _told(archive: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return f"{shown(archive)} cannot be read: {error.strerror}; check its permissions and the disk"
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"{shown(archive)} cannot be read as an archive: {reason}; it is damaged or cut short, "
+        "so fetch or pack it again"
+    )
 
 
 def _read_zip(
