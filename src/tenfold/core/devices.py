@@ -32,7 +32,7 @@ def choose_device(name: str) -> torch.device:
 def computes_bfloat16(device: torch.device) -> bool:
     """Returns whether `device` multiplies bfloat16 in hardware; emulation is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
         return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     return False

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from tenfold.core.errors import DataError
+from tenfold.data.pictures import fit_picture
 from tenfold.data.types import Split
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.runs.classifier import Classifier
@@ -110,9 +112,11 @@ class Predictor:
 
     def _load(self, picture: str | Path | NDArray[np.uint8], name: str) -> NDArray[np.uint8] | str:
         """Returns the pixels as the model needs them, or why there are none."""
-        source = picture if isinstance(picture, np.ndarray) else Path(picture)
+        preprocessing = self.classifier.preprocessing
         try:
-            return self.classifier.preprocessing.load(source, name)
+            if isinstance(picture, np.ndarray):
+                return fit_picture(Image.fromarray(picture), preprocessing.image_size, preprocessing.fit)
+            return preprocessing.load(Path(picture), name)
         except DataError as error:
             return str(error)
 

@@ -65,7 +65,7 @@ class State:
             "optimizer": self.optimizer.state_tensors(),
             "random": _random_state(self.model),
         }
-        state = {
+        state: dict[str, Any] = {
             "seconds": self.seconds,
             "rows": self.rows,
             "best": None if self.best is None else asdict(self.best),

@@ -3,8 +3,9 @@
 N pictures, C classes. Counts are summed as whole numbers and divided last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +76,21 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "per_class": [asdict(result) for result in self.per_class],
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Evaluation":
+        """Returns the object that `to_json` described.
+
+        Raises:
+            KeyError: when something is missing.
+        """
+        results = tuple(
+            ClassResult(**{**entry, "interval": None if entry["interval"] is None else tuple(entry["interval"])})
+            for entry in value["per_class"]
+        )
+        plain = {name: value[name] for name in ("accuracy", "correct", "total", "top5", "loss")}
+        low, high = value["interval"]
+        return cls(**plain, interval=(low, high), confusion=torch.tensor(value["confusion"]), per_class=results)
 
 
 def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Evaluation:

@@ -33,7 +33,8 @@ def orthogonalize(matrix: Tensor, iterations: int = 3) -> Tensor:
     for _ in range(iterations):
         gram = x @ x.T  # rows rows
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x if matrix.shape[0] <= matrix.shape[1] else x.T
+    orthogonal: Tensor = x if matrix.shape[0] <= matrix.shape[1] else x.T
+    return orthogonal
 
 
 class Muon(Optimizer):

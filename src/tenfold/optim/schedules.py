@@ -5,6 +5,7 @@ Each takes the share of the run that is done, in [0, 1], and returns the factor 
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 Schedule = Callable[[float], float]
 
@@ -54,11 +55,12 @@ def build_schedule(name: str, *, warmup: float = 0.0, final: float = 0.0) -> Sch
         >>> build_schedule("linear", warmup=0.5)(0.25)
         0.5
     """
-    decay = {
+    decays: dict[str, Schedule] = {
         "constant": constant,
-        "linear": lambda t: linear(t, final),
-        "cosine": lambda t: cosine(t, final),
-    }[name]
+        "linear": partial(linear, final=final),
+        "cosine": partial(cosine, final=final),
+    }
+    decay = decays[name]
 
     def schedule(done: float) -> float:
         if done < warmup:

@@ -1,0 +1,7 @@
+"""The ways in: what the command line and Python programs call, and so get the same answers from."""
+
+from tenfold.api.pictures import dataset, dataset_from_arrays, dataset_of
+from tenfold.api.training import Run, train
+from tenfold.api.using import evaluate, export, load
+
+__all__ = ["Run", "dataset", "dataset_from_arrays", "dataset_of", "evaluate", "export", "load", "train"]
