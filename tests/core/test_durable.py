@@ -1,10 +1,8 @@
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,15 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.disks import (
-    ForgetfulDisk,
-    KillingDisk,
     RaisingDisk,
-    RecordingDisk,
-    in_child,
     installed,
     leftovers,
 )
-from harness.power import State, materialise, power_losses, without
 from tenfold.core import durable
 from tenfold.core.errors import RunError, StorageError
 
@@ -67,26 +60,6 @@ def test_write_text_gives_file_names_that_are_no_utf8_their_bytes_back(tmp_path:
     assert (tmp_path / "a.txt").read_bytes() == b"caf\xe9.jpg"
 
 
-@pytest.mark.parametrize("torn", [False, True])
-def test_a_kill_at_any_operation_leaves_the_old_or_the_new_content(tmp_path: Path, torn: bool) -> None:
-    path = tmp_path / "file"
-
-    def work(k: int, acknowledge: object) -> None:
-        durable.disk = KillingDisk(k, torn=torn)
-        durable.write_bytes(path, NEW)
-        acknowledge("new")  # type: ignore[operator]
-
-    for k in count(1):
-        durable.write_bytes(path, OLD)
-        finished, acknowledged = in_child(lambda acknowledge, k=k: work(k, acknowledge))
-        assert path.read_bytes() in ([NEW] if acknowledged else [OLD, NEW])
-        durable.remove_leftovers(tmp_path)
-        assert list(tmp_path.iterdir()) == [path]
-        if finished:
-            break
-    assert k == 5  # write, sync, replace, sync_folder, and none left to kill at
-
-
 # Appending
 
 
@@ -108,28 +81,6 @@ def test_append_line_drops_a_line_that_was_never_finished(tmp_path: Path) -> Non
 def test_append_line_takes_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one line"):
         durable.append_line(tmp_path / "log", "one\ntwo")
-
-
-@pytest.mark.parametrize("torn", [False, True])
-def test_a_kill_while_appending_costs_no_finished_line(tmp_path: Path, torn: bool) -> None:
-    path = tmp_path / "log"
-
-    def work(k: int, acknowledge: object) -> None:
-        durable.disk = KillingDisk(k, torn=torn)
-        for line in ("one", "two", "three"):
-            durable.append_line(path, line)
-            acknowledge(line)  # type: ignore[operator]
-
-    for k in count(1):
-        path.unlink(missing_ok=True)
-        finished, acknowledged = in_child(lambda acknowledge, k=k: work(k, acknowledge))
-        durable.append_line(path, "last")
-        lines = path.read_text().splitlines()
-        assert lines[: len(acknowledged)] == acknowledged
-        assert lines[-1] == "last"
-        assert set(lines) <= {"one", "two", "three", "last"}
-        if finished:
-            break
 
 
 # Folders
@@ -163,27 +114,6 @@ def test_new_folder_refuses_a_name_that_is_taken(tmp_path: Path) -> None:
         fill(tmp_path / "target")
     durable.verify_folder(tmp_path / "target")
     assert not leftovers(tmp_path)
-
-
-@pytest.mark.parametrize("torn", [False, True])
-def test_a_kill_at_any_operation_leaves_a_whole_folder_or_none(tmp_path: Path, torn: bool) -> None:
-    target = tmp_path / "runs" / "target"
-
-    def work(k: int) -> None:
-        durable.disk = KillingDisk(k, torn=torn)
-        fill(target)
-
-    for k in count(1):
-        finished, _ = in_child(lambda _, k=k: work(k))
-        if target.exists():
-            durable.verify_folder(target)
-        durable.remove_leftovers(tmp_path / "runs")
-        assert not leftovers(tmp_path)
-        if finished:
-            break
-        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
-    assert target.exists()
-    assert k > 12
 
 
 @given(st.data())
@@ -272,94 +202,3 @@ def test_a_message_stays_one_line_whatever_the_file_is_called(tmp_path: Path) ->
         durable.write_text(tmp_path / "no\nfolder" / os.fsdecode(b"\xff"), "")
     assert "\n" not in str(caught.value)
     str(caught.value).encode()
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-@pytest.mark.parametrize("for_good", [False, True])
-@pytest.mark.parametrize("torn", [False, True])
-def test_no_refusal_leaves_a_traceback_a_torn_file_or_a_temporary(
-    tmp_path: Path, number: int, for_good: bool, torn: bool
-) -> None:
-    path, target, log = tmp_path / "file", tmp_path / "folder", tmp_path / "log"
-    for work, check in (
-        (lambda: durable.write_bytes(path, NEW), lambda: path.read_bytes() in (OLD, NEW)),
-        (lambda: fill(target), lambda: not target.exists() or durable.verify_folder(target) is None),
-        (lambda: durable.append_line(log, "two"), lambda: log.read_bytes().startswith(b"one\n")),
-    ):
-        for k in count(1):
-            durable.write_bytes(path, OLD)
-            durable.write_text(log, "one\n")
-            shutil.rmtree(target, ignore_errors=True)
-            disk = RaisingDisk(k, number, for_good=for_good, torn=torn)
-            failed = False
-            with installed(disk):
-                try:
-                    work()
-                except StorageError:
-                    failed = True
-            assert check()
-            if for_good and number != errno.ENOSPC:
-                durable.remove_leftovers(tmp_path)  # nothing can be removed from such a disk itself
-            assert not leftovers(tmp_path)
-            assert failed == (disk.done >= k)
-            if not failed:
-                break
-
-
-# A power loss
-
-
-def record(root: Path, disk: RecordingDisk) -> None:
-    root.mkdir()
-    with installed(disk):
-        durable.write_bytes(root / "file", OLD)
-        disk.acknowledge("old")
-        durable.write_bytes(root / "file", NEW)
-        disk.acknowledge("new")
-        fill(root / "deep" / "target")
-        disk.acknowledge("folder")
-        durable.append_line(root / "log", "one")
-        disk.acknowledge("line")
-
-
-def survives(state: State, acknowledged: list[str], folder: Path) -> bool:
-    """Whether everything that was acknowledged is there, and nothing is torn."""
-    materialise(state, folder)
-    file, target, log = folder / "file", folder / "deep" / "target", folder / "log"
-    allowed = [NEW] if "new" in acknowledged else [OLD, NEW] if "old" in acknowledged else [None, OLD]
-    if (file.read_bytes() if file.exists() else None) not in allowed:
-        return False
-    if "line" in acknowledged and (not log.exists() or log.read_bytes() != b"one\n"):
-        return False
-    try:
-        if target.exists() or "folder" in acknowledged:
-            durable.verify_folder(target)
-    except RunError:
-        return False
-    return True
-
-
-def test_a_power_loss_costs_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    disk = RecordingDisk(tmp_path / "disk")
-    record(tmp_path / "disk", disk)
-    states = 0
-    for state, acknowledged in power_losses(disk.operations, limit=300):
-        assert survives(state, acknowledged, tmp_path / "after"), state
-        states += 1
-    assert states > 300
-
-
-def test_forgetting_to_sync_is_noticed(tmp_path: Path) -> None:
-    disk = ForgetfulDisk(tmp_path / "disk")
-    record(tmp_path / "disk", disk)
-    assert not all(survives(*loss, tmp_path / "after") for loss in power_losses(disk.operations))
-
-
-def test_forgetting_any_one_sync_is_noticed(tmp_path: Path) -> None:
-    disk = RecordingDisk(tmp_path / "disk")
-    record(tmp_path / "disk", disk)
-    syncs = [index for index, operation in enumerate(disk.operations) if operation.kind in ("sync", "sync_folder")]
-    assert len(syncs) >= 12
-    for index in syncs:
-        losses = power_losses(without(disk.operations, index), only_acknowledged=True)
-        assert not all(survives(*loss, tmp_path / "after") for loss in losses), disk.operations[index]

@@ -167,8 +167,10 @@ def _remove_older(folder: Path, newest: Path) -> None:
 def _is_sound(path: Path) -> bool:
     try:
         durable.verify_folder(path)
-    except (RunError, StorageError):
+    except RunError:
         return False
+    except StorageError:
+        return True  # unreadable today may be readable tomorrow: no reason to delete it
     return True
 
 

@@ -214,13 +214,13 @@ class RunFolder:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path / ".lock")
-        try:
-            with translated("lock", self.path):
+        with translated("lock", self.path):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunError(
-                f"{shown(self.path)} is being trained by another process; wait for it, or stop it first"
-            ) from error
+            except Timeout as error:
+                raise RunError(
+                    f"{shown(self.path)} is being trained by another process; wait for it, or stop it first"
+                ) from error
         try:
             yield
         finally:
@@ -269,8 +269,7 @@ def _why_no_run(path: Path) -> str:
         runs = _runs_in(path)
         hint = f"; it holds runs, name one: {', '.join(runs[-3:])}" if runs else ""
         return (
-            f"{shown(path)} is no run folder: recipe.toml is missing, expected a folder that "
-            f"`tenfold train` made{hint}"
+            f"{shown(path)} is no run folder: recipe.toml is missing, expected a folder that `tenfold train` made{hint}"
         )
     if path.exists():
         return f"{shown(path)} does not lie in a run folder; expected a folder that `tenfold train` made"
@@ -280,8 +279,4 @@ def _why_no_run(path: Path) -> str:
 
 
 def _runs_in(folder: Path) -> list[str]:
-    return (
-        sorted(shown(Path(path.name)) for path in folder.iterdir() if _is_run(path))
-        if folder.is_dir()
-        else []
-    )
+    return sorted(shown(Path(path.name)) for path in folder.iterdir() if _is_run(path)) if folder.is_dir() else []

@@ -78,7 +78,7 @@ class ModelCard:
             return cls(
                 architecture=str(value["architecture"]["name"]),
                 arguments=dict(value["architecture"]["arguments"]),
-                classes=tuple(str(name) for name in value["classes"]),
+                classes=_class_names(value["classes"]),
                 preprocessing=Preprocessing.from_json(value["preprocessing"]),
                 recipe=dict(value["recipe"]),
                 metrics=dict(value["metrics"]),
@@ -149,11 +149,7 @@ def read_state_dict(path: Path) -> dict[str, "Tensor"]:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way; what it asks for is never done
         forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
-        found = (
-            f"found '{forbidden[1]}', which could run code"
-            if forbidden
-            else "it is damaged or something else"
-        )
+        found = f"found '{forbidden[1]}', which could run code" if forbidden else "it is damaged or something else"
         raise ModelError(
             f"{shown(path)} is refused: {found}; expected what torch.save(model.state_dict(), …) writes"
         ) from error
@@ -175,6 +171,12 @@ def write_state_dict(path: Path, state: Mapping[str, "Tensor"]) -> None:
     buffer = io.BytesIO()
     torch.save(tensors_to_save(state), buffer)
     durable.write_bytes(path, buffer.getvalue())
+
+
+def _class_names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise TypeError("classes must be a list of names")
+    return tuple(value)
 
 
 def _read(path: Path) -> bytes:

@@ -1,0 +1,104 @@
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tenfold.core.errors import RunError
+from tenfold.runs.tables import (
+    METRICS,
+    Prediction,
+    read_metrics,
+    read_predictions,
+    write_metrics,
+    write_predictions,
+)
+
+# Any text that a file system can hand over: without lone surrogates but those that stand for bytes.
+NAMES = st.binary().map(os.fsdecode) | st.text(st.characters(exclude_categories=("Cs",)))
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"epoch": st.integers(0), "step": st.integers(0)},
+            optional={name: st.none() | st.floats(allow_nan=False) for name in METRICS[2:]},
+        ),
+        max_size=5,
+    )
+)
+@settings(max_examples=50)
+def test_metrics_come_back_to_the_last_bit(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, float | int | None]]
+) -> None:
+    path = tmp_path_factory.mktemp("metrics") / "metrics.csv"
+    write_metrics(path, rows)
+    found = read_metrics(path)
+    assert found == [{name: row.get(name) for name in METRICS} for row in rows]
+    assert all(type(row["step"]) is int for row in found)
+
+
+def test_metrics_are_a_plain_table_with_empty_cells(tmp_path: Path) -> None:
+    write_metrics(tmp_path / "m.csv", [{"epoch": 1, "step": 10, "train_loss": np.float32(0.5), "lr": 0.1}])
+    assert (tmp_path / "m.csv").read_text() == (
+        "epoch,step,time_s,lr,train_loss,train_accuracy,val_loss,val_accuracy\n1,10,,0.1,0.5,,,\n"
+    )
+
+
+def test_a_loss_that_is_no_number_can_be_written(tmp_path: Path) -> None:
+    write_metrics(tmp_path / "m.csv", [{"step": np.int64(3), "train_loss": math.nan}])  # type: ignore[dict-item]
+    row = read_metrics(tmp_path / "m.csv")[0]
+    assert row["step"] == 3
+    assert math.isnan(row["train_loss"] or 0.0)
+
+
+def test_a_column_that_there_is_not_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such columns: \\['loss'\\]"):
+        write_metrics(tmp_path / "m.csv", [{"loss": 1.0}])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"line 1 of .*m\.csv is damaged: found the columns \(none\), expected epoch, step"),
+        ("a,b\n", "found the columns a, b, expected epoch, step"),
+        (",".join(METRICS) + "\n1,2,3\n", "line 2 of .* found 3 cells, expected 8 cells"),
+        (",".join(METRICS) + "\n1,2,3,4,five,6,7,8\n", "found 'five' under train_loss, expected a number"),
+        (",".join(METRICS) + '\n1,2,3,4,"5', "line 2 of .*unexpected end of data"),
+    ],
+)
+def test_damaged_metrics_are_named_by_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(RunError, match=message):
+        read_metrics(tmp_path / "m.csv")
+
+
+def test_missing_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"m\.csv is missing"):
+        read_metrics(tmp_path / "m.csv")
+
+
+@given(st.lists(st.builds(Prediction, NAMES, NAMES, NAMES, st.floats(0, 1)), max_size=5))
+@settings(max_examples=100)
+def test_predictions_come_back_whatever_the_names(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Prediction]
+) -> None:
+    path = tmp_path_factory.mktemp("predictions") / "predictions.csv"
+    write_predictions(path, rows)
+    assert read_predictions(path) == rows
+
+
+def test_the_file_holds_the_very_bytes_of_a_file_name(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "p.csv", [Prediction(os.fsdecode(b"caf\xe9,\n.jpg"), "cat", "dog", 0.5)])
+    assert (tmp_path / "p.csv").read_bytes() == (
+        b'"picture","true","predicted","probability"\n"caf\xe9,\n.jpg","cat","dog",0.5\n'
+    )
+
+
+def test_a_damaged_prediction_is_named_by_line(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("picture,true,predicted,probability\na,b,c,\n")
+    with pytest.raises(RunError, match=r"line 2 of .*p\.csv is damaged: found an empty probability"):
+        read_predictions(tmp_path / "p.csv")
