@@ -128,8 +128,9 @@ def _place(parts: list[str], has_splits: bool) -> tuple[str, str, str]:
 
 
 def _classes(root: Path, placed: list[tuple[str, str, str]]) -> tuple[str, ...]:
-    classes = tuple(sorted({name for split, name, _ in placed if split == "train"}, key=natural))
-    foreign = sorted({(split, name) for split, name, _ in placed if name not in set(classes)})
+    learnt = {name for split, name, _ in placed if split == "train"}
+    classes = tuple(sorted(learnt, key=natural))
+    foreign = sorted({(split, name) for split, name, _ in placed if name not in learnt})
     if foreign:
         split, name = foreign[0]
         raise DataError(
