@@ -88,7 +88,7 @@ def test_a_part_of_an_earlier_call_is_used_or_started_over(tmp_path: Path, fault
     target = tmp_path / "file"
     leave_part(target, CONTENT[:50_000])
     with serving(CONTENT, fault) as served:
-        fetch(target, f"{served.url}/file")
+        fetch(target, f"{served.url}/file", attempts=1)
     assert target.read_bytes() == CONTENT
     assert served.ranges[0] == "bytes=50000-"
 
@@ -137,6 +137,21 @@ def test_only_https_is_accepted(tmp_path: Path, url: str) -> None:
         fetch(tmp_path / "file", url)
     with pytest.raises(RefusedError):
         open_url(url, 1)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.startswith("redirects to ")])
+def test_a_redirect_to_anything_but_https_is_never_followed(tmp_path: Path, fault: str) -> None:
+    with serving(CONTENT, fault, "none") as served, pytest.raises(DownloadError, match=r"redirected to .* not https"):
+        fetch(tmp_path / "file", f"{served.url}/file")
+    assert len(served.ranges) == 1
+
+
+@pytest.mark.parametrize("size", [len(CONTENT), None])
+def test_an_endless_body_is_cut_off_and_dropped(tmp_path: Path, size: int | None, monkeypatch) -> None:
+    monkeypatch.setattr("tenfold.data.download._LARGEST", 1_000_000)
+    with serving(CONTENT, "endless") as served, pytest.raises(DownloadError, match=r"more than the expected \d+ bytes"):
+        fetch(tmp_path / "file", f"{served.url}/file", size=size)
+    assert not others(tmp_path / "file")
 
 
 def test_no_server_at_all_is_an_error(tmp_path: Path) -> None:
