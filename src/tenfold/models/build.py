@@ -1,21 +1,22 @@
 """From a network's name and arguments to the network."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, ValidationError, validate_call
+from pydantic import ConfigDict, Field, ValidationError, validate_call
 from torch import nn
 
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.registry import Registry, did_you_mean
 
+AtLeastOne = Annotated[int, Field(ge=1)]
+"""A width, a depth or the side of a kernel: refused below 1 before PyTorch meets it."""
+
 models: Registry[Callable[..., nn.Module]] = Registry("model", RecipeError)
 """Builders `(classes, image_size, **arguments) -> nn.Module`; arguments are keys of a recipe's `[model]`."""
 
 
-def build_model(
-    name: str, arguments: Mapping[str, Any], *, classes: int, image_size: tuple[int, int]
-) -> nn.Module:
+def build_model(name: str, arguments: Mapping[str, Any], *, classes: int, image_size: tuple[int, int]) -> nn.Module:
     """Builds the network called `name` with fresh random weights, in float32 on the CPU.
 
     Args:
@@ -25,7 +26,7 @@ def build_model(
         image_size: height and width of the pictures, in pixels.
 
     Raises:
-        RecipeError: when the name or an argument is unknown, or an argument has a wrong type.
+        RecipeError: when the name or an argument is unknown, or an argument has a wrong type or range.
         ModelError: when no such network can exist for this picture size.
 
     Example:
@@ -45,8 +46,6 @@ def build_model(
         return checked(classes=classes, image_size=image_size, **arguments)
     except ValidationError as error:
         first = error.errors()[0]
-        raise RecipeError(
-            f"model.{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}"
-        ) from error
+        raise RecipeError(f"model.{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from error
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"model '{name}' cannot be built with {dict(arguments)}: {error}") from error

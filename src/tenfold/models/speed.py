@@ -9,13 +9,19 @@ Shapes: B pictures, C channels, H×W pixels.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import ModelError
-from tenfold.models.build import models
+from tenfold.models.build import AtLeastOne, models
+
+
+_AT_ONCE = 2_000_000
+"""Numbers of pictures whose patches are looked at together; bounds the memory, also for large pictures."""
 
 
 class Whitening(nn.Conv2d):
@@ -37,9 +43,12 @@ class Whitening(nn.Conv2d):
             images: some thousands are enough.
             epsilon: added to each eigenvalue, so that directions of mere noise are not blown up.
         """
-        patches = images.float().unfold(2, 2, 1).unfold(3, 2, 1)  # N 3 H' W' 2 2
-        patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 12).double()
-        eigenvalues, eigenvectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        products, count = torch.zeros(12, 12, dtype=torch.float64, device=images.device), 0
+        for some in images.split(max(1, _AT_ONCE // images[0].numel())):
+            patches = some.float().unfold(2, 2, 1).unfold(3, 2, 1)  # N 3 H' W' 2 2
+            patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 12).double()
+            products, count = products + patches.T @ patches, count + len(patches)
+        eigenvalues, eigenvectors = torch.linalg.eigh(products / count)
         filters = (eigenvectors / (eigenvalues + epsilon).sqrt()).T.flip(0).reshape(12, 3, 2, 2)
         self.weight.copy_(torch.cat([filters, -filters]))
 
@@ -70,9 +79,7 @@ class SpeedNet(nn.Module):
         momentum: share of each batch in the running statistics of the normalisation.
     """
 
-    def __init__(
-        self, classes: int, widths: Sequence[int], depth: int, scale: float, momentum: float
-    ) -> None:
+    def __init__(self, classes: int, widths: Sequence[int], depth: int, scale: float, momentum: float) -> None:
         super().__init__()
         self.whiten = Whitening()
         self.activation = nn.GELU()
@@ -105,9 +112,22 @@ def _filter(inputs: int, outputs: int) -> nn.Conv2d:
     return convolution
 
 
-def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
+class Norm(nn.BatchNorm2d):
+    """Normalisation over the batch; of a single value, which has no deviation, by the running statistics.
+
+    A last batch of one picture that has shrunk to 1×1 would otherwise end the training.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that PyTorch's modules use
+        """Returns float [B, C, H, W] for the same."""
+        if self.training and input.numel() == self.num_features:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
+
+
+def _norm(channels: int, momentum: float) -> Norm:
     """Normalisation that learns an offset only: a scale would be undone by the next layer."""
-    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=momentum)
+    norm = Norm(channels, eps=1e-12, momentum=momentum)
     norm.weight.requires_grad = False
     return norm
 
@@ -116,10 +136,10 @@ def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
 def quick(
     classes: int,
     image_size: tuple[int, int],
-    widths: Sequence[int] = (32, 64, 128),
-    depth: int = 2,
-    scale: float = 1 / 9,
-    momentum: float = 0.4,
+    widths: Annotated[Sequence[AtLeastOne], Field(min_length=1)] = (32, 64, 128),
+    depth: AtLeastOne = 2,
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 9,
+    momentum: Annotated[float, Field(gt=0, le=1)] = 0.4,
 ) -> nn.Module:
     """The network of the recipe `quick`; see `SpeedNet`.
 

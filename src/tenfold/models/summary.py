@@ -34,9 +34,7 @@ def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
     """
     rows: list[LayerRow] = []
     handles = [
-        layer.register_forward_hook(
-            lambda layer, _, output, name=name: rows.append(_describe(name, layer, output))
-        )
+        layer.register_forward_hook(lambda layer, _, output, name=name: rows.append(_describe(name, layer, output)))
         for name, layer in model.named_modules()
         if not list(layer.children())
     ]
@@ -55,13 +53,11 @@ def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
 def _describe(name: str, layer: nn.Module, output: Tensor) -> LayerRow:
     parameters = sum(weight.numel() for weight in layer.parameters(recurse=False))
     shape = tuple(output.shape[1:])
-    return LayerRow(
-        name or "(network)", type(layer).__name__, shape, parameters, _multiply_adds(layer, output)
-    )
+    return LayerRow(name or "(network)", type(layer).__name__, shape, parameters, _multiply_adds(layer, output))
 
 
 def _multiply_adds(layer: nn.Module, output: Tensor) -> int:
     """Returns multiplications with addition for one picture; only layers that multiply matrices count."""
     if isinstance(layer, nn.Conv2d):
         return output.numel() * layer.weight[0].numel()
-    return layer.weight.numel() if isinstance(layer, nn.Linear) else 0
+    return output.numel() * layer.in_features if isinstance(layer, nn.Linear) else 0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import ModelError
-from tenfold.models.build import models
+from tenfold.models.build import AtLeastOne, models
 
 
 class TutorialNet(nn.Module):
@@ -43,9 +43,7 @@ class TutorialNet(nn.Module):
         super().__init__()
         self.pool = nn.MaxPool2d(2, 2)
         self._stages = [(f"conv{i}", pool) for i, pool in enumerate(pooled, start=1)]
-        for i, ((inputs, outputs), kernel) in enumerate(
-            zip(pairwise((3, *channels)), kernels, strict=True), start=1
-        ):
+        for i, ((inputs, outputs), kernel) in enumerate(zip(pairwise((3, *channels)), kernels, strict=True), start=1):
             self.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, kernel))
         height, width = _size_after(image_size, kernels, pooled)
         widths = ((channels[-1] if channels else 3) * height * width, *hidden, classes)
@@ -75,14 +73,12 @@ def _size_after(size: tuple[int, int], kernels: Sequence[int], pooled: Sequence[
         sizes.append((height // 2, width // 2) if pool else (height, width))
     if min(sizes[-1]) < 1:
         run = " → ".join(f"{height}×{width}" for height, width in sizes)
-        raise ModelError(
-            f"the picture shrinks below 1×1: {run}; use larger pictures, smaller kernels or fewer stages"
-        )
+        raise ModelError(f"the picture shrinks below 1×1: {run}; use larger pictures, smaller kernels or fewer stages")
     return sizes[-1]
 
 
 @models.add("mlp")
-def mlp(classes: int, image_size: tuple[int, int], hidden: Sequence[int] = (128, 64)) -> nn.Module:
+def mlp(classes: int, image_size: tuple[int, int], hidden: Sequence[AtLeastOne] = (128, 64)) -> nn.Module:
     """A multi-layer perceptron: flatten, fully connected layers, ReLU between them.
 
     Args:
@@ -97,9 +93,9 @@ def mlp(classes: int, image_size: tuple[int, int], hidden: Sequence[int] = (128,
 def tutorial(
     classes: int,
     image_size: tuple[int, int],
-    channels: Sequence[int] = (6, 16),
-    kernel: int = 5,
-    hidden: Sequence[int] = (120, 84),
+    channels: Sequence[AtLeastOne] = (6, 16),
+    kernel: AtLeastOne = 5,
+    hidden: Sequence[AtLeastOne] = (120, 84),
 ) -> nn.Module:
     """The network of PyTorch's tutorial "Training a classifier": 62,006 parameters for 32×32 and ten classes.
 
