@@ -105,7 +105,8 @@ class Loader:
         draws = {name: rows.to(self._home) for name, rows in draws.items()}
         indices = self.order.indices(epoch).to(self._home)
         block = max(1, _BLOCK // size) * size
-        for chosen in indices[start * size :].split(block):
+        rest = indices[start * size :]
+        for chosen in rest.split(block) if len(rest) else ():
             rows = {name: table[chosen] for name, table in draws.items()}
             images = self._images[chosen].permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
             images = self._augmentation.apply(images, rows).contiguous(memory_format=self._memory_format)
