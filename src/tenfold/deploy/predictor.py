@@ -97,9 +97,7 @@ class Predictor:
         """Returns how well `split` is classified; its labels must follow the order of `classes`."""
         return self.classifier.evaluate(split)
 
-    def _predict_batch(
-        self, pictures: Sequence[str | Path | NDArray[np.uint8]], first: int
-    ) -> Iterable[Prediction]:
+    def _predict_batch(self, pictures: Sequence[str | Path | NDArray[np.uint8]], first: int) -> Iterable[Prediction]:
         names = [str(first + i) if isinstance(p, np.ndarray) else str(p) for i, p in enumerate(pictures)]
         loaded = [self._load(picture, name) for picture, name in zip(pictures, names, strict=True)]
         readable = [pixels for pixels in loaded if not isinstance(pixels, str)]
@@ -115,6 +113,7 @@ class Predictor:
         preprocessing = self.classifier.preprocessing
         try:
             if isinstance(picture, np.ndarray):
+                _check(picture, name)
                 return fit_picture(Image.fromarray(picture), preprocessing.image_size, preprocessing.fit)
             return preprocessing.load(Path(picture), name)
         except DataError as error:
@@ -131,3 +130,11 @@ class Predictor:
         ranked = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
         label, probability = ranked[0]
         return Prediction(name, label, probability, dict(ranked))
+
+
+def _check(pixels: NDArray[np.uint8], name: str) -> None:
+    """Raises DataError when an array is no picture."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise DataError(
+            f"picture {name} is an array of {pixels.dtype} {list(pixels.shape)}; expected uint8 [H, W, 3], red first"
+        )
