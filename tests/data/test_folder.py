@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.images import class_tree, png, write_tree
-from tenfold.core.errors import DataError
+from tenfold.core.errors import DataError, StorageError
 from tenfold.data.folder import list_folder, read_pictures, scan
 from tenfold.data.layout import natural
 
@@ -162,6 +162,11 @@ def test_a_missing_path_and_a_foreign_file_are_refused(tmp_path):
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(DataError, match=r"a\.txt is neither a folder nor an archive"):
         scan(tmp_path / "a.txt")
+
+
+def test_a_name_that_no_disk_takes_is_one_clear_line():
+    with pytest.raises(StorageError, match="name is too long"):
+        scan(Path("x" * 5000))
 
 
 def test_a_folder_that_may_not_be_read_is_listed(tmp_path):

@@ -91,8 +91,15 @@ def _cifar(request: DataRequest, name: str, progress: Progress) -> Dataset:
     return open_or_build(name, _cifar_key(request, name), build, progress)
 
 
+def _at_home(name: str) -> Path:
+    """Returns the path with `~` replaced, or as it is where nobody of that name has a home."""
+    with suppress(RuntimeError):
+        return Path(name).expanduser()
+    return Path(name)
+
+
 def _data_dir(request: DataRequest) -> Path | None:
-    return Path(request.data_dir).expanduser() if request.data_dir else None
+    return _at_home(request.data_dir) if request.data_dir else None
 
 
 def _cifar_key(request: DataRequest, name: str) -> str:
@@ -105,7 +112,7 @@ def _cifar_key(request: DataRequest, name: str) -> str:
 
 
 def _class_folders(request: DataRequest, progress: Progress) -> Dataset:
-    path = Path(request.source).expanduser()
+    path = _at_home(request.source)
     check_source(path, BUILT_IN)
     listing = list_folder(path) if path.is_dir() else None
     digest = folder_digest(listing) if listing else archive_digest(path)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from tenfold.core.disk import translated
 from tenfold.core.errors import DataError
 from tenfold.core.registry import did_you_mean
 from tenfold.data.archive import ARCHIVE_SUFFIXES, is_archive, read_members
@@ -74,11 +75,14 @@ def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
 
     Raises:
         DataError: when there is neither.
+        StorageError: when one may not look.
     """
-    if path.is_dir() or (path.is_file() and is_archive(path)):
-        return
+    with translated("read", path):
+        if path.is_dir() or (path.is_file() and is_archive(path)):
+            return
+        exists = path.exists()
     place = one_line(str(path))
-    found = f"{place} is neither a folder nor an archive" if path.exists() else f"{place} does not exist"
+    found = f"{place} is neither a folder nor an archive" if exists else f"{place} does not exist"
     others = f", or one of: {', '.join(other_names)}" if other_names else ""
     raise DataError(
         f"{found}{did_you_mean(path.name, other_names)}; expected a folder or an archive of class folders "

@@ -161,6 +161,8 @@ def _decode(source: Source, size: tuple[int, int], fit: str) -> Picture | str:
         return fit_picture(decode_picture(source, at_least=size), size, fit)
     except DataError as error:
         return str(error)
+    except MemoryError:
+        return "too large for the memory of this machine"
 
 
 def _digest(picture: Picture) -> int:
