@@ -4,13 +4,15 @@ N pictures, H×W pixels, 3 channels (red, green, blue), B pictures in a batch.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tenfold.core.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,6 @@ class Batch(NamedTuple):
         indices: int64 [B], each picture's place in its split.
     """
 
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
+    images: "Tensor"
+    labels: "Tensor"
+    indices: "Tensor"
