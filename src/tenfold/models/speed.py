@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from tenfold.core.errors import ModelError
 from tenfold.models.build import AtLeastOne, models
 
-
 _AT_ONCE = 2_000_000
 """Numbers of pictures whose patches are looked at together; bounds the memory, also for large pictures."""
 

@@ -1,0 +1,77 @@
+"""From names and arguments to networks, and what a mistake is told."""
+
+import pytest
+import torch
+
+from tenfold import models as _registers  # noqa: F401
+from tenfold.core.errors import ModelError, RecipeError
+from tenfold.models.build import build_model, models
+
+
+def build(name: str, **arguments: object) -> torch.nn.Module:
+    return build_model(name, arguments, classes=10, image_size=(32, 32))
+
+
+def test_all_shipped_networks_are_registered() -> None:
+    assert set(models) == {"quick", "mlp", "tutorial"}
+
+
+@pytest.mark.parametrize("name", ["quick", "mlp", "tutorial"])
+def test_same_seed_gives_the_same_weights(name: str) -> None:
+    states = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        states.append(build(name).state_dict())
+    assert all(torch.equal(weight, states[1][key]) for key, weight in states[0].items())
+
+
+def test_a_mistyped_name_is_told_the_name_that_was_meant() -> None:
+    with pytest.raises(RecipeError, match="unknown model 'tutoral'; did you mean 'tutorial'\\? \\(known: "):
+        build("tutoral")
+
+
+def test_a_mistyped_argument_is_told_the_argument_that_was_meant() -> None:
+    with pytest.raises(
+        RecipeError, match=r"model.hiden is no argument of 'mlp'; did you mean 'hidden'\? \(known: hidden\)"
+    ):
+        build("mlp", hiden=[3])
+
+
+@pytest.mark.parametrize("name", ["classes", "image_size", "return"])
+def test_what_the_data_decides_is_no_argument(name: str) -> None:
+    with pytest.raises(RecipeError, match=f"model.{name} is no argument of 'quick'"):
+        build("quick", **{name: 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "value", "message"),
+    [
+        ("quick", "widths", "abc", "model.widths = 'abc': "),
+        ("quick", "widths", [24.5], "model.widths.0 = 24.5: Input should be a valid integer"),
+        ("quick", "widths", [], "model.widths = \\[\\]: .* at least 1 item"),
+        ("quick", "widths", [32, 0], "model.widths.1 = 0: .* greater than or equal to 1"),
+        ("quick", "depth", 0, "model.depth = 0: .* greater than or equal to 1"),
+        ("quick", "scale", float("nan"), "model.scale = nan: .* finite"),
+        ("quick", "momentum", 2.0, "model.momentum = 2.0: .* less than or equal to 1"),
+        ("tutorial", "kernel", "big", "model.kernel = 'big': Input should be a valid integer"),
+        ("tutorial", "kernel", 0, "model.kernel = 0: .* greater than or equal to 1"),
+        ("tutorial", "channels", [6, -1], "model.channels.1 = -1: .* greater than or equal to 1"),
+        ("mlp", "hidden", [0], "model.hidden.0 = 0: .* greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(name: str, argument: str, value: object, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        build(name, **{argument: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_builder_that_fails_is_a_model_error() -> None:
+    def failing(classes: int, image_size: tuple[int, int]) -> torch.nn.Module:
+        raise ValueError("no such thing")
+
+    models.add("failing")(failing)
+    try:
+        with pytest.raises(ModelError, match=r"model 'failing' cannot be built with \{\}: no such thing"):
+            build("failing")
+    finally:
+        del models._entries["failing"]

@@ -1,0 +1,144 @@
+"""The network of the recipe `quick`."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tenfold.core.errors import ModelError
+from tenfold.models import speed
+from tenfold.models.build import build_model
+from tenfold.models.speed import SpeedNet, Whitening
+
+
+def quick(size: tuple[int, int] = (32, 32), classes: int = 10, **arguments: object) -> SpeedNet:
+    model = build_model("quick", arguments, classes=classes, image_size=size)
+    assert isinstance(model, SpeedNet)
+    return model
+
+
+def smooth_pictures(count: int = 200, height: int = 16, width: int = 16) -> torch.Tensor:
+    """Noise whose neighbouring pixels and channels are alike, as in photographs."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(count, 3, height + 4, width + 4, generator=generator)
+    mixed = torch.einsum("dc,nchw->ndhw", torch.tensor([[1.0, 0.5, 0.2], [0.4, 1.0, 0.3], [0.1, 0.6, 1.0]]), noise)
+    return F.avg_pool2d(mixed, 5, stride=1)
+
+
+def test_parameters_are_those_that_its_layers_add_up_to() -> None:
+    whitening = 24 * 3 * 2 * 2 + 24
+    groups = sum(a * b * 9 + b * b * 9 + 4 * b for a, b in [(24, 32), (32, 64), (64, 128)])
+    assert sum(weight.numel() for weight in quick().parameters()) == whitening + groups + 128 * 10
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40), (64, 64), (96, 96), (9, 31), (28, 28)])
+def test_any_size_from_nine_pixels_gives_a_row_of_logits(size: tuple[int, int]) -> None:
+    model = quick(size, classes=3)
+    logits = model(torch.randn(4, 3, *size))
+    assert logits.shape == (4, 3)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 64), (64, 8)])
+def test_pictures_too_small_for_the_groups_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(
+        ModelError, match=f"pictures of {size[0]}×{size[1]} cannot be halved 3 times; use larger pictures"
+    ):
+        quick(size)
+
+
+def test_small_pictures_go_with_fewer_groups() -> None:
+    assert quick((8, 8), widths=[16, 32])(torch.randn(2, 3, 8, 8)).shape == (2, 10)
+
+
+def test_forward_equals_the_same_steps_written_out() -> None:
+    torch.manual_seed(0)
+    model = quick(widths=(8, 12), depth=2, scale=0.5).eval()
+    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        nn.init.normal_(norm.bias)
+    pictures = torch.randn(3, 3, 32, 32)
+    weights = model.state_dict()
+
+    def normed(x: torch.Tensor, name: str) -> torch.Tensor:
+        mean, variance, offset = (
+            weights[f"{name}.{key}"][:, None, None] for key in ("running_mean", "running_var", "bias")
+        )
+        return F.gelu((x - mean) / variance.sqrt() + offset)
+
+    x = F.gelu(F.conv2d(pictures, weights["whiten.weight"], weights["whiten.bias"]))
+    for group in ("groups.0", "groups.1"):
+        x = normed(F.max_pool2d(F.conv2d(x, weights[f"{group}.0.weight"], padding=1), 2), f"{group}.2")
+        x = normed(F.conv2d(x, weights[f"{group}.4.weight"], padding=1), f"{group}.5")
+    expected = x.amax((2, 3)) @ weights["head.weight"].T * 0.5
+    torch.testing.assert_close(model(pictures), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_whitening_leaves_patches_uncorrelated_with_deviation_one() -> None:
+    pictures = smooth_pictures()
+    whitening = Whitening()
+    nn.init.zeros_(whitening.bias)
+    whitening.fit(pictures, epsilon=0.0)
+    outputs = whitening(pictures).permute(0, 2, 3, 1).reshape(-1, 24)[:, :12].double()
+    moments = outputs.T @ outputs / len(outputs)
+    torch.testing.assert_close(moments, torch.eye(12, dtype=torch.float64), rtol=0, atol=1e-3)
+
+
+def test_second_half_of_the_whitening_filters_is_the_first_negated() -> None:
+    whitening = Whitening()
+    whitening.fit(smooth_pictures())
+    assert torch.equal(whitening.weight[12:], -whitening.weight[:12])
+
+
+def test_whitening_does_not_depend_on_how_many_pictures_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = smooth_pictures(60)
+    at_once, in_parts = Whitening(), Whitening()
+    at_once.fit(pictures)
+    monkeypatch.setattr(speed, "_AT_ONCE", 7 * pictures[0].numel())
+    in_parts.fit(pictures)
+    torch.testing.assert_close(in_parts.weight.abs(), at_once.weight.abs(), rtol=1e-4, atol=1e-5)
+
+
+def test_pictures_of_one_colour_do_not_blow_the_whitening_up() -> None:
+    whitening = Whitening()
+    whitening.fit(torch.zeros(4, 3, 8, 8))
+    assert whitening.weight.isfinite().all()
+    assert whitening.weight.abs().max() <= 5e-4**-0.5
+
+
+def test_fit_to_sets_the_whitening_only() -> None:
+    model = quick()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    model.fit_to(smooth_pictures())
+    changed = [name for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])]
+    assert changed == ["whiten.weight"]
+
+
+def test_convolutions_start_as_the_identity_on_the_channels_they_share() -> None:
+    weight = quick().groups[0][0].weight  # 32 24 3 3
+    features = torch.randn(2, 24, 6, 6)
+    assert torch.equal(F.conv2d(features, weight, padding=1)[:, :24], features)
+    assert weight[24:].std() > 0.01
+
+
+def test_frozen_are_the_whitening_filters_and_the_scales_of_the_normalisation() -> None:
+    model = quick()
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    norms = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert len(norms) == 6
+    assert frozen == {"whiten.weight"} | norms
+
+
+def test_a_batch_of_one_picture_that_shrinks_to_one_pixel_can_be_learnt_from() -> None:
+    model = quick((16, 16)).train()
+    model(torch.randn(1, 3, 16, 16)).sum().backward()
+    assert all(w.grad.isfinite().all() for w in model.parameters() if w.grad is not None)
+
+
+def test_the_batch_is_normalised_as_pytorch_does_wherever_it_has_more_than_one_value() -> None:
+    ours, theirs = speed.Norm(5, momentum=0.3), nn.BatchNorm2d(5, momentum=0.3)
+    for shape in [(2, 5, 1, 1), (1, 5, 2, 3), (4, 5, 6, 6)]:
+        batch = torch.randn(shape)
+        assert torch.equal(ours(batch), theirs(batch))
+    assert torch.equal(ours.running_var, theirs.running_var)

@@ -1,0 +1,56 @@
+"""The layer table against figures worked out by hand."""
+
+import torch
+from torch import Tensor, nn
+
+from tenfold import models as _registers  # noqa: F401
+from tenfold.models.build import build_model
+from tenfold.models.summary import LayerRow, summarize
+
+
+def test_rows_of_the_tutorials_network() -> None:
+    model = build_model("tutorial", {}, classes=10, image_size=(32, 32))
+    assert summarize(model, (32, 32)) == [
+        LayerRow("conv1", "Conv2d", (6, 28, 28), 3 * 25 * 6 + 6, 28 * 28 * 6 * 75),
+        LayerRow("pool", "MaxPool2d", (6, 14, 14), 0, 0),
+        LayerRow("conv2", "Conv2d", (16, 10, 10), 6 * 25 * 16 + 16, 10 * 10 * 16 * 150),
+        LayerRow("pool", "MaxPool2d", (16, 5, 5), 0, 0),
+        LayerRow("fc1", "Linear", (120,), 400 * 120 + 120, 48_000),
+        LayerRow("fc2", "Linear", (84,), 120 * 84 + 84, 10_080),
+        LayerRow("fc3", "Linear", (10,), 84 * 10 + 10, 840),
+    ]
+
+
+def test_rows_of_quick_add_up_to_its_parameters() -> None:
+    model = build_model("quick", {}, classes=4, image_size=(24, 40))
+    rows = summarize(model, (24, 40))
+    assert sum(row.parameters for row in rows) == sum(weight.numel() for weight in model.parameters())
+    assert rows[0] == LayerRow("whiten", "Whitening", (24, 23, 39), 24 * 12 + 24, 23 * 39 * 24 * 12)
+    assert rows[-1] == LayerRow("head", "Linear", (4,), 128 * 4, 128 * 4)
+
+
+def test_grouped_convolutions_and_linear_layers_at_many_places_are_counted_as_used() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depthwise = nn.Conv2d(3, 6, 3, groups=3, padding=1, bias=False)
+            self.mix = nn.Linear(6, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.mix(self.depthwise(images).flatten(2).transpose(1, 2)).mean(1)
+
+    rows = summarize(Tokens(), (4, 8))
+    assert [(row.parameters, row.multiply_adds) for row in rows] == [(54, 6 * 32 * 9), (35, 32 * 6 * 5)]
+
+
+def test_a_network_is_left_as_it_was() -> None:
+    model = build_model("quick", {}, classes=4, image_size=(32, 32)).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    summarize(model, (32, 32))
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_single_layer_is_called_the_network() -> None:
+    assert summarize(nn.Conv2d(3, 2, 1), (4, 4))[0].name == "(network)"
