@@ -64,9 +64,7 @@ def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
     return resolve(_read(path), overrides, source=path.name if path.parent == _LIBRARY else str(path))
 
 
-def resolve(
-    base: Recipe | Mapping[str, object], overrides: Overrides = (), *, source: str = "recipe"
-) -> Recipe:
+def resolve(base: Recipe | Mapping[str, object], overrides: Overrides = (), *, source: str = "recipe") -> Recipe:
     """Returns a checked recipe: an override beats the file, and the file beats the default.
 
     Args:
@@ -151,9 +149,7 @@ def _parsed(lines: Sequence[str]) -> dict[str, object]:
         key, equals, text = line.partition("=")
         key = key.strip()
         if not equals or not all(key.split(".")):
-            raise RecipeError(
-                f"--set {' '.join(line.split())}: expected section.key=value, e.g. optim.lr=0.01"
-            )
+            raise RecipeError(f"--set {' '.join(line.split())}: expected section.key=value, e.g. optim.lr=0.01")
         values.pop(key, None)
         values[key] = _value(key, text.strip())
     return values

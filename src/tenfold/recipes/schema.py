@@ -21,9 +21,7 @@ Length = Annotated[Duration, BeforeValidator(Duration.parse), PlainSerializer(st
 class Section(BaseModel):
     """One table of a recipe: unknown keys are refused, values are never coerced silently."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class AugmentSection(Section):
@@ -132,6 +130,8 @@ class TrainSection(Section):
         precision: `auto` is bfloat16 where the hardware computes in it, else float32.
         threads: CPU threads; 0 means all cores.
         onednn: whether convolutions on a CPU go through oneDNN; slower for a handful of small pictures.
+        channels_last: whether pictures lie in memory with their channels side by side; faster, except with
+            few channels.
         log_every: steps between two lines of the log; 0 means ten an epoch.
         checkpoint_every: steps or seconds between two checkpoints, beside the one that ends each epoch.
         early_stop: epochs without a better validation accuracy after which training stops; 0 means never.
@@ -147,6 +147,7 @@ class TrainSection(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=0)] = 0
     onednn: bool = True
+    channels_last: bool = True
     log_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Length = Duration(60, "s")
     early_stop: Annotated[int, Field(ge=0)] = 0

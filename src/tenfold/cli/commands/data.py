@@ -28,18 +28,19 @@ def data(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from tenfold.cli.output import bytes_text, narrate, table
+    from tenfold.cli.output import narrate, show
     from tenfold.data.store import cache_folder, list_stores
+    from tenfold.report.tables import file_size, listing
 
     stores = list_stores()
     if not stores:
         narrate(f"no pictures are prepared in {cache_folder()}; tenfold data get cifar10 prepares some")
         return
-    rows = [
-        [store.name, store.key, f"{store.pictures:,}", bytes_text(store.bytes), str(store.path)] for store in stores
+    rows: list[list[str | int]] = [
+        [store.name, store.key, store.pictures, file_size(store.bytes), str(store.path)] for store in stores
     ]
-    print(table(["name", "key", "pictures", "size", "where"], rows, numbers=[2, 3]))
-    print(f"\n{len(stores)} in all, {bytes_text(sum(store.bytes for store in stores))}")
+    show(listing(["name", "key", "pictures", "size", "where"], rows))
+    show(f"{len(stores)} in all, {file_size(sum(store.bytes for store in stores))}")
 
 
 @app.command()
@@ -69,8 +70,8 @@ def get(
     section = resolve(resolve(Recipe(), settings or []), flags).data
 
     from tenfold import api
-    from tenfold.cli.output import one_line
     from tenfold.cli.progress import progress_for
+    from tenfold.report.names import printable
 
     progress = progress_for(sys.stderr)
     try:
@@ -80,7 +81,7 @@ def get(
     for note in dataset.notes:
         progress.message(note)
     for skipped in dataset.skipped:
-        progress.message(f"skipped {one_line(skipped.path)}: {skipped.reason}")
+        progress.message(printable(f"skipped {skipped.path}: {skipped.reason}"))
     counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
     height, width = dataset.image_size
     print(f"{dataset.name}: {counts} pictures of {height}×{width} in {len(dataset.classes)} classes")
@@ -100,12 +101,12 @@ def delete(
     """
     if (name is None) == (not everything):
         raise UsageError("expected either the name of a prepared copy or --all; `tenfold data` lists the names")
-    from tenfold.cli.output import bytes_text
     from tenfold.data.store import delete_all, delete_store
+    from tenfold.report.tables import file_size
 
     deleted = delete_store(name) if name is not None else delete_all()
     for store in deleted:
-        print(f"deleted {store.path} ({bytes_text(store.bytes)})")
+        print(f"deleted {store.path} ({file_size(store.bytes)})")
     if not deleted:
         print("there was nothing to delete")
 

@@ -42,8 +42,9 @@ def evaluate(
     import sys
 
     from tenfold import api
-    from tenfold.cli.output import accuracy_line, class_table, confusion_lines
+    from tenfold.cli.output import confusion_lines, show
     from tenfold.cli.progress import progress_for
+    from tenfold.report.tables import accuracy_line, class_table
 
     progress = progress_for(sys.stderr)
     try:
@@ -63,9 +64,12 @@ def evaluate(
 
         print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
         return
-    print(f"{accuracy_line(split, result)}\n\n{class_table(result)}")
+    show(
+        accuracy_line(result.accuracy, result.interval, result.total, f"{split} pictures"),
+        class_table(result.per_class),
+    )
     if confused := confusion_lines(result):
-        print("\nmost frequent confusions:", *confused, sep="\n  ")
+        show("most frequent confusions:", *(f"  {line}" for line in confused))
 
 
 def one_source(source: Path | None, weights: Path | None, model: str | None) -> Path:

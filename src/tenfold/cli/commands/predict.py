@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -168,27 +168,27 @@ def _write_csv(target: str, predictions: "Sequence[Prediction]", top: int) -> No
     narrate(f"wrote {target} ({len(predictions):,} pictures)")
 
 
-def _print_table(predictions: "Iterable[Prediction]", top: int) -> None:
-    from tenfold.cli.output import one_line, percent, table
+def _print_table(predictions: "Sequence[Prediction]", top: int) -> None:
+    from tenfold.cli.output import show
+    from tenfold.report.tables import listing, percent, prediction_table
 
-    rows = [
-        [one_line(p.path), ", ".join(f"{one_line(name)} {percent(share)}" for name, share in _best(p, top))]
-        for p in predictions
-        if p.error is None
-    ]
-    if rows:
-        print(table(["picture", "shows"], rows))
+    read = [prediction for prediction in predictions if prediction.error is None]
+    if read and top == 1:
+        show(prediction_table([(p.path, p.label or "", p.probability) for p in read]))
+    elif read:
+        cells = [[p.path, ", ".join(f"{name} {percent(share)}" for name, share in _best(p, top))] for p in read]
+        show(listing(["picture", "labels"], cells))
 
 
 def _report_unreadable(predictions: "Sequence[Prediction]") -> None:
     """Names each picture that could not be read, and ends with exit code 1 if there is one."""
-    from tenfold.cli.output import narrate, one_line
+    from tenfold.cli.output import narrate
+    from tenfold.report.names import printable
 
     broken = [prediction for prediction in predictions if prediction.error is not None]
     for prediction in broken:
         reason = str(prediction.error)
-        text = reason if prediction.path in reason else f"{prediction.path}: {reason}"
-        narrate(f"tenfold: error: {' '.join(text.split()) if text.isprintable() else one_line(text)}")
+        narrate(f"tenfold: error: {printable(reason if prediction.path in reason else f'{prediction.path}: {reason}')}")
     if broken:
         narrate(f"{len(broken):,} of {len(predictions):,} pictures could not be read")
         raise typer.Exit(1)

@@ -16,12 +16,13 @@ def recipes(
       tenfold recipes quick > mine.toml
       tenfold train --recipe mine.toml
     """
-    from tenfold.cli.output import table
+    from tenfold.cli.output import show
     from tenfold.recipes.load import load_recipe, recipe_header, recipe_names, to_toml
+    from tenfold.report.tables import listing
 
     if name is None:
         rows = [[each, *_facts(recipe_header(each))] for each in recipe_names()]
-        print(table(["recipe", "what", "time", "accuracy"], rows))
+        show(listing(["recipe", "what", "time", "accuracy"], rows))
         return
     if name in recipe_names():
         print("".join(f"# {line}".rstrip() + "\n" for line in recipe_header(name).splitlines()))

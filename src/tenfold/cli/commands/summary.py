@@ -8,7 +8,6 @@ import typer
 if TYPE_CHECKING:
     from torch import nn
 
-    from tenfold.models.summary import LayerRow
     from tenfold.recipes.schema import Recipe
 
 _CIFAR_SIZE = (32, 32)
@@ -34,13 +33,11 @@ def summary(
     """
     model, size = _network(source, settings or [], classes)
 
-    from tenfold.cli.output import table
+    from tenfold.cli.output import show
     from tenfold.models.summary import summarize
+    from tenfold.report.tables import layer_table
 
-    rows = summarize(model, size)
-    header = ["layer", "kind", "output", "parameters", "multiply-adds"]
-    print(f"one picture of 3×{size[0]}×{size[1]}\n")
-    print(table(header, [*map(_cells, rows), _total(model, rows)], numbers=[3, 4]))
+    show(f"for a picture of 3 × {size[0]} × {size[1]}", layer_table(summarize(model, size)))
 
 
 def _network(source: str, settings: list[str], classes: int) -> "tuple[nn.Module, tuple[int, int]]":
@@ -66,14 +63,3 @@ def _size_of(recipe: "Recipe") -> tuple[int, int]:
     if size == "auto":
         return _CIFAR_SIZE
     return (size, size) if isinstance(size, int) else size
-
-
-def _cells(row: "LayerRow") -> list[str]:
-    shape = "×".join(map(str, row.output_shape))
-    return [row.name, row.kind, shape, f"{row.parameters:,}", f"{row.multiply_adds:,}"]
-
-
-def _total(model: "nn.Module", rows: "list[LayerRow]") -> list[str]:
-    # Counted on the network itself: a layer that is used twice has two rows and one set of weights.
-    parameters = sum(weight.numel() for weight in model.parameters())
-    return ["total", "", "", f"{parameters:,}", f"{sum(row.multiply_adds for row in rows):,}"]

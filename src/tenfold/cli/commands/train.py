@@ -12,6 +12,7 @@ from tenfold.core.errors import UsageError
 if TYPE_CHECKING:
     from tenfold.api import Run
 
+_PICTURES_NAMED = 8
 # The tutorials that train these networks print a line of their own form.
 _TUTORIAL_NETWORKS = ("mlp", "tutorial", "wide", "deep3", "deep4")
 
@@ -142,8 +143,17 @@ def _tutorial_every(source: str | Path, lines: list[str]) -> int | None:
 
 
 def _print_results(run: "Run") -> None:
-    from tenfold.cli.output import accuracy_line, class_table
+    """Prints accuracy, classes, a few test pictures' names as the tutorials do, and where to go on."""
+    from tenfold.cli.output import show
+    from tenfold.core.disk import shown
+    from tenfold.report.pictures import ground_truth_lines
+    from tenfold.report.tables import accuracy_line, class_table
+    from tenfold.runs.folder import RunFolder
 
-    print(f"\n{accuracy_line('test', run.evaluation)}\n\n{class_table(run.evaluation)}\n")
-    print(f"everything is in {run.path}")
-    print(f"try it: tenfold predict {run.path} PICTURE")
+    result, path = run.evaluation, shown(run.path)
+    show("", accuracy_line(result.accuracy, result.interval, result.total), class_table(result.per_class))
+    rows = RunFolder.open(run.path).read_predictions()
+    # Spread over the test set: a folder of class folders begins with one class only.
+    some = rows[:: max(1, len(rows) // _PICTURES_NAMED)][:_PICTURES_NAMED]
+    show(ground_truth_lines([row.true for row in some], [row.predicted for row in some]))
+    show(f"\neverything is in {path}, charts in {path}/plots", f"try it: tenfold predict {path} PICTURE")

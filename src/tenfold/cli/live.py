@@ -1,0 +1,143 @@
+"""A live bar at the foot of a terminal. Only terminals pay for the import of rich."""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Bar
+
+from tenfold.cli.plain import PlainProgress, Row, epoch_text, figures, is_download, speed_text
+
+_WIDE = 110  # columns of a terminal that has room for the step beside everything else
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        # rich would end the process, and with it the training.
+        raise BrokenPipeError
+
+
+class LiveProgress(PlainProgress):
+    """A live bar at the foot of the terminal, with the lines of each epoch above it.
+
+    Args:
+        stream: a terminal.
+        tutorial_every: see `PlainProgress`.
+    """
+
+    def __init__(self, stream: TextIO, *, tutorial_every: int | None = None) -> None:
+        super().__init__(stream, tutorial_every=tutorial_every)
+        self._console = _Console(file=stream, highlight=False, soft_wrap=True)
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def message(self, text: str) -> None:
+        """Writes a sentence for the user, above the bar."""
+        with suppress(OSError, ValueError):
+            self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Writes a sentence that the user should not miss, above the bar where that is on a terminal."""
+        if not sys.stderr.isatty():
+            super().warn(text)
+            return
+        with suppress(OSError, ValueError):
+            self._console.print(f"warning: {text}", markup=False, style="yellow")
+
+    def prepare(self, description: str, done: int, total: int) -> None:
+        """Moves the bar of a preparation or download."""
+        if description != self._prepared:
+            self.finish()
+            self._prepared = description
+            self._open(_download_columns() if is_download(description) else _prepare_columns())
+            self._add(description, total or None)
+        self._update(completed=done, total=total or None)
+        if total and done >= total:
+            self.finish()
+
+    def start(self, run: Path, steps: int | None, steps_per_epoch: int) -> None:
+        """Opens the bar of the training."""
+        self.finish()
+        super().start(run, steps, steps_per_epoch)
+        self._open(_training_columns(wide=self._console.width >= _WIDE))
+        self._add("training", steps)
+
+    def log(self, row: Row) -> None:
+        """Moves the bar, and leaves a line behind at the end of an epoch."""
+        super().log(row)
+        self._update(
+            completed=int(row["step"] or 0),
+            description=epoch_text(row, self.epochs()),
+            figures=" · ".join(figures(row)[:2]),
+            speed=speed_text(row),
+        )
+
+    def finish(self) -> None:
+        """Takes the bar away; the lines stay."""
+        self._prepared = ""
+        if self._bar is not None:
+            with suppress(OSError, ValueError):
+                self._bar.stop()
+        self._bar = self._task = None
+
+    def _is_due(self, row: Row) -> bool:
+        ends_epoch = int(row["batch"] or 0) == self._steps_per_epoch or row["step"] == self._steps
+        return ends_epoch and super()._is_due(row)
+
+    def _open(self, columns: list[ProgressColumn | str]) -> None:
+        # Four frames a second: the display must not take the core that the training needs.
+        self._bar = Bar(*columns, console=self._console, transient=True, refresh_per_second=4)
+        with suppress(OSError, ValueError):
+            self._bar.start()
+
+    def _add(self, description: str, total: int | None) -> None:
+        if self._bar is not None:
+            self._task = self._bar.add_task(description, total=total, figures="", speed="")
+
+    def _update(self, **fields: object) -> None:
+        if self._bar is not None and self._task is not None:
+            with suppress(OSError, ValueError):
+                self._bar.update(self._task, **fields)  # type: ignore[arg-type]
+
+
+def _training_columns(*, wide: bool) -> list[ProgressColumn | str]:
+    columns: list[ProgressColumn | str] = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[speed]}", style="dim"),
+    ]
+    if wide:
+        columns[1:1] = ["step", MofNCompleteColumn()]
+    return columns
+
+
+def _download_columns() -> list[ProgressColumn | str]:
+    return [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    ]
+
+
+def _prepare_columns() -> list[ProgressColumn | str]:
+    return [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    ]

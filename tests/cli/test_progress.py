@@ -1,0 +1,187 @@
+"""Progress: plain lines in a log file, a bar on a terminal, and a broken stream that breaks no run."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.command_line import environment
+from tenfold.cli.live import LiveProgress
+from tenfold.cli.plain import PlainProgress, Row, row_text
+from tenfold.cli.progress import progress_for
+
+
+def row(step: int, *, per_epoch: int, steps: int | None, seconds_a_step: float = 1.0, **values: float) -> Row:
+    """Returns a row of the log after `step` steps."""
+    return {
+        "epoch": (step - 1) // per_epoch + 1,
+        "step": step,
+        "steps": steps,
+        "batch": (step - 1) % per_epoch + 1,
+        "time_s": step * seconds_a_step,
+        "train_loss": 2.0,
+        "train_accuracy": 0.25,
+        "val_loss": None,
+        "val_accuracy": None,
+        **values,
+    }
+
+
+class Gone(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+class Terminal(io.StringIO):
+    """Says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def lines_of(steps: int, per_epoch: int, *, every: int | None, seconds_a_step: float = 1.0) -> list[str]:
+    """Returns the plain lines of a run whose log has a row for each step."""
+    stream = io.StringIO()
+    progress = PlainProgress(stream, tutorial_every=every)
+    progress.start(Path("runs/x"), steps, per_epoch)
+    for step in range(1, steps + 1):
+        progress.log(row(step, per_epoch=per_epoch, steps=steps, seconds_a_step=seconds_a_step))
+    progress.finish()
+    return stream.getvalue().splitlines()[1:]
+
+
+def test_an_epoch_has_a_few_lines_and_no_flood() -> None:
+    lines = lines_of(200, 100, every=None)
+    assert 4 <= len(lines) <= 10
+    assert lines[-1].startswith("epoch 2 of 2 · step 200 of 200 · loss 2.000 · accuracy 25.0 %")
+
+
+def test_very_short_epochs_do_not_flood_either() -> None:
+    assert len(lines_of(500, 1, every=None, seconds_a_step=0.01)) <= 6
+
+
+def test_the_last_step_always_has_a_line() -> None:
+    assert "step 7 of 7" in lines_of(7, 7, every=None, seconds_a_step=0.001)[-1]
+
+
+def test_tutorial_recipes_print_the_tutorials_own_lines() -> None:
+    lines = lines_of(24, 12, every=5)
+    assert lines[:4] == [
+        "[1,     5] loss: 2.000",
+        "[1,    10] loss: 2.000",
+        "[2,     5] loss: 2.000",
+        "[2,    10] loss: 2.000",
+    ]
+    assert len(lines) == 5
+    assert lines[4].startswith("epoch 2 of 2 · step 24 of 24")
+
+
+def test_a_tutorial_line_is_as_in_the_tutorial() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream, tutorial_every=2000)
+    progress.log(row(2000, per_epoch=12_500, steps=25_000, train_loss=2.1568))
+    assert stream.getvalue() == "[1,  2000] loss: 2.157\n"
+
+
+def test_a_row_without_a_known_end_is_told_without_one() -> None:
+    text = row_text(row(3, per_epoch=10, steps=None, val_accuracy=0.5, val_loss=1.25))
+    assert text == (
+        "epoch 1 · step 3 · loss 2.000 · accuracy 25.0 % · validation loss 1.250 · validation accuracy 50.0 % · 3.0 s"
+    )
+
+
+def test_preparing_is_told_at_start_and_end() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    for done in range(0, 60_001, 100):
+        progress.prepare("Preparing pictures", done, 60_000)
+    assert stream.getvalue().splitlines() == [
+        "Preparing pictures: 0 of 60,000 (0 %)",
+        "Preparing pictures: 60,000 of 60,000 (100 %)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("description", "done", "total", "line"),
+    [
+        ("Downloading x.tar.gz", 17_000_000, 170_000_000, "Downloading x.tar.gz: 17.0 of 170.0 MB (10 %)"),
+        ("Downloading x.tar.gz", 17_000_000, 0, "Downloading x.tar.gz: 17.0 MB"),
+        ("Waiting for another process", 0, 0, "Waiting for another process"),
+    ],
+)
+def test_preparing_is_told_in_its_own_unit(description: str, done: int, total: int, line: str) -> None:
+    stream = io.StringIO()
+    PlainProgress(stream).prepare(description, done, total)
+    assert stream.getvalue() == f"{line}\n"
+
+
+def test_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    PlainProgress(sys.stdout).warn("one picture is odd")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "tenfold: warning: one picture is odd\n"
+
+
+@pytest.mark.parametrize("kind", [PlainProgress, LiveProgress])
+def test_a_stream_that_breaks_does_not_break_the_run(kind: type[PlainProgress]) -> None:
+    progress = kind(Gone())
+    progress.message("hello")
+    progress.prepare("Preparing pictures", 1, 2)
+    progress.start(Path("runs/x"), 10, 10)
+    progress.log(row(10, per_epoch=10, steps=10))
+    progress.finish()
+
+
+def test_a_terminal_gets_a_bar_and_a_file_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(progress_for(Terminal()), LiveProgress)
+    assert type(progress_for(io.StringIO())) is PlainProgress
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(progress_for(Terminal())) is PlainProgress
+
+
+DEMO = """
+import time
+from pathlib import Path
+from tenfold.cli.progress import progress_for
+progress = progress_for()
+progress.prepare("Preparing pictures [1]", 1, 2)
+progress.start(Path("runs/[x]"), 4, 2)
+for step in (1, 2, 3):
+    progress.log({"epoch": (step + 1) // 2, "step": step, "steps": 4, "batch": (step - 1) % 2 + 1,
+                  "time_s": step * 60.0, "train_loss": 2.0, "train_accuracy": 0.25})
+time.sleep(0.4)
+progress.finish()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("no_color", [True, False])
+def test_on_a_real_terminal_the_bar_shows_figures_and_leaves_a_line_an_epoch(no_color: bool) -> None:
+    changes = {"TERM": "xterm-256color", "COLUMNS": "130", **({"NO_COLOR": "1"} if no_color else {})}
+    ours, theirs = os.openpty()
+    with subprocess.Popen([sys.executable, "-c", DEMO], stdout=theirs, env=environment(changes)):
+        os.close(theirs)
+        seen = b""
+        while piece := read_piece(ours):
+            seen += piece
+    os.close(ours)
+    screen = seen.decode()
+    assert "run folder: runs/[x]" in screen
+    assert "Preparing pictures [1]" in screen
+    assert "step 2 of 4 · loss 2.000 · accuracy 25.0 % · 120.0 s" in screen
+    assert "1:00 left" in screen
+    assert ("\x1b[38;" not in screen and "\x1b[3" not in screen) or not no_color
+
+
+def read_piece(descriptor: int) -> bytes:
+    """Returns what a terminal shows next, or nothing at its end, which Linux calls an I/O error."""
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        return b""
