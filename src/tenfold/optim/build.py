@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +40,12 @@ class CombinedOptimizer:
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         self._optimizers = tuple(optimizers)
-        self._groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
         self._peaks = [float(group["lr"]) for group in self._groups]
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        # Looked up each time: an optimiser that loads a state puts new groups in the place of the old ones.
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
     def step(self) -> None:
         """Updates every weight from its gradient, then forgets the gradients."""
@@ -89,6 +94,8 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> CombinedOp
     """
     groups = group_parameters(model)
     decayed = groups.matrices + ([] if settings.name == "muon" else groups.filters)
+    if not decayed and not groups.filters and not groups.vectors:
+        raise RecipeError("this network has no weights that learn; set requires_grad on some, or use another network")
     optimizers: list[Optimizer] = []
     if decayed or groups.vectors:
         optimizers.append(_sgd(decayed, groups.vectors, settings))

@@ -1,0 +1,87 @@
+"""Muon against a plain restatement, and the shape of its update."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tenfold.optim.muon import Muon, orthogonalize
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 24), st.integers(1, 24), st.integers(0, 99))
+def test_singular_values_end_near_one_and_singular_vectors_stay(rows: int, columns: int, seed: int) -> None:
+    # Well conditioned, as three iterations ask for: singular values between 1 and 3.
+    rank = min(rows, columns)
+    left, _ = torch.linalg.qr(random(rows, rank, seed=seed))
+    right, _ = torch.linalg.qr(random(columns, rank, seed=seed + 100))
+    values = torch.linspace(1, 3, rank)
+    result = orthogonalize(left * values @ right.T, iterations=6)
+    inner = left.T @ result @ right
+    assert result.shape == (rows, columns)
+    torch.testing.assert_close(inner, torch.diag(inner.diag()), rtol=0, atol=1e-4)
+    assert ((inner.diag() > 0.65) & (inner.diag() < 1.25)).all()
+
+
+def test_result_does_not_depend_on_the_scale_of_the_matrix() -> None:
+    matrix = random(8, 12)
+    torch.testing.assert_close(orthogonalize(1000 * matrix), orthogonalize(matrix), rtol=1e-4, atol=1e-5)
+
+
+def test_a_transposed_matrix_gives_the_transposed_result() -> None:
+    matrix = random(8, 12)
+    torch.testing.assert_close(orthogonalize(matrix.T), orthogonalize(matrix).T)
+
+
+def test_a_matrix_of_zeros_stays_one() -> None:
+    assert torch.equal(orthogonalize(torch.zeros(3, 4)), torch.zeros(3, 4))
+
+
+def plain_muon(filters: Tensor, gradients: list[Tensor], lr: float, momentum: float) -> Tensor:
+    """The same updates, written out in double precision."""
+    weight, average = filters.double(), torch.zeros_like(filters).double()
+    for gradient in gradients:
+        average = momentum * average + gradient.double()
+        update = (gradient.double() + momentum * average).flatten(1)
+        x = update / update.norm()
+        for _ in range(3):
+            x = 3.4445 * x - 4.7750 * (x @ x.T) @ x + 2.0315 * (x @ x.T) @ (x @ x.T) @ x
+        weight = weight * len(weight) ** 0.5 / weight.norm() - lr * x.view_as(weight)
+    return weight
+
+
+@pytest.mark.parametrize("shape", [(8, 4, 3, 3), (40, 3, 2, 2)])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_steps_equal_the_plain_restatement(shape: tuple[int, ...], memory_format: torch.memory_format) -> None:
+    start = random(*shape)
+    weight = nn.Parameter(start.clone(memory_format=memory_format))
+    optimizer = Muon([weight], lr=0.1, momentum=0.6)
+    gradients = [random(*shape, seed=step + 1) for step in range(4)]
+    for gradient in gradients:
+        weight.grad = gradient.clone(memory_format=memory_format)
+        optimizer.step()
+    torch.testing.assert_close(weight.double(), plain_muon(start, gradients, 0.1, 0.6), rtol=1e-4, atol=1e-5)
+
+
+def test_a_weight_without_gradient_is_left_alone() -> None:
+    weight = nn.Parameter(random(2, 3, 1, 1))
+    before = weight.detach().clone()
+    Muon([weight], lr=0.1, momentum=0.6).step()
+    assert torch.equal(weight, before)
+
+
+def test_a_closure_is_called_with_gradients_on_and_its_loss_returned() -> None:
+    weight = nn.Parameter(random(2, 3, 1, 1))
+
+    def closure() -> float:
+        loss = weight.square().sum()
+        loss.backward()
+        return float(loss.detach())
+
+    expected = float(weight.detach().square().sum())
+    assert Muon([weight], lr=0.1, momentum=0.6).step(closure) == pytest.approx(expected)
