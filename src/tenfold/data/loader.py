@@ -6,6 +6,7 @@ augmenting cost a batch of 4 next to nothing. No worker processes: nothing to st
 Shapes: N pictures of the split, B pictures of a batch, H×W pixels.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -116,8 +117,13 @@ class Loader:
 
 
 def pixels(split: Split) -> Tensor:
-    """Returns the pictures of a split as a tensor, uint8 [N, H, W, 3], in memory of its own."""
-    return torch.from_numpy(np.array(split.images))
+    """Returns the pictures of a split as a tensor, uint8 [N, H, W, 3], without copying them; only to be read.
+
+    A memory-mapped split that is larger than memory thus stays on disk until a batch needs a part of it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of memory that must not be written, and nothing here does
+        return torch.from_numpy(split.images)
 
 
 def fits(images: Tensor, device: torch.device) -> bool:

@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +123,7 @@ class Preprocessing:
         if images.dtype != torch.uint8:
             images = images.to(torch.float32)
         scaled = torch.div(images, 255).to(torch.float32)
-        return (scaled - _per_channel(self.mean, scaled)) / _per_channel(self.std, scaled)
+        return (scaled - _per_channel(self.mean, scaled.device)) / _per_channel(self.std, scaled.device)
 
     def to_json(self) -> dict[str, object]:
         """Returns what `from_json` turns back into an equal object, to the last bit; raises nothing."""
@@ -181,10 +182,12 @@ def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
     return canvas
 
 
-def _per_channel(values: tuple[float, float, float], like: "torch.Tensor") -> "torch.Tensor | float":
-    """Returns one number where all agree, else float32 [3, 1, 1] made on the device without a copy to it."""
+@cache
+def _per_channel(values: tuple[float, float, float], device: "torch.device") -> "torch.Tensor | float":
+    """Returns one number where all agree, else float32 [3, 1, 1], copied to the device once for each process."""
     import torch
 
     if len(set(values)) == 1:
         return values[0]
-    return torch.stack([torch.full((), value, device=like.device) for value in values]).view(3, 1, 1)
+    with torch.inference_mode(False):  # what is kept must serve training too
+        return torch.tensor(values, device=device).view(3, 1, 1)
