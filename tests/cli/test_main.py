@@ -28,7 +28,7 @@ def test_help_names_every_command_and_nothing_hidden() -> None:
     assert "..." not in result.stdout.partition("Commands:")[2]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["recipes"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["recipes"], ["data", "where"], ["data"]])
 def test_what_needs_no_network_does_not_load_torch(arguments: list[str]) -> None:
     code = (
         "import sys; from tenfold.cli.main import main; "

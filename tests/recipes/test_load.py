@@ -186,9 +186,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes, message
 def test_yaml_is_pointed_to_toml(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("optim:\n  lr: 1\n")
-    with pytest.raises(
-        RecipeError, match=r"is no TOML; `tenfold recipes quick` prints a recipe to start from"
-    ):
+    with pytest.raises(RecipeError, match=r"is no TOML; `tenfold recipes quick` prints a recipe to start from"):
         load_recipe(file)
 
 

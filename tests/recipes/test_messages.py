@@ -39,13 +39,11 @@ from tenfold.recipes.load import load_recipe, resolve
         ),
         (
             "opt.lr=1",
-            "--set: unknown section 'opt'; did you mean 'optim'? "
-            "(known: data, model, optim, train, evaluate)",
+            "--set: unknown section 'opt'; did you mean 'optim'? (known: data, model, optim, train, evaluate)",
         ),
         (
             "lr=1",
-            "--set: unknown section 'lr'; did you mean 'optim.lr'? "
-            "(known: data, model, optim, train, evaluate)",
+            "--set: unknown section 'lr'; did you mean 'optim.lr'? (known: data, model, optim, train, evaluate)",
         ),
         ("model.name.x=1", "--set: 'name' holds a value, so 'model.name.x' cannot be set"),
         ("optim.lr", "--set optim.lr: expected section.key=value, e.g. optim.lr=0.01"),
@@ -61,9 +59,7 @@ def test_a_refused_override_is_one_line_with_the_remedy(override: str, message: 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[optim]\nmomentun = 1\n")
-    with pytest.raises(
-        RecipeError, match=r"mine\.toml: unknown key 'optim\.momentun'; did you mean 'momentum'"
-    ):
+    with pytest.raises(RecipeError, match=r"mine\.toml: unknown key 'optim\.momentun'; did you mean 'momentum'"):
         load_recipe(file)
 
 
@@ -106,9 +102,7 @@ def refusal(overrides: list[str] | dict[str, object]) -> str:
 
 
 @given(SECTIONS, KEYS, VALUES)
-def test_whatever_is_written_either_loads_or_is_refused_in_one_line(
-    section: str, key: str, value: object
-) -> None:
+def test_whatever_is_written_either_loads_or_is_refused_in_one_line(section: str, key: str, value: object) -> None:
     message = refusal({f"{section}.{key}": value})
     assert len(message.splitlines()) <= 1
     assert len(message) < 500
