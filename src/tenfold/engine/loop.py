@@ -83,6 +83,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
 
     setup.progress.start(setup.folder.path, plan.steps, plan.steps_per_epoch)
     with StopRequest() as stop, _explained(setup, plan, state):
+        log.keep_best()  # a kill may have come between the checkpoint and this
         while not plan.over(state.step, watch.seconds) and not log.patience_is_over():
             epoch, first = divmod(state.step, plan.steps_per_epoch)
             watch.start()
@@ -102,6 +103,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
                 raise stop.error(
                     f"stopped at step {state.step:,} and saved; go on with: tenfold train --resume {setup.folder.path}"
                 )
+        if not state.rows or state.rows[-1]["step"] != state.step:
+            log.after_epoch()  # stopped in the middle of an epoch, at what has become the end of the run
     return state
 
 
@@ -123,17 +126,28 @@ class _Recorder:
             self._watch.start()
 
     def after_epoch(self) -> None:
-        """Judges the validation split, adds a row, keeps the best, saves a checkpoint."""
+        """Judges the validation split, adds a row, saves a checkpoint, keeps the best."""
         setup, state = self._setup, self._state
+        state.check_weights()
         if setup.dataset.val is None:
             self._add_row({})
         else:
             judged = setup.classifier.evaluate(setup.dataset.val)
             self._add_row({"val_loss": judged.loss, "val_accuracy": judged.accuracy})
             if state.best is None or judged.accuracy > state.best.accuracy:
-                state.best = Best(judged.accuracy, self._epoch())
-                setup.save_best(state.best)
+                state.best = Best(judged.accuracy, self._epoch(), state.step)
         self.save_checkpoint()
+        self.keep_best()
+
+    def keep_best(self) -> None:
+        """Saves the model where the present one is the best.
+
+        This comes after the checkpoint, so that the file never holds weights of a future that a resumed run, with
+        another schedule or another length, need not reach.
+        """
+        best = self._state.best
+        if best is not None and best.step == self._state.step:
+            self._setup.save_best(best)
 
     def save_checkpoint(self) -> None:
         """Saves all that a resumed run needs, and the rows so far."""
@@ -146,7 +160,8 @@ class _Recorder:
     def patience_is_over(self) -> bool:
         """Returns whether the validation accuracy has not improved for as many epochs as the recipe allows."""
         best = self._state.best
-        return bool(self._plan.patience and best and self._epoch() - best.epoch >= self._plan.patience)
+        whole_epochs = self._state.step // self._plan.steps_per_epoch  # not the one that a resumed run is in
+        return bool(self._plan.patience and best and whole_epochs - best.epoch >= self._plan.patience)
 
     def _epoch(self) -> int:
         """The epoch, from 1, to which the last step belongs."""
@@ -187,24 +202,29 @@ def _loader(setup: Setup, plan: Plan) -> Loader:
 @contextmanager
 def _explained(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
     """Turns what stops a run in its tracks into one line that says what to do; tells the watcher that it is over."""
-    intact = f"the last checkpoint in {setup.folder.path} is intact"
     try:
         yield
     except LossNotFiniteError as error:
-        at = max(1, state.step + (error.steps_ago == 0) - error.steps_ago)
+        at = state.step + 1 - error.steps_ago
         raise TrainingError(
             f"the loss is not finite at step {at} (epoch {plan.epoch_of(at)}), expected a number; "
-            f"{intact}; try a lower learning rate (--lr, now {setup.recipe.optim.lr:g})"
+            f"{_kept(setup)}; try a lower learning rate (--lr, now {setup.recipe.optim.lr:g})"
         ) from error
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
         raise TrainingError(
             f"out of memory on {setup.hardware.device} with batches of {plan.batch_size} at step {state.step + 1}; "
-            f"{intact}; try --batch-size {max(1, plan.batch_size // 2)}"
+            f"{_kept(setup)}; try --batch-size {max(1, plan.batch_size // 2)}"
         ) from error
     finally:
         setup.progress.finish()
+
+
+def _kept(setup: Setup) -> str:
+    folder = setup.folder
+    any_yet = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
+    return f"the last checkpoint in {folder.path} is intact" if any_yet else "no checkpoint was due yet"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunError
-from tenfold.engine.step import Step
+from tenfold.engine.step import LossNotFiniteError, Step
 from tenfold.optim.build import CombinedOptimizer
 from tenfold.runs.checkpoint import Checkpoint, save_checkpoint
 
@@ -18,10 +18,11 @@ Row = dict[str, float | int | None]
 
 @dataclass
 class Best:
-    """The best validation accuracy so far and the epoch (from 1) that reached it."""
+    """The best validation accuracy so far, and the epoch and step (both from 1) that reached it."""
 
     accuracy: float
     epoch: int
+    step: int
 
 
 @dataclass
@@ -56,9 +57,10 @@ class State:
             step: holds what has happened since the last row of the log.
 
         Raises:
-            LossNotFiniteError: when the run must not be saved, because a loss since then was not finite.
+            LossNotFiniteError: when the run must not be saved, because a loss since then or a weight is not finite.
             StorageError: when the disk refuses; the checkpoints before this one stay.
         """
+        self.check_weights()
         tensors = {
             "pending": step.state_tensors(),
             "model": self.model.state_dict(),
@@ -74,6 +76,12 @@ class State:
         }
         return save_checkpoint(folder, self.step, tensors, state)
 
+    def check_weights(self) -> None:
+        """Raises LossNotFiniteError when the last update, whose loss was still a number, left a weight that is none."""
+        finite = [weight.isfinite().all() for weight in self.model.parameters()]
+        if not torch.stack(finite).all():
+            raise LossNotFiniteError(steps_ago=1)
+
     def load(self, checkpoint: Checkpoint, step: Step) -> None:
         """Takes over what a checkpoint holds.
 
@@ -84,7 +92,8 @@ class State:
         if saved["fingerprint"] != self.fingerprint:
             raise RunError(
                 f"the data has changed since the checkpoint at step {checkpoint.step} (fingerprint "
-                f"{self.fingerprint[:12]}, expected {saved['fingerprint'][:12]}); bring the old data back, or start a new run"
+                f"{self.fingerprint[:12]}, expected {saved['fingerprint'][:12]}); "
+                "bring the old data back, or start a new run"
             )
         try:
             self.model.load_state_dict(checkpoint.tensors["model"])

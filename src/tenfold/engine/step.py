@@ -25,7 +25,7 @@ class LossNotFiniteError(TrainingError):
     """A loss was NaN or infinite.
 
     Args:
-        steps_ago: steps taken since then; 0 when the last one was not completed.
+        steps_ago: 0 for the step that could not be completed, 1 for the last one that was, 2 for the one before.
     """
 
     def __init__(self, steps_ago: int) -> None:
@@ -125,7 +125,7 @@ class Step:
         losses = self._tallied["losses"]
         finite = losses.isfinite()
         if not finite.all():
-            raise LossNotFiniteError(steps_ago=len(losses) - 1 - int((~finite).int().argmax()))
+            raise LossNotFiniteError(steps_ago=len(losses) - int((~finite).int().argmax()))
         return dict(self._tallied)
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
