@@ -10,6 +10,7 @@ from torch import nn
 from tenfold.api.pictures import dataset_of
 from tenfold.api.using import load
 from tenfold.core import durable
+from tenfold.core.devices import choose_device
 from tenfold.data.types import Dataset
 from tenfold.deploy.predictor import Predictor
 from tenfold.engine.plan import extended, make_plan
@@ -86,6 +87,7 @@ def train(
     chosen = resolve(recipe, overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     if isinstance(data, str | Path):
         chosen = resolve(chosen, {"data.source": str(data)})
+    choose_device(chosen.train.device)  # a missing one is found before any work is done
     pictures = data if isinstance(data, Dataset) else dataset_of(chosen.data, progress)
     _tell(pictures, progress)
     chosen = resolve(chosen, {"data.source": _source(chosen, pictures), "data.image_size": list(pictures.image_size)})

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tenfold.core import durable
 from tenfold.data.types import Dataset, Split
@@ -51,21 +52,26 @@ def draw_preview(
     Raises:
         StorageError: when the disk refuses.
     """
-    chosen = _some(split, count, seed)
+    chosen = sample(len(split), count, seed)
     names = [classes[label] for label in split.labels[chosen]]
     plot_grid(split.images[chosen], names, path)
     return names
 
 
 def _draw_predictions(folder: RunFolder, test: Split, path: Path) -> None:
-    chosen = _some(test, _SHOWN, seed=0)
+    chosen = sample(len(test), _SHOWN)
     rows = folder.read_predictions()
     true, predicted = [rows[i].true for i in chosen], [rows[i].predicted for i in chosen]
     colours = [INK if right == guess else WARM for right, guess in zip(true, predicted, strict=True)]
     plot_grid(test.images[chosen], prediction_titles(true, predicted), path, colours=colours)
 
 
-def _some(split: Split, count: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Returns places of some pictures, the same for the same seed."""
-    generator = np.random.Generator(np.random.Philox(seed))
-    return generator.permutation(len(split))[:count]
+def sample(total: int, count: int, seed: int = 0) -> NDArray[np.int64]:
+    """Returns places of some pictures, int64 [at most `count`], the same for the same seed.
+
+    Args:
+        total: pictures to choose from.
+        count: pictures to choose.
+        seed: of the draw.
+    """
+    return np.random.Generator(np.random.Philox(seed)).permutation(total)[:count]

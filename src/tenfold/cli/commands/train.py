@@ -146,6 +146,7 @@ def _print_results(run: "Run") -> None:
     """Prints accuracy, classes, a few test pictures' names as the tutorials do, and where to go on."""
     from tenfold.cli.output import show
     from tenfold.core.disk import shown
+    from tenfold.report.draw import sample
     from tenfold.report.pictures import ground_truth_lines
     from tenfold.report.tables import accuracy_line, class_table
     from tenfold.runs.folder import RunFolder
@@ -153,7 +154,6 @@ def _print_results(run: "Run") -> None:
     result, path = run.evaluation, shown(run.path)
     show("", accuracy_line(result.accuracy, result.interval, result.total), class_table(result.per_class))
     rows = RunFolder.open(run.path).read_predictions()
-    # Spread over the test set: a folder of class folders begins with one class only.
-    some = rows[:: max(1, len(rows) // _PICTURES_NAMED)][:_PICTURES_NAMED]
+    some = [rows[place] for place in sample(len(rows), _PICTURES_NAMED)]  # the first row of plots/predictions.png
     show(ground_truth_lines([row.true for row in some], [row.predicted for row in some]))
     show(f"\neverything is in {path}, charts in {path}/plots", f"try it: tenfold predict {path} PICTURE")
