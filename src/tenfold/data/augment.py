@@ -65,7 +65,7 @@ def cutout(images: Tensor, centers: Tensor, side: int, fill: int = 128) -> Tenso
     inside_rows = _inside(centers[:, 0], height, side)  # B H
     inside_columns = _inside(centers[:, 1], width, side)  # B W
     hidden = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]  # B 1 H W
-    return images.masked_fill(hidden, fill)
+    return images.clone().masked_fill_(hidden, fill)  # in place, for masked_fill forgets the memory format
 
 
 def _reflected(positions: Tensor, length: int) -> Tensor:

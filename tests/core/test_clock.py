@@ -1,0 +1,82 @@
+"""The stopwatch, on a clock that the test turns by hand."""
+
+import pytest
+import torch
+
+from tenfold.core import clock
+from tenfold.core.clock import Stopwatch, synchronize
+
+
+class Hand:
+    """A clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
+    hand = Hand()
+    monkeypatch.setattr(clock, "perf_counter", hand)
+    return hand
+
+
+@pytest.fixture
+def watch() -> Stopwatch:
+    return Stopwatch(torch.device("cpu"))
+
+
+def test_spans_add_up_and_pauses_do_not_count(hand: Hand, watch: Stopwatch) -> None:
+    for span in (2.0, 3.0):
+        watch.start()
+        hand.now += span
+        watch.stop()
+        hand.now += 50
+    assert watch.seconds() == 5
+
+
+def test_a_running_span_counts_and_goes_on(hand: Hand, watch: Stopwatch) -> None:
+    watch.start()
+    hand.now += 2
+    assert watch.seconds() == 2
+    hand.now += 1
+    watch.stop()
+    assert watch.seconds() == 3
+
+
+def test_starting_twice_and_stopping_twice_change_nothing(hand: Hand, watch: Stopwatch) -> None:
+    watch.stop()
+    watch.start()
+    hand.now += 2
+    watch.start()
+    hand.now += 2
+    watch.stop()
+    hand.now += 2
+    watch.stop()
+    assert watch.seconds() == 4
+
+
+def test_a_resumed_watch_begins_with_what_was_spent(hand: Hand) -> None:
+    watch = Stopwatch(torch.device("cpu"), seconds=7.5)
+    watch.start()
+    hand.now += 1
+    assert watch.seconds() == 8.5
+
+
+def test_a_processor_needs_no_waiting() -> None:
+    synchronize(torch.device("cpu"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_is_timed_by_its_own_events() -> None:
+    device = torch.device("cuda")
+    watch = Stopwatch(device)
+    matrix = torch.rand(4096, 4096, device=device)
+    watch.start()
+    for _ in range(20):
+        matrix = matrix @ matrix / 4096
+    watch.stop()
+    assert watch.seconds() > 0

@@ -1,0 +1,134 @@
+"""Batches: which, in which order, and that nothing but (seed, epoch) decides it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.data import loader as loader_module
+from tenfold.data.augment import Augmentation
+from tenfold.data.loader import Loader, Order, in_order
+from tenfold.data.types import Batch, Split
+
+CPU = torch.device("cpu")
+AUGMENTED = Augmentation(flip="random", shift=2, cutout=3)
+
+
+def split(count: int = 23, height: int = 8, width: int = 6) -> Split:
+    """Pictures whose every pixel tells their place, with labels that do so too."""
+    places = np.arange(count)
+    images = np.broadcast_to(places[:, None, None, None].astype(np.uint8), (count, height, width, 3)).copy()
+    return Split(images, places % 7)
+
+
+def noise(count: int = 23) -> Split:
+    images = np.random.default_rng(0).integers(0, 256, (count, 8, 6, 3), dtype=np.uint8)
+    return Split(images, np.arange(count) % 7)
+
+
+def loader(pictures: Split, batch_size: int = 4, augmentation: Augmentation = AUGMENTED, **order: object) -> Loader:
+    return Loader(pictures, Order(len(pictures), batch_size, seed=1, **order), augmentation, CPU)  # type: ignore[arg-type]
+
+
+def assert_same(found: list[Batch], expected: list[Batch]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+orders = st.builds(Order, st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**40), st.booleans(), st.booleans())
+
+
+@given(orders, st.integers(0, 100))
+def test_an_order_is_a_permutation_less_at_most_the_rest(order: Order, epoch: int) -> None:
+    indices = order.indices(epoch).tolist()
+    assert len(set(indices)) == len(indices)
+    assert set(indices) <= set(range(order.count))
+    rest = order.count % order.batch_size if order.drop_last and order.count > order.batch_size else 0
+    assert len(indices) == order.count - rest
+    assert order.batches == -(-len(indices) // order.batch_size)
+    assert order.indices(epoch).tolist() == indices
+
+
+def test_each_epoch_and_seed_has_an_order_of_its_own() -> None:
+    orders = [Order(50, 4, seed).indices(epoch).tolist() for seed in range(3) for epoch in range(3)]
+    assert len({tuple(order) for order in orders}) == 9
+
+
+def test_without_shuffling_the_stored_order_is_kept() -> None:
+    assert Order(5, 2, seed=0, shuffle=False).indices(3).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_images_labels_and_indices_of_a_batch_belong_together() -> None:
+    seen = []
+    for batch in loader(split(), augmentation=Augmentation()).epoch(2):
+        assert batch.images.shape == (len(batch.labels), 3, 8, 6)
+        assert batch.images.dtype == torch.uint8
+        assert torch.equal(batch.images[:, 0, 0, 0].long(), batch.indices)
+        assert torch.equal(batch.labels, batch.indices % 7)
+        seen += batch.indices.tolist()
+    assert sorted(seen) == list(range(23))
+
+
+@pytest.mark.parametrize(("drop_last", "sizes"), [(False, [4, 4, 4, 4, 4, 3]), (True, [4, 4, 4, 4, 4])])
+def test_the_last_batch_is_smaller_or_left_out(drop_last: bool, sizes: list[int]) -> None:
+    pictures = loader(noise(), drop_last=drop_last)
+    assert [len(batch.labels) for batch in pictures.epoch(0)] == sizes
+    assert pictures.order.batches == len(sizes)
+
+
+@pytest.mark.parametrize("block", [1, 5, 8, 1024])
+def test_starting_in_the_middle_leaves_out_exactly_what_was_seen(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = loader(noise())
+    whole = list(pictures.epoch(3))
+    monkeypatch.setattr(loader_module, "_BLOCK", block)
+    for start in range(len(whole) + 1):
+        assert_same(list(pictures.epoch(3, start=start)), whole[start:])
+
+
+def test_batches_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = list(loader(noise()).epoch(1))
+    for block in (1, 4, 7, 12):
+        monkeypatch.setattr(loader_module, "_BLOCK", block)
+        assert_same(list(loader(noise()).epoch(1)), expected)
+
+
+def test_what_happens_to_a_picture_does_not_depend_on_the_batch_size() -> None:
+    def by_place(batch_size: int) -> dict[int, torch.Tensor]:
+        batches = list(loader(noise(), batch_size).epoch(4))
+        return {int(i): image for batch in batches for i, image in zip(batch.indices, batch.images, strict=True)}
+
+    small, large = by_place(2), by_place(23)
+    assert small.keys() == large.keys() == set(range(23))
+    assert all(torch.equal(small[i], large[i]) for i in small)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("augmentation", [Augmentation(), AUGMENTED, Augmentation(flip="random")])
+def test_pictures_lie_in_memory_as_asked(memory_format: torch.memory_format, augmentation: Augmentation) -> None:
+    batches = Loader(noise(), Order(23, 4, 0), augmentation, CPU, memory_format).epoch(0)
+    assert all(batch.images.is_contiguous(memory_format=memory_format) for batch in batches)
+
+
+def test_the_split_is_never_written_to() -> None:
+    pictures = noise()
+    pictures.images.flags.writeable = False
+    before = pictures.images.copy()
+    for batch in loader(pictures).epoch(0):
+        batch.images.zero_()
+    assert np.array_equal(pictures.images, before)
+
+
+def test_in_order_yields_every_picture_once_in_its_place() -> None:
+    pictures = noise()
+    batches = list(in_order(pictures, 10, CPU))
+    assert [len(batch) for batch in batches] == [10, 10, 3]
+    assert np.array_equal(torch.cat(batches).permute(0, 2, 3, 1).numpy(), pictures.images)
+
+
+def test_in_order_takes_pictures_that_must_not_be_written_to() -> None:
+    pictures = noise(3)
+    pictures.images.flags.writeable = False
+    next(in_order(pictures, 3, CPU)).zero_()
+    assert pictures.images.any()

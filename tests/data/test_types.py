@@ -1,0 +1,70 @@
+"""Splits and datasets refuse what does not fit together."""
+
+import numpy as np
+import pytest
+
+from tenfold.core.errors import DataError
+from tenfold.data.types import Dataset, Split
+
+
+def split(count: int = 4, height: int = 8, width: int = 8, classes: int = 2) -> Split:
+    images = np.arange(count * height * width * 3).reshape(count, height, width, 3).astype(np.uint8)
+    return Split(images, np.arange(count) % classes, tuple(f"{i}.png" for i in range(count)))
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (np.zeros((2, 8, 8, 3), np.float32), r"images are float32 \[2, 8, 8, 3\]; expected uint8 \[N, H, W, 3\]"),
+        (np.zeros((2, 3, 8, 8), np.uint8), r"images are uint8 \[2, 3, 8, 8\]"),
+        (np.zeros((8, 8, 3), np.uint8), r"images are uint8 \[8, 8, 3\]"),
+    ],
+)
+def test_images_of_another_kind_are_refused(images: np.ndarray, found: str) -> None:
+    with pytest.raises(DataError, match=found):
+        Split(images, np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize("labels", [np.zeros(2, np.int32), np.zeros(3, np.int64), np.zeros((2, 1), np.int64)])
+def test_labels_of_another_kind_are_refused(labels: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"labels are int\d\d \[.*\]; expected int64 \[2\], one for each picture"):
+        Split(np.zeros((2, 8, 8, 3), np.uint8), labels)
+
+
+def test_paths_must_be_as_many_as_pictures() -> None:
+    with pytest.raises(DataError, match="1 paths for 2 pictures"):
+        Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64), ("a.png",))
+
+
+def test_a_subset_keeps_pictures_labels_and_paths_together() -> None:
+    whole = split()
+    part = whole.subset(np.array([3, 0]))
+    assert len(part) == 2
+    assert np.array_equal(part.images, whole.images[[3, 0]])
+    assert part.labels.tolist() == [1, 0]
+    assert part.paths == ("3.png", "0.png")
+
+
+def test_a_dataset_knows_its_splits_and_size() -> None:
+    dataset = Dataset("tiny", ("a", "b"), split(4, 8, 10), split(2, 8, 10))
+    assert list(dataset.splits()) == ["train", "test"]
+    assert dataset.image_size == (8, 10)
+    assert list(Dataset("tiny", ("a", "b"), split(), split(), split()).splits()) == ["train", "test", "val"]
+
+
+def test_splits_of_different_picture_sizes_are_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"test pictures are \[8, 9, 3\], train pictures \[8, 8, 3\]; expected one size"
+    ):
+        Dataset("tiny", ("a", "b"), split(), split(4, 8, 9))
+
+
+def test_labels_without_a_class_are_refused() -> None:
+    with pytest.raises(DataError, match="val labels run from 0 to 2; expected 0 to 1 for 2 classes"):
+        Dataset("tiny", ("a", "b"), split(), split(), split(classes=3))
+
+
+def test_negative_labels_are_refused() -> None:
+    below = Split(np.zeros((1, 8, 8, 3), np.uint8), np.array([-1]))
+    with pytest.raises(DataError, match="train labels run from -1 to -1"):
+        Dataset("tiny", ("a", "b"), below, split())
