@@ -1,0 +1,110 @@
+"""Prediction: the same answer for a file, an array and a split, whatever comes before or after."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from harness.tiny import CLASSES, pictures
+from tenfold.core.errors import DataError
+from tenfold.data.pictures import Preprocessing
+from tenfold.deploy import predictor as predictor_module
+from tenfold.deploy.predictor import Predictor
+from tenfold.models.build import build_model
+from tenfold.runs.classifier import Classifier
+
+HALF = (0.5, 0.5, 0.5)
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    torch.manual_seed(0)
+    model = build_model("quick", {}, classes=3, image_size=(16, 16)).eval()
+    return Predictor(Classifier(model, CLASSES, Preprocessing((16, 16), "crop", HALF, HALF)))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{i}.png" for i in range(7)]
+    for path, image in zip(paths, pictures(7, 3).images, strict=True):
+        Image.fromarray(image).save(path)
+    return paths
+
+
+def test_files_arrays_and_splits_get_the_same_probabilities(predictor: Predictor, files: list[Path]) -> None:
+    split = pictures(7, 3)
+    expected = predictor.classifier.logits(split).softmax(1)
+    for sources in (files, [str(path) for path in files], list(split.images)):
+        found = list(predictor.predict_all(sources))
+        rows = [[prediction.probabilities[name] for name in CLASSES] for prediction in found]
+        torch.testing.assert_close(torch.tensor(rows), expected, rtol=0, atol=1e-6)
+
+
+def test_a_prediction_names_the_likeliest_class_first(predictor: Predictor, files: list[Path]) -> None:
+    prediction = predictor.predict(files[0])
+    shares = list(prediction.probabilities.values())
+    assert prediction.path == str(files[0])
+    assert shares == sorted(shares, reverse=True)
+    assert (prediction.label, prediction.probability) == (next(iter(prediction.probabilities)), shares[0])
+    assert sum(shares) == pytest.approx(1, abs=1e-6)
+
+
+def test_an_unreadable_file_is_reported_and_the_others_go_on(predictor: Predictor, files: list[Path]) -> None:
+    files[2].write_bytes(b"no picture")
+    files[4].unlink()
+    found = list(predictor.predict_all(files))
+    assert [prediction.error is None for prediction in found] == [True, True, False, True, False, True, True]
+    assert found[2].label is None
+    assert "2.png: not a JPEG, PNG, WebP or BMP picture" in str(found[2].error)
+    assert "4.png: cannot be opened (No such file" in str(found[4].error)
+    with pytest.raises(DataError, match=r"2\.png: not a JPEG"):
+        predictor.predict(files[2])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7, 8])
+def test_answers_keep_their_order_over_the_borders_of_batches(
+    at_once: int, predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [predictor.predict(path) for path in files]
+    files.insert(3, files[0].parent / "missing.png")
+    monkeypatch.setattr(predictor_module, "_AT_ONCE", at_once)
+    found = list(predictor.predict_all(files))
+    assert [p.path for p in found] == [str(path) for path in files]
+    del found[3]
+    assert [p.label for p in found] == [p.label for p in expected]
+    assert [p.probability for p in found] == pytest.approx([p.probability for p in expected], abs=1e-6)
+
+
+def test_pictures_are_read_only_as_answers_are_asked_for(
+    predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor_module, "_AT_ONCE", 2)
+    taken: list[Path] = []
+    answers = iter(predictor.predict_all(taken.append(path) or path for path in files))  # type: ignore[func-returns-value]
+    next(answers)
+    assert len(taken) == 2
+
+
+def test_no_pictures_give_no_predictions(predictor: Predictor) -> None:
+    assert list(predictor.predict_all([])) == []
+
+
+def test_an_array_of_any_size_is_brought_to_size(predictor: Predictor) -> None:
+    image = pictures(1, 0, (40, 30)).images[0]
+    assert predictor.predict(image).label in CLASSES
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((16, 16, 3), np.float32),
+        np.zeros((16, 16), np.uint8),
+        np.zeros((3, 16, 16), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused_with_what_it_is(predictor: Predictor, array: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"picture 0 is an array of (float32|uint8) \[.*\]; expected uint8 \[H, W, 3\]"):
+        predictor.predict(array)

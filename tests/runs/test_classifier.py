@@ -1,0 +1,86 @@
+"""A classifier saved and loaded is the same classifier, and one that does not fit is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from harness.tiny import CLASSES, dataset, pictures
+from tenfold.core.errors import ModelError
+from tenfold.data.pictures import Preprocessing
+from tenfold.models.build import build_model
+from tenfold.runs.classifier import CUSTOM, Classifier, filled
+
+HALF = (0.5, 0.5, 0.5)
+
+
+def classifier(name: str = "quick", mirror: bool = False) -> Classifier:
+    torch.manual_seed(0)
+    model = build_model(name, {}, classes=3, image_size=(16, 16)).eval()
+    judging = {"evaluate": {"batch_size": 7, "mirror": mirror}}
+    return Classifier(model, CLASSES, Preprocessing((16, 16), "crop", HALF, HALF), 7, mirror, judging)
+
+
+def saved(one: Classifier, path: Path, architecture: str = "quick") -> Path:
+    one.save(path, architecture=architecture, arguments={}, metrics={"test_accuracy": 0.5})
+    return path
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_loaded_classifier_gives_the_same_bits(mirror: bool, tmp_path: Path) -> None:
+    before = classifier(mirror=mirror)
+    after = Classifier.load(saved(before, tmp_path / "m.safetensors"))
+    assert torch.equal(after.logits(pictures(20, 1)), before.logits(pictures(20, 1)))
+    assert (after.classes, after.preprocessing, after.mirror) == (CLASSES, before.preprocessing, mirror)
+    assert not after.model.training
+
+
+def test_a_channels_last_network_can_be_saved(tmp_path: Path) -> None:
+    before = classifier()
+    before.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    after = Classifier.load(saved(before, tmp_path / "m.safetensors"))
+    torch.testing.assert_close(after.logits(pictures(5, 1)), before.logits(pictures(5, 1)))
+
+
+def test_mirroring_averages_the_logits_of_both_ways_round() -> None:
+    plain, split = classifier(), pictures(6, 1)
+    turned = replace(split, images=split.images[:, :, ::-1].copy())
+    expected = (plain.logits(split) + plain.logits(turned)) / 2
+    torch.testing.assert_close(classifier(mirror=True).logits(split), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_of_ones_own_is_given_back_its_weights(tmp_path: Path) -> None:
+    own = nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
+    before = replace(classifier(), model=own)
+    path = saved(before, tmp_path / "own.safetensors", CUSTOM)
+    after = Classifier.load(path, model=nn.Sequential(nn.Flatten(), nn.Linear(768, 3)))
+    assert torch.equal(after.logits(pictures(5, 1)), before.logits(pictures(5, 1)))
+    with pytest.raises(
+        ModelError, match=r"holds the weights of a network of your own; pass it: tenfold.load\(path, model="
+    ):
+        Classifier.load(path)
+
+
+def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(
+        ModelError, match=r"do not fit Sequential: '1.weight' is \[2, 5\], expected \[2, 4\]; check --model"
+    ):
+        filled(model, {"1.weight": torch.zeros(2, 5), "1.bias": torch.zeros(2)}, path)
+    with pytest.raises(ModelError, match=r"'1\.weight' is missing; '1\.bias' is missing; 'a' is unknown and 1 more;"):
+        filled(model, {"a": torch.zeros(1), "b": torch.zeros(1)}, path)
+
+
+def test_pictures_of_another_size_are_refused_with_both_sizes() -> None:
+    with pytest.raises(ModelError, match="pictures are 8×20, but the model was trained for 16×16"):
+        classifier().logits(pictures(2, 0, (8, 20)))
+
+
+def test_judging_agrees_with_counting_by_hand() -> None:
+    one, split = classifier(), dataset().test
+    evaluation = one.evaluate(split)
+    hits = sum(int(row.argmax()) == label for row, label in zip(one.logits(split), split.labels, strict=True))
+    assert (evaluation.correct, evaluation.total) == (hits, len(split))

@@ -1,0 +1,34 @@
+"""Every example in a docstring does what it says."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import tenfold
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(tenfold.__path__, "tenfold.")
+    if not module.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", ["tenfold", *MODULES])
+def test_examples_do_what_they_say(name: str) -> None:
+    module = importlib.import_module(name)
+    failures, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert failures == 0
+
+
+def test_the_examples_are_found() -> None:
+    finder = doctest.DocTestFinder()
+    examples = [
+        example
+        for name in MODULES
+        for test in finder.find(importlib.import_module(name))
+        for example in test.examples
+        if not example.options.get(doctest.SKIP)
+    ]
+    assert len(examples) > 30
