@@ -97,8 +97,8 @@ def load_cifar(
         UsageError: when `name` is neither.
 
     Example:
-        >>> arrays = load_cifar("cifar10", data_dir=Path("data"), cache=Path("cache"))
-        >>> arrays.train_images.shape
+        >>> arrays = load_cifar("cifar10", data_dir=Path("data"), cache=Path("cache"))  # doctest: +SKIP
+        >>> arrays.train_images.shape  # doctest: +SKIP
         (50000, 32, 32, 3)
     """
     source = source_named(name) if isinstance(name, str) else name
