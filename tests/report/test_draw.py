@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from harness.tiny import CLASSES, dataset, pictures, recipe
 from PIL import Image
 
 import tenfold
+from harness.tiny import CLASSES, dataset, pictures, recipe
 from tenfold.core.errors import RunError
 from tenfold.report.draw import draw_preview, draw_run
 from tenfold.runs.folder import RunFolder
