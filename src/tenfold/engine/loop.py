@@ -71,9 +71,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
     optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim))
     state = State(model, optimizer, setup.dataset.fingerprint, setup.hardware.threads)
-    step = Step(
-        model, optimizer, setup.classifier.preprocessing, setup.hardware, recipe.optim.label_smoothing
-    )
+    step = Step(model, optimizer, setup.classifier.preprocessing, setup.hardware, recipe.optim.label_smoothing)
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
         state.load(checkpoint, step)
@@ -83,7 +81,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
 
     setup.progress.start(setup.folder.path, plan.steps, plan.steps_per_epoch)
     with StopRequest() as stop, _explained(setup, plan, state):
-        log.keep_best()  # a kill may have come between the checkpoint and this
+        if checkpoint is not None:
+            log.catch_up()
         while not plan.over(state.step, watch.seconds) and not log.patience_is_over():
             epoch, first = divmod(state.step, plan.steps_per_epoch)
             watch.start()
@@ -91,9 +90,11 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
                 optimizer.scale_lr(plan.schedule(plan.done(state.step, watch.seconds)))
                 step(batch)
                 state.step += 1
-                if stop.received or plan.over(state.step, watch.seconds):
+                if plan.over(state.step, watch.seconds):
                     break
                 log.after_step()
+                if stop.received:
+                    break
             watch.stop()
             if stop.received and not plan.ends_epoch(state.step):
                 log.save_checkpoint()
@@ -137,6 +138,11 @@ class _Recorder:
             if state.best is None or judged.accuracy > state.best.accuracy:
                 state.best = Best(judged.accuracy, self._epoch(), state.step)
         self.save_checkpoint()
+        self.keep_best()
+
+    def catch_up(self) -> None:
+        """Writes what comes after a checkpoint, in case a kill came in between."""
+        self._setup.folder.write_metrics(self._state.rows)
         self.keep_best()
 
     def keep_best(self) -> None:

@@ -76,9 +76,7 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     """
     train, optim = recipe.train, recipe.optim
     if train.early_stop and dataset.val is None:
-        raise RecipeError(
-            "train.early_stop needs validation pictures to judge by: set data.val_fraction, e.g. 0.1"
-        )
+        raise RecipeError("train.early_stop needs validation pictures to judge by: set data.val_fraction, e.g. 0.1")
     batch_size = batch_size_for(train.batch_size, len(dataset.train))
     whole, rest = divmod(len(dataset.train), batch_size)
     per_epoch = max(1, whole + bool(rest and not train.drop_last))

@@ -57,9 +57,7 @@ def choose_hardware(train: TrainSection) -> Hardware:
         UsageError: when the device's name is no device's.
     """
     device = choose_device(train.device)
-    wants_bfloat16 = train.precision == "bfloat16" or (
-        train.precision == "auto" and computes_bfloat16(device)
-    )
+    wants_bfloat16 = train.precision == "bfloat16" or (train.precision == "auto" and computes_bfloat16(device))
     return Hardware(
         device=device,
         autocast=torch.bfloat16 if wants_bfloat16 else None,

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from tenfold.core import durable
+from tenfold.core.disk import translated
 from tenfold.core.randomness import derive_seed
 from tenfold.data.loader import in_order
 from tenfold.data.pictures import Preprocessing
@@ -62,6 +64,7 @@ def run(
     if checkpoint is not None:
         # Another number of threads adds up in another order, and would round differently.
         hardware = replace(hardware, threads=int(checkpoint.state["threads"]))
+        _take_back_end(folder)
     progress.message(f"device: {hardware}")
     with hardware.active(), _own_randomness(hardware):
         classifier = make_classifier(recipe, dataset, model)
@@ -83,6 +86,14 @@ def run(
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
         state = train(setup, checkpoint)
         return conclude(setup, state, save, seconds=lambda: perf_counter() - began)
+
+
+def _take_back_end(folder: RunFolder) -> None:
+    """Removes a former end's summary: killed before its new end, a run that goes on must not look finished."""
+    if folder.is_finished:
+        with translated("remove", folder.summary):
+            durable.disk.remove(folder.summary)
+            durable.disk.sync_folder(folder.path)
 
 
 def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -> Classifier:
