@@ -1,0 +1,122 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.runs import noise_set
+from tenfold.core.errors import RecipeError
+from tenfold.engine.plan import Plan, batch_size_for, extended, make_plan
+from tenfold.recipes.load import resolve
+from tenfold.recipes.schema import Recipe
+
+
+def plan_of(*overrides: str, train: int = 40, val: int = 0) -> Plan:
+    return make_plan(resolve(Recipe(), list(overrides)), noise_set(train, val=val))
+
+
+def no_clock() -> float:
+    raise AssertionError("a run that counts steps must not ask the clock")
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        (["train.duration=2 epochs"], 20),
+        (["train.duration=0.5 epochs"], 5),
+        (["train.duration=0.01 epochs"], 1),
+        (["train.duration=7 steps"], 7),
+        (["train.duration=7 steps", "train.min_steps=9"], 9),
+        (["train.duration=7 steps", "train.min_steps=5"], 7),
+        (["train.duration=2 epochs", "train.batch_size=9"], 10),
+        (["train.duration=2 epochs", "train.batch_size=9", "train.drop_last=true"], 8),
+    ],
+)
+def test_a_duration_becomes_steps(settings: list[str], steps: int) -> None:
+    plan = plan_of(*settings)
+    assert plan.steps == steps
+    assert not plan.over(steps - 1, no_clock)
+    assert plan.over(steps, no_clock)
+    assert plan.done(0, no_clock) == 0
+    assert plan.done(10**9, no_clock) == 1
+
+
+def test_seconds_are_left_to_the_clock() -> None:
+    plan = plan_of("train.duration=60 s")
+    assert plan.steps is None
+    assert plan.done(10**9, lambda: 15.0) == 0.25
+    assert not plan.over(10**9, lambda: 59.9)
+    assert plan.over(0, lambda: 60.0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pictures", "size"), [(500, 50_000, 500), (500, 160, 40), (4, 16, 4), (4, 8, 2), (4, 1, 2), (1, 100, 1)]
+)
+def test_a_small_set_gets_smaller_batches(wanted: int, pictures: int, size: int) -> None:
+    assert batch_size_for(wanted, pictures) == size
+
+
+@given(st.integers(1, 1000), st.integers(1, 100_000))
+def test_a_batch_is_never_larger_than_asked_for(wanted: int, pictures: int) -> None:
+    size = batch_size_for(wanted, pictures)
+    assert 1 <= size <= wanted
+    assert size == wanted or size == 2 or pictures // size >= 4
+
+
+def test_epochs_are_counted_from_one() -> None:
+    plan = plan_of()  # ten steps an epoch
+    assert [plan.epoch_of(step) for step in (0, 1, 10, 11, 20)] == [1, 1, 1, 2, 2]
+    assert [step for step in range(1, 25) if plan.ends_epoch(step)] == [10, 20]
+
+
+def test_rows_are_ten_an_epoch_unless_the_recipe_says_otherwise() -> None:
+    assert plan_of(train=400).log_every == 10
+    assert plan_of().log_every == 1
+    assert plan_of("train.log_every=3").log_every == 3
+
+
+def test_checkpoints_come_by_steps_epochs_or_seconds() -> None:
+    by_steps = plan_of("train.checkpoint_every=3 steps")
+    assert [step for step in range(1, 8) if by_steps.checkpoint_due(step, 1e9)] == [3, 6]
+    by_epochs = plan_of("train.checkpoint_every=0.5 epochs")
+    assert [step for step in range(1, 12) if by_epochs.checkpoint_due(step, 1e9)] == [5, 10]
+    by_seconds = plan_of("train.checkpoint_every=30 s")
+    assert not by_seconds.checkpoint_due(5, 29.9)
+    assert by_seconds.checkpoint_due(5, 30.0)
+
+
+def test_early_stopping_needs_pictures_to_judge_by() -> None:
+    assert plan_of("train.early_stop=2", val=6).patience == 2
+    with pytest.raises(RecipeError, match=r"early_stop needs validation pictures.*data\.val_fraction"):
+        plan_of("train.early_stop=2")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "train.duration=9 epochs",
+        "train.duration=9 steps",
+        "train.device=cuda",
+        "train.log_every=7",
+        "train.checkpoint_every=5 steps",
+        "train.early_stop=3",
+    ],
+)
+def test_a_resumed_run_may_change_its_length_and_what_is_written(change: str) -> None:
+    after = resolve(Recipe(), [change])
+    assert extended(Recipe(), after) == after
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["optim.lr=0.5", "train.batch_size=8", "train.seed=1", "train.shuffle=false", "model.name=mlp", "data.fit=pad"],
+)
+def test_a_resumed_run_keeps_everything_else(change: str) -> None:
+    with pytest.raises(RecipeError, match=r"keeps its recipe; only train\.duration.*start a new run"):
+        extended(Recipe(), resolve(Recipe(), [change]))
+
+
+def test_a_resumed_run_keeps_its_unit_of_time() -> None:
+    timed = resolve(Recipe(), ["train.duration=60 s"])
+    assert extended(timed, resolve(timed, ["train.duration=90 s"])).train.duration.amount == 90
+    for before, after in ((timed, Recipe()), (Recipe(), timed)):
+        with pytest.raises(RecipeError, match=r"cannot go on for .* give the new length in the same unit"):
+            extended(before, after)

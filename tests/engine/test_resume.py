@@ -1,0 +1,214 @@
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from harness.curves import shapes
+from harness.runs import TINY, Dropped, StopAfter, digests, noise_set, tiny_run
+from tenfold.core.errors import Interrupted, RecipeError, RunError, Stopped, StorageError, Terminated, UsageError
+from tenfold.engine.progress import Silent
+from tenfold.runs.modelfile import load_model
+
+torch.set_num_threads(1)
+
+QUICK = ("train.batch_size=16", "train.duration=2 epochs", "train.min_steps=1", "model.widths=[8, 8]")
+
+
+class Notes(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.warnings: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def stop_after(k: int, run: Callable[[], Path], number: int = signal.SIGINT) -> None:
+    """Runs until a signal ends it after `k` steps."""
+    with StopAfter(k).installed(number), pytest.raises(Stopped, match=r"stopped at step .* and saved; go on with"):
+        run()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 8])
+@pytest.mark.parametrize("val", [0, 6])
+def test_a_stopped_run_ends_as_though_it_had_not_been_stopped(tmp_path: Path, k: int, val: int) -> None:
+    data = noise_set(val=val)
+    whole = digests(tiny_run(tmp_path, "whole", data=data))
+    stop_after(k, lambda: tiny_run(tmp_path, data=data))
+    assert digests(tiny_run(tmp_path, data=data, resume=True)) == whole
+    assert ("best.safetensors" in whole) == bool(val)
+
+
+def test_a_run_may_be_stopped_after_every_step(tmp_path: Path) -> None:
+    whole = digests(tiny_run(tmp_path, "whole"))
+    stop_after(1, lambda: tiny_run(tmp_path))
+    for _ in range(6):
+        stop_after(1, lambda: tiny_run(tmp_path, resume=True))
+    assert digests(tiny_run(tmp_path, resume=True)) == whole
+
+
+@pytest.mark.parametrize("k", [2, 4, 5])
+def test_muon_and_batch_normalisation_go_on_to_the_bit(tmp_path: Path, k: int) -> None:
+    def run(name: str, *, resume: bool = False) -> Path:
+        return tiny_run(tmp_path, name, "quick", data=shapes(), overrides=TINY if resume else QUICK, resume=resume)
+
+    whole = digests(run("whole"))
+    stop_after(k, lambda: run("run"))
+    assert digests(run("run", resume=True)) == whole
+
+
+@pytest.mark.parametrize("k", [1, 4, 6])
+def test_dropout_in_a_network_of_ones_own_goes_on_to_the_bit(tmp_path: Path, k: int) -> None:
+    settings = tuple(line for line in TINY if not line.startswith("model"))
+    whole = digests(tiny_run(tmp_path, "whole", overrides=settings, model=Dropped()))
+    stop_after(k, lambda: tiny_run(tmp_path, overrides=settings, model=Dropped()))
+    assert digests(tiny_run(tmp_path, resume=True, model=Dropped())) == whole
+
+
+def test_dropout_is_not_frozen() -> None:
+    model, pictures = Dropped().train(), torch.rand(4, 3, 8, 8)
+    assert not torch.equal(model(pictures), model(pictures))
+
+
+@pytest.mark.parametrize(
+    ("duration", "k"), [("1.5 epochs", 3), ("1.5 epochs", 5), ("1.5 epochs", 6), ("5 steps", 4), ("5 steps", 5)]
+)
+def test_a_run_that_ends_within_an_epoch_is_judged_at_its_end(tmp_path: Path, duration: str, k: int) -> None:
+    settings = (*TINY, f"train.duration={duration}")
+    whole = digests(tiny_run(tmp_path, "whole", overrides=settings))
+    stop_after(k, lambda: tiny_run(tmp_path, overrides=settings))
+    assert digests(tiny_run(tmp_path, resume=True)) == whole
+
+
+def test_a_run_may_be_cut_short_where_it_stands(tmp_path: Path) -> None:
+    stop_after(1, lambda: tiny_run(tmp_path))
+    run = tiny_run(tmp_path, resume=True, overrides=("train.duration=1 step",))
+    assert json.loads((run / "summary.json").read_text())["steps"] == 1
+    assert digests(run) == digests(tiny_run(tmp_path, "short", overrides=(*TINY, "train.duration=1 step")))
+
+
+@pytest.mark.parametrize("val", [0, 6])
+def test_a_longer_run_ends_as_though_it_had_been_planned_that_long(tmp_path: Path, val: int) -> None:
+    data = noise_set(val=val)
+    planned = tiny_run(tmp_path, "planned", data=data, overrides=(*TINY, "train.duration=4 epochs"))
+    tiny_run(tmp_path, data=data)
+    run = tiny_run(tmp_path, data=data, resume=True, overrides=("train.duration=4 epochs",))
+    extended, whole = digests(run), digests(planned)
+    for file in ("last.safetensors", "best.safetensors") if val else ("last.safetensors",):
+        # The card holds the recipe; both were completed from one file in another way.
+        assert load_model(run / file)[1] == load_model(planned / file)[1]
+    assert extended == whole
+    assert (run / "recipe.toml").read_text() == (planned / "recipe.toml").read_text()
+
+
+@pytest.mark.parametrize("k", [5, 6, 7])
+def test_early_stopping_ends_at_the_same_epoch_after_a_resume(tmp_path: Path, k: int) -> None:
+    settings = (*TINY, "train.duration=20 epochs", "train.early_stop=1", "optim.lr=1e-6")
+    whole = tiny_run(tmp_path, "whole", overrides=settings)
+    steps = json.loads((whole / "summary.json").read_text())["steps"]
+    assert k < steps < 80, "the run is to stop early, and not at once"
+    stop_after(k, lambda: tiny_run(tmp_path, overrides=settings))
+    assert digests(tiny_run(tmp_path, resume=True)) == digests(whole)
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    stop_after(5, lambda: tiny_run(tmp_path))
+    with pytest.raises(RunError, match=r"the data has changed since the checkpoint at step 5.*bring the old data back"):
+        tiny_run(tmp_path, data=noise_set(seed=1), resume=True)
+    assert digests(tiny_run(tmp_path, resume=True)) == digests(tiny_run(tmp_path, "whole"))
+
+
+@pytest.mark.parametrize("change", ["optim.lr=0.5", "train.seed=3", "model.hidden=[5]", "train.batch_size=8"])
+def test_another_recipe_is_refused(tmp_path: Path, change: str) -> None:
+    stop_after(5, lambda: tiny_run(tmp_path))
+    before = (tmp_path / "run" / "recipe.toml").read_bytes()
+    with pytest.raises(RecipeError, match="a run that is resumed keeps its recipe"):
+        tiny_run(tmp_path, resume=True, overrides=(change,))
+    assert (tmp_path / "run" / "recipe.toml").read_bytes() == before
+
+
+def test_another_network_is_refused(tmp_path: Path) -> None:
+    stop_after(5, lambda: tiny_run(tmp_path))
+    with pytest.raises(RunError, match="the checkpoint holds another network"):
+        tiny_run(tmp_path, resume=True, model=Dropped())
+
+
+def test_a_finished_run_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    run, notes = tiny_run(tmp_path), Notes()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert tiny_run(tmp_path, resume=True, progress=notes) == run
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert any("is finished already (2 epochs)" in text and "--epochs" in text for text in notes.messages)
+
+
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+    stop_after(1, lambda: tiny_run(tmp_path))
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    notes = Notes()
+    assert digests(tiny_run(tmp_path, resume=True, progress=notes)) == digests(tiny_run(tmp_path, "whole"))
+    assert any("no checkpoint yet: the run begins anew" in text for text in notes.messages)
+
+
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json", "manifest.json"]
+)
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(tmp_path: Path, file: str) -> None:
+    stop_after(7, lambda: tiny_run(tmp_path))
+    newest = max((tmp_path / "run" / "checkpoints").iterdir())
+    data = bytearray((newest / file).read_bytes())
+    data[len(data) // 2] ^= 0x10
+    (newest / file).write_bytes(data)
+    notes = Notes()
+    assert digests(tiny_run(tmp_path, resume=True, progress=notes)) == digests(tiny_run(tmp_path, "whole"))
+    assert len(notes.warnings) == 1
+    assert f"checkpoint {newest.name} is skipped" in notes.warnings[0]
+    assert "going on from step 6" in notes.messages
+
+
+def test_a_kill_between_checkpoint_and_best_model_is_made_good(tmp_path: Path) -> None:
+    whole = digests(tiny_run(tmp_path, "whole"))
+    stop_after(4, lambda: tiny_run(tmp_path))  # the first epoch's end, and so far the best
+    (tmp_path / "run" / "best.safetensors").unlink()
+    assert digests(tiny_run(tmp_path, resume=True)) == whole
+
+
+def test_the_best_model_never_runs_ahead_of_the_checkpoint_that_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    settings = (*TINY, "train.checkpoint_every=60 s")
+    monkeypatch.setattr("tenfold.engine.state.save_checkpoint", refuse)
+    with pytest.raises(StorageError):
+        tiny_run(tmp_path, overrides=settings)
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_a_stop_is_named_after_its_signal(tmp_path: Path) -> None:
+    with StopAfter(3).installed(signal.SIGTERM), pytest.raises(Terminated):
+        tiny_run(tmp_path)
+    with StopAfter(1).installed(signal.SIGINT), pytest.raises(Interrupted, match=r"--resume .*run"):
+        tiny_run(tmp_path, resume=True)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_own_network_is_loaded_by_its_class(tmp_path: Path) -> None:
+    import tenfold
+
+    settings = tuple(line for line in TINY if not line.startswith("model"))
+    run = tiny_run(tmp_path, overrides=settings, model=Dropped())
+    model: nn.Module = Dropped()
+    assert tenfold.load(run, device="cpu", model=model) is not None
+    with pytest.raises(UsageError, match="for plain"):
+        tenfold.load(run, device="cpu", model="mlp")
