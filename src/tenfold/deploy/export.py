@@ -42,8 +42,6 @@ def export(classifier: Classifier, name: str, path: Path) -> Path:
     """
     write = exporters.get(name)
     if path.exists():
-        raise UsageError(
-            f"{path} is there already, and nothing is overwritten; choose another name with --out"
-        )
+        raise UsageError(f"{path} is there already, and nothing is overwritten; choose another name with --out")
     write(classifier, path)
     return path
