@@ -149,7 +149,6 @@ def test_a_network_of_ones_own_is_trained_saved_and_loaded(tmp_path: Path) -> No
     assert as_stored(predictor.evaluate(dataset().test)) == run.summary["evaluation"]
 
 
-@pytest.mark.xfail(strict=True, reason="make_classifier does not try the network on a batch", raises=IndexError)
 def test_a_network_with_another_number_of_classes_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="class"):
         tenfold.train(recipe("mlp"), data=dataset(), model=Own(classes=2), runs=tmp_path)

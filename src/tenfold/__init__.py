@@ -9,7 +9,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenfold.api import Run, dataset, dataset_from_arrays, evaluate, export, load, train
+    from tenfold.api import Run, dataset, dataset_from_arrays, export, load, train
+    from tenfold.api import evaluate as eval  # noqa: A004
     from tenfold.core.errors import TenfoldError
     from tenfold.data.types import Dataset
     from tenfold.deploy.predictor import Prediction, Predictor
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tenfold.recipes.schema import Recipe
 
 _HOMES = {
-    "tenfold.api": ("Run", "dataset", "dataset_from_arrays", "evaluate", "export", "load", "train"),
+    "tenfold.api": ("Run", "dataset", "dataset_from_arrays", "export", "load", "train"),
     "tenfold.core.errors": ("TenfoldError",),
     "tenfold.data.types": ("Dataset",),
     "tenfold.deploy.predictor": ("Prediction", "Predictor"),
@@ -35,7 +36,7 @@ __all__ = [
     "TenfoldError",
     "dataset",
     "dataset_from_arrays",
-    "evaluate",
+    "eval",
     "export",
     "load",
     "train",
@@ -46,6 +47,8 @@ def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used: `import tenfold` alone costs nothing."""
     from importlib import import_module
 
+    if name == "eval":  # called as the command is; the name `evaluate` belongs to the subpackage
+        return import_module("tenfold.api").evaluate
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)

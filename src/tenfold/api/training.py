@@ -119,6 +119,8 @@ def _resume(
                 f"{folder.path} is finished already ({after.train.duration}); "
                 "to go further, give its new length in all, such as --epochs 6"
             )
+            if not (folder.plots / "predictions.png").is_file():  # the last to be drawn
+                draw_run(folder, pictures)
             return _read_run(folder)
     if after != before:
         durable.write_text(folder.recipe, to_toml(after))

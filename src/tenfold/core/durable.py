@@ -209,9 +209,7 @@ def _read_manifest(path: Path) -> dict[str, tuple[str, int]]:
         entries = json.loads(data)
         return {name: (str(entry["sha256"]), int(entry["bytes"])) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(
-            f"{shown(file)} is damaged: found no list of digests, expected one; {_remedy(path)}"
-        ) from error
+        raise RunError(f"{shown(file)} is damaged: found no list of digests, expected one; {_remedy(path)}") from error
 
 
 def _remedy(folder: Path) -> str:

@@ -66,9 +66,7 @@ class Registry(Generic[T]):
             TenfoldError: of the registry's own kind, with the names that exist.
         """
         if name not in self._entries:
-            raise self._error(
-                f"unknown {self._kind} '{name}'{did_you_mean(name, self)} (known: {', '.join(self)})"
-            )
+            raise self._error(f"unknown {self._kind} '{name}'{did_you_mean(name, self)} (known: {', '.join(self)})")
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:

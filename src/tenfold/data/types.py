@@ -31,9 +31,7 @@ class Split:
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
-            raise DataError(
-                f"images are {self.images.dtype} {list(self.images.shape)}; expected uint8 [N, H, W, 3]"
-            )
+            raise DataError(f"images are {self.images.dtype} {list(self.images.shape)}; expected uint8 [N, H, W, 3]")
         if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
                 f"labels are {self.labels.dtype} {list(self.labels.shape)}; "

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tenfold.core import durable
 from tenfold.core.disk import translated
+from tenfold.core.errors import ModelError
 from tenfold.core.randomness import derive_seed
 from tenfold.data.loader import in_order
 from tenfold.data.pictures import Preprocessing
@@ -22,6 +24,7 @@ from tenfold.engine.loop import Setup, train
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.progress import Progress
 from tenfold.engine.state import Best
+from tenfold.evaluate.predict import evaluation_mode
 from tenfold.models.build import build_model
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import Checkpoint
@@ -30,8 +33,8 @@ from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import Log
 
 _HALF = (0.5, 0.5, 0.5)
-_FITTED_ON = 5000
-"""Training pictures that are enough to fit what a network derives from its data."""
+_FITTED_PIXELS = 5000 * 32 * 32
+"""Training pixels that are enough to fit what a network derives from its data."""
 
 
 def run(
@@ -112,12 +115,11 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
             classes=len(dataset.classes),
             image_size=dataset.image_size,
         )
-        fit = getattr(model, "fit_to", None)
-        if fit is not None:
-            every = max(1, len(dataset.train) // _FITTED_ON)
-            sample = dataset.train.subset(np.arange(0, len(dataset.train), every)[:_FITTED_ON])
-            images = next(in_order(sample, _FITTED_ON, torch.device("cpu")))
-            fit(preprocessing.normalize(images))
+        fit_to = getattr(model, "fit_to", None)
+        if callable(fit_to):
+            fit_to(_sample(dataset, preprocessing, _FITTED_PIXELS // prod(dataset.image_size)))
+    else:
+        _try_out(model, _sample(dataset, preprocessing, 2), dataset.classes)
     judging = recipe.evaluate
     return Classifier(
         model,
@@ -127,6 +129,27 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
         judging.mirror,
         recipe.model_dump(mode="json"),
     )
+
+
+def _sample(dataset: Dataset, preprocessing: Preprocessing, count: int) -> Tensor:
+    """Returns some training pictures from all over the split, as the network sees them: float [count, 3, H, W]."""
+    count = max(1, min(count, len(dataset.train)))
+    places = np.linspace(0, len(dataset.train) - 1, count).astype(np.int64)
+    images = next(in_order(dataset.train.subset(places), count, torch.device("cpu")))
+    return preprocessing.normalize(images)
+
+
+def _try_out(model: nn.Module, images: Tensor, classes: tuple[str, ...]) -> None:
+    """Raises ModelError where a user's own network does not turn pictures into one logit for each class."""
+    device = next(model.parameters()).device
+    with evaluation_mode(model), torch.inference_mode():
+        logits = model(images.to(device))
+    if not isinstance(logits, Tensor) or logits.shape != (len(images), len(classes)):
+        found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(
+            f"{type(model).__name__} returned {found} for {len(images)} pictures; "
+            f"expected [{len(images)}, {len(classes)}], one logit for each of {len(classes)} classes"
+        )
 
 
 def make_preprocessing(recipe: Recipe, dataset: Dataset) -> Preprocessing:

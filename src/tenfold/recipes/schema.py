@@ -122,7 +122,7 @@ class TrainSection(Section):
     Args:
         duration: `"2 epochs"`, `"500 steps"` or `"60 s"` of training.
         min_steps: at least so many steps are taken, however short an epoch is.
-        batch_size: pictures in a step; a set smaller than 8 batches gets smaller ones.
+        batch_size: pictures in a step; a set smaller than 4 batches gets smaller ones.
         shuffle: whether each epoch has an order of its own.
         drop_last: whether a last batch smaller than the others is left out.
         seed: of initial weights, order and augmentation.

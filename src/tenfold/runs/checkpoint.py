@@ -104,9 +104,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"none of the {len(warnings)} checkpoints in {shown(folder)} can be used; "
             f"start the run anew ({warnings[0]})"
         )
-    raise RunError(
-        f"no checkpoint in {shown(folder)}: the run ended before its first; start it anew without --resume"
-    )
+    raise RunError(f"no checkpoint in {shown(folder)}: the run ended before its first; start it anew without --resume")
 
 
 def tensors_to_save(tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
@@ -114,8 +112,7 @@ def tensors_to_save(tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     import torch
 
     return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
 
 
@@ -145,9 +142,7 @@ def _holds(path: Path, contents: Mapping[str, bytes]) -> bool:
     try:
         durable.verify_folder(path, digests=False)
         names = {file.name for file in path.iterdir()} - {durable.MANIFEST}
-        return names == set(contents) and all(
-            (path / name).read_bytes() == data for name, data in contents.items()
-        )
+        return names == set(contents) and all((path / name).read_bytes() == data for name, data in contents.items())
     except (RunError, StorageError, OSError):
         return False
 

@@ -102,9 +102,7 @@ class Classifier:
         save_model(path, self.model.state_dict(), card)
 
     @classmethod
-    def load(
-        cls, path: Path, *, device: torch.device | None = None, model: nn.Module | None = None
-    ) -> "Classifier":
+    def load(cls, path: Path, *, device: torch.device | None = None, model: nn.Module | None = None) -> "Classifier":
         """Reads a model file.
 
         Args:

@@ -42,7 +42,5 @@ def _outputs(state: dict[str, Tensor], path: Path) -> int:
     """Returns the number of classes: the rows of the last matrix."""
     matrices = [weight for weight in state.values() if weight.ndim == 2]
     if not matrices:
-        raise ModelError(
-            f"{path} holds no linear layer to read the number of classes from; expected a classifier"
-        )
+        raise ModelError(f"{path} holds no linear layer to read the number of classes from; expected a classifier")
     return len(matrices[-1])

@@ -60,10 +60,7 @@ def read_metrics(path: Path) -> list[dict[str, Number]]:
         RunError: when the file is missing or damaged.
         StorageError: when it cannot be read.
     """
-    return [
-        {name: _number(text, name, path, line) for name, text in row.items()}
-        for line, row in _read(path, METRICS)
-    ]
+    return [{name: _number(text, name, path, line) for name, text in row.items()} for line, row in _read(path, METRICS)]
 
 
 def write_predictions(path: Path, rows: Sequence[Prediction]) -> None:
