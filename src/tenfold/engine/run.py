@@ -141,7 +141,7 @@ def _sample(dataset: Dataset, preprocessing: Preprocessing, count: int) -> Tenso
 
 def _try_out(model: nn.Module, images: Tensor, classes: tuple[str, ...]) -> None:
     """Raises ModelError where a user's own network does not turn pictures into one logit for each class."""
-    device = next(model.parameters()).device
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
     with evaluation_mode(model), torch.inference_mode():
         logits = model(images.to(device))
     if not isinstance(logits, Tensor) or logits.shape != (len(images), len(classes)):
