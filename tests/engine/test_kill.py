@@ -1,0 +1,172 @@
+"""The kill loop and the errno loop: a run that is killed or refused anywhere ends as though nothing had happened."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import torch
+
+from harness.disks import KillingDisk, RaisingDisk, in_child, installed, leftovers
+from harness.runs import TINY, digests, noise_set, tiny_run
+from tenfold.core import durable
+from tenfold.core.errors import RunError, StorageError
+from tenfold.optim.build import CombinedOptimizer
+from tenfold.runs.checkpoint import load_checkpoint
+
+torch.set_num_threads(1)
+
+DATA = noise_set()
+LONGER = ("train.duration=3 epochs",)
+NEVER = 10**9
+
+
+@pytest.fixture
+def runs() -> Iterator[Path]:
+    """A folder in memory where there is one: what a kill leaves is the same, and syncing costs nothing."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+def begin_or_resume(runs: Path, changes: tuple[str, ...] = TINY) -> Path:
+    """Starts the run, or goes on with it; one that died before it was described is started anew."""
+    if (runs / "run" / "recipe.toml").exists():
+        return tiny_run(runs, data=DATA, resume=True, overrides=changes)
+    shutil.rmtree(runs / "run", ignore_errors=True)
+    return tiny_run(runs, data=DATA)
+
+
+def killed_at(k: int, work: Callable[[], object], *, torn: bool) -> bool:
+    """Does `work` in a child that is killed at its k-th operation on the disk; returns whether it came to its end."""
+
+    def child(acknowledge: object) -> None:
+        durable.disk = KillingDisk(k, torn=torn)
+        work()
+
+    return in_child(child)[0]
+
+
+def points(start: int, step: int, runs: Path, work: Callable[[], object], *, torn: bool) -> Iterator[int]:
+    """Kills `work` at every `step`-th operation, in a fresh folder each time, until it comes to its end."""
+    for k in count(start, step):
+        shutil.rmtree(runs / "run", ignore_errors=True)
+        if killed_at(k, work, torn=torn):
+            return
+        yield k
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the uninterrupted run leaves."""
+    return digests(tiny_run(tmp_path_factory.mktemp("whole"), data=DATA))
+
+
+def test_no_kill_at_any_operation_changes_the_end(runs: Path, whole: dict[str, str]) -> None:
+    killed = 0
+    for k in points(1, 1, runs, lambda: begin_or_resume(runs), torn=False):
+        assert digests(begin_or_resume(runs)) == whole, f"killed at operation {k}"
+        assert not leftovers(runs), f"killed at operation {k}"
+        killed = k
+    disk = RaisingDisk(NEVER, errno.EIO, for_good=False)
+    with installed(disk):
+        tiny_run(runs, "counted", data=DATA)
+    assert killed == disk.done >= 100, "every operation is a kill point"
+
+
+def test_no_torn_write_and_no_second_kill_changes_the_end(runs: Path, whole: dict[str, str]) -> None:
+    for k in points(2, 3, runs, lambda: begin_or_resume(runs), torn=True):
+        second = 1 + 7 * k % 61
+        killed_at(second, lambda: begin_or_resume(runs), torn=True)
+        assert digests(begin_or_resume(runs)) == whole, f"killed at operations {k} and {second}"
+        assert not leftovers(runs), f"killed at operations {k} and {second}"
+
+
+def test_what_a_kill_costs_is_at_most_one_interval(runs: Path) -> None:
+    """Beside the end itself: no step behind the newest checkpoint that was announced in the log is lost."""
+    for k in points(40, 9, runs, lambda: begin_or_resume(runs), torn=True):
+        announced = (runs / "run" / "log.jsonl").read_text().count('"event": "checkpoint"')
+        assert load_checkpoint(runs / "run" / "checkpoints").step >= 2 * announced, f"killed at operation {k}"
+
+
+def test_the_harness_notices_a_checkpoint_that_forgets_the_optimiser(
+    runs: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CombinedOptimizer, "state_tensors", lambda self: {})
+    assert digests_without(digests(tiny_run(runs, "uninterrupted", data=DATA)), "optimizer") == digests_without(
+        whole, "optimizer"
+    ), "the bug shows only after a resume"
+    assert not killed_at(60, lambda: begin_or_resume(runs), torn=False)
+    assert digests(begin_or_resume(runs))["last.safetensors"] != whole["last.safetensors"]
+
+
+def digests_without(found: dict[str, str], name: str) -> dict[str, str]:
+    return {key: value for key, value in found.items() if key != name}
+
+
+# The disk refuses
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS], ids=lambda n: errno.errorcode[n])
+def test_a_disk_that_refuses_is_one_line_and_costs_nothing(
+    runs: Path, whole: dict[str, str], number: int, for_good: bool
+) -> None:
+    first = 1 + (number + for_good) % 2  # each case meets other operations; together they meet all
+    for k in count(first, 2):
+        shutil.rmtree(runs / "run", ignore_errors=True)
+        disk = RaisingDisk(k, number, for_good=for_good)
+        with installed(disk):
+            outcome = refused(lambda: begin_or_resume(runs))
+        if disk.done < k:
+            break
+        assert outcome is None or "\n" not in str(outcome)
+        assert outcome is not None or not for_good or number == errno.ENOSPC, f"refused at operation {k}"
+        if any((runs / "run").glob("checkpoints/step-*")):
+            load_checkpoint(runs / "run" / "checkpoints")
+        assert digests(begin_or_resume(runs)) == whole, f"refused at operation {k}"
+        assert not leftovers(runs), f"refused at operation {k}"
+
+
+def refused(work: Callable[[], object]) -> StorageError | None:
+    """Returns what `work` raises of our own, or None; anything else is a fault."""
+    try:
+        work()
+    except StorageError as error:
+        return error
+    return None
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(runs: Path) -> None:
+    from tenfold.runs.folder import RunFolder
+
+    run = tiny_run(runs, data=DATA)
+    with RunFolder.open(run).lock():
+
+        def child(acknowledge: Callable[[str], None]) -> None:
+            try:
+                tiny_run(runs, data=DATA, resume=True, overrides=LONGER)
+            except RunError as error:
+                acknowledge("refused" if "another process" in str(error) else "wrong")
+
+        assert in_child(child) == (True, ["refused"])
+
+
+def test_a_killed_extension_goes_on_to_its_new_end(runs: Path) -> None:
+    expected = digests(tiny_run(runs, "planned", data=DATA, overrides=(*TINY, *LONGER)))
+    finished = runs / "finished"
+    shutil.copytree(tiny_run(runs, data=DATA), finished)
+
+    def extend() -> Path:
+        return begin_or_resume(runs, LONGER)
+
+    for k in count(1, 3):
+        shutil.rmtree(runs / "run")
+        shutil.copytree(finished, runs / "run")
+        if killed_at(k, extend, torn=bool(k % 2)):
+            break
+        assert digests(extend()) == expected, f"killed at operation {k}"
