@@ -209,4 +209,9 @@ def test_weights_that_overflow_at_the_last_step_are_not_saved(tmp_path: Path, va
 
 def test_a_network_without_weights_to_learn_is_refused(tmp_path: Path) -> None:
     with pytest.raises(tenfold.TenfoldError, match="no weights that learn"):
+        tiny_run(tmp_path, overrides=OWN, model=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+
+def test_a_network_with_other_outputs_than_classes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(tenfold.TenfoldError, match=r"Flatten returned \[2, 192\] for 2 pictures; expected \[2, 3\]"):
         tiny_run(tmp_path, overrides=OWN, model=nn.Flatten())
