@@ -84,7 +84,7 @@ def test_scaling_sets_every_rate_relative_to_the_one_it_was_built_with() -> None
     optimizer = build_optimizer(network(), MUON)
     for factor in (0.5, 0.25, 1.0):
         optimizer.scale_lr(factor)
-        assert sorted({group["lr"] for group in optimizer._groups}) == pytest.approx([0.1 * factor, 0.2 * factor])
+        assert sorted({rule.lr for rule in optimizer._rules}) == pytest.approx([0.1 * factor, 0.2 * factor])
 
 
 def test_a_step_forgets_the_gradients() -> None:
@@ -132,7 +132,7 @@ def test_frozen_weights_belong_to_no_group() -> None:
 
 def test_every_learning_weight_belongs_to_exactly_one_group_and_one_optimiser() -> None:
     model = network()
-    held = [weight for group in build_optimizer(model, MUON)._groups for weight in group["params"]]
+    held = [weight for rule in build_optimizer(model, MUON)._rules for weight in rule.weights]
     assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
 
 

@@ -73,15 +73,3 @@ def test_a_weight_without_gradient_is_left_alone() -> None:
     before = weight.detach().clone()
     Muon([weight], lr=0.1, momentum=0.6).step()
     assert torch.equal(weight, before)
-
-
-def test_a_closure_is_called_with_gradients_on_and_its_loss_returned() -> None:
-    weight = nn.Parameter(random(2, 3, 1, 1))
-
-    def closure() -> float:
-        loss = weight.square().sum()
-        loss.backward()
-        return float(loss.detach())
-
-    expected = float(weight.detach().square().sum())
-    assert Muon([weight], lr=0.1, momentum=0.6).step(closure) == pytest.approx(expected)

@@ -94,9 +94,10 @@ def train(
     make_plan(chosen, pictures)  # a recipe that does not fit its data must not leave a run folder behind
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     folder = RunFolder.create(Path(runs), pictures.name, recipe_name, name)
-    durable.write_text(folder.recipe, to_toml(chosen))
-    folder.write_environment(command)
-    return _finish(chosen, pictures, folder, progress, model, None)
+    with folder.lock():
+        durable.write_text(folder.recipe, to_toml(chosen))
+        folder.write_environment(command)
+        return _finish(chosen, pictures, folder, progress, model, None)
 
 
 def _resume(
@@ -108,23 +109,37 @@ def _resume(
 ) -> Run:
     """Goes on with a run, from its newest sound checkpoint."""
     folder = RunFolder.open(path, for_resume=True)
+    with folder.lock():
+        return _go_on(folder, data, model, overrides, progress)
+
+
+def _go_on(
+    folder: RunFolder,
+    data: str | Path | Dataset | None,
+    model: nn.Module | None,
+    overrides: Sequence[str],
+    progress: Progress,
+) -> Run:
     before = load_recipe(folder.recipe)
     after = extended(before, resolve(before, overrides))
     checkpoint = _newest_checkpoint(folder, progress)
     pictures = data if isinstance(data, Dataset) else dataset_of(after.data, progress)
-    if folder.is_finished and checkpoint is not None:
-        plan, spent = make_plan(after, pictures), checkpoint.state["seconds"]
-        if plan.over(checkpoint.step, lambda: spent):
-            progress.message(
-                f"{folder.path} is finished already ({after.train.duration}); "
-                "to go further, give its new length in all, such as --epochs 6"
-            )
-            if not (folder.plots / "predictions.png").is_file():  # the last to be drawn
-                draw_run(folder, pictures)
-            return _read_run(folder)
+    if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, pictures, checkpoint)):
+        progress.message(
+            f"{folder.path} is finished already ({before.train.duration}); "
+            "to go further, give its new length in all, such as --epochs 6"
+        )
+        if not (folder.plots / "predictions.png").is_file():  # the last to be drawn
+            draw_run(folder, pictures)
+        return _read_run(folder)
     if after != before:
         durable.write_text(folder.recipe, to_toml(after))
     return _finish(after, pictures, folder, progress, model, checkpoint)
+
+
+def _is_over(recipe: Recipe, pictures: Dataset, checkpoint: Checkpoint) -> bool:
+    spent: float = checkpoint.state["seconds"]
+    return make_plan(recipe, pictures).over(checkpoint.step, lambda: spent)
 
 
 def _newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | None:
@@ -147,9 +162,8 @@ def _finish(
     model: nn.Module | None,
     checkpoint: Checkpoint | None,
 ) -> Run:
-    with folder.lock():
-        run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint)
-        draw_run(folder, pictures)
+    run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint)
+    draw_run(folder, pictures)
     return _read_run(folder)
 
 

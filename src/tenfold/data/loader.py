@@ -21,6 +21,9 @@ from tenfold.data.types import Batch, Split
 _BLOCK = 1024
 """Pictures gathered and augmented at once, at least."""
 
+_COPIED_BELOW = 4 * 1024**3
+"""Bytes up to which a split is copied from its memory map into memory."""
+
 _RESIDENT_SHARE = 0.5
 """Share of a GPU's free memory that a split may take to lie on it whole."""
 
@@ -109,7 +112,7 @@ class Loader:
         rest = indices[start * size :]
         for chosen in rest.split(block) if len(rest) else ():
             rows = {name: table[chosen] for name, table in draws.items()}
-            images = self._images[chosen].permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
+            images = self._images.index_select(0, chosen).permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
             images = self._augmentation.apply(images, rows).contiguous(memory_format=self._memory_format)
             images = images.to(self._device, non_blocking=True)
             labels = self._labels[chosen].to(self._device, non_blocking=True)
@@ -117,10 +120,13 @@ class Loader:
 
 
 def pixels(split: Split) -> Tensor:
-    """Returns the pictures of a split as a tensor, uint8 [N, H, W, 3], without copying them; only to be read.
+    """Returns the pictures of a split as a tensor, uint8 [N, H, W, 3]; only to be read.
 
-    A memory-mapped split that is larger than memory thus stays on disk until a batch needs a part of it.
+    They are copied into memory, where pictures in random order are found at once; a split too large for that stays
+    on disk until a batch needs a part of it.
     """
+    if split.images.nbytes <= _COPIED_BELOW:
+        return torch.from_numpy(np.array(split.images))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of memory that must not be written, and nothing here does
         return torch.from_numpy(split.images)

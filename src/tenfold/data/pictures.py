@@ -120,10 +120,8 @@ class Preprocessing:
         """
         import torch
 
-        if images.dtype != torch.uint8:
-            images = images.to(torch.float32)
-        scaled = torch.div(images, 255).to(torch.float32)
-        return (scaled - _per_channel(self.mean, scaled.device)) / _per_channel(self.std, scaled.device)
+        pixels = images.to(torch.float32, copy=True)  # so that the rest can be done in place
+        return pixels.div_(255).sub_(_per_channel(self.mean, images.device)).div_(_per_channel(self.std, images.device))
 
     def to_json(self) -> dict[str, object]:
         """Returns what `from_json` turns back into an equal object, to the last bit; raises nothing."""

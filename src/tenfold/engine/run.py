@@ -33,7 +33,7 @@ from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import Log
 
 _HALF = (0.5, 0.5, 0.5)
-_FITTED_PIXELS = 5000 * 32 * 32
+_FITTED_PIXELS = 1000 * 32 * 32
 """Training pixels that are enough to fit what a network derives from its data."""
 
 

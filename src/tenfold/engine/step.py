@@ -5,6 +5,7 @@ Shapes: B pictures of the batch, C classes, K steps since the last row of the lo
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from math import isfinite
 from typing import NamedTuple
 
 import torch
@@ -91,7 +92,7 @@ class Step:
         with self._precision:
             logits = self._model(self._normalize(batch.images))  # B C
         loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self._smoothing)
-        if self._on_cpu and not loss.isfinite():
+        if self._on_cpu and not isfinite(loss.item()):
             raise LossNotFiniteError(steps_ago=0)
         loss.backward()
         self._optimizer.step()

@@ -4,12 +4,10 @@ K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (202
 https://kellerjordan.github.io/posts/muon/.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, overload
-
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from tenfold.optim.update import Update
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients that raise small singular values fastest; they end between 0.7 and 1.2, which is near enough."""
@@ -37,47 +35,30 @@ def orthogonalize(matrix: Tensor, iterations: int = 3) -> Tensor:
     return orthogonal
 
 
-class Muon(Optimizer):
+class Muon(Update):
     """Muon for the filters of convolutions, each kept at a fixed norm.
 
     Args:
-        params: filters, float [outputs, inputs, height, width].
+        weights: filters, float [outputs, inputs, height, width].
         lr: learning rate, above 0.
         momentum: share of the former update that is kept, in [0, 1).
 
     Example:
         >>> filters = torch.nn.Parameter(torch.randn(8, 4, 3, 3))
-        >>> optimizer = Muon([filters], lr=0.24, momentum=0.6)
-        >>> filters.square().sum().backward(); optimizer.step()
+        >>> rule = Muon([filters], lr=0.24, momentum=0.6)
+        >>> filters.square().sum().backward(); rule.step()
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Updates every filter once; `closure` is called first where given, as in `torch.optim`."""
-        loss = None if closure is None else torch.enable_grad()(closure)()
-        for group in self.param_groups:
-            for filters in group["params"]:
-                if filters.grad is not None:
-                    self._update(filters, group)
-        return loss
-
-    def _update(self, filters: Tensor, group: dict[str, Any]) -> None:
-        gradient = filters.grad
-        assert gradient is not None
-        state = self.state[filters]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
-        average = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
-        ahead = gradient.add(average, alpha=group["momentum"])  # Nesterov
-        # A filter's scale has no effect before a normalisation layer: fixing it fixes the effective learning rate.
-        filters.mul_(len(filters) ** 0.5 / filters.norm())
-        update = orthogonalize(ahead.reshape(len(ahead), -1)).reshape(filters.shape)
-        filters.add_(update, alpha=-group["lr"])
+    def _update(self, places: list[int]) -> None:
+        for place in places:
+            filters, gradient = self.weights[place], self.weights[place].grad
+            assert gradient is not None
+            buffer = self.buffers[place]
+            if buffer is None:
+                buffer = self.buffers[place] = torch.zeros_like(gradient)
+            average = buffer.mul_(self.momentum).add_(gradient)
+            ahead = gradient.add(average, alpha=self.momentum)  # Nesterov
+            # Before a normalisation layer a filter's scale has no effect: fixing it fixes the effective learning rate.
+            filters.mul_(len(filters) ** 0.5 / filters.norm())
+            update = orthogonalize(ahead.reshape(len(ahead), -1)).reshape(filters.shape)
+            filters.add_(update, alpha=-self.lr)

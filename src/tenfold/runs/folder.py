@@ -61,10 +61,8 @@ class RunFolder:
         if name is not None:
             if not durable.claim_folder(root / name):
                 path = shown(root / name)
-                raise RunError(
-                    f"{path} exists already, and a run is never overwritten; "
-                    f"choose another --name, or go on with it: --resume {path}"
-                )
+                way_on = f", or go on with it: --resume {path}" if _is_run(root / name) else ""
+                raise RunError(f"{path} exists already, and a run is never overwritten; choose another --name{way_on}")
             return cls(root / name)
         stem = f"{_part(dataset)}-{_part(recipe)}-{datetime.now():%Y%m%d-%H%M%S}"
         names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
