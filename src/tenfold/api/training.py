@@ -132,6 +132,7 @@ def _go_on(
         if not (folder.plots / "predictions.png").is_file():  # the last to be drawn
             draw_run(folder, pictures)
         return _read_run(folder)
+    folder.reopen()  # before the recipe changes: a longer recipe beside the old end would look finished
     if after != before:
         durable.write_text(folder.recipe, to_toml(after))
     return _finish(after, pictures, folder, progress, model, checkpoint)

@@ -1,5 +1,8 @@
 """Which device there is, and what it computes well."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from tenfold.core.errors import DeviceError, UsageError
@@ -36,3 +39,18 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
         return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     return False
+
+
+@contextmanager
+def convolutions(*, onednn: bool) -> Iterator[None]:
+    """Chooses the kernels of convolutions on a CPU, and puts the former choice back.
+
+    Args:
+        onednn: oneDNN's kernels, or PyTorch's plain ones, which are faster for a handful of small pictures. The two
+            round differently.
+    """
+    former, *_ = torch.backends.mkldnn.set_flags(_enabled=onednn)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(_enabled=former)

@@ -40,8 +40,8 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[Channels, Channels]:
 
 def _sum(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     """Returns the sum of each channel, exactly; pixels are float32 [at most 256, H·W·3]."""
-    columns: NDArray[np.float32] = pixels.sum(0)
-    return columns.reshape(-1, 3).sum(0, dtype=np.float64)
+    channels: NDArray[np.float64] = pixels.sum(0).reshape(-1, 3).sum(0, dtype=np.float64)
+    return channels
 
 
 def _triple(values: NDArray[np.float64]) -> Channels:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tenfold.core.devices import choose_device, computes_bfloat16
+from tenfold.core.devices import choose_device, computes_bfloat16, convolutions
 from tenfold.recipes.schema import TrainSection
 
 
@@ -40,11 +40,10 @@ class Hardware:
         threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.deterministic = True  # the same seed shall give the same bits
-        onednn, *_ = torch.backends.mkldnn.set_flags(_enabled=self.onednn)
         try:
-            yield
+            with convolutions(onednn=self.onednn):
+                yield
         finally:
-            torch.backends.mkldnn.set_flags(_enabled=onednn)
             torch.set_num_threads(threads)
             torch.backends.cudnn.deterministic = deterministic
 

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tenfold.core import durable
-from tenfold.core.disk import translated
 from tenfold.core.errors import ModelError
 from tenfold.core.randomness import derive_seed
 from tenfold.data.loader import in_order
@@ -67,7 +65,7 @@ def run(
     if checkpoint is not None:
         # Another number of threads adds up in another order, and would round differently.
         hardware = replace(hardware, threads=int(checkpoint.state["threads"]))
-        _take_back_end(folder)
+        folder.reopen()
     progress.message(f"device: {hardware}")
     with hardware.active(), _own_randomness(hardware):
         classifier = make_classifier(recipe, dataset, model)
@@ -89,14 +87,6 @@ def run(
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
         state = train(setup, checkpoint)
         return conclude(setup, state, save, seconds=lambda: perf_counter() - began)
-
-
-def _take_back_end(folder: RunFolder) -> None:
-    """Removes a former end's summary: killed before its new end, a run that goes on must not look finished."""
-    if folder.is_finished:
-        with translated("remove", folder.summary):
-            durable.disk.remove(folder.summary)
-            durable.disk.sync_folder(folder.path)
 
 
 def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -> Classifier:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tenfold.core.devices import convolutions
 from tenfold.core.errors import ModelError
 from tenfold.data.loader import in_order
 from tenfold.data.pictures import Preprocessing
@@ -61,7 +62,8 @@ class Classifier:
                 f"{'×'.join(map(str, self.preprocessing.image_size))}; prepare the data at that size"
             )
         batches = in_order(split, self.batch_size, self.device)
-        return predict_logits(self.model, batches, self.preprocessing.normalize, mirror=self.mirror)
+        with convolutions(onednn=True):  # whatever the training used, a judgement never depends on it
+            return predict_logits(self.model, batches, self.preprocessing.normalize, mirror=self.mirror)
 
     def evaluate(self, split: Split) -> Evaluation:
         """Returns how well `split` is classified; its labels must follow the order of `classes`."""

@@ -197,6 +197,17 @@ class RunFolder:
         """
         return self._read_json(self.summary, f"finish the run with --resume {shown(self.path)}")
 
+    def reopen(self) -> None:
+        """Removes a former end's summary: killed before its new end, a run that goes on must not look finished.
+
+        Raises:
+            StorageError: when the disk refuses.
+        """
+        if self.is_finished:
+            with translated("remove", self.summary):
+                durable.disk.remove(self.summary)
+                durable.disk.sync_folder(self.path)
+
     def read_environment(self) -> dict[str, Any]:
         """Returns `env.json`; raises RunError when it is missing or damaged."""
         return self._read_json(self.env, "restore it from a copy")
