@@ -27,6 +27,8 @@ from tenfold.data.sizing import choose_size
 from tenfold.data.types import Dataset
 
 _PROGRESS_EVERY = 500
+_KEEP_BELOW = 256 * 1024**2
+"""Bytes of pictures in an archive that are kept in memory between looking at their sizes and decoding them."""
 
 
 def fill_from_arrays(folder: Path, dataset: Dataset, request: DataRequest, source: str, progress: Progress) -> None:
@@ -82,10 +84,10 @@ def fill_from_folders(
         DataError: when the classes make no sense, too many pictures are unreadable, or a class has none left.
         OSError, StorageError: when the disk refuses.
     """
-    layout, sizes = _scanned(path, listing, request, progress)
+    layout, sizes, kept = _scanned(path, listing, request, progress)
     layout = draw_test(layout, request.test_fraction, request.split_seed)
     size, size_note = (request.size, "") if request.size else choose_size(sizes, request.fit)
-    outcome = decode_all(layout, folder, size, request.fit, progress)
+    outcome = decode_all(layout, folder, size, request.fit, progress, kept)
     check_unreadable(outcome.unreadable, len(layout.entries), request.max_unreadable, str(path))
     check_labels(layout.classes, outcome.labels, str(path))
     for split, labels in outcome.labels.items():
@@ -105,17 +107,28 @@ def fill_from_folders(
 
 def _scanned(
     path: Path, listing: Listing | None, request: DataRequest, progress: Progress
-) -> tuple[Layout, Counter[tuple[int, int]]]:
-    """Returns the layout, and where a size is to be chosen how many pictures there are of each."""
+) -> tuple[Layout, Counter[tuple[int, int]], dict[str, bytes]]:
+    """Returns the layout, how many pictures there are of each size, and a small archive's bytes, read once.
+
+    Sizes are only looked at where one is to be chosen.
+    """
     sizes: Counter[tuple[int, int]] = Counter()
-    seen = 0
+    kept: dict[str, bytes] = {}
+    seen = held = 0
 
     def look(name: str, source: Source) -> None:
-        nonlocal seen
+        nonlocal seen, held
         seen += 1
+        if isinstance(source, bytes):
+            held += len(source)
+            kept.setdefault(name, source)  # of two members with one name the first is taken
+        if held > _KEEP_BELOW:
+            kept.clear()
         if seen % _PROGRESS_EVERY == 1:
             progress("Looking at pictures", seen, 0)
         with suppress(DataError):  # decoding will say why
             sizes[picture_size(source)] += 1
 
-    return scan(path, listing, None if request.size else look), sizes
+    layout = scan(path, listing, None if request.size else look)
+    whole = all(entry.path in kept for entry in layout.entries)
+    return layout, sizes, kept if whole else {}

@@ -8,7 +8,7 @@ written here.
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -90,14 +90,21 @@ def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
     )
 
 
-def read_pictures(layout: Layout) -> Iterator[tuple[int, Source]]:
+def read_pictures(layout: Layout, kept: Mapping[str, bytes] | None = None) -> Iterator[tuple[int, Source]]:
     """Yields each picture's place in `layout.entries` and where its bytes are, in the order of the source.
+
+    Args:
+        layout: the pictures.
+        kept: bytes of all pictures by path, where an earlier pass over an archive has kept them.
 
     Raises:
         DataError: when the archive cannot be read.
     """
     if layout.root.is_dir():
         yield from ((place, layout.root / entry.path) for place, entry in enumerate(layout.entries))
+        return
+    if kept:
+        yield from ((place, kept[entry.path]) for place, entry in enumerate(layout.entries))
         return
     places = {entry.path: place for place, entry in enumerate(layout.entries)}
     for name, content in read_members(layout.root, places.__contains__, lambda skipped: None):

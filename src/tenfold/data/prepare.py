@@ -7,7 +7,7 @@ import hashlib
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -50,7 +50,14 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def decode_all(layout: Layout, folder: Path, size: tuple[int, int], fit: str, progress: Progress) -> Outcome:
+def decode_all(
+    layout: Layout,
+    folder: Path,
+    size: tuple[int, int],
+    fit: str,
+    progress: Progress,
+    kept: Mapping[str, bytes] | None = None,
+) -> Outcome:
     """Decodes every picture of `layout` into `<split>-images.npy` files.
 
     Threads suffice: decoders let go of the interpreter, and tiny pictures are decoded in seconds anyway.
@@ -61,6 +68,7 @@ def decode_all(layout: Layout, folder: Path, size: tuple[int, int], fit: str, pr
         size: height and width in pixels.
         fit: see `fit_picture`.
         progress: told how many pictures are done.
+        kept: see `read_pictures`.
 
     Raises:
         DataError: when the archive cannot be read.
@@ -75,7 +83,7 @@ def decode_all(layout: Layout, folder: Path, size: tuple[int, int], fit: str, pr
             split: stack.enter_context(PixelFile(folder / f"{split}-images.npy", len(layout.places(split)), size))
             for split in starts
         }
-        for done, (place, picture) in enumerate(_decoded(layout, size, fit), start=1):
+        for done, (place, picture) in enumerate(_decoded(read_pictures(layout, kept), size, fit), start=1):
             if isinstance(picture, str):
                 reasons[place] = picture
             else:
@@ -116,9 +124,11 @@ def _shared(layout: Layout, digests: NDArray[np.uint64], first: list[int], secon
     return f"{one} and {other}{more}; the result would look better than it is"
 
 
-def _decoded(layout: Layout, size: tuple[int, int], fit: str) -> Iterator[tuple[int, Picture | str]]:
+def _decoded(
+    pictures: Iterable[tuple[int, Source]], size: tuple[int, int], fit: str
+) -> Iterator[tuple[int, Picture | str]]:
     """Yields each picture's place and its pixels or the reason why there are none."""
-    chunks = _chunks(read_pictures(layout), size)
+    chunks = _chunks(pictures, size)
     waiting: deque[Future[list[tuple[int, Picture | str]]]] = deque()
     workers = min(_MOST_WORKERS, _cores())
     with ExitStack() as stack:
