@@ -10,6 +10,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+_BUFFER = 1024**2
+"""Bytes that go to the disk together."""
+
 
 class PixelFile:
     """Room for `rows` pictures of one size, each written once or never.
@@ -32,9 +35,10 @@ class PixelFile:
         self._written = np.zeros(rows, dtype=bool)
         self._start = len(self._header(rows))
         self._bytes = size[0] * size[1] * 3
+        self._next = -1
 
     def __enter__(self) -> "PixelFile":
-        self._file = self._path.open("w+b")
+        self._file = self._path.open("w+b", buffering=_BUFFER)
         return self
 
     def __exit__(
@@ -46,8 +50,11 @@ class PixelFile:
 
     def write(self, row: int, picture: NDArray[np.uint8]) -> None:
         """Puts a picture (uint8 [H, W, 3]) in its place; raises OSError when the disk refuses."""
-        self._file.seek(self._start + row * self._bytes)
+        if row != self._next:  # a seek empties the buffer, and most pictures come in order
+            self._file.seek(self._start + row * self._bytes)
+        self._next = -1  # unknown, should the write fail half-way
         self._file.write(picture.tobytes())
+        self._next = row + 1
         self._written[row] = True
 
     def _close_gaps(self) -> None:
