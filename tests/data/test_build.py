@@ -18,6 +18,7 @@ from tenfold.data.cifar import CifarArrays
 from tenfold.data.identity import archive_digest, dataset_name
 from tenfold.data.shapes import build_shapes
 from tenfold.data.sizing import choose_size
+from tenfold.data.store import list_stores
 
 torch.set_num_threads(1)
 REAL = Path(__file__).parents[2].parent / "shared/data/cifar10-jpeg.tar.xz"
@@ -349,3 +350,15 @@ def test_one_in_a_hundred_real_pictures_is_decoded(tmp_path):
     assert dataset.skipped == ()
     assert 100 < dataset.train.images.mean() < 140
     assert dataset.notes == ()
+
+
+def test_the_store_of_a_chosen_size_serves_whoever_names_that_size(tmp_path: Path) -> None:
+    folder = tmp_path / "pets"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (20, 16), (number, 0, 0)).save(folder / name / f"{number}.png")
+    chosen = build_dataset(DataRequest(str(folder)))
+    named = build_dataset(DataRequest(str(folder), image_size=chosen.image_size))
+    assert named.fingerprint == chosen.fingerprint
+    assert [store.name for store in list_stores()].count("pets") == 1

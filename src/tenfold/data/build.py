@@ -5,6 +5,7 @@ name; `./shapes` is the folder.
 """
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,11 @@ from tenfold.data.identity import archive_digest, dataset_name, folder_digest
 from tenfold.data.request import DataRequest as DataRequest
 from tenfold.data.shapes import build_shapes
 from tenfold.data.splits import stratified_split
-from tenfold.data.store import cache_folder, open_or_build, store_exists, store_key
+from tenfold.data.store import Build, cache_folder, open_if_sound, open_or_build, store_exists, store_key
 from tenfold.data.types import Dataset, Split
+
+Size = tuple[int, int] | None
+"""Height and width, or None where they are to be chosen."""
 
 BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
 
@@ -57,7 +61,9 @@ def _auto(request: DataRequest, progress: Progress) -> Dataset:
     """CIFAR-10 if it is there or can be fetched, else shapes."""
     source = source_named("cifar10")
     folder = _data_dir(request)
-    here = store_exists("cifar10", _cifar_key(request, "cifar10")) or find_cifar(source, folder, cache_folder())
+    here = store_exists("cifar10", _cifar_key(request, "cifar10", request.size)) or find_cifar(
+        source, folder, cache_folder()
+    )
     if here:
         return _cifar(request, "cifar10", progress)
     progress("Looking for CIFAR-10", 0, 0)
@@ -72,13 +78,16 @@ def _auto(request: DataRequest, progress: Progress) -> Dataset:
 
 def _shapes(request: DataRequest, progress: Progress) -> Dataset:
     # The digest tells the version of the drawings; two pictures are made in no time.
-    key = store_key("shapes", build_shapes(1, 1).fingerprint, request.size, request.fit, DECODER_VERSION)
+    version = build_shapes(1, 1).fingerprint
+
+    def key_for(size: Size) -> str:
+        return store_key("shapes", version, size, request.fit, DECODER_VERSION)
 
     def build(folder: Path) -> None:
         progress("Drawing shapes", 0, 0)
         fill_from_arrays(folder, build_shapes(), request, "drawn", progress)
 
-    return open_or_build("shapes", key, build, progress)
+    return _prepared("shapes", key_for, request, build, progress)
 
 
 def _cifar(request: DataRequest, name: str, progress: Progress) -> Dataset:
@@ -88,7 +97,7 @@ def _cifar(request: DataRequest, name: str, progress: Progress) -> Dataset:
         test = Split(arrays.test_images, arrays.test_labels)
         fill_from_arrays(folder, Dataset(name, arrays.classes, train, test), request, name, progress)
 
-    return open_or_build(name, _cifar_key(request, name), build, progress)
+    return _prepared(name, lambda size: _cifar_key(request, name, size), request, build, progress)
 
 
 def _at_home(name: str) -> Path:
@@ -102,13 +111,13 @@ def _data_dir(request: DataRequest) -> Path | None:
     return _at_home(request.data_dir) if request.data_dir else None
 
 
-def _cifar_key(request: DataRequest, name: str) -> str:
+def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
     """Archives have pinned checksums; an extracted folder is known by its files."""
     source = source_named(name)
     place = find_cifar(source, _data_dir(request), cache_folder())
     extracted = [file[:] for file in list_folder(place).files] if place and place.is_dir() else []
     checksums = [form.md5 for form in source.forms]
-    return store_key(name, checksums, extracted, request.size, request.fit, DECODER_VERSION)
+    return store_key(name, checksums, extracted, size, request.fit, DECODER_VERSION)
 
 
 def _class_folders(request: DataRequest, progress: Progress) -> Dataset:
@@ -117,12 +126,27 @@ def _class_folders(request: DataRequest, progress: Progress) -> Dataset:
     listing = list_folder(path) if path.is_dir() else None
     digest = folder_digest(listing) if listing else archive_digest(path)
     drawing = (request.test_fraction, request.split_seed, request.max_unreadable)
-    key = store_key(digest, request.size, request.fit, *drawing, DECODER_VERSION)
+
+    def key_for(size: Size) -> str:
+        return store_key(digest, size, request.fit, *drawing, DECODER_VERSION)
 
     def build(folder: Path) -> None:
         fill_from_folders(folder, path, listing, request, progress)
 
-    return open_or_build(dataset_name(path.absolute()), key, build, progress)
+    return _prepared(dataset_name(path.absolute()), key_for, request, build, progress)
+
+
+def _prepared(
+    name: str, key_for: Callable[[Size], str], request: DataRequest, build: Build, progress: Progress
+) -> Dataset:
+    """Opens or makes the store of what is asked for.
+
+    A run's recipe names the size that was chosen when it was trained with `auto`: the store of then serves it.
+    """
+    chosen = open_if_sound(name, key_for(None)) if request.size else None
+    if chosen is not None and chosen.image_size == request.size:
+        return chosen
+    return open_or_build(name, key_for(request.size), build, progress)
 
 
 def _with_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:

@@ -127,6 +127,16 @@ def open_or_build(name: str, key: str, build: Build, progress: Progress = silent
     return replace(made, notes=(*made.notes, f"the store of {name} was damaged and has been made anew: {damage}"))
 
 
+def open_if_sound(name: str, key: str) -> Dataset | None:
+    """Opens the store of this name and key, or returns None where there is none or it is damaged.
+
+    Raises:
+        StorageError: when the system knows no place for the cache.
+    """
+    dataset, _ = _open_if_sound(_place(name, key))
+    return dataset
+
+
 def open_store(path: Path) -> Dataset:
     """Opens a store; pixels stay on disk until they are looked at.
 
