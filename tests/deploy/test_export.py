@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import tenfold
 from harness.tiny import pictures
+from harness.tutorial_net import Net
 from tenfold.core.errors import StorageError, UsageError
 from tenfold.data.pictures import Preprocessing
 from tenfold.deploy.export import export
@@ -16,27 +16,6 @@ from tenfold.models.build import build_model
 from tenfold.runs.classifier import Classifier
 
 HALF = (0.5, 0.5, 0.5)
-
-
-class Net(nn.Module):
-    """As PyTorch's "Training a classifier" writes it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 6, 5)
-        self.pool = nn.MaxPool2d(2, 2)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(16 * 5 * 5, 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.pool(F.relu(self.conv1(x)))
-        x = self.pool(F.relu(self.conv2(x)))
-        x = torch.flatten(x, 1)
-        x = F.relu(self.fc1(x))
-        x = F.relu(self.fc2(x))
-        return self.fc3(x)
 
 
 def normalized(images: Tensor) -> Tensor:

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.tutorial_net import Net
 from tenfold.core.errors import TrainingError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
@@ -18,27 +19,6 @@ CPU = Hardware(torch.device("cpu"), None, threads=1)
 # A device that runs ahead is not asked at every step; the tensors may lie anywhere.
 AHEAD = Hardware(torch.device("cuda"), None, threads=1)
 SGD = OptimizerSettings("sgd", 0.001, 0.9, False, 0.0, 0.24, 0.6)
-
-
-class Net(nn.Module):
-    """The network of PyTorch's tutorial, as it is written there."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 6, 5)
-        self.pool = nn.MaxPool2d(2, 2)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(16 * 5 * 5, 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.pool(F.relu(self.conv1(x)))
-        x = self.pool(F.relu(self.conv2(x)))
-        x = torch.flatten(x, 1)
-        x = F.relu(self.fc1(x))
-        x = F.relu(self.fc2(x))
-        return self.fc3(x)
 
 
 class Perceptron(nn.Module):
