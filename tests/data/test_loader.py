@@ -132,3 +132,9 @@ def test_in_order_takes_pictures_that_must_not_be_written_to() -> None:
     pictures.images.flags.writeable = False
     next(in_order(pictures, 3, CPU)).zero_()
     assert pictures.images.any()
+
+
+def test_without_shuffling_a_mixed_order_is_the_same_in_every_epoch() -> None:
+    order = Order(count=50, batch_size=4, seed=3, shuffle=False, mixed=True)
+    assert torch.equal(order.indices(0), order.indices(7))
+    assert sorted(order.indices(0).tolist()) == list(range(50)) != order.indices(0).tolist()

@@ -38,6 +38,8 @@ class Order:
         seed: of the run.
         shuffle: whether each epoch has an order of its own.
         drop_last: whether a last batch smaller than the others is left out.
+        mixed: whether all epochs share one random order where `shuffle` is off, instead of the stored one: class
+            folders are stored class by class, and learnt so, only the last class would be remembered.
 
     Example:
         >>> Order(count=10, batch_size=4, seed=0).batches
@@ -49,6 +51,7 @@ class Order:
     seed: int
     shuffle: bool = True
     drop_last: bool = False
+    mixed: bool = False
 
     @property
     def batches(self) -> int:
@@ -59,9 +62,10 @@ class Order:
     def indices(self, epoch: int) -> Tensor:
         """Returns the order of an epoch, int64 [at most N], on the CPU."""
         used = min(self.count, self.batches * self.batch_size)
-        if not self.shuffle:
+        if not self.shuffle and not self.mixed:
             return torch.arange(used)
-        return torch.randperm(self.count, generator=generator_for(self.seed, "order", epoch))[:used]
+        purpose = ("order", epoch) if self.shuffle else ("order",)
+        return torch.randperm(self.count, generator=generator_for(self.seed, *purpose))[:used]
 
 
 class Loader:

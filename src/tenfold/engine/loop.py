@@ -201,7 +201,8 @@ def _loader(setup: Setup, plan: Plan) -> Loader:
     train, dataset = setup.recipe.train, setup.dataset
     augmentation = Augmentation(**setup.recipe.data.augment.model_dump())
     augmentation.check(dataset.image_size)
-    order = Order(len(dataset.train), plan.batch_size, train.seed, train.shuffle, train.drop_last)
+    by_class = bool((dataset.train.labels[1:] >= dataset.train.labels[:-1]).all())
+    order = Order(len(dataset.train), plan.batch_size, train.seed, train.shuffle, train.drop_last, mixed=by_class)
     return Loader(dataset.train, order, augmentation, setup.hardware.device, memory_format(setup.recipe))
 
 

@@ -123,7 +123,8 @@ class TrainSection(Section):
         duration: `"2 epochs"`, `"500 steps"` or `"60 s"` of training.
         min_steps: at least so many steps are taken, however short an epoch is.
         batch_size: pictures in a step; a set smaller than 4 batches gets smaller ones.
-        shuffle: whether each epoch has an order of its own.
+        shuffle: whether each epoch has an order of its own; without, all share the stored one, or a mixed one where
+            pictures are stored class by class.
         drop_last: whether a last batch smaller than the others is left out.
         seed: of initial weights, order and augmentation.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
