@@ -11,11 +11,10 @@ from io import RawIOBase
 from itertools import chain
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from tenfold.core import durable
 from tenfold.core.disk import shown, translated
 from tenfold.core.errors import DataError, DownloadError, StorageError
+from tenfold.data.locking import locked
 from tenfold.data.transport import PASSING, RefusedError, TryAgainError, chunks, open_url
 
 Progress = Callable[[str, int, int], None]
@@ -121,17 +120,10 @@ def download(
 
 @contextmanager
 def _lock(target: Path, progress: Progress) -> Iterator[None]:
-    lock = FileLock(target.with_name(f"{target.name}.lock"))
-    with translated("write", target.parent):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            progress(f"Waiting for another process that downloads {target.name}", 0, 0)
-            lock.acquire(poll_interval=0.05)
-    try:
+    waiting = f"Waiting for another process that downloads {target.name}"
+    path = target.with_name(f"{target.name}.lock")
+    with locked(path, lambda: progress(waiting, 0, 0), translated("write", target.parent)):
         yield
-    finally:
-        lock.release()
 
 
 def _fetch(job: _Job, urls: Sequence[str], attempts: int, sleep: Callable[[float], None]) -> None:

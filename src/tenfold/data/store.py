@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import platformdirs
-from filelock import FileLock, Timeout
 
 from tenfold.core import durable
 from tenfold.core.disk import TEMPORARY_PREFIX, translated
@@ -29,6 +28,7 @@ from tenfold.core.errors import DataError, StorageError, TenfoldError
 from tenfold.core.registry import did_you_mean
 from tenfold.data.download import Progress, silent
 from tenfold.data.index import FORMAT, Index, read_index
+from tenfold.data.locking import locked
 from tenfold.data.types import Dataset, Skipped, Split
 
 
@@ -254,14 +254,6 @@ def _lock(target: Path, progress: Progress) -> Iterator[None]:
     except StorageError as error:
         hint = "" if "TENFOLD_CACHE" in str(error) else "; or set TENFOLD_CACHE to a folder that can be written"
         raise StorageError(f"{error}{hint}") from None
-    lock = FileLock(locks / f"{target.name}.lock")
-    with translated("lock", locks):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            progress(f"Waiting for another process that prepares {target.name}", 0, 0)
-            lock.acquire(poll_interval=0.05)
-    try:
+    waiting = f"Waiting for another process that prepares {target.name}"
+    with locked(locks / f"{target.name}.lock", lambda: progress(waiting, 0, 0), translated("lock", locks)):
         yield
-    finally:
-        lock.release()

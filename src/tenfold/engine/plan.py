@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tenfold.core.errors import RecipeError
+from tenfold.data.loader import Order
 from tenfold.data.types import Dataset
 from tenfold.optim.schedules import Schedule, build_schedule
 from tenfold.recipes.durations import Duration
@@ -78,8 +79,7 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     if train.early_stop and dataset.val is None:
         raise RecipeError("train.early_stop needs validation pictures to judge by: set data.val_fraction, e.g. 0.1")
     batch_size = batch_size_for(train.batch_size, len(dataset.train))
-    whole, rest = divmod(len(dataset.train), batch_size)
-    per_epoch = max(1, whole + bool(rest and not train.drop_last))
+    per_epoch = Order(len(dataset.train), batch_size, train.seed, drop_last=train.drop_last).batches
     steps = train.duration.steps(per_epoch)
     return Plan(
         batch_size=batch_size,
