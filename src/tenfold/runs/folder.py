@@ -5,13 +5,9 @@ runs/<dataset>-<recipe>-<date-time>/
   summary.json predictions.csv plots/ report.html
 """
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +16,10 @@ from tenfold.core.disk import shown, translated
 from tenfold.core.errors import RunError
 from tenfold.core.registry import did_you_mean
 from tenfold.runs import tables
+from tenfold.runs.files import exclusive, read_json_object
+from tenfold.runs.naming import check_name, claim_dated_folder
 from tenfold.runs.tables import Number
 from tenfold.runs.tables import Prediction as Prediction
-
-_LONGEST_PART = 40
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class RunFolder:
             StorageError: when the disk refuses.
         """
         if name is not None:
-            _check_name(name)
+            check_name(name)
         durable.make_folder(root)
         if name is not None:
             if not durable.claim_folder(root / name):
@@ -64,9 +60,7 @@ class RunFolder:
                 way_on = f", or go on with it: --resume {path}" if _is_run(root / name) else ""
                 raise RunError(f"{path} exists already, and a run is never overwritten; choose another --name{way_on}")
             return cls(root / name)
-        stem = f"{_part(dataset)}-{_part(recipe)}-{datetime.now():%Y%m%d-%H%M%S}"
-        names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
-        return cls(next(root / name for name in names if durable.claim_folder(root / name)))
+        return cls(claim_dated_folder(root, dataset, recipe))
 
     @classmethod
     def open(cls, path: Path, *, for_resume: bool = False) -> "RunFolder":
@@ -195,7 +189,7 @@ class RunFolder:
         Raises:
             RunError: when the run is not finished, or the file is damaged.
         """
-        return self._read_json(self.summary, f"finish the run with --resume {shown(self.path)}")
+        return read_json_object(self.summary, f"finish the run with --resume {shown(self.path)}")
 
     def reopen(self) -> None:
         """Removes a former end's summary: killed before its new end, a run that goes on must not look finished.
@@ -210,52 +204,11 @@ class RunFolder:
 
     def read_environment(self) -> dict[str, Any]:
         """Returns `env.json`; raises RunError when it is missing or damaged."""
-        return self._read_json(self.env, "restore it from a copy")
+        return read_json_object(self.env, "restore it from a copy")
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keeps other processes from training in this run for the time of a `with` block.
-
-        Raises:
-            RunError: when another process is at it. A process that dies, however, frees the lock.
-            StorageError: when the disk refuses.
-        """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / ".lock")
-        with translated("lock", self.path):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:
-                raise RunError(
-                    f"{shown(self.path)} is being trained by another process; wait for it, or stop it first"
-                ) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _read_json(self, file: Path, remedy: str) -> dict[str, Any]:
-        if not file.is_file():
-            raise RunError(f"{shown(file)} is missing; {remedy}")
-        try:
-            with translated("read", file):
-                value = json.loads(file.read_bytes())
-        except ValueError as error:
-            raise RunError(f"{shown(file)} is damaged, expected JSON; {remedy}") from error
-        if not isinstance(value, dict):
-            raise RunError(f"{shown(file)} is damaged, expected a JSON object; {remedy}")
-        return value
-
-
-def _check_name(name: str) -> None:
-    if not name or name in (".", "..") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
-        raise RunError(f"{name!r} cannot name a run; expected a plain folder name such as 'my-first-run'")
-
-
-def _part(name: str) -> str:
-    """Returns `name` as a part of a folder name that every system takes and no shell needs to quote."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:_LONGEST_PART] or "data"
+    def lock(self) -> AbstractContextManager[None]:
+        """Keeps other processes from training in this run for the time of a `with` block; see `exclusive`."""
+        return exclusive(self.path)
 
 
 def _is_run(path: Path) -> bool:
@@ -274,6 +227,8 @@ def _run_around(path: Path) -> Path | None:
 
 
 def _why_no_run(path: Path) -> str:
+    if (path / "sweep.json").is_file():
+        return f"{shown(path)} is a sweep of several runs; name one of those in {shown(path / 'trials')}"
     if path.is_dir():
         runs = _runs_in(path)
         hint = f"; it holds runs, name one: {', '.join(runs[-3:])}" if runs else ""
