@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import RunError, StorageError
-from tenfold.runs import folder as folder_module
+from tenfold.runs import naming
 from tenfold.runs.folder import RunFolder
 
 
@@ -20,12 +20,12 @@ def make_run(root: Path, name: str) -> RunFolder:
 
 @pytest.fixture
 def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Frozen(folder_module.datetime):
+    class Frozen(naming.datetime):
         @classmethod
         def now(cls, tz: object = None) -> "Frozen":
             return cls(2025, 1, 2, 3, 4, 5)
 
-    monkeypatch.setattr(folder_module, "datetime", Frozen)
+    monkeypatch.setattr(naming, "datetime", Frozen)
 
 
 # Making
