@@ -13,6 +13,8 @@ from tenfold.data.types import Batch, Split
 
 CPU = torch.device("cpu")
 AUGMENTED = Augmentation(flip="random", shift=2, cutout=3)
+MIXED = Augmentation(flip="random", shift=2, cutout=3, mixup=1.0, cutmix=1.0)
+KINDS = pytest.mark.parametrize("augmentation", [Augmentation(), AUGMENTED, MIXED])
 
 
 def split(count: int = 23, height: int = 8, width: int = 6) -> Split:
@@ -34,7 +36,11 @@ def loader(pictures: Split, batch_size: int = 4, augmentation: Augmentation = AU
 def assert_same(found: list[Batch], expected: list[Batch]) -> None:
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
+
+
+def tensors(batch: Batch) -> list[torch.Tensor]:
+    return [*batch[:3], *(batch.mixture or ())]
 
 
 orders = st.builds(Order, st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**40), st.booleans(), st.booleans())
@@ -78,34 +84,62 @@ def test_the_last_batch_is_smaller_or_left_out(drop_last: bool, sizes: list[int]
     assert pictures.order.batches == len(sizes)
 
 
+@KINDS
 @pytest.mark.parametrize("block", [1, 5, 8, 1024])
-def test_starting_in_the_middle_leaves_out_exactly_what_was_seen(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = loader(noise())
+def test_starting_in_the_middle_leaves_out_exactly_what_was_seen(
+    block: int, augmentation: Augmentation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = loader(noise(), augmentation=augmentation)
     whole = list(pictures.epoch(3))
     monkeypatch.setattr(loader_module, "_BLOCK", block)
     for start in range(len(whole) + 1):
         assert_same(list(pictures.epoch(3, start=start)), whole[start:])
 
 
-def test_batches_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = list(loader(noise()).epoch(1))
+@KINDS
+def test_batches_do_not_depend_on_the_block_size(augmentation: Augmentation, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = list(loader(noise(), augmentation=augmentation).epoch(1))
     for block in (1, 4, 7, 12):
         monkeypatch.setattr(loader_module, "_BLOCK", block)
-        assert_same(list(loader(noise()).epoch(1)), expected)
+        assert_same(list(loader(noise(), augmentation=augmentation).epoch(1)), expected)
 
 
-def test_what_happens_to_a_picture_does_not_depend_on_the_batch_size() -> None:
-    def by_place(batch_size: int) -> dict[int, torch.Tensor]:
-        batches = list(loader(noise(), batch_size).epoch(4))
-        return {int(i): image for batch in batches for i, image in zip(batch.indices, batch.images, strict=True)}
+@KINDS
+def test_what_happens_to_a_picture_does_not_depend_on_batch_size_or_order(
+    augmentation: Augmentation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader_module, "_BLOCK", 1)
 
-    small, large = by_place(2), by_place(23)
+    def by_place(batch_size: int, *, shuffle: bool) -> dict[int, tuple[torch.Tensor, ...]]:
+        batches = list(loader(noise(), batch_size, augmentation, shuffle=shuffle).epoch(4))
+        return {int(row[2]): row for batch in batches for row in zip(*tensors(batch), strict=True)}
+
+    small, large = by_place(2, shuffle=True), by_place(23, shuffle=False)
     assert small.keys() == large.keys() == set(range(23))
-    assert all(torch.equal(small[i], large[i]) for i in small)
+    for place, row in small.items():
+        assert all(torch.equal(a, b) for a, b in zip(row, large[place], strict=True))
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_a_mixed_batch_tells_the_partners_labels_and_the_share_of_the_own(kind: str) -> None:
+    pictures, augmentation = split(), Augmentation(**{kind: 1.0})  # type: ignore[arg-type]
+    partner = augmentation.draw(23, seed=1, epoch=2)["partner"]
+    for batch in loader(pictures, augmentation=augmentation).epoch(2):
+        assert batch.mixture is not None
+        labels, share = batch.mixture
+        assert torch.equal(batch.labels, batch.indices % 7)
+        assert torch.equal(labels, partner[batch.indices] % 7)
+        blend = share * batch.indices + (1 - share) * partner[batch.indices]
+        mean = batch.images.float().mean((1, 2, 3))  # every pixel of this split tells its place
+        torch.testing.assert_close(mean, blend, rtol=0, atol=0.5 if kind == "mixup" else 1e-4)
+
+
+def test_without_mixing_a_batch_says_so() -> None:
+    assert all(batch.mixture is None for batch in loader(noise()).epoch(0))
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("augmentation", [Augmentation(), AUGMENTED, Augmentation(flip="random")])
+@pytest.mark.parametrize("augmentation", [Augmentation(), AUGMENTED, MIXED, Augmentation(flip="random")])
 def test_pictures_lie_in_memory_as_asked(memory_format: torch.memory_format, augmentation: Augmentation) -> None:
     batches = Loader(noise(), Order(23, 4, 0), augmentation, CPU, memory_format).epoch(0)
     assert all(batch.images.is_contiguous(memory_format=memory_format) for batch in batches)

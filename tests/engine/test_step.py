@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from harness.tutorial_net import Net
 from tenfold.core.errors import TrainingError
 from tenfold.data.pictures import Preprocessing
-from tenfold.data.types import Batch
+from tenfold.data.types import Batch, Mixture
 from tenfold.engine.precision import Hardware
 from tenfold.engine.step import LossNotFiniteError, Step
 from tenfold.models.build import build_model
@@ -94,6 +94,36 @@ def test_label_smoothing_spreads_that_share_over_all_classes() -> None:
     expected = -(0.7 * right + 0.3 * logarithms.mean(1)).mean()
     step(batch)
     assert step.tally().loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_a_mixed_picture_is_to_be_both_of_its_classes_in_their_shares(smoothing: float) -> None:
+    model, optimizer = parts()
+    step = Step(model, optimizer, HALF, CPU, smoothing)
+    (batch,) = batches(1)
+    labels, share = torch.tensor([1, 9, 4, 0]), torch.tensor([1.0, 0.0, 0.25, 0.9])
+    target = share[:, None] * F.one_hot(batch.labels, 10) + (1 - share[:, None]) * F.one_hot(labels, 10)
+    target = (1 - smoothing) * target + smoothing / 10
+    logits = model(HALF.normalize(batch.images))
+    expected = -(target * logits.log_softmax(1)).sum(1).mean()
+    gradient = torch.autograd.grad(expected, model.get_parameter("fc3.bias"))[0]
+    before = copied(model)
+    step(batch._replace(mixture=Mixture(labels, share)))
+    tally = step.tally()
+    assert tally.loss == pytest.approx(expected.item(), rel=1e-5)
+    assert tally.accuracy == (logits.argmax(1) == batch.labels).sum() / 4  # by their own labels
+    torch.testing.assert_close(model.state_dict()["fc3.bias"], before["fc3.bias"] - 0.001 * gradient)
+
+
+def test_a_share_of_one_is_the_plain_loss() -> None:
+    losses = []
+    (batch,) = batches(1)
+    for mixture in (None, Mixture(torch.zeros(4, dtype=torch.int64), torch.ones(4))):
+        model, optimizer = parts()
+        step = Step(model, optimizer, HALF, CPU, label_smoothing=0.2)
+        step(batch._replace(mixture=mixture))
+        losses.append(step.tally().loss)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
 
 
 def test_a_tally_forgets_what_it_has_told() -> None:

@@ -35,8 +35,11 @@ from tenfold.recipes.load import load_recipe, resolve
         ("data.augment=3", "--set: data.augment is 3; expected a table of keys"),
         (
             "data.augment.flipp=random",
-            "--set: unknown key 'data.augment.flipp'; did you mean 'flip'? (known: flip, shift, cutout)",
+            "--set: unknown key 'data.augment.flipp'; did you mean 'flip'? (known: flip, shift, cutout, mixup, cutmix)",
         ),
+        ("data.augment.mixup=-1", "--set: data.augment.mixup is -1; expected a number of at least 0"),
+        ("data.augment.cutmix=nan", "--set: data.augment.cutmix is nan; expected a number of at least 0"),
+        ("data.augment.cutmix=inf", "--set: data.augment.cutmix is inf; expected a number of at least 0"),
         (
             "opt.lr=1",
             "--set: unknown section 'opt'; did you mean 'optim'? (known: data, model, optim, train, evaluate)",

@@ -3,11 +3,12 @@
 Each augmentation comes in two halves. `draw` makes the random numbers of a whole epoch, one row for each picture
 of the split; `apply` is a pure function of a batch of pictures and their rows. A picture's fate thus depends on
 (seed, epoch, picture) alone: not on its place in the order, on the batch size or on how many processes share the work.
+That goes for mixing too, since a partner is drawn from the whole split and comes as its own rows say.
 
 Shapes: N pictures of the split, B pictures of the batch, C channels, H×W pixels; uint8 throughout.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from tenfold.core.errors import RecipeError
 from tenfold.core.randomness import generator_for
+from tenfold.data.mixing import cutmix, draw_mixing, mixup, rectangles
+
+_GREY = 128
 
 
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
@@ -49,23 +53,20 @@ def shift(images: Tensor, offsets: Tensor, pixels: int) -> Tensor:
     return moved.permute(0, 3, 1, 2)
 
 
-def cutout(images: Tensor, centers: Tensor, side: int, fill: int = 128) -> Tensor:
+def cutout(images: Tensor, centers: Tensor, side: int) -> Tensor:
     """Paints a square of each picture grey; it may reach over the edge (arXiv:1708.04552).
 
     Args:
         images: uint8 [B, C, H, W].
         centers: float [B, 2] in [0, 1), the square's centre as share of height and width.
         side: of the square, in pixels.
-        fill: value of the painted pixels, 0 to 255.
 
     Returns:
         Pictures of the same shape and memory format.
     """
     height, width = images.shape[2:]
-    inside_rows = _inside(centers[:, 0], height, side)  # B H
-    inside_columns = _inside(centers[:, 1], width, side)  # B W
-    hidden = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]  # B 1 H W
-    return images.clone().masked_fill_(hidden, fill)  # in place, for masked_fill forgets the memory format
+    sides = torch.full_like(centers, side, dtype=torch.int64)
+    return torch.where(rectangles(centers, sides, (height, width)), _GREY, images)
 
 
 def _reflected(positions: Tensor, length: int) -> Tensor:
@@ -74,21 +75,17 @@ def _reflected(positions: Tensor, length: int) -> Tensor:
     return torch.minimum(positions, 2 * (length - 1) - positions)
 
 
-def _inside(centers: Tensor, length: int, side: int) -> Tensor:
-    start = (centers * length).long()[:, None] - side // 2
-    position = torch.arange(length, device=centers.device)
-    return (position >= start) & (position < start + side)
-
-
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentations of a recipe, in the order flip, shift, cutout.
+    """The augmentations of a recipe, in the order flip, shift, cutout, and last mixup or cutmix.
 
     Args:
         flip: `none`, `random`, or `alternating`: in two epochs each picture is seen once each way
             (arXiv:2404.00498, section 3.6).
         shift: pixels by which a picture may move.
         cutout: side of the square that is greyed out, in pixels.
+        mixup: alpha of the Beta distribution from which the share of a blend is drawn; 0 is off.
+        cutmix: the same for the area that a picture keeps; with both, each picture gets one or the other.
 
     Example:
         >>> Augmentation(flip="random").draw(4, seed=0, epoch=0)["flip"].dtype
@@ -98,6 +95,8 @@ class Augmentation:
     flip: str = "none"
     shift: int = 0
     cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def draw(self, count: int, *, seed: int, epoch: int) -> dict[str, Tensor]:
         """Makes the random numbers of one epoch, one row for each of `count` pictures, on the CPU.
@@ -118,10 +117,33 @@ class Augmentation:
             draws["shift"] = torch.randint(0, 2 * self.shift + 1, (count, 2), generator=generator)
         if self.cutout:
             draws["cutout"] = torch.rand(count, 2, generator=generator)
+        if self.mixup or self.cutmix:
+            draws |= draw_mixing(count, mixup=self.mixup, cutmix=self.cutmix, seed=seed, epoch=epoch)
         return draws
 
+    def prepare(
+        self, places: Tensor, gather: Callable[[Tensor], Tensor], draws: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns pictures of a split as an epoch shows them.
+
+        Args:
+            places: int64 [B], where they are in the split.
+            gather: from places to the pictures there, uint8 [B, C, H, W].
+            draws: what `draw` returned for the epoch.
+
+        Returns:
+            Pictures of the same shape, and the share of its own label in each picture's target, float32 [B]; None
+            where no picture is mixed. The rest is due to the label of its `partner` in `draws`.
+        """
+        rows = {name: table[places] for name, table in draws.items()}
+        images = self.apply(gather(places), rows)
+        if "partner" not in rows:
+            return images, None
+        others = {name: table[rows["partner"]] for name, table in draws.items()}
+        return self.mix(images, self.apply(gather(rows["partner"]), others), rows)
+
     def apply(self, images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
-        """Returns the pictures, uint8 [B, C, H, W], changed as their rows of `draws` say."""
+        """Returns the pictures, uint8 [B, C, H, W], changed as their rows of `draws` say, each by itself."""
         if "flip" in draws:
             images = flip(images, draws["flip"])
         if "shift" in draws:
@@ -129,6 +151,17 @@ class Augmentation:
         if "cutout" in draws:
             images = cutout(images, draws["cutout"], self.cutout)
         return images
+
+    def mix(self, images: Tensor, partners: Tensor, draws: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns the pictures mixed with their partners as their rows say, and the share that each is of itself."""
+        share = torch.ones(len(images), device=images.device)
+        if "mixup" in draws:
+            share = draws["mixup"]
+            images = mixup(images, partners, share)
+        if "cutmix" in draws:
+            images, kept = cutmix(images, partners, draws["cutmix"][:, 0], draws["cutmix"][:, 1:])
+            share = share * kept  # one of the two is 1: each picture is mixed once
+        return images, share
 
     def check(self, image_size: tuple[int, int]) -> None:
         """Refuses amounts that make no sense for pictures of `image_size`.

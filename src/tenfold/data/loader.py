@@ -7,8 +7,9 @@ Shapes: N pictures of the split, B pictures of a batch, H×W pixels.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from tenfold.core.randomness import generator_for
 from tenfold.data.augment import Augmentation
-from tenfold.data.types import Batch, Split
+from tenfold.data.types import Batch, Mixture, Split
 
 _BLOCK = 1024
 """Pictures gathered and augmented at once, at least."""
@@ -115,12 +116,20 @@ class Loader:
         block = max(1, _BLOCK // size) * size
         rest = indices[start * size :]
         for chosen in rest.split(block) if len(rest) else ():
-            rows = {name: table[chosen] for name, table in draws.items()}
-            images = self._images.index_select(0, chosen).permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
-            images = self._augmentation.apply(images, rows).contiguous(memory_format=self._memory_format)
-            images = images.to(self._device, non_blocking=True)
-            labels = self._labels[chosen].to(self._device, non_blocking=True)
-            yield from map(Batch, images.split(size), labels.split(size), chosen.split(size))
+            images, share = self._augmentation.prepare(chosen, self._gather, draws)
+            images = self._sent(images.contiguous(memory_format=self._memory_format))
+            labels = self._sent(self._labels[chosen])
+            mixtures: Iterable[Mixture | None] = repeat(None)
+            if share is not None:
+                others = self._sent(self._labels[draws["partner"][chosen]])
+                mixtures = map(Mixture, others.split(size), self._sent(share).split(size))
+            yield from map(Batch, images.split(size), labels.split(size), chosen.split(size), mixtures)
+
+    def _gather(self, places: Tensor) -> Tensor:
+        return self._images.index_select(0, places).permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._device, non_blocking=True)
 
 
 def pixels(split: Split) -> Tensor:

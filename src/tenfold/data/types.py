@@ -114,6 +114,18 @@ class Dataset:
         return named if self.val is None else {**named, "val": self.val}
 
 
+class Mixture(NamedTuple):
+    """What was mixed into the pictures of a batch.
+
+    Args:
+        labels: int64 [B], of each picture's partner.
+        share: float32 [B] in [0, 1], of the picture's own label in its target; the rest is the partner's.
+    """
+
+    labels: "Tensor"
+    share: "Tensor"
+
+
 class Batch(NamedTuple):
     """What one step consumes, on the device.
 
@@ -121,8 +133,10 @@ class Batch(NamedTuple):
         images: uint8 [B, 3, H, W] in channels_last memory order.
         labels: int64 [B].
         indices: int64 [B], each picture's place in its split.
+        mixture: what was mixed into the pictures, or None.
     """
 
     images: "Tensor"
     labels: "Tensor"
     indices: "Tensor"
+    mixture: Mixture | None = None

@@ -39,7 +39,8 @@ class Tally(NamedTuple):
 
     Args:
         loss: mean of their losses.
-        accuracy: share of their pictures classified rightly, before each update.
+        accuracy: share of their pictures classified rightly, before each update; where pictures are mixed, by
+            their own label, which makes it lower than on plain pictures.
     """
 
     loss: float
@@ -91,7 +92,7 @@ class Step:
         """
         with self._precision:
             logits = self._model(self._normalize(batch.images))  # B C
-        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self._smoothing)
+        loss = self._loss(logits.float(), batch)
         if self._on_cpu and not isfinite(loss.item()):
             raise LossNotFiniteError(steps_ago=0)
         loss.backward()
@@ -101,6 +102,15 @@ class Step:
         self._labels.append(batch.labels)
         if len(self._losses) >= _COMPACT_AFTER:
             self._compact()
+
+    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Returns the mean loss; a mixed picture's is that of its own label and its partner's, by their shares."""
+        if batch.mixture is None:
+            return F.cross_entropy(logits, batch.labels, label_smoothing=self._smoothing)
+        labels, share = batch.mixture
+        own = F.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=self._smoothing)  # B
+        partner = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self._smoothing)  # B
+        return (share * own + (1 - share) * partner).mean()
 
     def tally(self) -> Tally:
         """Returns what the steps since the last call add up to, and forgets them.

@@ -31,11 +31,17 @@ class AugmentSection(Section):
         flip: mirror left and right: at random, or `alternating` (every picture once each way in two epochs).
         shift: reflect-pad by so many pixels and crop at random.
         cutout: side of a square that is greyed out at random, in pixels.
+        mixup: blend each picture and its target with those of another; the share is drawn from Beta(mixup, mixup),
+            so 0.2 leaves most pictures near one of the two, and with 1 any share is as likely; 0 is off.
+        cutmix: paste a rectangle of another picture instead; the area kept is drawn from Beta(cutmix, cutmix).
+            With both, each picture gets one or the other.
     """
 
     flip: Literal["none", "random", "alternating"] = "none"
     shift: Pixels = 0
     cutout: Pixels = 0
+    mixup: NotNegative = 0.0
+    cutmix: NotNegative = 0.0
 
 
 class DataSection(Section):

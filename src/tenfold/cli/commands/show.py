@@ -87,31 +87,36 @@ def _draw(
     order = np.random.default_rng(seed).permutation(len(split))[:count]
     sample = split.subset(order)
     names = [classes[label] for label in sample.labels]
-    plot_grid(_augmented(split, order, augment, seed), names, out, columns=_COLUMNS)
+    images, titles = sample.images, names
+    if augment is not None:
+        images, titles = _augmented(split, order, classes, augment, seed)
+    plot_grid(images, titles, out, columns=_COLUMNS)
     print(_label_grid(names))
     print(f"\n{len(names)} of {len(split):,} pictures drawn in {out}")
 
 
 def _augmented(
-    split: "Split", order: "NDArray[np.int64]", augment: "AugmentSection | None", seed: int
-) -> "NDArray[np.uint8]":
-    """Returns the pictures at `order`, uint8 [N, H, W, 3], changed as in the first epoch of training."""
-    import numpy as np
-
-    images = np.ascontiguousarray(split.images[order])
-    if augment is None:
-        return images
-
+    split: "Split", order: "NDArray[np.int64]", classes: tuple[str, ...], augment: "AugmentSection", seed: int
+) -> "tuple[NDArray[np.uint8], list[str]]":
+    """Returns the pictures at `order`, uint8 [N, H, W, 3], as the first epoch of training shows them, and titles."""
     import torch
 
     from tenfold.data.augment import Augmentation
 
+    def gather(places: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(split.images[places.numpy()]).permute(0, 3, 1, 2)
+
+    height, width = split.images.shape[1:3]
     augmentation = Augmentation(**augment.model_dump())
-    augmentation.check((images.shape[1], images.shape[2]))
+    augmentation.check((height, width))
     draws = augmentation.draw(len(split), seed=seed, epoch=0)
-    rows = {name: values[torch.from_numpy(order)] for name, values in draws.items()}
-    changed = augmentation.apply(torch.from_numpy(images).permute(0, 3, 1, 2), rows)
-    return changed.permute(0, 2, 3, 1).contiguous().numpy()
+    images, share = augmentation.prepare(torch.from_numpy(order), gather, draws)
+    titles = [classes[label] for label in split.labels[order]]
+    if share is not None:
+        partners = [classes[label] for label in split.labels[draws["partner"][order]]]
+        mixed = zip(titles, partners, share.tolist(), strict=True)
+        titles = [f"{part:.0%} {own}\n{1 - part:.0%} {partner}" for own, partner, part in mixed]
+    return images.permute(0, 2, 3, 1).contiguous().numpy(), titles
 
 
 def _label_grid(names: list[str]) -> str:
