@@ -1,16 +1,18 @@
 """The CIFAR-10 tutorial as people write it: the peer that Tenfold's small-batch training is measured against.
 
-PIL pictures, transforms one by one, a DataLoader with two workers, batches of 4, two epochs of SGD; then the weights
+PIL pictures, transforms one by one, a DataLoader with two workers, batches of 4, a few epochs of SGD; then the weights
 are saved and loaded, and the test pictures judged overall and class by class.
 
     python benchmarks/classic.py PICTURES.npz
+    python benchmarks/classic.py PICTURES.npz --width 90              # the wide network, 3 epochs
+    python benchmarks/classic.py PICTURES.npz --width 90 --steps 1500 # its first steps only, to time one
 
 PICTURES.npz holds `train_images` uint8 [N, 32, 32, 3], `train_labels` int64 [N], and the same for test;
 `benchmarks/speed.py` makes it. torchvision has no CPU build beside the pinned torch, so its `ToTensor` and `Normalize`
 are written out here; they do the same work.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -55,20 +57,42 @@ class Net(nn.Module):
         return self.fc3(x)
 
 
+class WideNet(Net):
+    def __init__(self, width):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 5)
+        self.conv2 = nn.Conv2d(width, 200, 5)
+        self.fc1 = nn.Linear(200 * 5 * 5, 100)
+        self.fc2 = nn.Linear(100, 84)
+
+
 def main():
-    arrays = np.load(sys.argv[1])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pictures")
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--steps", type=int)
+    options = parser.parse_args()
+    epochs, lr, every = (2, 0.001, 2000) if options.width is None else (3, 0.0015, 5000)
+
+    def new_net():
+        return Net() if options.width is None else WideNet(options.width)
+
+    arrays = np.load(options.pictures)
     trainset = Pictures(arrays["train_images"], arrays["train_labels"])
     testset = Pictures(arrays["test_images"], arrays["test_labels"])
     trainloader = DataLoader(trainset, batch_size=4, shuffle=True, num_workers=2)
     testloader = DataLoader(testset, batch_size=4, shuffle=False, num_workers=2)
-    net = Net()
+    net = new_net()
     criterion = nn.CrossEntropyLoss()
-    optimizer = optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
+    optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
 
     began = time.perf_counter()
-    for epoch in range(2):
+    for epoch in range(epochs):
         running_loss = 0.0
         for i, data in enumerate(trainloader, 0):
+            if i == options.steps:
+                print(f"step: {1000 * (time.perf_counter() - began) / options.steps:.3f} ms")
+                return
             inputs, labels = data
             optimizer.zero_grad()
             outputs = net(inputs)
@@ -76,14 +100,14 @@ def main():
             loss.backward()
             optimizer.step()
             running_loss += loss.item()
-            if i % 2000 == 1999:
-                print(f"[{epoch + 1}, {i + 1:5d}] loss: {running_loss / 2000:.3f}", flush=True)
+            if i % every == every - 1:
+                print(f"[{epoch + 1}, {i + 1:5d}] loss: {running_loss / every:.3f}", flush=True)
                 running_loss = 0.0
     print(f"training: {time.perf_counter() - began:.1f} s")
 
     path = Path(tempfile.mkdtemp()) / "cifar_net.pth"
     torch.save(net.state_dict(), path)
-    net = Net()
+    net = new_net()
     net.load_state_dict(torch.load(path, weights_only=True))
 
     correct = 0
