@@ -1,5 +1,7 @@
 """Batches: which, in which order, and that nothing but (seed, epoch) decides it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from tenfold.data.types import Batch, Split
 CPU = torch.device("cpu")
 AUGMENTED = Augmentation(flip="random", shift=2, cutout=3)
 MIXED = Augmentation(flip="random", shift=2, cutout=3, mixup=1.0, cutmix=1.0)
+PICTURE = 8 * 6 * 3  # bytes of one of the pictures below
 KINDS = pytest.mark.parametrize("augmentation", [Augmentation(), AUGMENTED, MIXED])
 
 
@@ -91,7 +94,7 @@ def test_starting_in_the_middle_leaves_out_exactly_what_was_seen(
 ) -> None:
     pictures = loader(noise(), augmentation=augmentation)
     whole = list(pictures.epoch(3))
-    monkeypatch.setattr(loader_module, "_BLOCK", block)
+    monkeypatch.setattr(loader_module, "_BLOCK", block * PICTURE)
     for start in range(len(whole) + 1):
         assert_same(list(pictures.epoch(3, start=start)), whole[start:])
 
@@ -100,7 +103,7 @@ def test_starting_in_the_middle_leaves_out_exactly_what_was_seen(
 def test_batches_do_not_depend_on_the_block_size(augmentation: Augmentation, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = list(loader(noise(), augmentation=augmentation).epoch(1))
     for block in (1, 4, 7, 12):
-        monkeypatch.setattr(loader_module, "_BLOCK", block)
+        monkeypatch.setattr(loader_module, "_BLOCK", block * PICTURE)
         assert_same(list(loader(noise(), augmentation=augmentation).epoch(1)), expected)
 
 
@@ -172,3 +175,19 @@ def test_without_shuffling_a_mixed_order_is_the_same_in_every_epoch() -> None:
     order = Order(count=50, batch_size=4, seed=3, shuffle=False, mixed=True)
     assert torch.equal(order.indices(0), order.indices(7))
     assert sorted(order.indices(0).tolist()) == list(range(50)) != order.indices(0).tolist()
+
+
+@pytest.mark.parametrize(("side", "blocks"), [(8, [23]), (512, [4, 4, 4, 4, 4, 3])])
+def test_large_pictures_are_prepared_by_the_batch_and_small_ones_many_at_once(
+    side: int, blocks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    plain = Augmentation.prepare
+
+    def counted(self: Augmentation, places: torch.Tensor, *rest: Any) -> Any:
+        found.append(len(places))
+        return plain(self, places, *rest)
+
+    monkeypatch.setattr(Augmentation, "prepare", counted)
+    list(loader(split(23, side, side)).epoch(0))
+    assert found == blocks
