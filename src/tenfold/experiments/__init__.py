@@ -1,0 +1,1 @@
+"""Several runs with a question: sweeps, searches and comparisons."""
