@@ -216,7 +216,7 @@ def test_a_loss_that_is_no_number_is_one_line_with_a_remedy(tmp_path: Path) -> N
 
 def test_resuming_a_longer_run_follows_the_schedule_of_the_longer_one(tmp_path: Path) -> None:
     falling = recipe("tutorial", "optim.schedule=linear", "data.image_size=16")
-    plain = {"model": {"kernel": 3}}
+    plain = {"model": {"kernels": 3}}
     short = falling.model_copy(update={"model": falling.model.model_copy(update=plain["model"])})
     run = tenfold.train(short, data=dataset(), runs=tmp_path, name="longer")
     longer = tenfold.train(data=dataset(), resume=run.path, overrides=["train.duration=4 epochs"])

@@ -11,7 +11,14 @@ from harness.runs import tiny_run
 from tenfold.data.shapes import build_shapes
 from tenfold.data.types import Dataset
 
-RECIPES = {"mlp": (), "tutorial": (), "quick": ("train.batch_size=16", "train.min_steps=1")}
+RECIPES = {
+    "mlp": (),
+    "tutorial": (),
+    "wide": (),
+    "deep3": (),
+    "deep4": (),
+    "quick": ("train.batch_size=16", "train.min_steps=1"),
+}
 STEPS = 12
 
 

@@ -13,10 +13,10 @@ def build(name: str, **arguments: object) -> torch.nn.Module:
 
 
 def test_all_shipped_networks_are_registered() -> None:
-    assert set(models) == {"quick", "mlp", "tutorial"}
+    assert set(models) == {"quick", "mlp", "tutorial", "wide", "deep3", "deep4"}
 
 
-@pytest.mark.parametrize("name", ["quick", "mlp", "tutorial"])
+@pytest.mark.parametrize("name", ["quick", "mlp", "tutorial", "wide", "deep3", "deep4"])
 def test_same_seed_gives_the_same_weights(name: str) -> None:
     states = []
     for _ in range(2):
@@ -32,7 +32,7 @@ def test_a_mistyped_name_is_told_the_name_that_was_meant() -> None:
 
 def test_a_mistyped_argument_is_told_the_argument_that_was_meant() -> None:
     with pytest.raises(
-        RecipeError, match=r"model.hiden is no argument of 'mlp'; did you mean 'hidden'\? \(known: hidden\)"
+        RecipeError, match=r"model.hiden is no argument of 'mlp'; did you mean 'hidden'\? \(known: hidden, dropout\)"
     ):
         build("mlp", hiden=[3])
 
@@ -53,8 +53,8 @@ def test_what_the_data_decides_is_no_argument(name: str) -> None:
         ("quick", "depth", 0, "model.depth = 0: .* greater than or equal to 1"),
         ("quick", "scale", float("nan"), "model.scale = nan: .* finite"),
         ("quick", "momentum", 2.0, "model.momentum = 2.0: .* less than or equal to 1"),
-        ("tutorial", "kernel", "big", "model.kernel = 'big': Input should be a valid integer"),
-        ("tutorial", "kernel", 0, "model.kernel = 0: .* greater than or equal to 1"),
+        ("tutorial", "kernels", "big", "model.kernels = 'big': Input should be a valid integer"),
+        ("tutorial", "kernels", 0, "model.kernels = 0: .* greater than or equal to 1"),
         ("tutorial", "channels", [6, -1], "model.channels.1 = -1: .* greater than or equal to 1"),
         ("mlp", "hidden", [0], "model.hidden.0 = 0: .* greater than or equal to 1"),
     ],
