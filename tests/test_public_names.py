@@ -16,12 +16,16 @@ def test_the_public_names_are_these() -> None:
         "Predictor",
         "Recipe",
         "Run",
+        "Sweep",
         "TenfoldError",
+        "compare",
         "dataset",
         "dataset_from_arrays",
         "eval",
         "export",
         "load",
+        "resume_sweep",
+        "sweep",
         "train",
     ]
 

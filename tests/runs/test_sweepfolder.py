@@ -6,25 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.sweeps import SUMMARY
+from harness.sweeps import make_sweep as make_with
 from tenfold.core.errors import RunError
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.sweepfolder import SweepFolder, Trial
 
 TRIALS = [Trial(f"{i:03}-width={width}", {"model.width": width}, 0, i) for i, width in enumerate((30, 50, 70))]
-SUMMARY = {
-    "test_accuracy": 0.7,
-    "test_interval": [0.69, 0.71],
-    "val_accuracy": None,
-    "parameters": 5,
-    "steps": 3,
-    "training_seconds": 1.5,
-    "total_seconds": 2.0,
-    "evaluation": {},
-}
 
 
 def make_sweep(root: Path, name: str | None = "s") -> SweepFolder:
-    return SweepFolder.create(root, ("shapes", "wide", "sweep"), {"kind": "grid"}, "", TRIALS, name)
+    return make_with(root, TRIALS, name)
 
 
 def finish(sweep: SweepFolder, trial: Trial, **changes: object) -> None:

@@ -1,7 +1,23 @@
 """The ways in: what the command line and Python programs call, and so get the same answers from."""
 
+from tenfold.api.comparing import compare
+from tenfold.api.concluding import Sweep
 from tenfold.api.pictures import dataset, dataset_from_arrays, dataset_of
+from tenfold.api.sweeping import resume_sweep, sweep
 from tenfold.api.training import Run, train
 from tenfold.api.using import evaluate, export, load
 
-__all__ = ["Run", "dataset", "dataset_from_arrays", "dataset_of", "evaluate", "export", "load", "train"]
+__all__ = [
+    "Run",
+    "Sweep",
+    "compare",
+    "dataset",
+    "dataset_from_arrays",
+    "dataset_of",
+    "evaluate",
+    "export",
+    "load",
+    "resume_sweep",
+    "sweep",
+    "train",
+]

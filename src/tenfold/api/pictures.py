@@ -64,8 +64,12 @@ def dataset_from_arrays(
 
 def dataset_of(section: DataSection, progress: Progress) -> Dataset:
     """Prepares the pictures that a recipe's `[data]` asks for."""
-    wanted = {field.name: getattr(section, field.name) for field in fields(DataRequest)}
-    return build_dataset(DataRequest(**wanted), progress.prepare)
+    return build_dataset(request_of(section), progress.prepare)
+
+
+def request_of(section: DataSection) -> DataRequest:
+    """Returns what a recipe's `[data]` asks of the data, without what happens to it in training."""
+    return DataRequest(**{field.name: getattr(section, field.name) for field in fields(DataRequest)})
 
 
 def _digest(splits: Sequence[Split | None], classes: Sequence[str]) -> str:

@@ -89,8 +89,8 @@ def train(
         chosen = resolve(chosen, {"data.source": str(data)})
     choose_device(chosen.train.device)  # a missing one is found before any work is done
     pictures = data if isinstance(data, Dataset) else dataset_of(chosen.data, progress)
-    _tell(pictures, progress)
-    chosen = resolve(chosen, {"data.source": _source(chosen, pictures), "data.image_size": list(pictures.image_size)})
+    tell(pictures, progress)
+    chosen = settled(chosen, pictures)
     make_plan(chosen, pictures)  # a recipe that does not fit its data must not leave a run folder behind
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     folder = RunFolder.create(Path(runs), pictures.name, recipe_name, name)
@@ -122,7 +122,7 @@ def _go_on(
 ) -> Run:
     before = load_recipe(folder.recipe)
     after = extended(before, resolve(before, overrides))
-    checkpoint = _newest_checkpoint(folder, progress)
+    checkpoint = newest_checkpoint(folder, progress)
     pictures = data if isinstance(data, Dataset) else dataset_of(after.data, progress)
     if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, pictures, checkpoint)):
         progress.message(
@@ -143,7 +143,7 @@ def _is_over(recipe: Recipe, pictures: Dataset, checkpoint: Checkpoint) -> bool:
     return make_plan(recipe, pictures).over(checkpoint.step, lambda: spent)
 
 
-def _newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | None:
+def newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | None:
     """Returns the newest sound checkpoint, or None for a run that died before its first."""
     if not folder.checkpoints.is_dir() or not any(folder.checkpoints.iterdir()):
         progress.message("no checkpoint yet: the run begins anew, from the same seed")
@@ -173,7 +173,8 @@ def _read_run(folder: RunFolder) -> Run:
     return Run(folder.path, summary, Evaluation.from_json(summary["evaluation"]))
 
 
-def _tell(pictures: Dataset, progress: Progress) -> None:
+def tell(pictures: Dataset, progress: Progress) -> None:
+    """Says what the pictures are, and what had to be left out of them."""
     counts = " · ".join(f"{len(split):,} {name}" for name, split in pictures.splits().items())
     size = "×".join(map(str, pictures.image_size))
     progress.message(f"data: {pictures.name}, {len(pictures.classes)} classes, {counts}, {size}")
@@ -187,6 +188,7 @@ def _tell(pictures: Dataset, progress: Progress) -> None:
         )
 
 
-def _source(recipe: Recipe, pictures: Dataset) -> str:
-    """Returns the source that was really used, so that the recipe runs again as it is."""
-    return pictures.name if recipe.data.source == "auto" else recipe.data.source
+def settled(recipe: Recipe, pictures: Dataset) -> Recipe:
+    """Returns the recipe with the source and size that were really used, so that it runs again as it is."""
+    source = pictures.name if recipe.data.source == "auto" else recipe.data.source
+    return resolve(recipe, {"data.source": source, "data.image_size": list(pictures.image_size)})

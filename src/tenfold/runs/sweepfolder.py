@@ -223,6 +223,10 @@ class SweepFolder:
         ended = self._ended()
         return [self._row(trial, ended.get(trial.name)) for trial in self.trials()]
 
+    def row(self, trial: Trial) -> Row:
+        """Returns the row of one trial; see `rows`."""
+        return self._row(trial, self._ended().get(trial.name))
+
     def write_table(self, rows: Iterable[Row]) -> None:
         """Writes `sweep.csv` anew, durably. Raises StorageError."""
         rows = list(rows)

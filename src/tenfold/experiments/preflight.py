@@ -1,0 +1,28 @@
+"""What can be known of a trial before it starts: that it can run, and about how much work it is."""
+
+from tenfold.data.types import Dataset
+from tenfold.engine.plan import make_plan
+from tenfold.models.build import build_model
+from tenfold.models.summary import summarize
+from tenfold.optim.build import OptimizerSettings, build_optimizer
+from tenfold.recipes.schema import Recipe
+
+
+def check(recipe: Recipe, dataset: Dataset) -> float:
+    """Builds everything that a run needs, and returns multiply-adds of its forward passes.
+
+    Args:
+        recipe: complete.
+        dataset: that it is to be trained with.
+
+    Raises:
+        RecipeError: when the recipe does not fit the data, or an argument of the network is refused.
+        ModelError: when no such network can exist for the data.
+    """
+    plan = make_plan(recipe, dataset)
+    model = build_model(
+        recipe.model.name, recipe.model.arguments, classes=len(dataset.classes), image_size=dataset.image_size
+    )
+    build_optimizer(model, OptimizerSettings.of(recipe.optim))
+    for_one_picture = sum(layer.multiply_adds for layer in summarize(model, dataset.image_size))
+    return float(for_one_picture * plan.batch_size * (plan.steps or 1))

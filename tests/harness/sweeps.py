@@ -1,0 +1,68 @@
+"""A sweep whose trials train nothing, so that a test can kill it many times."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tenfold.core import durable
+from tenfold.core.errors import TrainingError
+from tenfold.experiments.sources import Listed
+from tenfold.experiments.sweep import PRUNED, Quiet, run_trials
+from tenfold.runs.folder import RunFolder
+from tenfold.runs.sweepfolder import SweepFolder, Trial
+
+SUMMARY: dict[str, Any] = {
+    "test_accuracy": 0.7,
+    "test_interval": [0.69, 0.71],
+    "val_accuracy": None,
+    "parameters": 5,
+    "steps": 3,
+    "training_seconds": 1.5,
+    "total_seconds": 2.0,
+    "evaluation": {},
+}
+
+
+def make_sweep(root: Path, trials: list[Trial], name: str | None = "s") -> SweepFolder:
+    """Returns a new sweep folder with these trials, none of which has run."""
+    return SweepFolder.create(root, ("shapes", "wide", "sweep"), {"kind": "grid"}, "", trials, name)
+
+
+def work(payload: str, report: Callable[[Any], Any]) -> None:
+    """Leaves a result as a run does, and a second file where there was a result already."""
+    run = RunFolder(Path(payload))
+    if run.is_finished:
+        (run.path / "ran-twice").touch()
+    durable.make_folder(run.path)
+    for epoch in range(1, 4):
+        time.sleep(0.01)
+        report({"epoch": epoch, "val_accuracy": None})
+    run.write_summary(SUMMARY)
+
+
+def uneven_work(payload: str, report: Any) -> str | None:
+    """Does something else for each trial: 000 fails, 001 asks whether to go on, others leave a result."""
+    run = RunFolder(Path(payload))
+    if run.path.name == "000":
+        raise TrainingError("the loss is not finite")
+    if run.path.name == "001":
+        report({"warning": "one picture was left out"})
+        return PRUNED if report({"epoch": 1, "val_accuracy": 0.1}) else None
+    run.path.mkdir()
+    run.write_summary(SUMMARY)
+    return None
+
+
+def run_to_the_end(sweep: SweepFolder, jobs: int = 2) -> None:
+    """Runs the trials without a result."""
+    missing = sweep.missing()
+    payload = lambda trial: str(sweep.run_path(trial))  # noqa: E731
+    run_trials(
+        sweep, Listed(missing), work, payload, Quiet(), total=len(missing), jobs=jobs, threads=1, stopping=lambda: False
+    )
+
+
+if __name__ == "__main__":
+    run_to_the_end(SweepFolder.open(Path(sys.argv[1])))
