@@ -9,7 +9,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenfold.api import Run, dataset, dataset_from_arrays, export, load, train
+    from tenfold.api import Run, Sweep, compare, dataset, dataset_from_arrays, export, load, resume_sweep, sweep, train
     from tenfold.api import evaluate as eval  # noqa: A004
     from tenfold.core.errors import TenfoldError
     from tenfold.data.types import Dataset
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tenfold.recipes.schema import Recipe
 
 _HOMES = {
-    "tenfold.api": ("Run", "dataset", "dataset_from_arrays", "export", "load", "train"),
+    "tenfold.api": (
+        *("Run", "Sweep", "compare", "dataset", "dataset_from_arrays", "export", "load", "resume_sweep", "sweep"),
+        "train",
+    ),
     "tenfold.core.errors": ("TenfoldError",),
     "tenfold.data.types": ("Dataset",),
     "tenfold.deploy.predictor": ("Prediction", "Predictor"),
@@ -33,12 +36,16 @@ __all__ = [
     "Predictor",
     "Recipe",
     "Run",
+    "Sweep",
     "TenfoldError",
+    "compare",
     "dataset",
     "dataset_from_arrays",
     "eval",
     "export",
     "load",
+    "resume_sweep",
+    "sweep",
     "train",
 ]
 
