@@ -48,7 +48,8 @@ class Range:
         """Returns what `trial` is to try for `key`."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             return trial.suggest_int(key, self.low, self.high, step=int(self.step or 1), log=self.log)
-        return trial.suggest_float(key, self.low, self.high, step=self.step, log=self.log)
+        value = trial.suggest_float(key, self.low, self.high, step=self.step, log=self.log)
+        return value if self.step is None else float(f"{value:.12g}")  # 0.3, not 0.30000000000000004
 
     def __str__(self) -> str:
         """Returns what `parse_search` reads back to an equal range."""

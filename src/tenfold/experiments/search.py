@@ -1,12 +1,13 @@
 """Optuna's proposals for a search, kept where a killed search finds them again."""
 
 import re
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tenfold.core.errors import RecipeError, StorageError, UsageError
 from tenfold.experiments.distributions import Distribution
@@ -16,6 +17,8 @@ from tenfold.experiments.space import Value
 
 if TYPE_CHECKING:
     import optuna
+
+T = TypeVar("T")
 
 _SWEEP, _SPACE = "tenfold:sweep", "tenfold:space"
 _DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
@@ -71,27 +74,31 @@ class Search:
     ) -> None:
         _need_optuna()
         import optuna
+        from optuna.pruners import MedianPruner, NopPruner
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = dict(space)
         self._sweep, self._seed = sweep, seed
         self._where = _without_password(storage)
         with _in_one_line(self._where):
-            database = _open(storage)
+            database = _patiently(lambda: _open(storage))
             self._close = database.engine.dispose
             self._storage = optuna.storages.get_storage(database)
-            self._pruner = (
-                optuna.pruners.MedianPruner(n_warmup_steps=warmup + 1) if prune else optuna.pruners.NopPruner()
-            )
-            self._study = optuna.create_study(
-                storage=self._storage, study_name=study, direction="maximize", load_if_exists=True
+            self._pruner = MedianPruner(n_warmup_steps=warmup + 1) if prune else NopPruner()
+            self._study = _patiently(
+                lambda: optuna.create_study(
+                    storage=self._storage, study_name=study, direction="maximize", load_if_exists=True
+                )
             )
             self._study_id = self._storage.get_study_id_from_name(study)
-            self._agree_on_space()
+            _patiently(self._agree_on_space)
 
     @property
     def begun(self) -> int:
-        """Trials of the whole study, whoever runs them and whatever became of them: what a total is compared with."""
+        """Trials of the whole study, whoever runs them and whatever became of them: what a total is compared with.
+
+        Sweeps that ask at the same moment may take the study beyond its total by one trial each.
+        """
         return len(self._trials())
 
     @property
@@ -189,8 +196,9 @@ class Search:
     def _agree_on_space(self) -> None:
         """Writes down what a new study searches; refuses one that searches something else."""
         wanted = {key: str(searched) for key, searched in self._space.items()}
+        fresh = not self._trials()  # asked first: whoever adds a trial has written the space before
         known = self._study.user_attrs.get(_SPACE)
-        if known is None and not self._trials() and self._study.direction.name == "MAXIMIZE":
+        if known is None and fresh and self._study.direction.name == "MAXIMIZE":
             self._study.set_user_attr(_SPACE, wanted)
         elif known != wanted:
             told = "something else" if known is None else " ".join(f"{key}={text}" for key, text in known.items())
@@ -238,8 +246,22 @@ def _open(storage: str | Path) -> "optuna.storages.RDBStorage":
             f"run: pip install {_DRIVERS.get(module, module)}"
         ) from error
     except (RuntimeError, ValueError) as error:  # tables of another version of Optuna, a port that is no number
-        reason = str(error).splitlines()[0]
-        raise StorageError(f"the search cannot use its storage {_without_password(storage)}: {reason}") from error
+        raise _refusal(_without_password(storage), error) from error
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """Does `work` again where another process made the same tables or rows at the same moment."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for pause in (0.1, 0.2, 0.4, 0.8, 1.6):
+        try:
+            return work()
+        except (StorageInternalError, SQLAlchemyError) as error:
+            if not re.search("already exists|unique constraint|duplicate key", f"{error} {error.__cause__}", re.I):
+                raise
+        time.sleep(pause)
+    return work()
 
 
 def _without_password(storage: str | Path) -> str:
@@ -256,5 +278,9 @@ def _in_one_line(where: str) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-        reason = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
-        raise StorageError(f"the search cannot use its storage {where}: {reason}") from error
+        raise _refusal(where, getattr(cause, "orig", None) or cause or error) from error
+
+
+def _refusal(where: str, reason: object) -> StorageError:
+    line = str(reason).strip().splitlines()[0]
+    return StorageError(f"the search cannot use its storage {where}: {line}; put it right and run again")

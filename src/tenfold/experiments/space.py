@@ -63,7 +63,7 @@ def expand(base: Recipe, vary: Mapping[str, Sequence[Value]], seeds: Sequence[in
         ['000-lr=0.1-seed=0', '001-lr=0.1-seed=1', '002-lr=1.0-seed=0', '003-lr=1.0-seed=1']
     """
     if "train.seed" in vary and len(seeds) > 1:
-        raise RecipeError("--vary train.seed and --seeds both say which seeds to take; drop one of them")
+        raise RecipeError("--vary train.seed and --seeds both say which seeds to take; drop one")
     seeds = distinct("--seeds", seeds or [base.train.seed])
     vary = {key: distinct(f"--vary {key}", values) for key, values in vary.items()}
     count = math.prod(map(len, vary.values())) * len(seeds)
@@ -160,7 +160,7 @@ def split_values(where: str, text: str) -> Iterator[str]:
     """
     part = ""
     for piece in text.split(","):
-        part = f"{part},{piece}" if part else piece.strip()
+        part = f"{part},{piece}" if part else piece.lstrip()
         if not part:
             raise RecipeError(f"{where}={text}: a value is missing beside a comma; expected values such as 30,50,70")
         if _is_closed(part):
@@ -262,7 +262,6 @@ def _why_no_network(section: str, image_size: tuple[int, int]) -> str:
     """Returns why no network can be built from `[model]`, as JSON, or an empty string."""
     import torch
 
-    import tenfold.models  # noqa: F401  # registers the networks
     from tenfold.models.build import build_model
 
     model = ModelSection.model_validate_json(section)
