@@ -16,6 +16,7 @@ from harness.sweeps import SUMMARY, make_sweep, run_to_the_end, uneven_work
 from tenfold.experiments.sources import Listed
 from tenfold.experiments.sweep import Quiet, run_trials
 from tenfold.runs.folder import RunFolder
+from tenfold.runs.log import Log
 from tenfold.runs.sweepfolder import SweepFolder, Trial
 
 TRIALS = [Trial(f"{number:03}", {"model.width": number + 1}, 0, number) for number in range(60)]
@@ -83,6 +84,7 @@ def test_a_failing_trial_is_reported_and_the_others_go_on(tmp_path):
         uneven_work,
         lambda trial: str(sweep.run_path(trial)),
         watcher,
+        Log(sweep.log),
         total=3,
         jobs=1,
         threads=1,
@@ -120,6 +122,7 @@ def test_trials_begin_in_the_order_of_the_list(tmp_path):
         uneven_work,
         lambda trial: str(sweep.run_path(trial)),
         watcher,
+        Log(sweep.log),
         total=3,
         jobs=1,
         threads=1,
@@ -137,6 +140,7 @@ def test_a_stop_lets_no_further_trial_begin(tmp_path, when):
         uneven_work,
         lambda trial: str(sweep.run_path(trial)),
         watcher,
+        Log(sweep.log),
         total=4,
         jobs=1,
         threads=1,

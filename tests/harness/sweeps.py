@@ -11,6 +11,7 @@ from tenfold.core.errors import TrainingError
 from tenfold.experiments.sources import Listed
 from tenfold.experiments.sweep import PRUNED, Quiet, run_trials
 from tenfold.runs.folder import RunFolder
+from tenfold.runs.log import Log
 from tenfold.runs.sweepfolder import SweepFolder, Trial
 
 SUMMARY: dict[str, Any] = {
@@ -58,9 +59,17 @@ def uneven_work(payload: str, report: Any) -> str | None:
 def run_to_the_end(sweep: SweepFolder, jobs: int = 2) -> None:
     """Runs the trials without a result."""
     missing = sweep.missing()
-    payload = lambda trial: str(sweep.run_path(trial))  # noqa: E731
     run_trials(
-        sweep, Listed(missing), work, payload, Quiet(), total=len(missing), jobs=jobs, threads=1, stopping=lambda: False
+        sweep,
+        Listed(missing),
+        work,
+        lambda trial: str(sweep.run_path(trial)),
+        Quiet(),
+        Log(sweep.log),
+        total=len(missing),
+        jobs=jobs,
+        threads=1,
+        stopping=lambda: False,
     )
 
 

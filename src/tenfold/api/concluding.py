@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from tenfold.core.errors import TrainingError
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.evaluate.spread import Spread, spread
 from tenfold.experiments.plan import SweepPlan
-from tenfold.experiments.results import Best, best_of
 from tenfold.recipes.load import load_recipe, resolve, to_toml
+from tenfold.report.outcomes import Outcome, Study
 from tenfold.report.sweeps import draw_sweep
 from tenfold.runs.folder import RunFolder
+from tenfold.runs.log import read_log
 from tenfold.runs.sweepfolder import Row, SweepFolder
 
 
@@ -27,15 +29,24 @@ class Sweep:
         path: of its folder.
         kind: `seeds`, `grid` or `search`.
         keys: in which the trials differ.
-        rows: one for each trial, as in `sweep.csv`.
-        best: settings; see `Best`.
+        rows: one for each trial, as in `sweep.csv`; at least one of them has a result.
     """
 
     path: Path
     kind: str
     keys: tuple[str, ...]
     rows: Sequence[Row]
-    best: Best
+
+    @cached_property
+    def study(self) -> Study:
+        """The rows gathered by setting."""
+        return Study(self.rows, self.keys, self.kind)
+
+    @property
+    def best(self) -> Outcome:
+        """The settings of highest mean accuracy, on validation pictures where there are any."""
+        assert self.study.best is not None
+        return self.study.best
 
     @property
     def accuracy(self) -> Spread:
@@ -62,33 +73,35 @@ def conclude(folder: SweepFolder, plan: SweepPlan) -> Sweep:
     """
     rows = folder.rows()
     folder.write_table(rows)
-    best = best_of(rows, plan.keys)
-    if best is None:
+    finished = Sweep(folder.path, plan.kind, plan.keys, rows)
+    if finished.study.best is None:
         first = next((row["error"] for row in rows if row["error"]), "all were given up")
         raise TrainingError(
             f"none of the {len(rows)} trials has a result; the first error: {first} "
             f"(all of them: {shown(folder.table)}, {shown(folder.worker_log)})"
         )
-    finished = Sweep(folder.path, plan.kind, plan.keys, rows, best)
-    durable.write_text(folder.best, _best_recipe(folder, plan, best))
-    durable.make_folder(folder.plots)
-    draw_sweep(rows, plan.keys, folder.plots, plan.kind)
-    durable.write_json(folder.summary, _summary(finished))
+    durable.write_text(folder.best, _best_recipe(folder, plan, finished))
+    by_factors = [key for key, text in plan.search.items() if "log:" in text]
+    draw_sweep(rows, plan.keys, folder.plots, plan.kind, logarithmic=by_factors)
+    durable.write_json(folder.summary, {**_summary(finished), "seconds": read_log(folder.log)[-1]["time_s"]})
     return finished
 
 
-def _best_recipe(folder: SweepFolder, plan: SweepPlan, best: Best) -> str:
+def _best_recipe(folder: SweepFolder, plan: SweepPlan, sweep: Sweep) -> str:
     """Returns a recipe that runs as it is, with a header that says where it comes from."""
-    recipe = resolve(load_recipe(folder.base), {**best.settings, "train.seed": best.seed})
-    judged = "validation" if best.measure == "val_accuracy" else "test"
+    best, study = sweep.best, sweep.study
+    runs = [row for row in sweep.rows if study.accuracy(row) in best.accuracies and row["status"] == "finished"]
+    seed = max(runs, key=lambda row: study.accuracy(row) or 0.0)["seed"]
+    recipe = resolve(load_recipe(folder.base), {**best.settings, "train.seed": seed})
+    changed = ", ".join(f"{key} = {value}" for key, value in best.settings.items()) or f"seed {seed}"
     lines = [
-        f"The best of {plan.trials} trials of {plan.recipe}: "
-        + (", ".join(f"{key} = {value}" for key, value in best.settings.items()) or f"seed {best.seed}"),
-        f"{best.accuracy * 100:.1f} % of the {judged} pictures"
-        + (f", mean of {best.runs} seeds" if best.runs > 1 else ", one run"),
+        f"The best of {len(sweep.rows)} trials of {plan.recipe}: {changed}",
+        f"{best.mean * 100:.1f} % {study.measure}, {best.spread.count} run{'s' * (best.spread.count > 1)}",
     ]
-    if best.measure == "test_accuracy":
-        lines.append("Chosen by the test pictures: on new ones expect a little less (data.val_fraction sets some apart).")
+    if study.split == "test":
+        lines.append(
+            "Chosen by the test pictures: on new ones expect a little less (data.val_fraction sets some apart)"
+        )
     header = "".join(f"# {line}\n" for line in lines)
     return f"{header}# Command: tenfold train --recipe {shown(folder.best)}\n\n{to_toml(recipe)}"
 
@@ -98,7 +111,10 @@ def _summary(sweep: Sweep) -> Mapping[str, Any]:
     return {
         "kind": sweep.kind,
         "trials": dict(Counter(row["status"] for row in sweep.rows)),
-        "best": asdict(sweep.best),
+        "best": {
+            "settings": dict(sweep.best.settings),
+            sweep.study.measure.replace(" ", "_"): asdict(sweep.best.spread),
+        },
         "test_accuracy": asdict(sweep.accuracy),
         "per_class": {
             results[0].name: asdict(spread(recalls))

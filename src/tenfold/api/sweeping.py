@@ -22,13 +22,14 @@ from tenfold.engine.progress import Progress, Silent
 from tenfold.engine.signals import StopRequest
 from tenfold.experiments import preflight
 from tenfold.experiments.plan import SweepPlan, plan_sweep
-from tenfold.experiments.share import share_cores
 from tenfold.experiments.search import Search, parse_search
+from tenfold.experiments.share import share_cores
 from tenfold.experiments.sources import Listed, Searched
 from tenfold.experiments.sweep import Quiet, Watcher, run_trials
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
+from tenfold.runs.log import Log
 from tenfold.runs.sweepfolder import SweepFolder, Trial
 
 _VALIDATION_SHARE = 0.1
@@ -84,9 +85,7 @@ def sweep(
     base = resolve(recipe, overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     base = base if data is None else resolve(base, {"data.source": str(data)})
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
-    plan, listed = plan_sweep(
-        base, recipe_name, vary, search, seeds=seeds, trials=trials, storage=storage, prune=prune
-    )
+    plan, listed = plan_sweep(base, recipe_name, vary, search, seeds=seeds, trials=trials, storage=storage, prune=prune)
     on_gpu = choose_device(base.train.device).type != "cpu"
     if plan.search and not base.data.val_fraction:
         base = resolve(base, {"data.val_fraction": _VALIDATION_SHARE})
@@ -166,6 +165,8 @@ def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: P
 
 def _run(folder: SweepFolder, plan: SweepPlan, base: Recipe, trials: Sequence[Trial], watcher: Watcher) -> Sweep:
     """Runs the trials, and sums up what came of all."""
+    log = Log(folder.log)
+    log.write("begun", trials=len(trials), jobs=plan.jobs, threads=plan.threads)
 
     def payload(trial: Trial) -> tuple[str, dict[str, Any]]:
         return str(folder.run_path(trial)), recipe_of(base, trial, plan.threads).model_dump(mode="json")
@@ -178,6 +179,7 @@ def _run(folder: SweepFolder, plan: SweepPlan, base: Recipe, trials: Sequence[Tr
                 run_trial,
                 payload,
                 watcher,
+                log,
                 total=plan.trials,
                 jobs=plan.jobs,
                 threads=plan.threads,
@@ -191,6 +193,7 @@ def _run(folder: SweepFolder, plan: SweepPlan, base: Recipe, trials: Sequence[Tr
             f"stopped with {done} of {plan.trials} trials ended, and saved; "
             f"go on with: tenfold sweep --resume {shown(folder.path)}"
         )
+    log.write("finished")
     return conclude(folder, plan)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from tenfold.experiments.pool import Job, Work, run_jobs
 from tenfold.experiments.sources import Source
+from tenfold.runs.log import Log
 from tenfold.runs.sweepfolder import Row, SweepFolder, Trial
 
 PRUNED = "pruned"
@@ -43,6 +44,7 @@ def run_trials(
     work: Work,
     payload: Callable[[Trial], Any],
     watcher: Watcher,
+    log: Log,
     *,
     total: int,
     jobs: int,
@@ -58,6 +60,7 @@ def run_trials(
             or `{"warning": text}`, and are answered by whether to give up.
         payload: what `work` needs of a trial; it must be picklable.
         watcher: is told what happens.
+        log: of the sweep; receives a line for each end.
         total: trials in the whole sweep.
         jobs: worker processes.
         threads: CPU threads of each.
@@ -107,6 +110,7 @@ def run_trials(
         row = rows[trial.name] = sweep.row(trial)
         source.ended(trial, row)
         sweep.write_table(rows.values())
+        log.write("ended", trial=trial.name, status=row["status"], attempts=outcome.attempts)
         watcher.ended(trial.name, row)
 
 

@@ -1,7 +1,8 @@
 """The sweep folder: several runs that belong together, each an ordinary run folder.
 
 runs/<dataset>-<recipe>-sweep-<date-time>/
-  sweep.json base.toml trials.jsonl trials/<trial>/ ended.jsonl sweep.csv best.toml summary.json plots/ study.db
+  sweep.json base.toml env.json log.jsonl trials.jsonl ended.jsonl trials/<trial>/
+  sweep.csv best.toml summary.json plots/ study.db
 
 What is known of a trial lies in its own run folder; `sweep.csv` only gathers it, so that nothing is lost or
 counted twice, whenever the sweep is killed.
@@ -19,6 +20,7 @@ from typing import Any
 from tenfold.core import durable
 from tenfold.core.disk import shown
 from tenfold.core.errors import RunError
+from tenfold.evaluate.intervals import wilson
 from tenfold.runs.files import exclusive, read_json_object
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import read_log
@@ -26,8 +28,8 @@ from tenfold.runs.naming import check_name, claim_dated_folder
 
 FORMAT_VERSION = 1
 RESULTS = (
-    *("test_accuracy", "test_low", "test_high", "val_accuracy", "parameters", "steps"),
-    *("training_seconds", "total_seconds", "error"),
+    *("test_accuracy", "test_low", "test_high", "val_accuracy", "val_low", "val_high"),
+    *("parameters", "steps", "training_seconds", "total_seconds", "error"),
 )
 """Columns of `sweep.csv` after those that tell which trial it was."""
 
@@ -161,6 +163,11 @@ class SweepFolder:
         return self.path / "plots"
 
     @property
+    def log(self) -> Path:
+        """`log.jsonl`: when trials ended; its `time_s` counts over all sessions."""
+        return self.path / "log.jsonl"
+
+    @property
     def worker_log(self) -> Path:
         """`workers.log`: what worker processes wrote on standard error."""
         return self.path / "workers.log"
@@ -254,9 +261,12 @@ class SweepFolder:
 
 
 def _results(summary: Mapping[str, Any]) -> Row:
-    low, high = summary["test_interval"]
     kept = ("test_accuracy", "val_accuracy", "parameters", "steps", "training_seconds", "total_seconds")
-    return {**{name: summary[name] for name in kept}, "test_low": low, "test_high": high}
+    ends = dict(zip(("test_low", "test_high"), summary["test_interval"], strict=True))
+    if summary["val_accuracy"] is not None:
+        count = summary["dataset"]["pictures"]["val"]
+        ends |= dict(zip(("val_low", "val_high"), wilson(round(summary["val_accuracy"] * count), count), strict=True))
+    return {name: summary[name] for name in kept} | ends
 
 
 def _line(trial: Trial) -> str:

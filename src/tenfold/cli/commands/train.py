@@ -36,6 +36,12 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Pictures in a step.")] = None,
     lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Of weights, order and augmentation.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Train N times, with as many seeds; tells the spread.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of --seeds, so many at once.  [default: one a core]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the run's folder, in the place of data and date.")] = None,
     runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where run folders go.  [default: runs]")] = None,
@@ -53,6 +59,7 @@ def train(
       tenfold train
       tenfold train --recipe tutorial --data cifar10
       tenfold train --data my-photos/ --epochs 10
+      tenfold train --recipe tutorial --data cifar10 --seeds 5
       tenfold train --set optim.name=sgd --set data.augment.flip=random
       tenfold train --resume runs/cifar10-quick-20260101-120000
       tenfold train --resume runs/cifar10-quick-20260101-120000 --epochs 6
@@ -64,6 +71,7 @@ def train(
         "--batch-size": batch_size,
         "--lr": lr,
         "--seed": seed,
+        "--seeds": seeds,
         "--name": name,
         "--runs": runs,
     }
@@ -71,6 +79,11 @@ def train(
     if resume is not None:
         _refuse_beside_resume(given, settings or [])
     chosen = recipe or "quick"
+    if seeds is not None:
+        _train_seeds(chosen, seeds, jobs or 0, data, lines, name, runs or Path("runs"))
+        return
+    if jobs is not None:
+        raise UsageError("--jobs says how many of --seeds N train at once; expected --seeds beside it")
     tutorial_every = _tutorial_every(resume or chosen, lines)
 
     from tenfold import api
@@ -91,6 +104,30 @@ def train(
     finally:
         progress.finish()
     _print_results(run)
+
+
+def _train_seeds(
+    recipe: str, seeds: int, jobs: int, data: str | None, lines: list[str], name: str | None, runs: Path
+) -> None:
+    """Trains one recipe with several seeds, and prints how far they scatter."""
+    from tenfold import api
+    from tenfold.cli.commands.sweep import print_results
+    from tenfold.cli.progress import progress_for
+    from tenfold.cli.sweep_progress import sweep_progress_for
+
+    result = api.sweep(
+        recipe,
+        seeds=seeds,
+        jobs=jobs,
+        data=data,
+        overrides=lines,
+        name=name,
+        runs=runs,
+        watcher=sweep_progress_for(sys.stdout),
+        progress=progress_for(sys.stderr),
+        command=["tenfold", *sys.argv[1:]],
+    )
+    print_results(result)
 
 
 def _as_settings(
