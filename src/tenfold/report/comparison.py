@@ -199,7 +199,7 @@ def noise_warning(rows: Sequence[Row]) -> str | None:
         (row,) = rows
         return (
             f"within noise: p = {p_value(row['p'])}; {row['total']:,} test pictures do not tell which of the two "
-            "is better, and more of them or several seeds may"
+            "is better; more of them, or several seeds, may"
         )
     return f"within noise: {len(noisy)} of {len(rows)} pairs; do not rank runs by differences that small"
 
