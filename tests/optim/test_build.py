@@ -1,19 +1,33 @@
 """Parameter groups and the optimiser that is put together from them."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.core.errors import RecipeError
+from tenfold.core.errors import RecipeError, RunError
 from tenfold.optim.build import CombinedOptimizer, OptimizerSettings, build_optimizer
 from tenfold.optim.groups import group_parameters
+from tenfold.optim.muon import Muon
 
 SGD = OptimizerSettings(
     name="sgd", lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0, muon_lr=0.2, muon_momentum=0.6
 )
 MUON = replace(SGD, name="muon", nesterov=True, weight_decay=0.01)
+ADAM = replace(SGD, name="adam", lr=0.01, weight_decay=0.01)
+ALL = {
+    "sgd": SGD,
+    "plain sgd": replace(SGD, momentum=0.0),
+    "adam": ADAM,
+    "adamw": replace(ADAM, name="adamw"),
+    "rmsprop": replace(ADAM, name="rmsprop"),
+    "muon": MUON,
+    "muon on matrices": replace(MUON, muon_matrices=True),
+}
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
@@ -43,7 +57,7 @@ def assert_same_bits(found: dict[str, Tensor], expected: dict[str, Tensor]) -> N
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)
-@pytest.mark.parametrize("settings", [SGD, MUON], ids=["sgd", "muon"])
+@pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
 def test_an_optimiser_that_is_saved_and_restored_goes_on_bit_for_bit(
     settings: OptimizerSettings, memory_format: torch.memory_format
 ) -> None:
@@ -74,10 +88,47 @@ def test_restored_buffers_lie_in_memory_as_their_weights_do() -> None:
     assert all(value.is_contiguous(memory_format=torch.channels_last) for value in four_dimensional)
 
 
-def test_an_optimiser_that_has_not_stepped_has_nothing_to_save() -> None:
-    optimizer = build_optimizer(network(), MUON)
-    assert optimizer.state_tensors() == {}
-    optimizer.load_state_tensors({})
+@pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
+def test_an_optimiser_can_be_saved_before_its_first_step(settings: OptimizerSettings) -> None:
+    models = network(), network()
+    first, second = (build_optimizer(model, settings) for model in models)
+    second.load_state_tensors(bits(first.state_tensors()))
+    for model, optimizer in zip(models, (first, second), strict=True):
+        learn(model, optimizer, range(3), torch.contiguous_format)
+    assert_same_bits(models[1].state_dict(), models[0].state_dict())
+
+
+def test_what_another_optimiser_remembers_is_refused_and_nothing_changed() -> None:
+    optimizer, other = build_optimizer(network(), ADAM), build_optimizer(network(), SGD)
+    with pytest.raises(RunError, match=r"does not fit the recipe's optimiser: it holds 8 tensors of it, expected 24"):
+        optimizer.load_state_tensors({name: torch.ones_like(value) for name, value in other.state_tensors().items()})
+    assert not any(value.any() for value in optimizer.state_tensors().values())
+
+
+def test_loading_checks_shapes_too() -> None:
+    optimizer = build_optimizer(network(), SGD)
+    cut = {name: value[:1] for name, value in optimizer.state_tensors().items()}
+    with pytest.raises(RunError, match="of the same names and shapes"):
+        optimizer.load_state_tensors(cut)
+
+
+def test_no_optimiser_loads_the_compiler_of_pytorch() -> None:
+    """It would cost every run more than a second at its first step."""
+    script = """
+import sys, torch
+from torch import nn
+from tenfold.optim.averaging import WeightAverage
+from tenfold.optim.build import OptimizerSettings, build_optimizer
+for name in ("sgd", "adam", "adamw", "rmsprop", "muon"):
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(2, 2))
+    optimizer = build_optimizer(model, OptimizerSettings(name, 0.1, 0.9, True, 0.1))
+    average = WeightAverage(model, 0.9)
+    model(torch.ones(1, 1, 1, 1)).sum().backward()
+    optimizer.step()
+    average.update(1)
+    assert "torch._dynamo" not in sys.modules, name
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_scaling_sets_every_rate_relative_to_the_one_it_was_built_with() -> None:
@@ -93,33 +144,34 @@ def test_a_step_forgets_the_gradients() -> None:
     assert all(weight.grad is None for weight in model.parameters())
 
 
-def test_sgd_equals_pytorchs_own() -> None:
-    ours, theirs = network(), network()
-    optimizer = build_optimizer(ours, SGD)
-    plain = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9)
-    for step in range(5):
-        images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(step))
-        for model in (ours, theirs):
-            nn.functional.cross_entropy(model(images), torch.arange(4)).backward()
-        optimizer.step()
-        plain.step()
-        plain.zero_grad()
-    for found, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("settings", [replace(SGD, weight_decay=0.5), replace(MUON, weight_decay=0.5)])
+@pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
 def test_biases_and_normalisation_weights_are_never_decayed(settings: OptimizerSettings) -> None:
     model = network()
-    optimizer = build_optimizer(model, settings)
+    optimizer = build_optimizer(model, replace(settings, weight_decay=0.5))
     before = bits(dict(model.named_parameters()))
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    lookahead = 1.9 if settings.nesterov else 1.0  # the first step counts the gradient again by the momentum
     unchanged = {name for name, weight in model.named_parameters() if torch.equal(weight, before[name])}
     assert unchanged == {name for name, weight in model.named_parameters() if weight.ndim < 2}
-    torch.testing.assert_close(model.get_parameter("5.weight"), before["5.weight"] * (1 - 0.1 * 0.5 * lookahead))
+
+
+@pytest.mark.parametrize(
+    ("settings", "taken_off"),
+    [
+        (SGD, 0.1 * 0.5),
+        (MUON, 0.1 * 0.5 * 1.9),  # the first step counts the gradient again by the momentum
+        (ALL["adamw"], 0.01 * 0.5),
+    ],
+)
+def test_weights_are_decayed_by_learning_rate_and_decay(settings: OptimizerSettings, taken_off: float) -> None:
+    model = network()
+    optimizer = build_optimizer(model, replace(settings, weight_decay=0.5))
+    before = model.get_parameter("5.weight").detach().clone()
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    torch.testing.assert_close(model.get_parameter("5.weight").detach(), before * (1 - taken_off))
 
 
 def test_frozen_weights_belong_to_no_group() -> None:
@@ -130,15 +182,57 @@ def test_frozen_weights_belong_to_no_group() -> None:
     assert all(weight.requires_grad for part in (groups.filters, groups.matrices, groups.vectors) for weight in part)
 
 
-def test_every_learning_weight_belongs_to_exactly_one_group_and_one_optimiser() -> None:
+@pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
+def test_every_learning_weight_belongs_to_exactly_one_rule(settings: OptimizerSettings) -> None:
     model = network()
-    held = [weight for rule in build_optimizer(model, MUON)._rules for weight in rule.weights]
+    held = [weight for rule in build_optimizer(model, settings)._rules for weight in rule.weights]
     assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
 
 
+MLP = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
 def test_muon_without_convolutions_is_refused_with_the_remedy() -> None:
-    with pytest.raises(RecipeError, match=r"optim.name = 'muon' needs convolutions, .* use optim.name = 'sgd'"):
+    with pytest.raises(RecipeError, match=r"optim.name = 'muon' needs convolutions, .* use optim.name = 'sgd'$"):
         build_optimizer(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), MUON)
+    with pytest.raises(RecipeError, match=r"use optim.name = 'sgd' or set optim.muon_matrices = true$"):
+        build_optimizer(MLP, MUON)
+    with pytest.raises(RecipeError, match=r"needs convolutions or hidden linear layers, .* use optim.name = 'sgd'$"):
+        build_optimizer(nn.Linear(12, 2), replace(MUON, muon_matrices=True))
+
+
+def test_muon_takes_hidden_linear_layers_where_asked_and_never_the_last() -> None:
+    by_muon = build_optimizer(MLP, replace(MUON, muon_matrices=True))._rules[-1]
+    assert isinstance(by_muon, Muon)
+    assert [tuple(weight.shape) for weight in by_muon.weights] == [(6, 12), (4, 6)]
+
+
+def test_only_a_recipe_that_uses_a_value_is_changed_by_it() -> None:
+    """The values of one optimiser do not leak into another."""
+    other: dict[str, Any] = {
+        "beta1": 0.5,
+        "beta2": 0.6,
+        "epsilon": 0.1,
+        "rmsprop_alpha": 0.3,
+        "muon_lr": 9.0,
+        "muon_momentum": 0.1,
+    }
+    used: dict[str, set[str]] = {
+        "sgd": set(),
+        "adam": {"beta1", "beta2", "epsilon"},
+        "adamw": {"beta1", "beta2", "epsilon"},
+        "rmsprop": {"rmsprop_alpha", "epsilon"},
+        "muon": {"muon_lr", "muon_momentum"},
+    }
+    for name, keys in used.items():
+        changed = set()
+        for key, value in other.items():
+            models = network(), network()
+            for model, settings in zip(models, (ALL[name], replace(ALL[name], **{key: value})), strict=True):
+                learn(model, build_optimizer(model, settings), range(3), torch.contiguous_format)
+            if not all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True)):
+                changed.add(key)
+        assert changed == keys, name
 
 
 def test_a_network_without_vectors_or_matrices_can_be_trained() -> None:

@@ -1,14 +1,19 @@
 """Schedules against their closed forms."""
 
 import math
+from collections.abc import Callable
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.optim import lr_scheduler
 
-from tenfold.optim.schedules import build_schedule, constant, cosine, linear
+from tenfold.optim.schedules import Schedule, build_schedule, constant, cosine, linear, one_cycle, step
 
 shares = st.floats(0, 1)
+inner_shares = st.floats(0.01, 0.99)
+NAMES = ["constant", "step", "linear", "cosine", "one-cycle"]
 
 
 @given(shares)
@@ -38,7 +43,7 @@ def test_falling_schedules_never_rise_and_end_where_they_are_told(
     assert schedule(1) == pytest.approx(final)
 
 
-@pytest.mark.parametrize("name", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine"])  # the others turn at shares of the whole run
 @given(warmup=st.floats(0.01, 0.99), share=shares)
 def test_warmup_rises_in_a_straight_line_and_the_decay_takes_what_is_left(
     name: str, warmup: float, share: float
@@ -46,3 +51,87 @@ def test_warmup_rises_in_a_straight_line_and_the_decay_takes_what_is_left(
     schedule, decay = build_schedule(name, warmup=warmup, final=0.1), build_schedule(name, final=0.1)
     assert schedule(warmup * share) == pytest.approx(share if share < 1 else 1)
     assert schedule(warmup + (1 - warmup) * share) == pytest.approx(decay(share), abs=1e-9)
+
+
+@given(shares, st.lists(inner_shares, min_size=1, max_size=4, unique=True), st.floats(0.01, 1))
+def test_steps_fall_at_each_milestone_and_nowhere_else(done: float, milestones: list[float], factor: float) -> None:
+    passed = sum(share <= done for share in milestones)
+    assert step(done, sorted(milestones), factor) == pytest.approx(factor**passed)
+
+
+@given(peak=inner_shares, final=st.floats(0, 0.04), first=shares, second=shares)
+def test_one_cycle_rises_to_its_peak_and_falls_to_its_end(
+    peak: float, final: float, first: float, second: float
+) -> None:
+    early, late = sorted((first, second))
+    if late <= peak:
+        assert one_cycle(early, peak, final) <= one_cycle(late, peak, final) + 1e-12
+    elif early >= peak:
+        assert one_cycle(early, peak, final) >= one_cycle(late, peak, final) - 1e-12
+    assert one_cycle(0, peak, final) == pytest.approx(1 / 25)
+    assert one_cycle(peak, peak, final) == 1
+    assert one_cycle(1, peak, final) == pytest.approx(final)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(warmup=st.floats(0, 0.4), final=st.floats(0, 0.99), done=shares)
+def test_a_factor_is_never_below_zero_nor_above_one(name: str, warmup: float, final: float, done: float) -> None:
+    schedule = build_schedule(name, warmup=warmup, final=final, peak=0.5)
+    assert 0 <= schedule(done) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "step"])
+@given(warmup=st.floats(0.01, 0.4), done=st.floats(0, 1 - 1e-6))
+def test_no_schedule_but_steps_jumps(name: str, warmup: float, done: float) -> None:
+    schedule = build_schedule(name, warmup=warmup, peak=0.5)
+    assert schedule(done + 1e-6) == pytest.approx(schedule(done), abs=2e-4)
+
+
+@given(st.floats(0.01, 0.4))
+def test_milestones_and_peak_are_shares_of_the_whole_run(warmup: float) -> None:
+    falling = build_schedule("step", warmup=warmup, milestones=[0.5, 0.75], step_factor=0.5)
+    assert [falling(done) for done in (warmup, 0.4999, 0.5, 0.7499, 0.75, 1.0)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert build_schedule("one-cycle", warmup=warmup, peak=0.5)(0.5) == 1
+
+
+@given(st.floats(0.01, 0.4), shares)
+def test_warmup_ends_where_the_schedule_begins(warmup: float, share: float) -> None:
+    cycle = build_schedule("one-cycle", warmup=warmup, peak=0.5)
+    assert cycle(warmup * share) == pytest.approx(share / 25)
+
+
+RUN = 40
+"""Steps of a run; shares of it are exact."""
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (
+            build_schedule("step", milestones=[0.25, 0.5, 0.75], step_factor=0.2),
+            lambda o: lr_scheduler.MultiStepLR(o, [10, 20, 30], gamma=0.2),
+        ),
+        (build_schedule("cosine"), lambda o: lr_scheduler.CosineAnnealingLR(o, RUN)),
+        (build_schedule("cosine", final=0.3), lambda o: lr_scheduler.CosineAnnealingLR(o, RUN, eta_min=0.3)),
+        (
+            build_schedule("linear", final=0.1),
+            lambda o: lr_scheduler.LinearLR(o, start_factor=1.0, end_factor=0.1, total_iters=RUN),
+        ),
+        # PyTorch peaks at step pct_start * total_steps − 1 and ends at total_steps − 1.
+        (
+            build_schedule("one-cycle", peak=0.25, final=0.04 / 1e4),
+            lambda o: lr_scheduler.OneCycleLR(o, 1.0, total_steps=RUN + 1, pct_start=11 / 41, cycle_momentum=False),
+        ),
+    ],
+    ids=["step", "cosine", "cosine with an end", "linear", "one-cycle"],
+)
+def test_a_schedule_is_that_of_pytorch(
+    ours: Schedule, theirs: Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler]
+) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = theirs(optimizer)
+    for taken in range(RUN + 1):
+        assert ours(taken / RUN) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9), f"after {taken} steps"
+        if taken < RUN:
+            optimizer.step()
+            scheduler.step()

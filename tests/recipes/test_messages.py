@@ -16,6 +16,27 @@ from tenfold.recipes.load import load_recipe, resolve
         ("optim.lr=fast", "--set: optim.lr is 'fast'; expected a number above 0"),
         ("optim.lr=nan", "--set: optim.lr is nan; expected a number above 0"),
         ("optim.momentum=1", "--set: optim.momentum is 1; expected a number of at least 0 and below 1"),
+        ("optim.epsilon=0", "--set: optim.epsilon is 0; expected a number above 0"),
+        ("optim.beta2=1", "--set: optim.beta2 is 1; expected a number of at least 0 and below 1"),
+        ("optim.ema=1.0", "--set: optim.ema is 1.0; expected a number of at least 0 and below 1"),
+        ("optim.step_factor=0", "--set: optim.step_factor is 0; expected a number above 0 and below 1"),
+        ("optim.peak=1", "--set: optim.peak is 1; expected a number above 0 and below 1"),
+        (
+            "optim.name=adamW",
+            "--set: optim.name is 'adamW'; expected 'sgd', 'adam', 'adamw', 'rmsprop' or 'muon'; did you mean 'adamw'?",
+        ),
+        (
+            "optim.schedule=onecycle",
+            "--set: optim.schedule is 'onecycle'; expected 'constant', 'step', 'linear', 'cosine' or 'one-cycle'; "
+            "did you mean 'one-cycle'?",
+        ),
+        *(
+            (
+                f"optim.milestones={milestones}",
+                f"--set: optim.milestones: found {milestones}, expected rising shares of the run, e.g. [0.5, 0.75]",
+            )
+            for milestones in ("[0.75, 0.5]", "[0.5, 0.5]", "[]", "[0]", "[0.5, 1]", "0.5", "[nan]")
+        ),
         ("train.batch_size=0", "--set: train.batch_size is 0; expected a whole number of at least 1"),
         ("train.batch_size=4.5", "--set: train.batch_size is 4.5; expected a whole number of at least 1"),
         ("train.shuffle=yes", "--set: train.shuffle is 'yes'; expected true or false"),
@@ -79,6 +100,31 @@ def test_several_mistakes_are_numbered_in_one_line(tmp_path: Path) -> None:
 def test_keys_that_exclude_one_another_are_explained() -> None:
     with pytest.raises(RecipeError, match="nesterov needs momentum above 0"):
         load_recipe("mlp", ["optim.nesterov=true", "optim.momentum=0"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["optim.schedule=step", "optim.milestones=[0.1, 0.5]", "optim.warmup=0.2"],
+            "optim.milestones at 0.1 of the run is not after optim.warmup = 0.2; make the warm-up shorter",
+        ),
+        (
+            ["optim.schedule=one-cycle", "optim.warmup=0.3"],
+            "optim.peak at 0.3 of the run is not after optim.warmup = 0.3; make the warm-up shorter",
+        ),
+    ],
+)
+def test_a_warmup_that_reaches_into_the_schedule_is_explained(settings: list[str], message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("mlp", settings)
+    assert str(caught.value) == f"--set: {message}"
+
+
+def test_a_key_that_nothing_uses_is_left_alone() -> None:
+    """A sweep over optimisers and schedules need not clear what each of them ignores."""
+    unused = ["optim.nesterov=true", "optim.momentum=0", "optim.warmup=0.9", "optim.muon_lr=3"]
+    assert load_recipe("mlp", ["optim.name=adam", *unused]).optim.warmup == 0.9
 
 
 def test_long_values_are_cut() -> None:

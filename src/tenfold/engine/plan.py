@@ -88,7 +88,14 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
         seconds=train.duration.amount if steps is None else None,
         log_every=train.log_every or max(1, per_epoch // 10),
         checkpoint_every=train.checkpoint_every,
-        schedule=build_schedule(optim.schedule, warmup=optim.warmup, final=optim.final_lr),
+        schedule=build_schedule(
+            optim.schedule,
+            warmup=optim.warmup,
+            final=optim.final_lr,
+            milestones=optim.milestones,
+            step_factor=optim.step_factor,
+            peak=optim.peak,
+        ),
         patience=train.early_stop,
     )
 

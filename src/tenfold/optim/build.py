@@ -6,7 +6,9 @@ from dataclasses import dataclass, fields
 from torch import Tensor, nn
 
 from tenfold.core.errors import RecipeError
-from tenfold.optim.groups import group_parameters
+from tenfold.optim.adaptive import Adam, RMSprop
+from tenfold.optim.groups import ParameterGroups, group_parameters
+from tenfold.optim.memory import restore
 from tenfold.optim.muon import Muon
 from tenfold.optim.update import MomentumSGD, Update
 
@@ -20,8 +22,13 @@ class OptimizerSettings:
     momentum: float
     nesterov: bool
     weight_decay: float
-    muon_lr: float
-    muon_momentum: float
+    muon_lr: float = 0.24
+    muon_momentum: float = 0.6
+    muon_matrices: bool = False
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    rmsprop_alpha: float = 0.99
 
     @classmethod
     def of(cls, section: object) -> "OptimizerSettings":
@@ -51,19 +58,21 @@ class CombinedOptimizer:
             rule.lr = peak * factor
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Returns what the rules remember, by `rule.weight`; learning rates are not part of it."""
+        """Returns what the rules remember, by `rule.name.weight`; learning rates are not part of it."""
         return {
-            f"{i}.{place}": buffer
+            f"{i}.{name}.{place}": tensor
             for i, rule in enumerate(self._rules)
-            for place, buffer in enumerate(rule.buffers)
-            if buffer is not None
+            for name, tensors in rule.memory.items()
+            for place, tensor in enumerate(tensors)
         }
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restores what `state_tensors` returned."""
-        for key, value in tensors.items():
-            i, place = map(int, key.split("."))
-            self._rules[i].load_buffer(place, value)
+        """Restores what `state_tensors` returned.
+
+        Raises:
+            RunError: when another optimiser's memory is given; nothing is changed then.
+        """
+        restore(self.state_tensors(), tensors, "optimiser")
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> CombinedOptimizer:
@@ -77,17 +86,43 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> CombinedOp
         RecipeError: when the optimiser has nothing to work on.
     """
     groups = group_parameters(model)
-    decayed = groups.matrices + ([] if settings.name == "muon" else groups.filters)
-    if not decayed and not groups.filters and not groups.vectors:
+    if not groups.filters and not groups.matrices and not groups.vectors:
         raise RecipeError("this network has no weights that learn; set requires_grad on some, or use another network")
-    if settings.name == "muon" and not groups.filters:
-        raise RecipeError("optim.name = 'muon' needs convolutions, and this network has none; use optim.name = 'sgd'")
-    rules: list[Update] = []
-    for weights, decay in _by_decay(decayed, groups.vectors, settings.weight_decay):
-        rules.append(MomentumSGD(weights, settings.lr, settings.momentum, settings.nesterov, decay))
-    if settings.name == "muon":
-        rules.append(Muon(groups.filters, settings.muon_lr, settings.muon_momentum))
+    by_muon = _weights_for_muon(groups, settings)
+    taken = set(map(id, by_muon))
+    decayed = [weight for weight in groups.matrices + groups.filters if id(weight) not in taken]
+    rules = [
+        _rule(weights, decay, settings) for weights, decay in _by_decay(decayed, groups.vectors, settings.weight_decay)
+    ]
+    if by_muon:
+        rules.append(Muon(by_muon, settings.muon_lr, settings.muon_momentum))
     return CombinedOptimizer(rules)
+
+
+def _weights_for_muon(groups: ParameterGroups, settings: OptimizerSettings) -> list[nn.Parameter]:
+    if settings.name != "muon":
+        return []
+    weights = groups.filters + (groups.hidden_matrices if settings.muon_matrices else [])
+    if not weights:
+        needed = "convolutions or hidden linear layers" if settings.muon_matrices else "convolutions"
+        also = "" if settings.muon_matrices or not groups.hidden_matrices else " or set optim.muon_matrices = true"
+        raise RecipeError(
+            f"optim.name = 'muon' needs {needed}, and this network has none; use optim.name = 'sgd'{also}"
+        )
+    return weights
+
+
+def _rule(weights: list[nn.Parameter], decay: float, settings: OptimizerSettings) -> Update:
+    """Returns the rule that the recipe names; beside Muon that is SGD."""
+    match settings.name:
+        case "adam" | "adamw":
+            decoupled = settings.name == "adamw"
+            return Adam(weights, settings.lr, settings.beta1, settings.beta2, settings.epsilon, decay, decoupled)
+        case "rmsprop":
+            alpha = settings.rmsprop_alpha
+            return RMSprop(weights, settings.lr, settings.momentum, alpha, settings.epsilon, decay)
+        case _:
+            return MomentumSGD(weights, settings.lr, settings.momentum, settings.nesterov, decay)
 
 
 def _by_decay(

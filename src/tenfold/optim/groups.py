@@ -19,6 +19,11 @@ class ParameterGroups:
     matrices: list[nn.Parameter]
     vectors: list[nn.Parameter]
 
+    @property
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """Those of linear layers, without the last, whose outputs are the logits."""
+        return [weight for weight in self.matrices if weight.ndim == 2][:-1]
+
 
 def group_parameters(model: nn.Module) -> ParameterGroups:
     """Sorts the weights of `model` that learn; frozen ones are left out.

@@ -1,13 +1,15 @@
-"""Muon: momentum, then the nearest orthogonal matrix, as the update of a convolution's filters.
+"""Muon: momentum, then the nearest orthogonal matrix, as the update of a hidden layer's weights.
 
 K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024),
 https://kellerjordan.github.io/posts/muon/.
 """
 
-import torch
-from torch import Tensor
+from collections.abc import Iterable
 
-from tenfold.optim.update import Update
+import torch
+from torch import Tensor, nn
+
+from tenfold.optim.update import Memory, Update
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients that raise small singular values fastest; they end between 0.7 and 1.2, which is near enough."""
@@ -36,29 +38,30 @@ def orthogonalize(matrix: Tensor, iterations: int = 3) -> Tensor:
 
 
 class Muon(Update):
-    """Muon for the filters of convolutions, each kept at a fixed norm.
+    """Muon for the weights of hidden layers, each kept at a fixed norm; weight decay would thus change nothing.
 
     Args:
-        weights: filters, float [outputs, inputs, height, width].
+        weights: filters of convolutions, float [outputs, inputs, height, width], or matrices [outputs, inputs].
         lr: learning rate, above 0.
         momentum: share of the former update that is kept, in [0, 1).
 
     Example:
-        >>> filters = torch.nn.Parameter(torch.randn(8, 4, 3, 3))
+        >>> filters = nn.Parameter(torch.randn(8, 4, 3, 3))
         >>> rule = Muon([filters], lr=0.24, momentum=0.6)
         >>> filters.square().sum().backward(); rule.step()
     """
 
-    def _update(self, places: list[int]) -> None:
-        for place in places:
-            filters, gradient = self.weights[place], self.weights[place].grad
-            assert gradient is not None
-            buffer = self.buffers[place]
-            if buffer is None:
-                buffer = self.buffers[place] = torch.zeros_like(gradient)
-            average = buffer.mul_(self.momentum).add_(gradient)
-            ahead = gradient.add(average, alpha=self.momentum)  # Nesterov
-            # Before a normalisation layer a filter's scale has no effect: fixing it fixes the effective learning rate.
-            filters.mul_(len(filters) ** 0.5 / filters.norm())
-            update = orthogonalize(ahead.reshape(len(ahead), -1)).reshape(filters.shape)
-            filters.add_(update, alpha=-self.lr)
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
+        super().__init__(weights, lr)
+        self.memory = {"momentum": self._zeros()}
+        self._momentum = momentum
+
+    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], memory: Memory) -> None:
+        for weight, gradient, buffer in zip(weights, gradients, memory["momentum"], strict=True):
+            average = buffer.mul_(self._momentum).add_(gradient)
+            ahead = gradient.add(average, alpha=self._momentum)  # Nesterov
+            # Before a normalisation layer a filter's scale has no effect, and before a ReLU one that the next layer can
+            # take back: fixing it fixes the effective learning rate.
+            weight.mul_(len(weight) ** 0.5 / weight.norm())
+            update = orthogonalize(ahead.reshape(len(ahead), -1)).reshape(weight.shape)
+            weight.add_(update, alpha=-self.lr)

@@ -1,4 +1,4 @@
-"""What every update rule has: weights, a learning rate, a momentum buffer for each weight.
+"""What every update rule has: weights, a learning rate, what it remembers of each weight.
 
 `torch.optim.Optimizer` offers more, and costs more: its first use loads PyTorch's compiler, a second that a run of
 twenty feels, and its hooks and profiling take a tenth of a step with a batch of 4.
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
+Memory = dict[str, list[Tensor]]
+"""What a rule remembers: by name, one tensor for each weight."""
+
 
 class Update(ABC):
     """A rule by which some weights follow their gradients.
@@ -18,30 +21,37 @@ class Update(ABC):
     Args:
         weights: at least one, on their device.
         lr: learning rate, above 0; `lr` may be set between steps.
-        momentum: share of the former update that is kept, in [0, 1).
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float) -> None:
         self.weights = list(weights)
         self.lr = lr
-        self.momentum = momentum
-        self.buffers: list[Tensor | None] = [None] * len(self.weights)
+        self.memory: Memory = {}
 
-    @torch.no_grad()
     def step(self) -> None:
         """Updates every weight that has a gradient, and forgets the gradients."""
-        places = [place for place, weight in enumerate(self.weights) if weight.grad is not None]
-        self._update(places)
-        for place in places:
-            self.weights[place].grad = None
+        places, gradients = [], []
+        for place, weight in enumerate(self.weights):
+            if weight.grad is not None:
+                places.append(place)
+                gradients.append(weight.grad)
+                weight.grad = None
+        memory = {name: [kept[place] for place in places] for name, kept in self.memory.items()}
+        with torch.no_grad():
+            self._update([self.weights[place] for place in places], gradients, memory)
 
     @abstractmethod
-    def _update(self, places: list[int]) -> None:
-        """Updates the weights at `places`, all of which have gradients."""
+    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], memory: Memory) -> None:
+        """Updates `weights` and, in place, what is remembered of them."""
 
-    def load_buffer(self, place: int, value: Tensor) -> None:
-        """Restores a momentum buffer, in memory as its weight lies: fused updates walk both side by side."""
-        self.buffers[place] = torch.empty_like(self.weights[place]).detach().copy_(value)
+    def _zeros(self) -> list[Tensor]:
+        """Returns zeros for each weight, in memory as the weight lies: fused updates walk both side by side."""
+        return [torch.zeros_like(weight, requires_grad=False) for weight in self.weights]
+
+
+def has_fused_kernels(device: torch.device) -> bool:
+    """Returns whether PyTorch updates all weights on `device` in one pass."""
+    return device.type in ("cpu", "cuda")
 
 
 class MomentumSGD(Update):
@@ -69,24 +79,24 @@ class MomentumSGD(Update):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(weights, lr, momentum)
+        super().__init__(weights, lr)
+        if momentum:
+            self.memory = {"momentum": self._zeros()}
+        self._momentum = momentum
         self._nesterov = nesterov
         self._weight_decay = weight_decay
-        self._fused = self.weights[0].device.type in ("cpu", "cuda")
+        self._fused = has_fused_kernels(self.weights[0].device)
 
-    def _update(self, places: list[int]) -> None:
-        buffers = [self.buffers[place] for place in places]
+    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], memory: Memory) -> None:
         sgd(
-            [self.weights[place] for place in places],
-            [self.weights[place].grad for place in places],  # type: ignore[misc]
-            buffers,
+            list[Tensor](weights),
+            gradients,
+            list[Tensor | None](memory.get("momentum", [None] * len(weights))),
             fused=self._fused,
             weight_decay=self._weight_decay,
-            momentum=self.momentum,
+            momentum=self._momentum,
             lr=self.lr,
             dampening=0.0,
             nesterov=self._nesterov,
             maximize=False,
         )
-        for place, buffer in zip(places, buffers, strict=True):
-            self.buffers[place] = buffer

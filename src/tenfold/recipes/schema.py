@@ -1,5 +1,6 @@
 """Every key a recipe may hold, with its range and default."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
@@ -7,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from tenfold.recipes.durations import Duration
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+ProperFraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Pixels = Annotated[int, Field(ge=0)]
@@ -16,6 +18,17 @@ HeightWidth = Annotated[
     tuple[Side, Side], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 ]
 Length = Annotated[Duration, BeforeValidator(Duration.parse), PlainSerializer(str)]
+
+
+def _rising_shares(value: object) -> object:
+    shares = value if isinstance(value, list | tuple) else ()
+    numbers = all(isinstance(share, int | float) and not isinstance(share, bool) for share in shares)
+    if not shares or not numbers or not all(a < b for a, b in pairwise((0, *shares, 1))):
+        raise ValueError(f"found {repr(value)[:80]}, expected rising shares of the run, e.g. [0.5, 0.75]")
+    return tuple(map(float, shares))
+
+
+RisingShares = Annotated[tuple[float, ...], BeforeValidator(_rising_shares)]
 
 
 class Section(BaseModel):
@@ -87,38 +100,72 @@ class ModelSection(BaseModel):
 
 
 class OptimSection(Section):
-    """`[optim]`: how weights change.
+    """`[optim]`: how weights change. What the chosen optimiser or schedule has no use for is left unused.
+
+    Weight decay shrinks weights of two or more dimensions, never biases and normalisation weights.
 
     Args:
-        name: `sgd`, or `muon` (Muon on convolution filters, SGD on everything else).
-        lr: learning rate of SGD.
-        momentum: of SGD.
+        name: `sgd`, `adam`, `adamw`, `rmsprop`, or `muon` (Muon on convolution filters, SGD on everything else).
+        lr: learning rate, at its highest. A step is the gradient times so much with `sgd`, which likes 0.001 to 1; with
+            `adam`, `adamw` and `rmsprop` it is about so long whatever the gradient, and 0.0003 to 0.003 is usual.
+        momentum: of `sgd` and `rmsprop`, and of SGD beside Muon: share of the former update that is kept.
         nesterov: whether SGD looks ahead.
-        weight_decay: of SGD, applied to weights of two or more dimensions, decoupled from nothing else.
-        muon_lr: learning rate of Muon.
+        weight_decay: times the weight is added to the gradient; with `adamw`, times the learning rate and the weight is
+            taken off the weight; weights that Muon updates have a fixed norm and need none.
+        beta1: of `adam` and `adamw`: share of the mean gradient that is kept.
+        beta2: of `adam` and `adamw`: share of the mean squared gradient that is kept.
+        rmsprop_alpha: of `rmsprop`: share of the mean squared gradient that is kept.
+        epsilon: of `adam`, `adamw` and `rmsprop`: added to the root of the mean square.
+        muon_lr: learning rate of Muon: how far a step turns a filter, which has a fixed norm.
         muon_momentum: momentum of Muon.
-        schedule: how learning rates change over the run.
-        warmup: share of the run over which learning rates rise from 0.
-        final_lr: what the `linear` schedule ends at, as a share of the learning rate.
+        muon_matrices: whether Muon also updates linear layers, without the last.
+        schedule: how learning rates change over the run: `constant`; `step`; in a straight line (`linear`) or along
+            half a cosine (`cosine`) down to `final_lr`; or up to `peak` and down to `final_lr` again (`one-cycle`).
+        warmup: share of the run over which learning rates rise from 0, before the schedule begins.
+        final_lr: what `linear`, `cosine` and `one-cycle` end at, as a share of the learning rate.
+        milestones: shares of the run at which `step` falls.
+        step_factor: by which `step` multiplies the learning rate at each milestone.
+        peak: share of the run at which `one-cycle` reaches the learning rate; it begins at 1/25 of it.
         label_smoothing: share of the target that is spread over all classes.
+        ema: share of the former average that an exponential moving average of the weights keeps at each step, e.g.
+            0.999; the average is what is judged and saved as the model. 0 is off.
     """
 
-    name: Literal["sgd", "muon"] = "sgd"
+    name: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
     lr: Positive = 0.001
     momentum: Fraction = 0.9
     nesterov: bool = False
     weight_decay: NotNegative = 0.0
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    rmsprop_alpha: Fraction = 0.99
+    epsilon: Positive = 1e-8
     muon_lr: Positive = 0.24
     muon_momentum: Fraction = 0.6
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    muon_matrices: bool = False
+    schedule: Literal["constant", "step", "linear", "cosine", "one-cycle"] = "constant"
     warmup: Fraction = 0.0
     final_lr: Fraction = 0.0
+    milestones: RisingShares = (0.5, 0.75)
+    step_factor: ProperFraction = 0.1
+    peak: ProperFraction = 0.3
     label_smoothing: Fraction = 0.0
+    ema: Fraction = 0.0
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "OptimSection":
-        if self.nesterov and self.momentum == 0:
+        if self.name in ("sgd", "muon") and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _warmup_comes_first(self) -> "OptimSection":
+        turn = {"step": ("milestones", self.milestones[0]), "one-cycle": ("peak", self.peak)}.get(self.schedule)
+        if turn is not None and turn[1] <= self.warmup:
+            raise ValueError(
+                f"optim.{turn[0]} at {turn[1]:g} of the run is not after optim.warmup = {self.warmup:g}; "
+                "make the warm-up shorter"
+            )
         return self
 
 

@@ -1,0 +1,96 @@
+"""Update rules against PyTorch's own optimisers, over many steps and under a changing learning rate."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tenfold.optim.adaptive import Adam, RMSprop
+from tenfold.optim.update import MomentumSGD, Update
+
+STEPS = 60
+PAIRS: dict[str, tuple[Callable[..., Update], Callable[..., torch.optim.Optimizer], dict[str, Any], dict[str, Any]]] = {
+    "sgd": (MomentumSGD, torch.optim.SGD, {"momentum": 0.0}, {}),
+    "sgd with decay": (MomentumSGD, torch.optim.SGD, {"momentum": 0.0, "weight_decay": 0.1}, {"weight_decay": 0.1}),
+    "momentum": (MomentumSGD, torch.optim.SGD, {"momentum": 0.9}, {"momentum": 0.9}),
+    "nesterov and decay": (
+        MomentumSGD,
+        torch.optim.SGD,
+        {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+        {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    ),
+    "adam": (Adam, torch.optim.Adam, {}, {}),
+    "adam with decay": (
+        Adam,
+        torch.optim.Adam,
+        {"beta1": 0.8, "beta2": 0.95, "epsilon": 1e-4, "weight_decay": 0.1},
+        {"betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1},
+    ),
+    "adamw": (Adam, torch.optim.AdamW, {"weight_decay": 0.1, "decoupled": True}, {"weight_decay": 0.1}),
+    "rmsprop": (RMSprop, torch.optim.RMSprop, {}, {}),
+    "rmsprop with momentum and decay": (
+        RMSprop,
+        torch.optim.RMSprop,
+        {"momentum": 0.9, "alpha": 0.9, "epsilon": 1e-4, "weight_decay": 0.1},
+        {"momentum": 0.9, "alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1},
+    ),
+}
+
+
+def weights() -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return [nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((4, 3, 2, 2), (5, 4), (5,), ())]
+
+
+def gradients(step: int) -> list[Tensor | None]:
+    """Of noise, small and large; the second weight has none at every fourth step."""
+    generator = torch.Generator().manual_seed(step + 1)
+    found: list[Tensor | None] = [
+        torch.randn(weight.shape, generator=generator) * 10 ** (step % 3 - 1) for weight in weights()
+    ]
+    if step % 4 == 1:
+        found[1] = None
+    return found
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_a_rule_takes_the_steps_of_pytorchs_own_optimiser(pair: Any) -> None:
+    make, oracle, our_keys, their_keys = pair
+    ours, theirs = weights(), weights()
+    rule, optimizer = make(ours, 0.01, **our_keys), oracle(theirs, lr=0.01, **their_keys)
+    for step in range(STEPS):
+        rule.lr = optimizer.param_groups[0]["lr"] = 0.01 * (1 - step / STEPS)
+        for weight, other, gradient in zip(ours, theirs, gradients(step), strict=True):
+            weight.grad = gradient
+            other.grad = None if gradient is None else gradient.clone()
+        rule.step()
+        optimizer.step()
+        for found, expected in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert all(weight.grad is None for weight in ours)
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_a_step_without_gradients_changes_nothing(pair: Any) -> None:
+    ours = weights()
+    pair[0](ours, 0.1, **pair[2]).step()
+    assert all(torch.equal(found, expected) for found, expected in zip(ours, weights(), strict=True))
+
+
+def test_rules_remember_only_what_they_need() -> None:
+    assert set(MomentumSGD(weights(), 0.1, momentum=0.0).memory) == set()
+    assert set(MomentumSGD(weights(), 0.1, momentum=0.9).memory) == {"momentum"}
+    assert set(RMSprop(weights(), 0.1).memory) == {"square"}
+    assert set(RMSprop(weights(), 0.1, momentum=0.9).memory) == {"square", "momentum"}
+    assert set(Adam(weights(), 0.1).memory) == {"mean", "square", "steps"}
+
+
+def test_adam_counts_each_weights_own_steps() -> None:
+    rule = Adam(weights(), 0.1)
+    for step in range(8):
+        for weight, gradient in zip(rule.weights, gradients(step), strict=True):
+            weight.grad = gradient
+        rule.step()
+    assert [int(count) for count in rule.memory["steps"]] == [8, 6, 8, 8]
