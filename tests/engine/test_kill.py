@@ -78,6 +78,20 @@ def test_no_kill_at_any_operation_changes_the_end(runs: Path, whole: dict[str, s
     assert killed == disk.done >= 100, "every operation is a kill point"
 
 
+def test_no_kill_changes_the_end_of_a_run_that_averages_its_weights(runs: Path) -> None:
+    settings = (*TINY, "optim.name=adam", "optim.ema=0.9")
+    whole = digests(tiny_run(runs, "whole", data=DATA, overrides=settings))
+
+    def begin() -> Path:
+        return tiny_run(runs, data=DATA, overrides=settings)
+
+    for k in points(16, 7, runs, begin, torn=True):
+        resumable = (runs / "run" / "recipe.toml").exists() and any((runs / "run").glob("checkpoints/step-*"))
+        if resumable:
+            assert digests(tiny_run(runs, data=DATA, resume=True)) == whole, f"killed at operation {k}"
+        assert resumable or k < 60, "so far into the run there is a checkpoint"
+
+
 def test_no_torn_write_and_no_second_kill_changes_the_end(runs: Path, whole: dict[str, str]) -> None:
     for k in points(2, 3, runs, lambda: begin_or_resume(runs), torn=True):
         second = 1 + 7 * k % 61

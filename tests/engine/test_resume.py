@@ -67,6 +67,35 @@ def test_muon_and_batch_normalisation_go_on_to_the_bit(tmp_path: Path, k: int) -
     assert digests(run("run", resume=True)) == whole
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("optim.name=adam", "optim.schedule=one-cycle", "optim.warmup=0.1"),
+        ("optim.name=adamw", "optim.weight_decay=0.1", "optim.schedule=cosine"),
+        ("optim.name=rmsprop", "optim.weight_decay=0.1", "optim.schedule=step"),
+        ("optim.name=muon", "optim.muon_matrices=true"),
+        ("optim.ema=0.9",),
+        ("optim.name=adamw", "optim.ema=0.99", "optim.lr=0.1"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("k", [1, 3, 4, 7])
+def test_every_optimiser_and_the_average_go_on_to_the_bit(tmp_path: Path, settings: tuple[str, ...], k: int) -> None:
+    whole = digests(tiny_run(tmp_path, "whole", overrides=(*TINY, *settings)))
+    stop_after(k, lambda: tiny_run(tmp_path, overrides=(*TINY, *settings)))
+    assert digests(tiny_run(tmp_path, resume=True)) == whole
+
+
+def test_the_average_of_normalisation_statistics_goes_on_to_the_bit(tmp_path: Path) -> None:
+    def run(name: str, *, resume: bool = False) -> Path:
+        settings = TINY if resume else (*QUICK, "optim.ema=0.9")
+        return tiny_run(tmp_path, name, "quick", data=shapes(), overrides=settings, resume=resume)
+
+    whole = digests(run("whole"))
+    stop_after(5, lambda: run("run"))
+    assert digests(run("run", resume=True)) == whole
+
+
 @pytest.mark.parametrize("k", [1, 4, 6])
 def test_dropout_in_a_network_of_ones_own_goes_on_to_the_bit(tmp_path: Path, k: int) -> None:
     settings = tuple(line for line in TINY if not line.startswith("model"))

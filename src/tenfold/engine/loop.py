@@ -19,6 +19,7 @@ from tenfold.engine.progress import Progress
 from tenfold.engine.signals import StopRequest
 from tenfold.engine.state import Best, Row, State
 from tenfold.engine.step import LossNotFiniteError, Step
+from tenfold.optim.averaging import WeightAverage
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import Checkpoint
@@ -55,6 +56,8 @@ class Setup:
 def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     """Trains the model of `setup` to the end of its recipe and returns where the run then stands.
 
+    The model holds its averaged weights then, where the recipe asks for an average, and its last ones otherwise.
+
     Args:
         setup: its hardware must be active.
         checkpoint: to go on from; the model's present weights otherwise.
@@ -70,7 +73,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     plan = make_plan(recipe, setup.dataset)
     model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
     optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim))
-    state = State(model, optimizer, setup.dataset.fingerprint, setup.hardware.threads)
+    average = WeightAverage(model, recipe.optim.ema)
+    state = State(model, optimizer, average, setup.dataset.fingerprint, setup.hardware.threads)
     step = Step(model, optimizer, setup.classifier.preprocessing, setup.hardware, recipe.optim.label_smoothing)
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
@@ -90,6 +94,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
                 optimizer.scale_lr(plan.schedule(plan.done(state.step, watch.seconds)))
                 step(batch)
                 state.step += 1
+                average.update(state.step)
                 if plan.over(state.step, watch.seconds):
                     break
                 log.after_step()
@@ -106,6 +111,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
                 )
         if not state.rows or state.rows[-1]["step"] != state.step:
             log.after_epoch()  # stopped in the middle of an epoch, at what has become the end of the run
+    average.take_over()
     return state
 
 
@@ -133,7 +139,8 @@ class _Recorder:
         if setup.dataset.val is None:
             self._add_row({})
         else:
-            judged = setup.classifier.evaluate(setup.dataset.val)
+            with state.average.applied():
+                judged = setup.classifier.evaluate(setup.dataset.val)
             self._add_row({"val_loss": judged.loss, "val_accuracy": judged.accuracy})
             if state.best is None or judged.accuracy > state.best.accuracy:
                 state.best = Best(judged.accuracy, self._epoch(), state.step)
@@ -153,7 +160,8 @@ class _Recorder:
         """
         best = self._state.best
         if best is not None and best.step == self._state.step:
-            self._setup.save_best(best)
+            with self._state.average.applied():
+                self._setup.save_best(best)
 
     def save_checkpoint(self) -> None:
         """Saves all that a resumed run needs, and the rows so far."""

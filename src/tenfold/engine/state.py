@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import RunError
 from tenfold.engine.step import LossNotFiniteError, Step
+from tenfold.optim.averaging import WeightAverage
 from tenfold.optim.build import CombinedOptimizer
 from tenfold.runs.checkpoint import Checkpoint, save_checkpoint
 
@@ -32,6 +33,7 @@ class State:
     Args:
         model: on its device.
         optimizer: of the model's weights.
+        average: of the model's weights.
         step: steps taken in all.
         seconds: spent on training so far.
         rows: of `metrics.csv` so far.
@@ -42,6 +44,7 @@ class State:
 
     model: nn.Module
     optimizer: CombinedOptimizer
+    average: WeightAverage
     fingerprint: str
     threads: int
     step: int = 0
@@ -67,6 +70,8 @@ class State:
             "optimizer": self.optimizer.state_tensors(),
             "random": _random_state(self.model),
         }
+        if average := self.average.state_tensors():
+            tensors["average"] = average
         state: dict[str, Any] = {
             "seconds": self.seconds,
             "rows": self.rows,
@@ -86,7 +91,7 @@ class State:
         """Takes over what a checkpoint holds.
 
         Raises:
-            RunError: when the checkpoint belongs to other data or another network.
+            RunError: when the checkpoint belongs to other data, another network or another optimiser.
         """
         saved: dict[str, Any] = dict(checkpoint.state)
         if saved["fingerprint"] != self.fingerprint:
@@ -100,6 +105,7 @@ class State:
         except RuntimeError as error:
             raise RunError(f"the checkpoint holds another network: {' '.join(str(error).split())}") from error
         self.optimizer.load_state_tensors(checkpoint.tensors["optimizer"])
+        self.average.load_state_tensors(checkpoint.tensors.get("average", {}))
         step.load_state_tensors(checkpoint.tensors["pending"])
         _set_random_state(checkpoint.tensors["random"], self.model)
         self.step, self.seconds, self.rows = checkpoint.step, saved["seconds"], saved["rows"]
