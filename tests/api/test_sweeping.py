@@ -1,0 +1,206 @@
+"""Sweeps end to end: real trials in real processes, on pictures so few that each takes a moment."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+import tenfold
+from harness.command_line import environment, run_tenfold
+from harness.tiny import photo_folder
+from tenfold.core.errors import ModelError, RecipeError, TrainingError, UsageError
+from tenfold.experiments.sweep import Quiet
+from tenfold.recipes.load import load_recipe
+from tenfold.runs.folder import RunFolder
+from tenfold.runs.sweepfolder import SweepFolder
+
+SHORT = ["train.duration=3 epochs", "train.batch_size=8", "train.device=cpu", "train.threads=1", "data.image_size=16"]
+SET = [word for line in SHORT for word in ("--set", line)]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photo_folder(tmp_path_factory.mktemp("photos") / "photos")
+
+
+@pytest.fixture(scope="module")
+def grid(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tenfold.Sweep:
+    """Two sizes of network, two seeds of each."""
+    vary = {"model.hidden": [[4], [16, 8]]}
+    runs = tmp_path_factory.mktemp("runs")
+    return tenfold.sweep("mlp", vary=vary, seeds=2, data=photos, overrides=SHORT, runs=runs, name="grid")
+
+
+def weights(run: Path) -> dict[str, Any]:
+    return {name: tensor.tolist() for name, tensor in load_file(run / "last.safetensors").items()}
+
+
+def test_a_sweep_leaves_every_file_of_its_contract(grid):
+    names = {path.name for path in grid.path.iterdir()}
+    assert names >= {"sweep.json", "base.toml", "env.json", "sweep.csv", "best.toml", "summary.json", "plots", "trials"}
+    assert {"model.hidden.png", "parameters.png", "seconds.png"} <= {p.name for p in (grid.path / "plots").iterdir()}
+    with (grid.path / "sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["status"], row["model.hidden"], row["seed"]) for row in rows] == [
+        ("finished", "[4]", "0"), ("finished", "[4]", "1"), ("finished", "[16, 8]", "0"), ("finished", "[16, 8]", "1"),
+    ]  # fmt: skip
+    assert [int(row["parameters"]) for row in rows[::2]] == [768 * 4 + 4 + 4 * 2 + 2, 768 * 16 + 16 + 16 * 8 + 8 + 18]
+
+
+def test_a_trial_is_an_ordinary_run_that_train_repeats_bit_for_bit(grid, tmp_path):
+    trial = grid.path / "trials" / grid.rows[3]["trial"]
+    again = tenfold.train(trial / "recipe.toml", runs=tmp_path)
+    assert weights(again.path) == weights(trial)
+    assert again.accuracy == grid.rows[3]["test_accuracy"]
+
+
+def test_the_best_recipe_runs_as_it_is_and_says_how_it_was_chosen(grid):
+    text = (grid.path / "best.toml").read_text()
+    recipe = load_recipe(grid.path / "best.toml")
+    assert recipe.model.arguments["hidden"] == grid.best.settings["model.hidden"]
+    assert "Chosen by the test pictures: on new ones expect a little less" in text
+    means = [sum(row["test_accuracy"] for row in grid.rows[i : i + 2]) / 2 for i in (0, 2)]
+    assert grid.best.mean == pytest.approx(max(means))
+
+
+def test_the_summary_holds_the_spread_of_each_class(grid):
+    summary = json.loads((grid.path / "summary.json").read_text())
+    assert set(summary["per_class"]) == {"blue", "green"}
+    assert summary["trials"] == {"finished": 4}
+    assert summary["per_class"]["blue"]["count"] == 4
+    assert summary["seconds"] > 0
+
+
+def test_several_seeds_of_one_recipe_are_told_as_mean_and_spread(photos, tmp_path):
+    done = run_tenfold(
+        *("train", "--recipe", "mlp", "--data", str(photos), "--seeds", "2", "--name", "s", *SET), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "over 2 seeds" in done.stdout
+    assert "everything is in runs/s" in done.stdout
+    rows = SweepFolder.open(tmp_path / "runs" / "s").rows()
+    assert [(row["seed"], row["status"]) for row in rows] == [(0, "finished"), (1, "finished")]
+
+
+def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_bits(photos, grid, tmp_path):
+    words = ["sweep", "--recipe", "mlp", "--vary", "model.hidden=[4],[16,8]", "--seeds", "2", "--data", str(photos)]
+    command = [
+        sys.executable,
+        "-m",
+        "tenfold",
+        *words,
+        *SET,
+        "--runs",
+        str(tmp_path),
+        "--name",
+        "killed",
+        "--jobs",
+        "1",
+    ]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    sweep = SweepFolder(tmp_path / "killed")
+    while process.poll() is None and not list(sweep.trials_folder.glob("*/summary.json")):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in sweep.trials_folder.glob("*/summary.json")}
+    assert len(before) < 4
+    result = tenfold.resume_sweep(sweep.path)
+    assert [row["status"] for row in result.rows] == ["finished"] * 4
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
+    for row in result.rows:
+        assert weights(sweep.trials_folder / row["trial"]) == weights(grid.path / "trials" / row["trial"])
+
+
+def test_ctrl_c_ends_a_sweep_cleanly_and_it_goes_on(photos, tmp_path):
+    words = ["sweep", "--recipe", "mlp", "--vary", "optim.lr=0.001,0.01", "--data", str(photos), *SET]
+    words += ["--set", "train.duration=100000 epochs", "--runs", str(tmp_path), "--name", "stopped"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tenfold", *words],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    sweep = SweepFolder(tmp_path / "stopped")
+    while process.poll() is None and len(list(sweep.trials_folder.glob("*/checkpoints/step-*"))) < 2:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"stopped with 0 of 2 trials ended, and saved; go on with: tenfold sweep --resume {sweep.path}" in errors
+    assert "Traceback" not in errors
+    for trial in sweep.trials():
+        assert not RunFolder(sweep.run_path(trial)).is_finished
+        assert list(RunFolder(sweep.run_path(trial)).checkpoints.iterdir())
+
+
+def test_one_failing_trial_is_reported_and_not_fatal(photos, tmp_path):
+    result = tenfold.sweep(
+        "mlp",
+        vary=["optim.lr=0.01,1e30"],
+        data=photos,
+        overrides=SHORT,
+        runs=tmp_path,
+        watcher=Quiet(),
+    )
+    good, bad = result.rows
+    assert (good["status"], bad["status"]) == ("finished", "failed")
+    assert "the loss is not finite at step" in bad["error"]
+    assert result.best.settings == {"optim.lr": 0.01}
+
+
+def test_a_sweep_without_any_result_says_why(photos, tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"none of the 1 trials has a result; the first error: the loss is not finite"
+    ):
+        tenfold.sweep("mlp", vary=["optim.lr=1e30"], data=photos, overrides=SHORT, runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("vary", "error", "message"),
+    [
+        ("model.hidden=[4],[0]", RecipeError, r"model\.hidden"),
+        ("model.nam=mlp,tutorial", RecipeError, r"model\.nam is no argument of 'mlp'"),
+        ("model.name=mlp,tutoral", RecipeError, "did you mean 'tutorial'"),
+        ("train.precision=float32,float16", RecipeError, "expected 'auto', 'float32' or 'bfloat16'"),
+        ("train.early_stop=0,2", RecipeError, "needs validation pictures"),
+    ],
+)
+def test_a_value_that_cannot_run_is_refused_before_any_trial_starts(photos, tmp_path, vary, error, message):
+    with pytest.raises(error, match=message):
+        tenfold.sweep("mlp", vary=[vary], data=photos, overrides=SHORT, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_impossible_network_is_refused_with_its_sizes_before_any_trial_starts(photos, tmp_path):
+    with pytest.raises((ModelError, RecipeError), match=r"conv2 .*×"):
+        tenfold.sweep("tutorial", vary=["model.kernels=3,9"], data=photos, overrides=SHORT, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_search_selects_on_validation_pictures_and_goes_on_for_longer(photos, tmp_path):
+    result = tenfold.sweep(
+        "mlp", search=["optim.lr=log:1e-3..1e-1"], trials=2, data=photos, overrides=SHORT, runs=tmp_path, name="s"
+    )
+    assert result.study.split == "val"
+    assert load_recipe(result.path / "base.toml").data.val_fraction == 0.1
+    assert (result.path / "study.db").is_file()
+    longer = tenfold.resume_sweep(result.path, trials=3)
+    assert [row["trial"] for row in longer.rows[:2]] == [row["trial"] for row in result.rows]
+    assert [row["status"] for row in longer.rows] == ["finished"] * 3
+    assert all(1e-3 <= row["optim.lr"] <= 1e-1 for row in longer.rows)
+
+
+def test_a_grid_cannot_be_made_longer(grid):
+    with pytest.raises(UsageError, match="is no search: it has the 4 trials of its grid"):
+        tenfold.resume_sweep(grid.path, trials=9)
