@@ -11,7 +11,8 @@ import pytest
 from harness.command_line import environment
 from harness.sweep_rows import sweep_row
 from tenfold.cli.sweep_live import LiveSweepProgress
-from tenfold.cli.sweep_progress import SweepProgress, result_text, sweep_progress_for
+from tenfold.cli.sweep_plain import SweepProgress, result_text
+from tenfold.cli.sweep_progress import sweep_progress_for
 
 FINISHED = sweep_row({"width": 90}, 0.704, training_seconds=214.2)
 LOGGED = {"epoch": 2, "step": 50, "steps": 200, "time_s": 12.3, "train_loss": 1.8321, "train_accuracy": 0.25}

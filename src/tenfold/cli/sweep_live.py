@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.cli.sweep_progress import Row, SweepProgress, duration_text
+from tenfold.cli.sweep_plain import Row, SweepProgress, duration_text
 
 _SECONDS_BETWEEN_FRAMES = 0.25
 _MOST_TRIALS = 12  # more would push the lines of those that ended off the screen

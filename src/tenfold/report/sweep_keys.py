@@ -17,7 +17,7 @@ from tenfold.report.canvas import BLUE, GREEN, INK, QUIET, WARM, chart
 from tenfold.report.outcomes import Outcome, Study, identity, number_of, value_text
 
 _SERIES = ((BLUE, "o"), (WARM, "s"), (GREEN, "D"), ("#A3538A", "^"), ("#7A6A00", "v"))
-_MOST_COLUMNS = 16
+_MOST_COLUMNS = 12
 _MOST_NAMES = 60
 _CAPTION = 0.2  # inches
 _WIDTH = 9.0
@@ -70,7 +70,7 @@ def draw_numbers(study: Study, key: str, path: Path, reference: Reference, logar
     dots = _dots(study, key, other, values, {name: float(value) for name, value in settings.items()})
     told = {float(value): share for value, share in reference.items() if number_of(value) is not None}
     labels = [*map(value_text, values), *(["reported"] if told else [])]
-    columns = other is None and len(dots) <= _MOST_COLUMNS
+    columns = other is None and _fit(dots)
     left, right = _LEFT + (_COLUMNS + _BETWEEN if columns else 0), ax.legend_room(labels)
     above = _ABOVE + (_CAPTION if columns else 0)
     with chart(path, _WIDTH, 4.1) as figure:
@@ -236,18 +236,23 @@ def _add_legend(axes: Axes, labels: Sequence[str], series: int, title: str | Non
     ax.legend_beside(axes, marks, labels, title)
 
 
+def _fit(dots: Sequence[_Dot]) -> bool:
+    """Returns whether columns for these dots can be told apart, and the numbers below them do not touch."""
+    widest = max(len(ax.compact(dot.place)) + 1 for dot in dots) * 9 * ax.SIGN
+    return len(dots) <= _MOST_COLUMNS and widest * (len(dots) + 0.4) <= _COLUMNS
+
+
 def _draw_columns(axes: Axes, dots: Sequence[_Dot], label: str) -> None:
     """Draws the bar chart: every accuracy on the whole scale, with its value."""
     axes.bar(range(len(dots)), [dot.share for dot in dots], 0.72, color=BLUE, alpha=0.8)
-    size = min(8.5, 62 / len(dots))
+    size = min(8.5, 74 / len(dots))
     for place, dot in enumerate(dots):
         top = max(dot.share, *(dot.bar or (0.0,)))
         axes.text(place, top + 0.025, f"{dot.share * 100:.1f}", ha="center", size=size)
         if dot.bar:
             axes.vlines(place, *dot.bar, color=INK, linewidth=1.2)
     names = [ax.compact(dot.place) for dot in dots]
-    crowded = sum(len(name) + 1 for name in names) * 9 * ax.SIGN > _COLUMNS
-    axes.set_xticks(range(len(names)), names, rotation=90 if crowded else 0, size=7 if crowded else 9)
+    axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", length=0, pad=6.5)
     axes.set(ylim=(0, 1.08), xlim=(-0.7, max(len(names), 4) - 0.3), xlabel=label)
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])

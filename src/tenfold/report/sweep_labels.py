@@ -43,7 +43,8 @@ def place_labels(
         clear = [box for box in free if not any(_touch(box, line) for line in crossed)]
         box = (clear or free)[0]
         taken.append(box)
-        text.set_position(axes.transData.inverted().transform(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)))
+        x, y = axes.transData.inverted().transform(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2))
+        text.set_position((float(x), float(y)))
 
 
 def _pixel(axes: Axes, point: Point) -> Point:

@@ -147,13 +147,13 @@ def draw_seeds(study: Study, path: Path) -> None:
         if total.interval:
             axes.axvspan(*total.interval, color=WARM, alpha=0.12, linewidth=0)
         axes.axvline(total.mean, color=WARM, linewidth=1.2)
-        bars = [(place, *ends) for place, row in enumerate(runs) if (ends := study.wilson(row))]
+        bars = [(place, *both) for place, row in enumerate(runs) if (both := study.wilson(row))]
         if bars:
             axes.hlines(*zip(*bars, strict=True), color=BLUE, linewidth=1.4)
         axes.plot(shares, range(len(runs)), "o", color=BLUE, markersize=5.5)
         axes.set_yticks(range(len(runs)), [f"seed {row.get('seed')}" for row in runs], color=INK)
         axes.set_ylim(len(runs) - 0.4, -0.6)
-        ends = [end for _, *both in bars for end in both]
+        ends = [end for _, low, high in bars for end in (low, high)]
         axes.set_xlim(ax.accuracy_limits([*shares, *ends, *(total.interval or ())]))
         ax.accuracy_ticks(axes, upright=False)
         axes.tick_params(axis="y", length=0)
