@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tenfold.cli.commands import compare, data, export, predict, recipes, show, summary, sweep, train
+from tenfold.cli.commands import bench, compare, data, export, predict, recipes, show, summary, sweep, train
 from tenfold.cli.commands import eval as evaluation
 from tenfold.core.errors import Stopped, TenfoldError
 from tenfold.core.registry import did_you_mean
@@ -33,6 +33,7 @@ app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("export")(export.export)
 app.command("compare")(compare.compare)
+app.add_typer(bench.app, name="bench")
 
 
 @app.callback(invoke_without_command=True)
