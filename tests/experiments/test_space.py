@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from harness.tiny import recipe
 from tenfold.core.errors import RecipeError
-from tenfold.experiments.space import check_all, expand, parse_vary, split_values, trial_name
+from tenfold.experiments.space import check_all, expand, trial_name
+from tenfold.experiments.values import parse_vary, split_values
 from tenfold.models.build import models
 from tenfold.recipes.schema import Recipe
 

@@ -13,7 +13,8 @@ from tenfold.core.errors import TrainingError
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.evaluate.spread import Spread, spread
 from tenfold.experiments.plan import SweepPlan
-from tenfold.recipes.load import load_recipe, resolve, to_toml
+from tenfold.experiments.space import complete
+from tenfold.recipes.load import load_recipe, to_toml
 from tenfold.report.outcomes import Outcome, Study
 from tenfold.report.sweeps import draw_sweep
 from tenfold.runs.folder import RunFolder
@@ -92,7 +93,7 @@ def _best_recipe(folder: SweepFolder, plan: SweepPlan, sweep: Sweep) -> str:
     best, study = sweep.best, sweep.study
     runs = [row for row in sweep.rows if study.accuracy(row) in best.accuracies and row["status"] == "finished"]
     seed = max(runs, key=lambda row: study.accuracy(row) or 0.0)["seed"]
-    recipe = resolve(load_recipe(folder.base), {**best.settings, "train.seed": seed})
+    recipe = complete(load_recipe(folder.base), {**best.settings, "train.seed": seed}, plan.overrides)
     changed = ", ".join(f"{key} = {value}" for key, value in best.settings.items()) or f"seed {seed}"
     lines = [
         f"The best of {len(sweep.rows)} trials of {plan.recipe}: {changed}",

@@ -25,7 +25,9 @@ from tenfold.experiments.plan import SweepPlan, plan_sweep
 from tenfold.experiments.search import Search, parse_search
 from tenfold.experiments.share import share_cores
 from tenfold.experiments.sources import Listed, Searched
+from tenfold.experiments.space import complete
 from tenfold.experiments.sweep import Quiet, Watcher, run_trials
+from tenfold.experiments.values import RECIPE
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
@@ -85,7 +87,9 @@ def sweep(
     base = resolve(recipe, overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     base = base if data is None else resolve(base, {"data.source": str(data)})
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
-    plan, listed = plan_sweep(base, recipe_name, vary, search, seeds=seeds, trials=trials, storage=storage, prune=prune)
+    plan, listed = plan_sweep(
+        base, recipe_name, vary, search, overrides=overrides, seeds=seeds, trials=trials, storage=storage, prune=prune
+    )
     on_gpu = choose_device(base.train.device).type != "cpu"
     if plan.search and not base.data.val_fraction:
         base = resolve(base, {"data.val_fraction": _VALIDATION_SHARE})
@@ -98,6 +102,7 @@ def sweep(
     study = "search" if storage is None else name or f"{pictures.name}-{recipe_name}"
     plan = replace(plan, jobs=jobs, threads=threads, study=study)
     in_order = _checked(base, plan, listed, progress)
+    recipe_name = "recipes" if RECIPE in plan.vary else recipe_name
     parts = (pictures.name, recipe_name, "seeds" if plan.kind == "seeds" else "sweep")
     folder = SweepFolder.create(Path(runs), parts, plan.to_json(), to_toml(base), listed, name)
     with folder.lock():
@@ -135,16 +140,10 @@ def resume_sweep(
         return _run(folder, plan, base, in_order, watcher or Quiet())
 
 
-def recipe_of(base: Recipe, trial: Trial, threads: int) -> Recipe:
-    """Returns the complete recipe of a trial.
-
-    Args:
-        base: that all trials share.
-        trial: what it changes.
-        threads: of each trial, where the recipe does not say.
-    """
-    own = {"train.threads": base.train.threads or threads, **trial.settings, "train.seed": trial.seed}
-    return resolve(base, own)
+def recipe_of(plan: SweepPlan, base: Recipe, trial: Trial) -> Recipe:
+    """Returns the complete recipe of a trial, with the CPU threads that are its share."""
+    recipe = complete(base, {**trial.settings, "train.seed": trial.seed}, plan.overrides)
+    return resolve(recipe, {"train.threads": recipe.train.threads or plan.threads})
 
 
 def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: Progress) -> list[Trial]:
@@ -155,7 +154,7 @@ def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: P
     opened: dict[DataRequest, Dataset] = {}
     work: dict[str, float] = {}
     for trial in trials:
-        recipe = recipe_of(base, trial, plan.threads)
+        recipe = recipe_of(plan, base, trial)
         request = request_of(recipe.data)
         if request not in opened:
             opened[request] = dataset_of(recipe.data, progress)
@@ -169,7 +168,7 @@ def _run(folder: SweepFolder, plan: SweepPlan, base: Recipe, trials: Sequence[Tr
     log.write("begun", trials=len(trials), jobs=plan.jobs, threads=plan.threads)
 
     def payload(trial: Trial) -> tuple[str, dict[str, Any]]:
-        return str(folder.run_path(trial)), recipe_of(base, trial, plan.threads).model_dump(mode="json")
+        return str(folder.run_path(trial)), recipe_of(plan, base, trial).model_dump(mode="json")
 
     try:
         with _source(folder, plan, base, trials) as source, StopRequest() as stop:
@@ -206,8 +205,16 @@ def _source(folder: SweepFolder, plan: SweepPlan, base: Recipe, trials: Sequence
     spaces = dict(parse_search(f"{key}={text}") for key, text in plan.search.items())
     storage = plan.storage or folder.path / "study.db"
     seed = base.train.seed
-    study = Search(spaces, storage=storage, sweep=plan.mark, study=plan.study, seed=seed, prune=plan.prune)
+    study = Search(
+        spaces, storage=storage, sweep=plan.mark, study=plan.study, seed=seed, prune=plan.prune, warmup=_warmup(base)
+    )
     try:
         yield Searched(study, folder, plan.trials, seed)
     finally:
         study.close()
+
+
+def _warmup(base: Recipe) -> int:
+    """Returns the epochs in which no trial of a search is given up: a quarter of the run, at least one."""
+    duration = base.train.duration
+    return max(1, int(duration.amount) // 4) if duration.unit == "epochs" else 1

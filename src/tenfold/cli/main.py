@@ -23,16 +23,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
+app.command("compare")(compare.compare)
 app.command("eval")(evaluation.evaluate)
 app.command("val", hidden=True)(evaluation.evaluate)
 app.command("predict")(predict.predict)
 app.command("show")(show.show)
-app.command("sweep")(sweep.sweep)
 app.command("summary")(summary.summary)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("export")(export.export)
-app.command("compare")(compare.compare)
 app.add_typer(bench.app, name="bench")
 
 

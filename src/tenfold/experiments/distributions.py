@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tenfold.core.errors import RecipeError
-from tenfold.experiments.space import Value, check_all, distinct, literal, split_line, split_values
+from tenfold.experiments.space import check_all
+from tenfold.experiments.values import Value, distinct, literal, split_line, split_values
 from tenfold.recipes.messages import field_at
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.sweepfolder import Trial

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeVar
 
 from tenfold.core.errors import UsageError
 from tenfold.experiments.search import check_space, parse_search
-from tenfold.experiments.space import check_all, expand, parse_vary
+from tenfold.experiments.space import check_all, expand
+from tenfold.experiments.values import parse_vary
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.sweepfolder import Trial
 
@@ -30,6 +31,7 @@ class SweepPlan:
         search: what a search may choose from, as the user wrote it, by dotted key.
         seeds: of each combination's runs.
         trials: in all.
+        overrides: what the user changed in the base recipe, for other recipes that are varied.
         storage: SQLAlchemy URL of a search's storage; None for a SQLite file in the sweep's folder.
         study: name of the study in that storage; sweeps that share one search together.
         mark: tells this sweep's trials in the study from those of others.
@@ -44,6 +46,7 @@ class SweepPlan:
     search: Mapping[str, str]
     seeds: Sequence[int]
     trials: int
+    overrides: Sequence[str] = ()
     storage: str | None = None
     study: str = "search"
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -72,6 +75,7 @@ def plan_sweep(
     vary: Sequence[str] | Mapping[str, Sequence[Any]],
     search: Sequence[str],
     *,
+    overrides: Sequence[str] = (),
     seeds: int | Sequence[int] | None = None,
     trials: int | None = None,
     storage: str | None = None,
@@ -84,6 +88,7 @@ def plan_sweep(
         recipe: its name.
         vary: `"section.key=value,value"` each, or values by dotted key.
         search: `"section.key=log:1e-4..1"` each.
+        overrides: what the user changed in the base recipe.
         seeds: how many of each combination, from the recipe's own seed on, or which; one where None.
         trials: of a search; 20 where None.
         storage: see `SweepPlan`.
@@ -98,11 +103,13 @@ def plan_sweep(
     if varied and searched:
         raise UsageError("--vary tries every combination and --search chooses: use one of them, not both")
     if searched and seeds not in (None, 1):
-        raise UsageError("--seeds goes with --vary; a search runs each trial once: then train its best.toml with --seeds")
+        raise UsageError(
+            "--seeds goes with --vary; a search runs each trial once: then train its best.toml with --seeds"
+        )
     if trials is not None and not searched:
         raise UsageError("--trials is the length of a --search; a grid has as many trials as it has combinations")
     listed = [] if searched else expand(base, varied, _seeds(base, seeds))
-    check_all(base, listed)
+    check_all(base, listed, overrides=overrides)
     check_space(base, searched)
     plan = SweepPlan(
         kind="search" if searched else "grid" if varied else "seeds",
@@ -111,6 +118,7 @@ def plan_sweep(
         search={key: str(distribution) for key, distribution in searched.items()},
         seeds=sorted({trial.seed for trial in listed}) or [base.train.seed],
         trials=(trials or _TRIALS) if searched else len(listed),
+        overrides=list(overrides),
         storage=storage,
         prune=prune,
     )

@@ -13,7 +13,7 @@ from tenfold.core.errors import RecipeError, StorageError, UsageError
 from tenfold.experiments.distributions import Distribution
 from tenfold.experiments.distributions import check_space as check_space
 from tenfold.experiments.distributions import parse_search as parse_search
-from tenfold.experiments.space import Value
+from tenfold.experiments.values import Value
 
 if TYPE_CHECKING:
     import optuna

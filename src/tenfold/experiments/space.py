@@ -1,50 +1,20 @@
-"""What a sweep varies: from `--vary` lines to checked trials, before the first of them starts."""
+"""What a sweep varies: from the values of each key to checked trials, before the first of them starts."""
 
-import json
 import math
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Any
 
 from tenfold.core.errors import ModelError, RecipeError
-from tenfold.recipes.load import _value as read_value
-from tenfold.recipes.load import resolve
-from tenfold.recipes.messages import field_at, join_findings
+from tenfold.experiments.values import MOST_TRIALS, RECIPE, Value, distinct, written
+from tenfold.recipes.load import Overrides, load_recipe, resolve
+from tenfold.recipes.messages import join_findings
 from tenfold.recipes.schema import ModelSection, Recipe
 from tenfold.runs.sweepfolder import Trial
 
-Value = bool | int | float | str | list[Any]
-"""What a key of a recipe may be set to."""
-
-MOST_TRIALS = 10_000
-"""A sweep of more is a slip of the hand, and would fill the disk before anyone looked."""
-
 _LONGEST_NAME = 60
 _LARGEST_SIDE = 1024
-
-
-def parse_vary(line: str) -> tuple[str, tuple[Value, ...]]:
-    """Reads a key and the values that it takes in turn.
-
-    Args:
-        line: `section.key=value,value,…`; a value is what `--set` takes, or a range of whole numbers such as
-            `0..4`, both ends included.
-
-    Raises:
-        RecipeError: when there is no key, no value, or one value twice.
-
-    Example:
-        >>> parse_vary("model.channels=[64,128],[32,64]")
-        ('model.channels', ([64, 128], [32, 64]))
-        >>> parse_vary("train.seed=0..3")
-        ('train.seed', (0, 1, 2, 3))
-    """
-    key, text = split_line("--vary", line, "model.width=30,50,70")
-    where = f"--vary {key}"
-    return key, distinct(where, [value for part in split_values(where, text) for value in _values(where, key, part)])
 
 
 def expand(base: Recipe, vary: Mapping[str, Sequence[Value]], seeds: Sequence[int] = ()) -> list[Trial]:
@@ -98,8 +68,40 @@ def trial_name(number: int, settings: Mapping[str, Value], seed: int | None = No
     return name if seed is None else f"{name}-seed={seed}"
 
 
+def complete(base: Recipe, settings: Mapping[str, Value], overrides: Overrides = ()) -> Recipe:
+    """Returns the complete recipe of a trial.
+
+    Args:
+        base: what all trials share; where `settings` names another recipe, only its pictures are shared.
+        settings: what the trial changes, by dotted key; `recipe` names the recipe to begin with.
+        overrides: what the user changed in the base recipe, and means for the other recipes too.
+
+    Raises:
+        RecipeError: in one line, when a key, a value or a recipe is refused.
+
+    Example:
+        >>> complete(Recipe(), {"recipe": "deep3", "optim.lr": 0.01}).model.name
+        'deep3'
+    """
+    own = {key: value for key, value in settings.items() if key != RECIPE}
+    if RECIPE in settings:
+        size = base.data.image_size
+        pictures = {
+            "data.source": base.data.source,
+            "data.data_dir": base.data.data_dir,
+            "data.image_size": list(size) if isinstance(size, tuple) else size,
+        }
+        base = resolve(load_recipe(str(settings[RECIPE]), overrides), pictures)
+    return resolve(base, own)
+
+
 def check_all(
-    base: Recipe, trials: Sequence[Trial], *, image_size: tuple[int, int] | None = None, flag: str = "--vary"
+    base: Recipe,
+    trials: Sequence[Trial],
+    *,
+    overrides: Overrides = (),
+    image_size: tuple[int, int] | None = None,
+    flag: str = "--vary",
 ) -> list[Recipe]:
     """Returns the complete recipe of each trial, its seed included; all that is refused comes in one message.
 
@@ -108,6 +110,7 @@ def check_all(
     Args:
         base: what all trials share.
         trials: what each changes.
+        overrides: see `complete`.
         image_size: height and width of the pictures, where they are known already.
         flag: behind which the user wrote the settings.
 
@@ -118,119 +121,15 @@ def check_all(
     refused: dict[str, Trial] = {}  # by reason, the first trial of each
     for trial in trials:
         try:
-            recipes.append(_complete(base, _settings(trial), image_size))
+            recipes.append(_buildable(complete(base, _settings(trial), overrides), trial.settings, image_size))
         except RecipeError as error:
             refused.setdefault(str(error), trial)
     if refused:
-        findings = [f for reason, trial in refused.items() for f in _findings(base, trial, reason, image_size)]
+        findings = [
+            f for reason, trial in refused.items() for f in _findings(base, trial, reason, overrides, image_size)
+        ]
         raise RecipeError(join_findings(f"{flag} {finding}" for finding in dict.fromkeys(findings)))
     return recipes
-
-
-def split_line(flag: str, line: str, example: str) -> tuple[str, str]:
-    """Returns the key and the text behind `=`.
-
-    Args:
-        flag: behind which the user wrote the line.
-        line: `section.key=text`.
-        example: of what would have been right.
-
-    Raises:
-        RecipeError: when there is no `=`, no dotted key or no text.
-    """
-    key, _, text = (part.strip() for part in line.partition("="))
-    if "." not in key or not all(key.split(".")) or not text:
-        raise RecipeError(f"{flag} {' '.join(line.split())}: expected section.key=values, e.g. {flag} {example}")
-    return key, text
-
-
-def split_values(where: str, text: str) -> Iterator[str]:
-    """Yields what lies between commas, brackets and quotes kept together.
-
-    Args:
-        where: flag and key, for messages.
-        text: one or more values.
-
-    Raises:
-        RecipeError: when there is nothing beside a comma, or a bracket or quote stays open.
-
-    Example:
-        >>> list(split_values("--vary data.source", '[1, 2], "a,b", bare'))
-        ['[1, 2]', '"a,b"', 'bare']
-    """
-    part = ""
-    for piece in text.split(","):
-        part = f"{part},{piece}" if part else piece.lstrip()
-        if not part:
-            raise RecipeError(f"{where}={text}: a value is missing beside a comma; expected values such as 30,50,70")
-        if _is_closed(part):
-            yield part.strip()
-            part = ""
-    if part:
-        raise RecipeError(f'{where}={text}: {part} is not closed; expected e.g. [64,128],[32,64] or "a,b","c"')
-
-
-def literal(where: str, key: str, text: str) -> Value:
-    """Returns the value that `--set` reads from `text`.
-
-    Args:
-        where: flag and key, for messages.
-        key: dotted.
-        text: a TOML literal or bare text.
-
-    Raises:
-        RecipeError: when no key takes such a value: a date, a table, infinity.
-    """
-    value = read_value(key, text)
-    finite = not isinstance(value, float) or math.isfinite(value)
-    if not finite or not isinstance(value, bool | int | float | str | list):
-        raise RecipeError(f"{where}={text}: expected numbers, true or false, text or lists")
-    return value
-
-
-def distinct(where: str, values: Sequence[Any]) -> tuple[Any, ...]:
-    """Returns `values`: at least one, and none twice.
-
-    Raises:
-        RecipeError: when there is none, or with the first that appears again.
-    """
-    if not values:
-        raise RecipeError(f"{where}: there is no value; expected at least one")
-    for place, value in enumerate(values):
-        if value in values[:place]:
-            raise RecipeError(f"{where}: {written(value)} is given twice; expected each value once")
-    return tuple(values)
-
-
-def written(value: Value) -> str:
-    """Returns a value as a user writes it.
-
-    Example:
-        >>> written(True), written([64, 128]), written("sgd")
-        ('true', '[64, 128]', 'sgd')
-    """
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _is_closed(text: str) -> bool:
-    if text[:1] not in ("[", "{", '"', "'"):
-        return True
-    try:
-        return bool(tomllib.loads(f"value = {text}"))
-    except (ValueError, RecursionError):
-        return False
-
-
-def _values(where: str, key: str, text: str) -> Sequence[Value]:
-    """Returns one value, or those of a range of whole numbers."""
-    ends = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text)
-    field = field_at(key, Recipe)
-    if not ends or (field is not None and field.annotation is str):
-        return [literal(where, key, text)]
-    first, last = map(int, ends.groups())
-    if not first <= last < first + MOST_TRIALS:
-        raise RecipeError(f"{where}={text}: expected a range that rises, of at most {MOST_TRIALS:,} numbers")
-    return range(first, last + 1)
 
 
 def _in_name(value: Value) -> str:
@@ -243,9 +142,8 @@ def _settings(trial: Trial) -> dict[str, Value]:
     return {"train.seed": trial.seed, **trial.settings}
 
 
-def _complete(base: Recipe, settings: Mapping[str, Value], image_size: tuple[int, int] | None) -> Recipe:
-    """Returns `base` with `settings` in it, whose network can be built; raises RecipeError."""
-    recipe = resolve(base, settings)
+def _buildable(recipe: Recipe, settings: Mapping[str, Value], image_size: tuple[int, int] | None) -> Recipe:
+    """Returns `recipe`, whose network can be built where `settings` touch it; raises RecipeError."""
     if any(key.startswith("model.") or key == "data.image_size" for key in settings):
         size = recipe.data.image_size
         if size == "auto":
@@ -273,12 +171,14 @@ def _why_no_network(section: str, image_size: tuple[int, int]) -> str:
     return ""
 
 
-def _findings(base: Recipe, trial: Trial, reason: str, image_size: tuple[int, int] | None) -> list[str]:
+def _findings(
+    base: Recipe, trial: Trial, reason: str, overrides: Overrides, image_size: tuple[int, int] | None
+) -> list[str]:
     """Returns a finding for each setting that is refused by itself, or one for what does not go together."""
     found = []
     for key, value in _settings(trial).items():
         try:
-            _complete(base, {key: value}, image_size)
+            _buildable(complete(base, {key: value}, overrides), {key: value}, image_size)
         except RecipeError as error:
             if str(error) in reason:
                 found.append(f"{key}={written(value)}: {error}")

@@ -151,12 +151,17 @@ def _parsed(lines: Sequence[str]) -> dict[str, object]:
         if not equals or not all(key.split(".")):
             raise RecipeError(f"--set {' '.join(line.split())}: expected section.key=value, e.g. optim.lr=0.01")
         values.pop(key, None)
-        values[key] = _value(key, text.strip())
+        values[key] = read_value(key, text.strip())
     return values
 
 
-def _value(key: str, text: str) -> object:
-    """Returns a TOML literal's value, or the text itself where it is none or where a text is expected."""
+def read_value(key: str, text: str) -> object:
+    """Returns a TOML literal's value, or the text itself where it is none or where a text is expected.
+
+    Args:
+        key: dotted, of a recipe.
+        text: as a user writes it behind `--set key=`.
+    """
     try:
         (value,) = tomllib.loads(f"value = {text}").values()
     except (ValueError, RecursionError):

@@ -53,16 +53,19 @@ def sweep(
     \b
     Examples:
       tenfold sweep --recipe wide --vary model.width=30,50,70,90,110,130,150,170
+      tenfold sweep --vary recipe=wide,deep3,deep4 --data cifar10
       tenfold sweep --vary optim.lr=0.1,0.3,1 --vary train.batch_size=125,250 --seeds 3
       tenfold sweep --search optim.lr=log:1e-3..1 --search optim.momentum=0.5..0.95 --trials 30
       tenfold sweep --resume runs/cifar10-wide-sweep-20260101-120000
     """
     if resume is not None:
-        given: dict[str, object] = {"--recipe": recipe, "--data": data, "--vary": vary, "--search": search, "--seeds": seeds}
-        given |= {"--set": settings, "--storage": storage, "--name": name, "--runs": runs}
+        given: dict[str, object] = {"--recipe": recipe, "--data": data, "--vary": vary, "--search": search}
+        given |= {"--seeds": seeds, "--set": settings, "--storage": storage, "--name": name, "--runs": runs}
         refused = [flag for flag, value in given.items() if value]
         if refused:
-            raise UsageError(f"{', '.join(refused)} cannot be changed for a sweep that goes on; start a new one for that")
+            raise UsageError(
+                f"{', '.join(refused)} cannot be changed for a sweep that goes on; start a new one for that"
+            )
     elif not vary and not search:
         raise UsageError(
             "nothing to vary; expected --vary KEY=V,V or --search KEY=RANGE "
