@@ -120,7 +120,7 @@ def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_bits(photos, grid, tmp
         assert weights(sweep.trials_folder / row["trial"]) == weights(grid.path / "trials" / row["trial"])
 
 
-def test_ctrl_c_ends_a_sweep_cleanly_and_it_goes_on(photos, tmp_path):
+def test_ctrl_c_ends_a_sweep_with_every_trial_saved_and_says_how_to_go_on(photos, tmp_path):
     words = ["sweep", "--recipe", "mlp", "--vary", "optim.lr=0.001,0.01", "--data", str(photos), *SET]
     words += ["--set", "train.duration=100000 epochs", "--runs", str(tmp_path), "--name", "stopped"]
     process = subprocess.Popen(
@@ -132,7 +132,7 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_it_goes_on(photos, tmp_path):
         start_new_session=True,
     )
     sweep = SweepFolder(tmp_path / "stopped")
-    while process.poll() is None and len(list(sweep.trials_folder.glob("*/checkpoints/step-*"))) < 2:
+    while process.poll() is None and len({path.parent for path in sweep.trials_folder.glob("*/checkpoints/*")}) < 2:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)

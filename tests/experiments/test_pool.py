@@ -11,6 +11,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -311,10 +312,9 @@ def kill_at_random(chance: random.Random, kills: list[int], over: threading.Even
 
 
 def test_closing_the_iterator_ends_all_workers(tmp_path: Path) -> None:
-    jobs = iter([Job("quick", None), Job("slow", tmp_path)])
-    outcomes = run_jobs(lambda: next(jobs, None), pool_work.sleep_if_told, workers=2)
-    assert next(outcomes).key == "quick"
-    wait_until(lambda: numbers(tmp_path))
+    jobs = chain([Job("slow", tmp_path)], (Job(f"quick {number}", None) for number in count()))
+    outcomes = run_jobs(lambda: next(jobs), pool_work.sleep_if_told, workers=2)
+    assert all(outcome.key != "slow" for outcome in takewhile(lambda _: not numbers(tmp_path), outcomes))
     outcomes.close()  # type: ignore[attr-defined]
     assert not workers_of_this_process()
 

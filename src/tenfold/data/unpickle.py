@@ -8,6 +8,7 @@ The instructions are listed in the standard library's `pickletools`.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -144,7 +145,9 @@ class _Machine:
         elif code in (b"I", b"L"):
             push(int(self._line().rstrip(b"L")))
         elif code == b"S":
-            push(self._line()[1:-1].decode("unicode_escape").encode("latin-1"))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of a backslash that escapes nothing
+                push(self._line()[1:-1].decode("unicode_escape").encode("latin-1"))
         else:
             return False
         return True
