@@ -5,7 +5,7 @@ are saved and loaded, and the test pictures judged overall and class by class.
 
     python benchmarks/classic.py PICTURES.npz
     python benchmarks/classic.py PICTURES.npz --width 90              # the wide network, 3 epochs
-    python benchmarks/classic.py PICTURES.npz --width 90 --steps 1500 # its first steps only, to time one
+    python benchmarks/classic.py PICTURES.npz --width 90 --steps 1500 # its first steps only
 
 PICTURES.npz holds `train_images` uint8 [N, 32, 32, 3], `train_labels` int64 [N], and the same for test;
 `benchmarks/speed.py` makes it. torchvision has no CPU build beside the pinned torch, so its `ToTensor` and `Normalize`
@@ -87,14 +87,14 @@ def main():
     optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
 
     began = time.perf_counter()
-    for epoch in range(epochs):
+    for epoch in range(1 if options.steps else epochs):
         running_loss = 0.0
         for i, data in enumerate(trainloader, 0):
             if options.steps and i == 100:  # the workers have started
                 began = time.perf_counter()
             if options.steps and i == 100 + options.steps:
                 print(f"step: {1000 * (time.perf_counter() - began) / options.steps:.3f} ms")
-                return
+                break
             inputs, labels = data
             optimizer.zero_grad()
             outputs = net(inputs)

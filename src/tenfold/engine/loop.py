@@ -72,7 +72,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     recipe, device = setup.recipe, setup.hardware.device
     plan = make_plan(recipe, setup.dataset)
     model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
-    optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim))
+    optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim), setup.hardware.autocast)
     average = WeightAverage(model, recipe.optim.ema)
     state = State(model, optimizer, average, setup.dataset.fingerprint, setup.hardware.threads)
     step = Step(model, optimizer, setup.classifier.preprocessing, setup.hardware, recipe.optim.label_smoothing)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RecipeError
@@ -75,12 +76,15 @@ class CombinedOptimizer:
         restore(self.state_tensors(), tensors, "optimiser")
 
 
-def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> CombinedOptimizer:
+def build_optimizer(
+    model: nn.Module, settings: OptimizerSettings, precision: torch.dtype | None = None
+) -> CombinedOptimizer:
     """Builds the optimiser for `model`, which must already lie on its device.
 
     Args:
         model: the network.
         settings: see `OptimizerSettings`.
+        precision: dtype of the matrix products in Muon; float32 where None.
 
     Raises:
         RecipeError: when the optimiser has nothing to work on.
@@ -95,7 +99,7 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> CombinedOp
         _rule(weights, decay, settings) for weights, decay in _by_decay(decayed, groups.vectors, settings.weight_decay)
     ]
     if by_muon:
-        rules.append(Muon(by_muon, settings.muon_lr, settings.muon_momentum))
+        rules.append(Muon(by_muon, settings.muon_lr, settings.muon_momentum, precision or torch.float32))
     return CombinedOptimizer(rules)
 
 

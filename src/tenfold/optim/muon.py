@@ -44,6 +44,7 @@ class Muon(Update):
         weights: filters of convolutions, float [outputs, inputs, height, width], or matrices [outputs, inputs].
         lr: learning rate, above 0.
         momentum: share of the former update that is kept, in [0, 1).
+        dtype: of the matrix products; an update need not be more exact than the gradients that it is made of.
 
     Example:
         >>> filters = nn.Parameter(torch.randn(8, 4, 3, 3))
@@ -51,8 +52,11 @@ class Muon(Update):
         >>> filters.square().sum().backward(); rule.step()
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
+    def __init__(
+        self, weights: Iterable[nn.Parameter], lr: float, momentum: float, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__(weights, lr)
+        self._dtype = dtype
         self.memory = {"momentum": self._zeros()}
         self._momentum = momentum
 
@@ -63,5 +67,5 @@ class Muon(Update):
             # Before a normalisation layer a filter's scale has no effect, and before a ReLU one that the next layer can
             # take back: fixing it fixes the effective learning rate.
             weight.mul_(len(weight) ** 0.5 / weight.norm())
-            update = orthogonalize(ahead.reshape(len(ahead), -1)).reshape(weight.shape)
+            update = orthogonalize(ahead.reshape(len(ahead), -1).to(self._dtype)).reshape(weight.shape)
             weight.add_(update, alpha=-self.lr)
