@@ -101,11 +101,22 @@ def reckoned(rounds: list[dict[int, dict[str, float]]]) -> dict[str, object]:
     return {"rounds": rounds, "seconds_of_each": each, "seconds": round(sum(each.values()), 1)}
 
 
+def draw(runs: Path, images: Path) -> None:
+    """Draws the width study with what the write-up reports beside it."""
+    from tenfold.report.sweeps import draw_sweep
+    from tenfold.runs.sweepfolder import SweepFolder
+
+    with tempfile.TemporaryDirectory() as folder:
+        draw_sweep(SweepFolder.open(runs / "width").rows(), ["model.width"], Path(folder), reference=REPORTED)
+        (images / "width-study.png").write_bytes((Path(folder) / "model.width.png").read_bytes())
+
+
 def main() -> None:
     """Measures and writes one JSON file, part by part, so that what was measured is kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--runs", type=Path, help="where the sweeps are kept; nowhere by default")
+    parser.add_argument("--images", type=Path, help="folder for the chart of the width study")
     parser.add_argument("--steps", type=int, default=800, help="of each classic run that are timed")
     parser.add_argument("--out", type=Path, required=True)
     wanted = parser.parse_args()
@@ -135,6 +146,8 @@ def main() -> None:
         keep("times_faster_fast", round(classic["seconds"] / fast["seconds"], 2))
         keep("depth_study", sweep(wanted.data, ["--vary", "recipe=wide,deep3,deep4"], runs, "depth"))
         keep("whole_classic", whole_classic(pictures, WIDTHS[0]))
+        if wanted.images is not None:
+            draw(runs, wanted.images)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from tenfold.runs.folder import RunFolder
 from tenfold.runs.sweepfolder import SweepFolder
 
 SHORT = ["train.duration=3 epochs", "train.batch_size=8", "train.device=cpu", "train.threads=1", "data.image_size=16"]
+OTHERS = ["train.duration=2 epochs", "train.batch_size=8", "train.device=cpu", "train.threads=1", "data.image_size=32"]
 SET = [word for line in SHORT for word in ("--set", line)]
 
 
@@ -71,12 +72,27 @@ def test_the_best_recipe_runs_as_it_is_and_says_how_it_was_chosen(grid):
     assert grid.best.mean == pytest.approx(max(means))
 
 
-def test_the_summary_holds_the_spread_of_each_class(grid):
+def test_the_summary_holds_every_setting_with_its_spread(grid):
     summary = json.loads((grid.path / "summary.json").read_text())
-    assert set(summary["per_class"]) == {"blue", "green"}
     assert summary["trials"] == {"finished": 4}
-    assert summary["per_class"]["blue"]["count"] == 4
+    assert [outcome["settings"] for outcome in summary["outcomes"]] == [
+        {"model.hidden": [4]},
+        {"model.hidden": [16, 8]},
+    ]
+    assert [outcome["test_accuracy"]["count"] for outcome in summary["outcomes"]] == [2, 2]
+    assert summary["best"] == grid.best.settings
     assert summary["seconds"] > 0
+
+
+def test_a_recipe_is_varied_like_a_key_and_every_trial_runs_on_the_same_pictures(photos, tmp_path):
+    result = tenfold.sweep("mlp", vary=["recipe=mlp,tutorial"], data=photos, overrides=OTHERS, runs=tmp_path)
+    assert [row["recipe"] for row in result.rows] == ["mlp", "tutorial"]
+    recipes = [load_recipe(result.path / "trials" / row["trial"]) for row in result.rows]
+    assert [recipe.model.name for recipe in recipes] == ["mlp", "tutorial"]
+    assert {str(recipe.train.duration) for recipe in recipes} == {"2 epochs"}  # what the user asked for holds for all
+    assert {recipe.data.image_size for recipe in recipes} == {(32, 32)}
+    assert load_recipe(result.path / "best.toml").model.name == result.best.settings["recipe"]
+    assert result.path.name.startswith("photos-recipes-sweep-")
 
 
 def test_several_seeds_of_one_recipe_are_told_as_mean_and_spread(photos, tmp_path):
@@ -86,6 +102,7 @@ def test_several_seeds_of_one_recipe_are_told_as_mean_and_spread(photos, tmp_pat
     assert done.returncode == 0, done.stderr
     assert "over 2 seeds" in done.stdout
     assert "everything is in runs/s" in done.stdout
+    assert set(json.loads((tmp_path / "runs" / "s" / "summary.json").read_text())["per_class"]) == {"blue", "green"}
     rows = SweepFolder.open(tmp_path / "runs" / "s").rows()
     assert [(row["seed"], row["status"]) for row in rows] == [(0, "finished"), (1, "finished")]
 

@@ -73,3 +73,17 @@ def test_a_weight_without_gradient_is_left_alone() -> None:
     before = weight.detach().clone()
     Muon([weight], lr=0.1, momentum=0.6).step()
     assert torch.equal(weight, before)
+
+
+def test_products_in_bfloat16_change_an_update_by_little_and_the_weights_stay_in_float32() -> None:
+    weights = [nn.Parameter(random(40, 12, 3, 3)) for _ in range(2)]
+    for weight, dtype in zip(weights, (torch.float32, torch.bfloat16), strict=True):
+        rule = Muon([weight], lr=0.1, momentum=0.6, dtype=dtype)
+        weight.grad = random(40, 12, 3, 3, seed=1)
+        rule.step()
+    exact, rounded = (weight.detach() for weight in weights)
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    start = random(40, 12, 3, 3)
+    start *= len(start) ** 0.5 / start.norm()
+    assert (rounded - exact).norm() < 0.02 * (exact - start).norm()

@@ -108,18 +108,23 @@ def _best_recipe(folder: SweepFolder, plan: SweepPlan, sweep: Sweep) -> str:
 
 
 def _summary(sweep: Sweep) -> Mapping[str, Any]:
-    per_class = zip(*(evaluation.per_class for evaluation in sweep.evaluations()), strict=False)
-    return {
+    """Returns what `summary.json` holds: each setting with mean and spread; of several seeds, each class too."""
+    measure = sweep.study.measure.replace(" ", "_")
+    summary = {
         "kind": sweep.kind,
         "trials": dict(Counter(row["status"] for row in sweep.rows)),
-        "best": {
-            "settings": dict(sweep.best.settings),
-            sweep.study.measure.replace(" ", "_"): asdict(sweep.best.spread),
-        },
-        "test_accuracy": asdict(sweep.accuracy),
-        "per_class": {
-            results[0].name: asdict(spread(recalls))
-            for results in per_class
-            if (recalls := [result.recall for result in results if result.recall is not None])
-        },
+        "best": dict(sweep.best.settings),
+        "outcomes": [
+            {"settings": dict(outcome.settings), measure: asdict(outcome.spread)} for outcome in sweep.study.outcomes
+        ],
     }
+    if sweep.kind == "seeds":
+        summary |= {"test_accuracy": asdict(sweep.accuracy), "per_class": _per_class(sweep.evaluations())}
+    return summary
+
+
+def _per_class(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Returns mean and spread of each class's accuracy; a class without test pictures is left out."""
+    classes = zip(*(evaluation.per_class for evaluation in evaluations), strict=True)
+    recalls = {results[0].name: [r.recall for r in results if r.recall is not None] for results in classes}
+    return {name: asdict(spread(values)) for name, values in recalls.items() if values}

@@ -10,7 +10,8 @@ def share_cores(trials: int, cores: int, *, jobs: int = 0, threads: int = 0, on_
     """Returns how many trials run at once, and the CPU threads of each: together never more than there are cores.
 
     One thread for each of many trials does more in all than many threads for one: measured with the `wide` networks
-    at batch 4 on two cores, two trials with one thread each finish 1.2 to 1.9 times sooner than one after the other.
+    at batch 4 on two cores, two trials with one thread each finish 1.1 to 1.9 times sooner than one after the other
+    with two threads (docs/experiments.md).
 
     Args:
         trials: to run, at least 1.
