@@ -101,7 +101,7 @@ def test_what_is_no_sweep_is_refused_and_a_sweep_is_no_run(tmp_path):
     with pytest.raises(RunError, match=r"sweep\.json is missing"):
         SweepFolder.open(tmp_path)
     sweep = make_sweep(tmp_path)
-    with pytest.raises(RunError, match="is a sweep of several runs; name one of those in .*tenfold sweep --resume"):
+    with pytest.raises(RunError, match=r"is a sweep of several runs; name one of those in .*tenfold sweep --resume"):
         RunFolder.open(sweep.path)
 
 

@@ -228,8 +228,10 @@ def _run_around(path: Path) -> Path | None:
 
 def _why_no_run(path: Path) -> str:
     if (path / "sweep.json").is_file():
-        runs, way_on = shown(path / "trials"), f"tenfold sweep --resume {shown(path)}"
-        return f"{shown(path)} is a sweep of several runs; name one of those in {runs}, or go on with all: {way_on}"
+        return (
+            f"{shown(path)} is a sweep of several runs; name one of those in {shown(path / 'trials')}, "
+            f"or go on with all: tenfold sweep --resume {shown(path)}"
+        )
     if path.is_dir():
         runs = _runs_in(path)
         hint = f"; it holds runs, name one: {', '.join(runs[-3:])}" if runs else ""
