@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import RecipeError, StorageError, UsageError
-from tenfold.experiments.search import Search, Suggestion, parse_search
+from tenfold.experiments.distributions import parse_search
+from tenfold.experiments.search import Search, Suggestion
 
 LINES = ("optim.lr=log:1e-4..1", "train.batch_size=log:16..512", "optim.name=sgd,muon", "model.hidden=[64],[32,64]")
 SPACE = dict(map(parse_search, LINES))
@@ -51,7 +52,10 @@ def run_trials(search: Search, count: int) -> list[Suggestion]:
 
 def in_process(body: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs `body` in a process of its own, which finds LINES's space as SPACE and its arguments in sys.argv."""
-    head = f"import os, signal, sys\nfrom tenfold.experiments.search import Search, parse_search\nLINES = {LINES!r}\n"
+    head = (
+        "import os, signal, sys\nfrom tenfold.experiments.distributions import parse_search\n"
+        f"from tenfold.experiments.search import Search\nLINES = {LINES!r}\n"
+    )
     code = f"{head}SPACE = dict(map(parse_search, LINES))\n{textwrap.dedent(body)}"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False

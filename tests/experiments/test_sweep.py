@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from harness.command_line import environment
-from harness.sweeps import SUMMARY, make_sweep, run_to_the_end, uneven_work
+from harness.sweeps import SUMMARY, make_sweep, run_listed, run_to_the_end, uneven_work
 from tenfold.experiments.sources import Listed
-from tenfold.experiments.sweep import Quiet, run_trials
+from tenfold.experiments.sweep import Quiet
 from tenfold.runs.folder import RunFolder
-from tenfold.runs.log import Log
 from tenfold.runs.sweepfolder import SweepFolder, Trial
 
 TRIALS = [Trial(f"{number:03}", {"model.width": number + 1}, 0, number) for number in range(60)]
@@ -78,18 +77,7 @@ class Picky(Listed):
 
 def test_a_failing_trial_is_reported_and_the_others_go_on(tmp_path):
     sweep, watcher = make_sweep(tmp_path, TRIALS[:3]), Heard()
-    run_trials(
-        sweep,
-        Picky(TRIALS[:3]),
-        uneven_work,
-        lambda trial: str(sweep.run_path(trial)),
-        watcher,
-        Log(sweep.log),
-        total=3,
-        jobs=1,
-        threads=1,
-        stopping=lambda: False,
-    )
+    run_listed(sweep, Picky(TRIALS[:3]), uneven_work, watcher, total=3)
     assert watcher.told == [
         ("started", "000", 1, 3),
         ("ended", "000", "failed", "the loss is not finite"),
@@ -116,35 +104,13 @@ def test_only_what_is_missing_runs_and_a_failed_trial_counts_as_missing(tmp_path
 def test_trials_begin_in_the_order_of_the_list(tmp_path):
     sweep, watcher = make_sweep(tmp_path, TRIALS[2:5]), Heard()
     order = [TRIALS[4], TRIALS[2], TRIALS[3]]
-    run_trials(
-        sweep,
-        Listed(order),
-        uneven_work,
-        lambda trial: str(sweep.run_path(trial)),
-        watcher,
-        Log(sweep.log),
-        total=3,
-        jobs=1,
-        threads=1,
-        stopping=lambda: False,
-    )
+    run_listed(sweep, Listed(order), uneven_work, watcher, total=3)
     assert [name for event, name, *_ in watcher.told if event == "started"] == ["004", "002", "003"]
 
 
 @pytest.mark.parametrize("when", [0, 1])
 def test_a_stop_lets_no_further_trial_begin(tmp_path, when):
     sweep, watcher = make_sweep(tmp_path, TRIALS[2:6]), Heard()
-    run_trials(
-        sweep,
-        Listed(TRIALS[2:6]),
-        uneven_work,
-        lambda trial: str(sweep.run_path(trial)),
-        watcher,
-        Log(sweep.log),
-        total=4,
-        jobs=1,
-        threads=1,
-        stopping=lambda: finished(sweep) >= when,
-    )
+    run_listed(sweep, Listed(TRIALS[2:6]), uneven_work, watcher, total=4, stopping=lambda: finished(sweep) >= when)
     assert finished(sweep) == when
     assert len(sweep.missing()) == 4 - when

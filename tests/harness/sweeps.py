@@ -8,8 +8,9 @@ from typing import Any
 
 from tenfold.core import durable
 from tenfold.core.errors import TrainingError
+from tenfold.experiments.pool import Work
 from tenfold.experiments.sources import Listed
-from tenfold.experiments.sweep import PRUNED, Quiet, run_trials
+from tenfold.experiments.sweep import PRUNED, Quiet, Watcher, run_trials
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import Log
 from tenfold.runs.sweepfolder import SweepFolder, Trial
@@ -56,21 +57,35 @@ def uneven_work(payload: str, report: Any) -> str | None:
     return None
 
 
+def run_listed(
+    sweep: SweepFolder,
+    source: Listed,
+    work: Work,
+    watcher: Watcher,
+    *,
+    total: int,
+    jobs: int = 1,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Runs the trials of `source`; what their work gets is the path of their run folder."""
+    run_trials(
+        sweep,
+        source,
+        work,
+        lambda trial: str(sweep.run_path(trial)),
+        watcher,
+        Log(sweep.log),
+        total=total,
+        jobs=jobs,
+        threads=1,
+        stopping=stopping,
+    )
+
+
 def run_to_the_end(sweep: SweepFolder, jobs: int = 2) -> None:
     """Runs the trials without a result."""
     missing = sweep.missing()
-    run_trials(
-        sweep,
-        Listed(missing),
-        work,
-        lambda trial: str(sweep.run_path(trial)),
-        Quiet(),
-        Log(sweep.log),
-        total=len(missing),
-        jobs=jobs,
-        threads=1,
-        stopping=lambda: False,
-    )
+    run_listed(sweep, Listed(missing), work, Quiet(), total=len(missing), jobs=jobs)
 
 
 if __name__ == "__main__":

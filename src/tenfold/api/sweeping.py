@@ -21,8 +21,9 @@ from tenfold.data.types import Dataset
 from tenfold.engine.progress import Progress, Silent
 from tenfold.engine.signals import StopRequest
 from tenfold.experiments import preflight
+from tenfold.experiments.distributions import parse_search
 from tenfold.experiments.plan import SweepPlan, plan_sweep
-from tenfold.experiments.search import Search, parse_search
+from tenfold.experiments.search import Search
 from tenfold.experiments.share import share_cores
 from tenfold.experiments.sources import Listed, Searched
 from tenfold.experiments.space import complete

@@ -1,12 +1,12 @@
 """What a run looks like while it goes on, in plain lines fit for a log file."""
 
 import math
-import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
+
+from tenfold.cli.lines import Lines
 
 Row = Mapping[str, float | int | None]
 
@@ -15,7 +15,7 @@ _SECONDS_BETWEEN_LINES = 1.0
 _SECONDS_BETWEEN_PREPARING = 5.0
 
 
-class PlainProgress:
+class PlainProgress(Lines):
     """Plain lines, a few an epoch; fit for a log file.
 
     A stream that breaks, as a pipe into `head` does, ends the lines and not the run.
@@ -27,7 +27,7 @@ class PlainProgress:
     """
 
     def __init__(self, stream: TextIO, *, tutorial_every: int | None = None) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._tutorial_every = tutorial_every
         self._steps: int | None = None
         self._steps_per_epoch = 1
@@ -35,16 +35,6 @@ class PlainProgress:
         self._last_time = -math.inf
         self._prepared = ""
         self._prepared_at = -math.inf
-
-    def message(self, text: str) -> None:
-        """Writes a sentence for the user."""
-        with suppress(OSError, ValueError):
-            print(text, file=self._stream, flush=True)
-
-    def warn(self, text: str) -> None:
-        """Writes a sentence that the user should not miss, on standard error."""
-        with suppress(OSError, ValueError):
-            print(f"tenfold: warning: {text}", file=sys.stderr, flush=True)
 
     def prepare(self, description: str, done: int, total: int) -> None:
         """Writes how far a preparation is: at its start, its end and every few seconds between."""

@@ -1,12 +1,12 @@
 """What a sweep looks like while it goes on, in plain lines fit for a log file."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
+
+from tenfold.cli.lines import Lines
 
 Row = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ class RunningTrial:
         return min(1.0, step / steps) if step and steps else 0.0
 
 
-class SweepProgress:
+class SweepProgress(Lines):
     """Plain lines, one when a trial begins and one when it ends; fit for a log file.
 
     A stream that breaks, as a pipe into `head` does, ends the lines and not the sweep.
@@ -40,7 +40,7 @@ class SweepProgress:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._running: dict[str, RunningTrial] = {}
         self._ended: Counter[str] = Counter()
         self._begun = self._total = 0
@@ -81,16 +81,6 @@ class SweepProgress:
         self._running.pop(name, None)
         self._ended[row["status"]] += 1
         self.message(f"{place}{name}: {result_text(row)}")
-
-    def message(self, text: str) -> None:
-        """Writes a sentence for the user."""
-        with suppress(OSError, ValueError):
-            print(text, file=self._stream, flush=True)
-
-    def warn(self, text: str) -> None:
-        """Writes a sentence that the user should not miss, on standard error."""
-        with suppress(OSError, ValueError):
-            print(f"tenfold: warning: {text}", file=sys.stderr, flush=True)
 
     def finish(self) -> None:
         """Does nothing: every line is out already."""

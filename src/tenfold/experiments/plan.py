@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
 from tenfold.core.errors import UsageError
-from tenfold.experiments.search import check_space, parse_search
+from tenfold.experiments.distributions import check_space, parse_search
 from tenfold.experiments.space import check_all, expand
 from tenfold.experiments.values import parse_vary
 from tenfold.recipes.schema import Recipe

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tenfold.core.errors import RecipeError, StorageError, UsageError
 from tenfold.experiments.distributions import Distribution
-from tenfold.experiments.distributions import check_space as check_space
-from tenfold.experiments.distributions import parse_search as parse_search
 from tenfold.experiments.values import Value
 
 if TYPE_CHECKING:

@@ -4,17 +4,15 @@ Rows are plain mappings with the names that the CSV files have as columns; share
 appear in points, hundredths of a share.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from tenfold.core import durable
 from tenfold.report.names import printable, shortened
 from tenfold.report.tables import Cell, listing, percent
+from tenfold.runs.tables import write_csv
 
 Row = Mapping[str, Any]
 
@@ -215,11 +213,9 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     Raises:
         StorageError: when the disk refuses.
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([name for column in columns for name in (("low", "high") if column == "interval" else (column,))])
-    writer.writerows([cell for column in columns for cell in _csv_cells(column, row[column])] for row in rows)
-    durable.write_text(path, buffer.getvalue())
+    header = [name for column in columns for name in (("low", "high") if column == "interval" else (column,))]
+    cells = ([cell for column in columns for cell in _csv_cells(column, row[column])] for row in rows)
+    write_csv(path, [header, *cells])
 
 
 def _csv_cells(column: str, value: Any) -> Sequence[object]:

@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from tenfold.report.canvas import BLUE, GREEN, INK, QUIET, WARM, chart
 from tenfold.report.comparison import distinct
 from tenfold.report.names import shortened
+from tenfold.report.plots import series
 
 Row = Mapping[str, Any]
 
@@ -104,35 +105,24 @@ def plot_overlaid_curves(labels: Sequence[str], curves: Sequence[Sequence[Row]],
                 for rows, label in zip(curves, labels, strict=True):
                     _draw_curve(axes, rows, clock, measure, colours[label])
                 _finish_curves(axes, f"{heading} against {unit}", unit, measure)
-        validated = any(_series(rows, "step", f"val_{measure}")[0] for rows in curves for measure, _ in _MEASURES)
+        validated = any(series(rows, f"val_{measure}")[0] for rows in curves for measure, _ in _MEASURES)
         _draw_legend(figure, colours, shown, validated)
 
 
 def _draw_curve(axes: Axes, rows: Sequence[Row], clock: str, measure: str, colour: str) -> None:
-    times, values = _series(rows, clock, f"train_{measure}")
+    times, values = series(rows, f"train_{measure}", clock)
     if times:
         times, values = _averaged(times), _averaged(values)
         axes.plot(times, values, color=colour, linewidth=1.4, alpha=0.85, marker="o" if len(times) == 1 else "")
-    times, values = _series(rows, clock, f"val_{measure}")
+    times, values = series(rows, f"val_{measure}", clock)
     if times:
         axes.plot(times, values, color=colour, linewidth=1.2, linestyle=(0, (3, 2)), marker="o", markersize=4)
-
-
-def _series(rows: Sequence[Row], clock: str, key: str) -> tuple[list[float], list[float]]:
-    """Returns times and values of one column, without the gaps."""
-    pairs = [(_number(row.get(clock)), _number(row.get(key))) for row in rows]
-    kept = [(time, value) for time, value in pairs if math.isfinite(time) and math.isfinite(value)]
-    return [time for time, _ in kept], [value for _, value in kept]
 
 
 def _averaged(values: list[float]) -> list[float]:
     """Returns means of stretches, as many as can be seen: the noise of one run would hide the others."""
     stretches = np.array_split(np.array(values), min(len(values), _POINTS_MOST))
     return [float(stretch.mean()) for stretch in stretches]
-
-
-def _number(value: float | str | None) -> float:
-    return math.nan if value is None or value == "" else float(value)
 
 
 def _finish_curves(axes: Axes, heading: str, unit: str, measure: str) -> None:

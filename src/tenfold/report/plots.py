@@ -44,7 +44,7 @@ def plot_curves(rows: Sequence[Row], path: Path) -> None:
         for place, (measure, heading) in enumerate((("loss", "Loss"), ("accuracy", "Accuracy")), 1):
             axes = figure.add_subplot(1, 2, place)
             for split, colour, line, marker in _SPLITS:
-                steps, values = _series(rows, f"{split}_{measure}")
+                steps, values = series(rows, f"{split}_{measure}")
                 if steps:
                     marker = marker or ("o" if len(steps) < 12 else "")
                     axes.plot(
@@ -59,11 +59,17 @@ def plot_curves(rows: Sequence[Row], path: Path) -> None:
             _finish_curve(axes, heading, measure)
 
 
-def _series(rows: Sequence[Row], key: str) -> tuple[list[float], list[float]]:
-    """Returns steps and values of one column, without the gaps."""
-    pairs = [(_number(row.get("step")), _number(row.get(key))) for row in rows]
-    kept = [(step, value) for step, value in pairs if math.isfinite(step) and math.isfinite(value)]
-    return [step for step, _ in kept], [value for _, value in kept]
+def series(rows: Sequence[Row], key: str, clock: str = "step") -> tuple[list[float], list[float]]:
+    """Returns times and values of one column, without the gaps.
+
+    Args:
+        rows: of `metrics.csv`.
+        key: column of the values.
+        clock: column of the times: `step` or `time_s`.
+    """
+    pairs = [(_number(row.get(clock)), _number(row.get(key))) for row in rows]
+    kept = [(time, value) for time, value in pairs if math.isfinite(time) and math.isfinite(value)]
+    return [time for time, _ in kept], [value for _, value in kept]
 
 
 def _number(value: float | int | str | None) -> float:

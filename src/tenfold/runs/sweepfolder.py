@@ -8,8 +8,6 @@ What is known of a trial lies in its own run folder; `sweep.csv` only gathers it
 counted twice, whenever the sweep is killed.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,6 +23,7 @@ from tenfold.runs.files import exclusive, read_json_object
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import read_log
 from tenfold.runs.naming import check_name, claim_dated_folder
+from tenfold.runs.tables import write_csv
 
 FORMAT_VERSION = 1
 RESULTS = (
@@ -240,11 +239,7 @@ class SweepFolder:
         columns = list(dict.fromkeys(name for row in rows for name in row))
         results = [name for name in columns if name in RESULTS]
         columns = [name for name in columns if name not in RESULTS] + results
-        buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        durable.write_text(self.table, buffer.getvalue())
+        write_csv(self.table, [columns, *([row.get(name) for name in columns] for row in rows)])
 
     def _row(self, trial: Trial, ended: Mapping[str, Any] | None) -> Row:
         row: Row = {"trial": trial.name, "status": "waiting", "seed": trial.seed, **trial.settings}

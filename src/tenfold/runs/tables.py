@@ -6,7 +6,7 @@ opens the same file. Numbers are written so that they read back to the last bit;
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, SupportsIndex
 
@@ -50,7 +50,7 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, Number]]) -> None:
     if unknown:
         raise ValueError(f"no such columns: {sorted(unknown)}")
     cells = [[_cell(row.get(name)) for name in METRICS] for row in rows]
-    _write(path, [METRICS, *cells], csv.QUOTE_MINIMAL)
+    write_csv(path, [METRICS, *cells])
 
 
 def read_metrics(path: Path) -> list[dict[str, Number]]:
@@ -71,7 +71,7 @@ def write_predictions(path: Path, rows: Sequence[Prediction]) -> None:
     """
     cells = [(*row[:3], float(row.probability)) for row in rows]
     # All text is quoted: Python's csv leaves a carriage return bare otherwise, and could not read it back.
-    _write(path, [Prediction._fields, *cells], csv.QUOTE_NONNUMERIC)
+    write_csv(path, [Prediction._fields, *cells], csv.QUOTE_NONNUMERIC)
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -90,7 +90,17 @@ def read_predictions(path: Path) -> list[Prediction]:
     return rows
 
 
-def _write(path: Path, rows: Sequence[Sequence[object]], quoting: int) -> None:
+def write_csv(path: Path, rows: Iterable[Sequence[object]], quoting: int = csv.QUOTE_MINIMAL) -> None:
+    """Writes a table durably.
+
+    Args:
+        path: where.
+        rows: of cells, the header first; None becomes an empty cell.
+        quoting: one of `csv.QUOTE_…`.
+
+    Raises:
+        StorageError: when the disk refuses; what was there before stays.
+    """
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(rows)  # type: ignore[arg-type]
     durable.write_text(path, buffer.getvalue())
