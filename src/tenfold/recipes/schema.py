@@ -189,6 +189,10 @@ class TrainSection(Section):
         log_every: steps between two lines of the log; 0 means ten an epoch.
         checkpoint_every: steps or seconds between two checkpoints, beside the one that ends each epoch.
         early_stop: epochs without a better validation accuracy after which training stops; 0 means never.
+        evaluate_every: steps or share of an epoch after which the validation pictures are judged, at most an epoch.
+        target: validation accuracy at which training stops, at the first evaluation that reaches it; 0 means never.
+        execution: how a step is carried out: `eager`, operation by operation; `compiled`, as one compiled program;
+            `auto` measures both where both can be had.
     """
 
     duration: Length = Duration(2, "epochs")
@@ -205,6 +209,9 @@ class TrainSection(Section):
     log_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Length = Duration(60, "s")
     early_stop: Annotated[int, Field(ge=0)] = 0
+    evaluate_every: Length = Duration(1, "epochs")
+    target: Fraction = 0.0
+    execution: Literal["auto", "eager", "compiled"] = "eager"
 
 
 class EvaluateSection(Section):
