@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import ModelError
+from tenfold.models.blocks import Norm
 from tenfold.models.build import AtLeastOne, models
 
 _AT_ONCE = 2_000_000
@@ -109,19 +110,6 @@ def _filter(inputs: int, outputs: int) -> nn.Conv2d:
     convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
     nn.init.dirac_(convolution.weight[:inputs].data)
     return convolution
-
-
-class Norm(nn.BatchNorm2d):
-    """Normalisation over the batch; of a single value, which has no deviation, by the running statistics.
-
-    A last batch of one picture that has shrunk to 1×1 would otherwise end the training.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that PyTorch's modules use
-        """Returns float [B, C, H, W] for the same."""
-        if self.training and input.numel() == self.num_features:
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(input)
 
 
 def _norm(channels: int, momentum: float) -> Norm:
