@@ -13,10 +13,10 @@ def build(name: str, **arguments: object) -> torch.nn.Module:
 
 
 def test_all_shipped_networks_are_registered() -> None:
-    assert set(models) == {"quick", "mlp", "tutorial", "wide", "deep3", "deep4"}
+    assert set(models) == {"quick", "resnet18", "mlp", "tutorial", "wide", "deep3", "deep4"}
 
 
-@pytest.mark.parametrize("name", ["quick", "mlp", "tutorial", "wide", "deep3", "deep4"])
+@pytest.mark.parametrize("name", ["quick", "resnet18", "mlp", "tutorial", "wide", "deep3", "deep4"])
 def test_same_seed_gives_the_same_weights(name: str) -> None:
     states = []
     for _ in range(2):

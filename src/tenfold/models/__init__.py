@@ -1,5 +1,5 @@
 """Networks: normalised pictures in, logits out."""
 
-from tenfold.models import speed, tutorial
+from tenfold.models import resnet, speed, tutorial
 
-__all__ = ["speed", "tutorial"]  # importing them registers their networks
+__all__ = ["resnet", "speed", "tutorial"]  # importing them registers their networks
