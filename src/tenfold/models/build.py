@@ -8,6 +8,7 @@ from torch import nn
 
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.registry import Registry, did_you_mean
+from tenfold.models.timm_bridge import PREFIX, build_timm
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 """A width, a depth or the side of a kernel: refused below 1 before PyTorch meets it."""
@@ -20,7 +21,7 @@ def build_model(name: str, arguments: Mapping[str, Any], *, classes: int, image_
     """Builds the network called `name` with fresh random weights, in float32 on the CPU.
 
     Args:
-        name: a registered network.
+        name: a registered network, or `timm:<name>`; see `build_timm`.
         arguments: further keys of `[model]`, for the network's builder.
         classes: number of classes, at least 2.
         image_size: height and width of the pictures, in pixels.
@@ -33,6 +34,8 @@ def build_model(name: str, arguments: Mapping[str, Any], *, classes: int, image_
         >>> sum(p.numel() for p in build_model("tutorial", {}, classes=10, image_size=(32, 32)).parameters())
         62006
     """
+    if name.startswith(PREFIX):
+        return build_timm(name.removeprefix(PREFIX), arguments, classes=classes, image_size=image_size)
     builder = models.get(name)
     accepted = [key for key in builder.__annotations__ if key not in ("classes", "image_size", "return")]
     for key in arguments:

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tenfold.recipes.schema import Recipe
 Overrides = Sequence[str] | Mapping[str, object]
 
 _LIBRARY = Path(__file__).parent / "library"
+_FOR_TIMM = Path(__file__).parent / "timm.toml"
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -50,16 +52,19 @@ def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
     """Returns a shipped recipe, or the one in a file or run folder, with `overrides` laid over it.
 
     Args:
-        name_or_path: a name of `recipe_names()`, a TOML file, or a folder that holds `recipe.toml`.
+        name_or_path: a name of `recipe_names()`, a TOML file, a folder that holds `recipe.toml`, or `timm:<name>`
+            for a network of timm.
         overrides: see `resolve`.
 
     Raises:
-        RecipeError: when there is no such recipe, the file is no TOML, or a key or value is refused.
+        RecipeError: when there is no such recipe, the file is no TOML, a key or value is refused, or timm is missing.
 
     Example:
         >>> load_recipe("tutorial", ["train.batch_size=8"]).train.batch_size
         8
     """
+    if isinstance(name_or_path, str) and name_or_path.startswith("timm:"):
+        return resolve(_for_timm(name_or_path), overrides, source=name_or_path)
     path = _locate(name_or_path)
     return resolve(_read(path), overrides, source=path.name if path.parent == _LIBRARY else str(path))
 
@@ -98,6 +103,12 @@ def resolve(base: Recipe | Mapping[str, object], overrides: Overrides = (), *, s
 def to_toml(recipe: Recipe) -> str:
     """Returns every key of `recipe` as TOML that loads again to an equal recipe."""
     return tomli_w.dumps(recipe.model_dump())
+
+
+def _for_timm(name: str) -> dict[str, Any]:
+    if find_spec("timm") is None:  # found out before any picture is prepared
+        raise RecipeError(f"'{name}' needs timm, which is not installed; run: pip install 'tenfold[timm]'")
+    return {**_read(_FOR_TIMM), "model": {"name": name}}
 
 
 def _locate(name_or_path: str | Path) -> Path:
