@@ -66,6 +66,46 @@ def test_a_resumed_watch_begins_with_what_was_spent(hand: Hand) -> None:
     assert watch.seconds() == 8.5
 
 
+def test_the_hosts_clock_counts_the_same_spans(hand: Hand) -> None:
+    watch = Stopwatch(torch.device("cpu"), seconds=1.0)
+    watch.start()
+    hand.now += 2
+    assert watch.elapsed() == 3
+    watch.stop()
+    hand.now += 50
+    assert watch.elapsed() == watch.seconds() == 3
+
+
+class Event:
+    """A device event that notes when it is waited for."""
+
+    def __init__(self, waited: list["Event"]) -> None:
+        self._waited = waited
+
+    def synchronize(self) -> None:
+        self._waited.append(self)
+
+
+def test_a_gpu_is_waited_for_only_at_what_was_queued_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[Event] = []
+    waited: list[Event] = []
+
+    def record(watch: Stopwatch) -> Event:
+        recorded.append(Event(waited))
+        return recorded[-1]
+
+    monkeypatch.setattr(Stopwatch, "_event", record)
+    watch = Stopwatch(torch.device("cuda"))
+    watch.start()
+    watch.stop()
+    spans = len(recorded)
+    for _ in range(100):
+        watch.elapsed()
+    looks = recorded[spans:]
+    assert 0 < len(looks) <= 10
+    assert waited == looks[:-1], "never the event that was recorded last: the device would run dry"
+
+
 def test_a_processor_needs_no_waiting() -> None:
     synchronize(torch.device("cpu"))
 

@@ -89,10 +89,45 @@ def test_early_stopping_needs_pictures_to_judge_by() -> None:
         plan_of("train.early_stop=2")
 
 
+def test_a_target_needs_pictures_to_judge_by() -> None:
+    assert plan_of("train.target=0.9", val=6).target == 0.9
+    with pytest.raises(RecipeError, match=r"train\.target needs validation pictures.*data\.val_fraction"):
+        plan_of("train.target=0.9")
+
+
+@pytest.mark.parametrize(
+    ("every", "judged"),
+    [
+        ("1 epoch", [10, 20]),
+        ("0.5 epochs", [5, 10, 15, 20]),
+        ("0.3 epochs", [3, 6, 9, 10, 13, 16, 19, 20]),
+        ("4 steps", [4, 8, 10, 14, 18, 20]),
+        ("0.001 epochs", list(range(1, 21))),
+        ("500 steps", [10, 20]),
+    ],
+)
+def test_judgements_come_within_each_epoch_and_at_its_end(every: str, judged: list[int]) -> None:
+    plan = plan_of(f"train.evaluate_every={every}", val=6)  # ten steps an epoch
+    assert [step for step in range(1, 21) if plan.evaluation_due(step)] == judged
+
+
+def test_without_validation_pictures_nothing_is_due_within_an_epoch() -> None:
+    plan = plan_of("train.evaluate_every=1 step")
+    assert [step for step in range(1, 21) if plan.evaluation_due(step)] == [10, 20]
+
+
+@pytest.mark.parametrize("every", ["30 s", "1.5 epochs"])
+def test_a_judgement_by_the_clock_or_after_more_than_an_epoch_is_refused(every: str) -> None:
+    with pytest.raises(RecipeError, match=rf"evaluate_every is {every}; expected steps or at most an epoch"):
+        plan_of(f"train.evaluate_every={every}", val=6)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         "train.duration=9 epochs",
+        "train.evaluate_every=2 steps",
+        "train.target=0.5",
         "train.duration=9 steps",
         "train.device=cuda",
         "train.log_every=7",

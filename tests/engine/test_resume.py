@@ -2,6 +2,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,37 @@ def test_a_run_that_ends_within_an_epoch_is_judged_at_its_end(tmp_path: Path, du
     whole = digests(tiny_run(tmp_path, "whole", overrides=settings))
     stop_after(k, lambda: tiny_run(tmp_path, overrides=settings))
     assert digests(tiny_run(tmp_path, resume=True)) == whole
+
+
+@pytest.mark.parametrize(("every", "k"), [("1 step", 1), ("1 step", 4), ("1 step", 6), ("3 steps", 3), ("3 steps", 5)])
+def test_judging_within_an_epoch_goes_on_to_the_bit(tmp_path: Path, every: str, k: int) -> None:
+    settings = (*TINY, f"train.evaluate_every={every}", "optim.ema=0.5")
+    whole = digests(tiny_run(tmp_path, "whole", overrides=settings))
+    stop_after(k, lambda: tiny_run(tmp_path, overrides=settings))
+    assert digests(tiny_run(tmp_path, resume=True)) == whole
+
+
+def test_judging_more_often_changes_nothing_that_is_learnt(tmp_path: Path) -> None:
+    data = replace(shapes(), val=shapes().test)
+
+    def run(name: str, *settings: str) -> dict[str, str]:
+        return digests(tiny_run(tmp_path, name, "quick", data=data, overrides=(*QUICK, *settings)))
+
+    often, seldom = run("often", "train.evaluate_every=1 step"), run("seldom")
+    assert {name: often[name] for name in ("model", "optimizer", "random")} == {
+        name: seldom[name] for name in ("model", "optimizer", "random")
+    }
+    assert often["metrics"] != seldom["metrics"]
+
+
+@pytest.mark.parametrize("k", [1, 4, 6])
+def test_a_run_with_a_target_ends_at_the_same_judgement_after_a_resume(tmp_path: Path, k: int) -> None:
+    settings = (*TINY, "train.duration=20 epochs", "train.evaluate_every=1 step", "train.target=0.5", "optim.lr=0.01")
+    whole = tiny_run(tmp_path, "whole", overrides=settings)
+    steps = json.loads((whole / "summary.json").read_text())["steps"]
+    assert 1 < steps < 80, "the target is to be reached, and not at once"
+    stop_after(min(k, steps), lambda: tiny_run(tmp_path, overrides=settings))
+    assert digests(tiny_run(tmp_path, resume=True)) == digests(whole)
 
 
 def test_a_run_may_be_cut_short_where_it_stands(tmp_path: Path) -> None:

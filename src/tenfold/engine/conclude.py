@@ -9,6 +9,7 @@ from torch import Tensor
 from tenfold.data.types import Split
 from tenfold.engine.loop import Setup
 from tenfold.engine.state import State
+from tenfold.engine.target import target_summary
 from tenfold.evaluate.metrics import Evaluation, evaluate_logits
 from tenfold.runs.classifier import Classifier
 from tenfold.runs.folder import Prediction
@@ -33,6 +34,8 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
         StorageError: when the disk refuses; the last model is saved by then.
     """
     folder, dataset, classifier = setup.folder, setup.dataset, setup.classifier
+    target = setup.recipe.train.target
+    aim = target_summary(target, state, seconds()) if target else None
     save("last", {"steps": state.step})
     if state.best is not None:
         Classifier.load(folder.best, device=setup.hardware.device, model=classifier.model)
@@ -44,6 +47,7 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
         "model": "last" if state.best is None else "best",
         "val_accuracy": None if state.best is None else state.best.accuracy,
         "best_epoch": None if state.best is None else state.best.epoch,
+        "target": aim,
         "steps": state.step,
         "epochs": state.rows[-1]["epoch"],
         "training_seconds": round(state.seconds, 3),

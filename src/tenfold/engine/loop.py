@@ -34,7 +34,7 @@ class Setup:
 
     Args:
         recipe: complete.
-        dataset: its `train` is learnt from, its `val` judged after each epoch; training does not touch its `test`.
+        dataset: its `train` is learnt from, its `val` judged now and then; training does not touch its `test`.
         classifier: any network from normalised pictures to logits, with its preprocessing.
         hardware: see `Hardware`.
         folder: receives checkpoints, metrics and the log.
@@ -54,7 +54,7 @@ class Setup:
 
 
 def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
-    """Trains the model of `setup` to the end of its recipe and returns where the run then stands.
+    """Trains the model of `setup` to the end of its recipe, or to its target, and returns where the run then stands.
 
     The model holds its averaged weights then, where the recipe asks for an average, and its last ones otherwise.
 
@@ -87,23 +87,23 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     with StopRequest() as stop, _explained(setup, plan, state):
         if checkpoint is not None:
             log.catch_up()
-        while not plan.over(state.step, watch.seconds) and not log.patience_is_over():
+        while not (plan.over(state.step, watch.elapsed) or log.target_is_reached() or log.patience_is_over()):
             epoch, first = divmod(state.step, plan.steps_per_epoch)
             watch.start()
             for batch in loader.epoch(epoch, start=first):
-                optimizer.scale_lr(plan.schedule(plan.done(state.step, watch.seconds)))
+                optimizer.scale_lr(plan.schedule(plan.done(state.step, watch.elapsed)))
                 step(batch)
                 state.step += 1
                 average.update(state.step)
-                if plan.over(state.step, watch.seconds):
+                if plan.over(state.step, watch.elapsed):
                     break
                 log.after_step()
-                if stop.received:
+                if stop.received or log.target_is_reached():
                     break
             watch.stop()
             if stop.received and not plan.ends_epoch(state.step):
                 log.save_checkpoint()
-            else:
+            elif not log.target_is_reached():  # which is known, and saved, in the middle of an epoch only
                 log.after_epoch()
             if stop.received:
                 raise stop.error(
@@ -123,29 +123,45 @@ class _Recorder:
         self._saved_at = perf_counter()
 
     def after_step(self) -> None:
-        """Adds a row or saves a checkpoint where one is due in the middle of an epoch."""
-        batch = self._state.step % self._plan.steps_per_epoch
-        if batch and batch % self._plan.log_every == 0:
+        """Judges, adds a row or saves a checkpoint where that is due in the middle of an epoch."""
+        step, plan = self._state.step, self._plan
+        if plan.ends_epoch(step):
+            return
+        judge = plan.evaluation_due(step)
+        if judge:
+            self._watch.stop()
+            self._evaluate()
+        elif step % plan.steps_per_epoch % plan.log_every == 0:
             self._add_row({})
-        if batch and self._plan.checkpoint_due(self._state.step, perf_counter() - self._saved_at):
+        if (judge and self._is_best()) or plan.checkpoint_due(step, perf_counter() - self._saved_at):
             self._watch.stop()
             self.save_checkpoint()
-            self._watch.start()
+            self.keep_best()
+        self._watch.start()
 
     def after_epoch(self) -> None:
-        """Judges the validation split, adds a row, saves a checkpoint, keeps the best."""
+        """Judges the validation split, where there is one, adds a row, saves a checkpoint, keeps the best."""
+        self._evaluate()
+        self.save_checkpoint()
+        self.keep_best()
+
+    def _evaluate(self) -> None:
+        """Adds a row with what the validation split says of the present weights, and notes the best."""
         setup, state = self._setup, self._state
         state.check_weights()
         if setup.dataset.val is None:
             self._add_row({})
-        else:
-            with state.average.applied():
-                judged = setup.classifier.evaluate(setup.dataset.val)
-            self._add_row({"val_loss": judged.loss, "val_accuracy": judged.accuracy})
-            if state.best is None or judged.accuracy > state.best.accuracy:
-                state.best = Best(judged.accuracy, self._epoch(), state.step)
-        self.save_checkpoint()
-        self.keep_best()
+            return
+        with state.average.applied():
+            judged = setup.classifier.evaluate(setup.dataset.val)
+        self._add_row({"val_loss": judged.loss, "val_accuracy": judged.accuracy})
+        if state.best is None or judged.accuracy > state.best.accuracy:
+            state.best = Best(judged.accuracy, self._epoch(), state.step)
+
+    def _is_best(self) -> bool:
+        """Returns whether no weights before the present ones were judged as good."""
+        best = self._state.best
+        return best is not None and best.step == self._state.step
 
     def catch_up(self) -> None:
         """Writes what comes after a checkpoint, in case a kill came in between."""
@@ -159,7 +175,7 @@ class _Recorder:
         another schedule or another length, need not reach.
         """
         best = self._state.best
-        if best is not None and best.step == self._state.step:
+        if best is not None and self._is_best():
             with self._state.average.applied():
                 self._setup.save_best(best)
 
@@ -170,6 +186,11 @@ class _Recorder:
         self._setup.folder.write_metrics(self._state.rows)
         self._setup.log.write("checkpoint", step=self._state.step, path=path.name)
         self._saved_at = perf_counter()
+
+    def target_is_reached(self) -> bool:
+        """Returns whether a judgement of the validation split has reached the accuracy that the recipe aims at."""
+        best = self._state.best
+        return bool(self._plan.target and best and best.accuracy >= self._plan.target)
 
     def patience_is_over(self) -> bool:
         """Returns whether the validation accuracy has not improved for as many epochs as the recipe allows."""
@@ -188,7 +209,7 @@ class _Recorder:
             "epoch": self._epoch(),
             "step": state.step,
             "time_s": round(self._watch.seconds(), 3),
-            "lr": self._setup.recipe.optim.lr * plan.schedule(plan.done(state.step - 1, self._watch.seconds)),
+            "lr": self._setup.recipe.optim.lr * plan.schedule(plan.done(state.step - 1, self._watch.elapsed)),
             "train_loss": tally.loss,
             "train_accuracy": tally.accuracy,
             "val_loss": None,

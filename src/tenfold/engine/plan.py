@@ -27,6 +27,9 @@ class Plan:
         checkpoint_every: steps or seconds between two checkpoints.
         schedule: share of the run that is done → factor on the learning rates.
         patience: epochs without a better validation accuracy that end the run; 0 for never.
+        evaluate_every: steps, counted from the start of each epoch, after which the validation split is judged; it is
+            judged at the end of an epoch in any case.
+        target: validation accuracy that ends the run; 0 for none.
     """
 
     batch_size: int
@@ -37,6 +40,8 @@ class Plan:
     checkpoint_every: Duration
     schedule: Schedule
     patience: int = 0
+    evaluate_every: int = 1
+    target: float = 0.0
 
     def done(self, step: int, seconds: Callable[[], float]) -> float:
         """Returns the share of the run that is done after `step` steps, in [0, 1].
@@ -61,6 +66,10 @@ class Plan:
         """Returns whether an epoch ends with the step numbered `step` (from 1)."""
         return step % self.steps_per_epoch == 0
 
+    def evaluation_due(self, step: int) -> bool:
+        """Returns whether the validation split is judged after `step` steps; the end of an epoch always counts."""
+        return self.ends_epoch(step) or step % self.steps_per_epoch % self.evaluate_every == 0
+
     def checkpoint_due(self, step: int, seconds_since_last: float) -> bool:
         """Returns whether a checkpoint is due in the middle of an epoch."""
         every = self.checkpoint_every
@@ -73,11 +82,13 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     """Returns the course that `recipe` takes on `dataset`.
 
     Raises:
-        RecipeError: when early stopping is asked for without a validation split to judge by.
+        RecipeError: when early stopping or a target is asked for without a validation split to judge by, or
+            `train.evaluate_every` is no part of an epoch.
     """
     train, optim = recipe.train, recipe.optim
-    if train.early_stop and dataset.val is None:
-        raise RecipeError("train.early_stop needs validation pictures to judge by: set data.val_fraction, e.g. 0.1")
+    for key, value in (("early_stop", train.early_stop), ("target", train.target)):
+        if value and dataset.val is None:
+            raise RecipeError(f"train.{key} needs validation pictures to judge by: set data.val_fraction, e.g. 0.1")
     batch_size = batch_size_for(train.batch_size, len(dataset.train))
     per_epoch = Order(len(dataset.train), batch_size, train.seed, drop_last=train.drop_last).batches
     steps = train.duration.steps(per_epoch)
@@ -97,7 +108,22 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
             peak=optim.peak,
         ),
         patience=train.early_stop,
+        evaluate_every=per_epoch if dataset.val is None else _evaluate_every(train.evaluate_every, per_epoch),
+        target=train.target,
     )
+
+
+def _evaluate_every(every: Duration, per_epoch: int) -> int:
+    """Returns the steps between two judgements; more of them than an epoch has mean each epoch's end.
+
+    A clock would judge after other steps in every run, and so keep another model as the best.
+    """
+    steps = every.steps(per_epoch)
+    if steps is None or (every.unit == "epochs" and every.amount > 1):
+        raise RecipeError(
+            f'train.evaluate_every is {every}; expected steps or at most an epoch, e.g. "100 steps" or "0.1 epochs"'
+        )
+    return min(steps, per_epoch)
 
 
 def batch_size_for(wanted: int, pictures: int) -> int:
@@ -119,7 +145,7 @@ def extended(before: Recipe, after: Recipe) -> Recipe:
     Raises:
         RecipeError: when something else than the length, the device and what is written down would change.
     """
-    free = ("duration", "device", "log_every", "checkpoint_every", "early_stop")
+    free = ("duration", "device", "log_every", "checkpoint_every", "early_stop", "evaluate_every", "target")
     kept = {name: getattr(before.train, name) for name in free}
     if after.model_copy(update={"train": after.train.model_copy(update=kept)}) != before:
         raise RecipeError(
