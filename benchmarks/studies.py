@@ -10,14 +10,16 @@ narrowest is run to its end too, which tells how good the reckoning is.
 
 import argparse
 import json
-import re
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from speed import HERE, environment, save_arrays, timed
+import tenfold
+from tenfold.experiments.bench_process import Ended, figure, run_to_end
+from tenfold.experiments.bench_runs import CLASSIC, save_for_classic
+from tenfold.runs.environment import describe_environment
 
 WIDTHS = (30, 50, 70, 90, 110, 130, 150, 170)
 REPORTED = dict(zip(WIDTHS, (0.7073, 0.7115, 0.6749, 0.7142, 0.71, 0.7044, 0.7049, 0.7061), strict=True))
@@ -26,66 +28,49 @@ KEPT = ("test_accuracy", "test_interval", "parameters", "steps", "training_secon
 STEPS = 37_500  # of three epochs in batches of 4
 
 
+def classic(pictures: Path, *flags: str) -> Ended:
+    """Runs the tutorial as people write it."""
+    return run_to_end([sys.executable, "-m", CLASSIC, str(pictures), *flags], "the classic script")
+
+
 def classic_round(pictures: Path, steps: int) -> dict[int, dict[str, float]]:
     """Returns for each width the milliseconds of a step, and the seconds of all that is no step."""
     found = {}
     for width in WIDTHS:
-        command = [
-            sys.executable,
-            str(HERE / "classic.py"),
-            str(pictures),
-            "--width",
-            str(width),
-            "--steps",
-            str(steps),
-        ]
-        seconds, _, text = timed(command)
-        step = float(re.search(r"step: ([\d.]+) ms", text)[1])
-        found[width] = {"step_ms": step, "beside_seconds": seconds - (steps + 100) * step / 1000}
+        ended = classic(pictures, "--width", str(width), "--steps", str(steps))
+        step = figure(r"step: ([\d.]+) ms", ended.output)
+        found[width] = {"step_ms": step, "beside_seconds": ended.seconds - (steps + 100) * step / 1000}
         print("classic", width, found[width], flush=True)
     return found
 
 
 def whole_classic(pictures: Path, width: int) -> dict[str, float]:
     """Runs one classic script to its end."""
-    seconds, _, text = timed([sys.executable, str(HERE / "classic.py"), str(pictures), "--width", str(width)])
+    ended = classic(pictures, "--width", str(width))
     return {
         "width": width,
-        "seconds": round(seconds, 1),
-        "accuracy": float(re.search(r"accuracy: ([\d.]+)", text)[1]) / 100,
+        "seconds": round(ended.seconds, 1),
+        "accuracy": figure(r"accuracy: ([\d.]+)", ended.output) / 100,
     }
 
 
 def sweep(data: str, flags: list[str], runs: Path, name: str) -> dict[str, object]:
     """Runs `tenfold sweep`; returns wall seconds and its table."""
-    command = [
-        str(Path(sys.executable).with_name("tenfold")),
-        "sweep",
-        "--data",
-        data,
-        "--runs",
-        str(runs),
-        "--name",
-        name,
-    ]
-    seconds, _, text = timed([*command, *flags])
-    print(text, flush=True)
+    command = [sys.executable, "-m", "tenfold", "sweep", "--data", data, "--runs", str(runs), "--name", name, *flags]
+    ended = run_to_end(command, f"tenfold sweep --name {name}")
+    print(ended.output, flush=True)
     folder = runs / name
     plan = json.loads((folder / "sweep.json").read_text())
     rows = []
     for run in sorted((folder / "trials").iterdir()):
         summary = json.loads((run / "summary.json").read_text())
-        kept = (
-            "test_accuracy",
-            "test_interval",
-            "parameters",
-            "steps",
-            "training_seconds",
-            "total_seconds",
-            "hardware",
-        )
-        rows.append({"trial": run.name, **{key: summary[key] for key in kept}})
-    return {"command": ["tenfold", "sweep", *flags], "seconds": round(seconds, 1), "jobs": plan["jobs"], "each": rows}
+        rows.append({"trial": run.name, **{key: summary[key] for key in KEPT}})
+    return {
+        "command": ["tenfold", "sweep", *flags],
+        "seconds": round(ended.seconds, 1),
+        "jobs": plan["jobs"],
+        "each": rows,
+    }
 
 
 def reckoned(rounds: list[dict[int, dict[str, float]]]) -> dict[str, object]:
@@ -123,7 +108,7 @@ def main() -> None:
     results: dict[str, object] = {
         "data": Path(wanted.data).name,
         "measured": time.strftime("%Y-%m-%d"),
-        "environment": environment(),
+        "environment": describe_environment(sys.argv),
         "reported": REPORTED | REPORTED_DEPTH,
     }
 
@@ -134,7 +119,7 @@ def main() -> None:
     widths = "model.width=" + ",".join(map(str, WIDTHS))
     with tempfile.TemporaryDirectory() as folder:
         runs, pictures = wanted.runs or Path(folder), Path(folder) / "pictures.npz"
-        save_arrays(wanted.data, pictures)
+        save_for_classic(tenfold.dataset(wanted.data), pictures)
         first = classic_round(pictures, wanted.steps)
         fast = sweep(wanted.data, ["--recipe", "wide-fast", "--vary", widths], runs, "width-fast")
         keep("width_study_fast", fast)

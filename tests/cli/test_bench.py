@@ -1,108 +1,125 @@
-"""`tenfold bench width`: what it prints, writes and refuses."""
+"""`tenfold bench`: what its commands print, write and refuse, with whole processes where they start some."""
 
-import csv
 import json
 from pathlib import Path
 
 import pytest
-import torch
-from PIL import Image
 
+from harness import tiny
 from tenfold.cli.main import main
+from tenfold.experiments import bench_roof
+from tenfold.experiments.bench_roof import Convolution
 
-QUICK = ["bench", "width", "--widths", "2,3", "--seconds", "0.001", "--precision", "float32"]
+TRAIN = ["bench", "train", "mlp", "--runs", "1", "--seconds", "0.001", "--set", "train.duration=4 steps"]
 
 
 @pytest.fixture(autouse=True)
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes this machine look as though it had a CPU only."""
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+def small_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_roof, "candidates", lambda device: (Convolution(4, 8, 2),))
 
 
-def test_the_table_names_each_width_and_the_remark_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*QUICK, "--batch-size", "2"]) == 0
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return tiny.photo_folder(tmp_path / "photos", each=8)
+
+
+def test_training_runs_whole_processes_and_prints_json_alone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    assert main([*TRAIN, "--data", str(photos), "--device", "cpu", "--json", "-"]) == 0
     printed = capsys.readouterr()
-    assert [line.split()[0] for line in printed.out.splitlines() if line.strip()[:1].isdecimal()] == ["2", "3"]
-    assert "cpu, pictures/s" in printed.out
-    assert "in batches of 2, forward, backward and update, on cpu, 1 thread, float32" in printed.out
-    assert printed.err.splitlines()[0] == "no cuda device on this machine: the cpu column only"
-
-
-def test_json_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*QUICK, "--device", "cpu", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["network"], found["batch_size"], found["baseline"]) == ("wide", 4, "cpu")
-    assert found["devices"] == {"cpu": "cpu, 1 thread, float32"}
-    assert [row["width"] for row in found["rows"]] == [2, 3]
-    assert all(row["cpu_per_second"] > 0 for row in found["rows"])
+    found = json.loads(printed.out)
+    (run,) = found["runs"]
+    assert run["seed"] == 0
+    assert 0 < run["training_seconds"] < run["seconds"]
+    assert found["seconds"]["each"] == [run["seconds"]]
+    assert found["utilisation"]["share"] > 0
+    assert found["settings"] == ["train.duration=4 steps", "train.device=cpu"]
     assert found["environment"]["torch"]
+    assert any("from the start of the process to its end" in sentence for sentence in found["protocol"])
+    assert "run 1 of 1: " in printed.err
+    assert list(temporary.iterdir()) == []
 
 
-def test_files_are_written_beside_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table, chart = tmp_path / "width.csv", tmp_path / "width.png"
-    assert main([*QUICK, "--csv", str(table), "--chart", str(chart)]) == 0
-    rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
-    assert [list(row) for row in rows] == [["width", "parameters", "cpu_per_second"]] * 2
-    assert [row["width"] for row in rows] == ["2", "3"]
-    with Image.open(chart) as image:
-        assert image.format == "PNG"
-    assert f"wrote {table}" in capsys.readouterr().err
+def test_a_run_that_fails_is_one_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--data", str(photos), "--set", "optim.lr=1e30", "--set", "train.execution=eager"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "tenfold: error: tenfold train --recipe mlp --seed 0 ended with exit code 1: the loss is not finite at step"
+    )
 
 
-def test_csv_can_be_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*QUICK, "--csv", "-"]) == 0
-    header, *rows = capsys.readouterr().out.splitlines()
-    assert header == "width,parameters,cpu_per_second"
-    assert len(rows) == 2
+def test_loading_prints_a_table_and_writes_json(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "data.json"
+    flags = ["--data", str(photos), "--recipe", "mlp", "--runs", "2", "--seconds", "0.001", "--json", str(target)]
+    assert main(["bench", "data", *flags]) == 0
+    printed = capsys.readouterr()
+    assert "first batch, warm store" in printed.out
+    assert "of a plain copy" in printed.out
+    assert f"wrote {target}" in printed.err
+    found = json.loads(target.read_text("utf-8"))
+    assert len(found["build_seconds"]["each"]) == 2
+    assert found["pictures"] == {"train": 12, "test": 4}
+
+
+def test_predicting_measures_a_recipe_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--recipe", "mlp", "--device", "cpu", "--pictures", "2", "--calls", "2", "--seconds", "0.001"]
+    assert main(["bench", "predict", *flags]) == 0
+    printed = capsys.readouterr().out
+    assert "mlp, fresh weights" in printed
+    assert [line.split()[0] for line in printed.splitlines() if line.strip().startswith(("memory", "files"))] == [
+        "memory",
+        "files",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("arguments", "message"),
     [
-        (["--widths", "6,x"], "--widths is '6,x'; expected whole numbers from 1 on, e.g. 6,30,90"),
-        (["--widths", ""], "--widths is ''; expected whole numbers"),
-        (["--widths", "6,0"], "--widths is '6,0'; expected whole numbers"),
-        (["--device", "gpu"], "'gpu' is no device; expected auto, cpu, cuda, cuda:1 or mps"),
-        (["--seconds", "nan"], "nan seconds were asked for; expected a number above 0"),
-        (["--chart", "width.pdf"], "--chart is 'width.pdf'; expected a name that ends in .png"),
-        (["--csv", "none/width.csv"], "--csv: there is no folder none; make it, or choose another"),
-        (["--json", "--csv", "-"], "--json and --csv - were both given; expected one of them"),
-        (["--csv", "a.png", "--chart", "a.png"], "--csv and --chart are both a.png; expected two files"),
+        (["bench", "train", "mlpp"], "unknown recipe 'mlpp'; did you mean 'mlp'?"),
+        (["bench", "train", "--runs", "0"], "invalid value for '--runs'"),
+        (["bench", "train", "--json", "none/train.json"], "--json: there is no folder none; make it, or choose"),
+        (["bench", "data", "--seconds", "nan"], "nan seconds were asked for; expected a number above 0"),
+        (["bench", "predict", "run", "--recipe", "mlp"], "run and --recipe mlp were both given; expected one of them"),
+        (["bench", "classic", "--data", "nowhere"], "nowhere"),
     ],
 )
-def test_what_makes_no_sense_is_one_line_and_exit_code_2(
-    flags: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_what_makes_no_sense_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:
+) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert main([*QUICK, *flags]) == 2
+    assert main(arguments) in (1, 2)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"tenfold: error: {message}")
+    assert message in line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_device_at_all_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*QUICK, "--device", "cuda"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("tenfold: error: no cuda device on this machine, and no other was asked for")
-
-
-@pytest.mark.parametrize("flag", ["--csv", "--chart"])
+@pytest.mark.parametrize("command", ["train", "data", "predict", "classic"])
 def test_a_file_that_is_there_is_never_overwritten(
-    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = tmp_path / "mine.png"
+    mine = tmp_path / "mine.json"
     mine.write_text("precious")
-    assert main([*QUICK, flag, str(mine)]) == 2
-    assert f"exists and is not overwritten; choose another name for {flag}" in capsys.readouterr().err
+    assert main(["bench", command, "--json", str(mine)]) == 2
+    assert "exists and is not overwritten; choose another name for --json" in capsys.readouterr().err
     assert mine.read_text() == "precious"
 
 
-@pytest.mark.parametrize("command", ["bench", "bench width"])
+def test_the_classic_script_refuses_other_pictures_before_anything_runs(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "classic", "--data", str(photos)]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert "in 2 classes, 2 of them tested; expected 32×32 in 10 classes, as in CIFAR-10" in line
+
+
+@pytest.mark.parametrize("command", ["bench", "bench train", "bench data", "bench predict", "bench classic"])
 def test_it_explains_itself_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
-    assert "tenfold bench width" in capsys.readouterr().out.partition("Examples:")[2]
+    assert f"tenfold {command}" in capsys.readouterr().out.partition("Examples:")[2]

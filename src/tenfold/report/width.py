@@ -40,8 +40,8 @@ def width_table(rows: Sequence[Row], devices: Sequence[str], baseline: str) -> T
         [
             int(row["width"]),
             int(row["parameters"]),
-            *(_three_digits(row[f"{device}_per_second"]) for device in devices),
-            *(_three_digits(row[f"{device}_speedup"]) for device in others),
+            *(three_digits(row[f"{device}_per_second"]) for device in devices),
+            *(three_digits(row[f"{device}_speedup"]) for device in others),
         ]
         for row in rows
     ]
@@ -95,7 +95,7 @@ def _draw(
         for row, width, value in zip(rows, widths, values, strict=True):
             highest = value >= max(row[name] for name in columns)
             axes.annotate(
-                f"{_three_digits(value):,}{unit}",
+                f"{three_digits(value):,}{unit}",
                 (width, value),
                 (0, 7 if highest else -7),
                 textcoords="offset points",
@@ -120,11 +120,11 @@ def _set_up(axes: Axes, widths: Sequence[float], values: Sequence[float], unit: 
     axes.grid(axis="y")
 
 
-def _three_digits(value: float) -> float | int:
+def three_digits(value: float) -> float | int:
     """Returns a number to three digits, or to the whole.
 
     Example:
-        >>> _three_digits(12345.6), _three_digits(12.345), _three_digits(0.98765)
+        >>> three_digits(12345.6), three_digits(12.345), three_digits(0.98765)
         (12346, 12.3, 0.988)
     """
     return round(value) if value >= 100 else float(f"{value:.3g}")

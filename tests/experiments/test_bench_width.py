@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from tenfold.api.benchmarks import bench_width
+from tenfold.api import bench_width as api
 from tenfold.core.errors import DeviceError, RecipeError, TrainingError, UsageError
 from tenfold.data.types import Batch
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.progress import Silent
 from tenfold.engine.step import Step
-from tenfold.experiments import bench
-from tenfold.experiments.bench import ROUNDS, WidthStudy, study_widths
+from tenfold.experiments import bench_timing, bench_width
+from tenfold.experiments.bench_timing import ROUNDS
+from tenfold.experiments.bench_width import WidthStudy, study_widths
 from tenfold.models.build import build_model
 from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
@@ -38,7 +39,7 @@ class Told(Silent):
 
 def small(*overrides: str) -> Recipe:
     """Returns the recipe `wide` with a network that takes no time."""
-    tiny = ["model.channels=[2,3]", "model.hidden=[4]", "train.precision=float32"]
+    tiny = ["model.channels=[2,3]", "model.hidden=[4]", "train.precision=float32", "train.execution=eager"]
     return load_recipe("wide", [*tiny, "train.device=cpu", "train.threads=1", *overrides])
 
 
@@ -84,7 +85,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, steps: list[Batch], seconds_of: Calla
         def seconds(self) -> float:
             return spans[-1] * seconds_of(len(spans) - 1)
 
-    monkeypatch.setattr(bench, "Stopwatch", Fake)
+    monkeypatch.setattr(bench_timing, "Stopwatch", Fake)
     return spans
 
 
@@ -162,7 +163,7 @@ def test_memory_that_runs_out_is_one_line_with_a_remedy(monkeypatch: pytest.Monk
     def full(*_: Any) -> Iterator[Batch]:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(bench, "_batches", full)
+    monkeypatch.setattr(bench_width, "_batches", full)
     recipe = small("train.batch_size=64")
     with pytest.raises(
         TrainingError,
@@ -175,7 +176,7 @@ def test_another_failure_keeps_its_own_words(monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: Any) -> Iterator[Batch]:
         raise RuntimeError("the device caught fire")
 
-    monkeypatch.setattr(bench, "_batches", broken)
+    monkeypatch.setattr(bench_width, "_batches", broken)
     with pytest.raises(RuntimeError, match="caught fire"):
         study_widths(small(), [2], {"cpu": hardware(small())}, BLINK, Silent())
 
@@ -195,14 +196,14 @@ def test_devices_are_compared_with_the_cpu_or_else_the_first(devices: tuple[str,
 
 def test_a_device_that_is_not_there_is_left_out_and_said(no_gpu: None) -> None:
     told = Told()
-    study = bench_width(devices=["cpu", "cuda", "mps"], widths=[2], seconds=BLINK, progress=told)
+    study = api.bench_width(devices=["cpu", "cuda", "mps"], widths=[2], seconds=BLINK, progress=told)
     assert told.sentences[0] == "no cuda or mps device on this machine: the cpu column only"
     assert list(study.devices) == ["cpu"]
 
 
 def test_a_device_or_width_given_twice_is_measured_once(no_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    study = bench_width(devices=["cpu", "auto", "cpu"], widths=[3, 2, 3], seconds=BLINK)
+    study = api.bench_width(devices=["cpu", "auto", "cpu"], widths=[3, 2, 3], seconds=BLINK)
     assert (list(study.throughput), study.widths) == (["cpu"], (3, 2))
 
 
@@ -211,7 +212,7 @@ def test_no_device_at_all_is_an_error_before_anything_is_measured(no_gpu: None, 
         DeviceError,
         match=r"^no cuda or mps device on this machine, and no other was asked for; use --device cpu$",
     ):
-        bench_width(devices=["cuda", "mps"])
+        api.bench_width(devices=["cuda", "mps"])
     assert batches == []
 
 
@@ -232,7 +233,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(
     arguments: dict[str, Any], error: type[Exception], message: str, batches: list[Batch]
 ) -> None:
     with pytest.raises(error) as caught:
-        bench_width(**{"devices": ["cpu"], **arguments})
+        api.bench_width(**{"devices": ["cpu"], **arguments})
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert batches == []

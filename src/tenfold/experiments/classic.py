@@ -3,14 +3,16 @@
 PIL pictures, transforms one by one, a DataLoader with two workers, batches of 4, a few epochs of SGD; then the weights
 are saved and loaded, and the test pictures judged overall and class by class.
 
-    python benchmarks/classic.py PICTURES.npz
-    python benchmarks/classic.py PICTURES.npz --width 90              # the wide network, 3 epochs
-    python benchmarks/classic.py PICTURES.npz --width 90 --steps 1500 # its first steps only
+    python -m tenfold.experiments.classic PICTURES.npz
+    python -m tenfold.experiments.classic PICTURES.npz --width 90              # the wide network, 3 epochs
+    python -m tenfold.experiments.classic PICTURES.npz --width 90 --steps 1500 # its first steps only
 
-PICTURES.npz holds `train_images` uint8 [N, 32, 32, 3], `train_labels` int64 [N], and the same for test;
-`benchmarks/speed.py` makes it. torchvision has no CPU build beside the pinned torch, so its `ToTensor` and `Normalize`
-are written out here; they do the same work.
+PICTURES.npz holds `train_images` uint8 [N, 32, 32, 3], `train_labels` int64 [N], and the same for test; `tenfold bench
+classic` makes it. Nothing of Tenfold is used here. torchvision has no CPU build beside the pinned torch, so its
+`ToTensor` and `Normalize` are written out; they do the same work.
 """
+# mypy: ignore-errors
+# Without annotations, as people write it.
 
 import argparse
 import tempfile
@@ -66,23 +68,7 @@ class WideNet(Net):
         self.fc2 = nn.Linear(100, 84)
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("pictures")
-    parser.add_argument("--width", type=int)
-    parser.add_argument("--steps", type=int)
-    options = parser.parse_args()
-    epochs, lr, every = (2, 0.001, 2000) if options.width is None else (3, 0.0015, 5000)
-
-    def new_net():
-        return Net() if options.width is None else WideNet(options.width)
-
-    arrays = np.load(options.pictures)
-    trainset = Pictures(arrays["train_images"], arrays["train_labels"])
-    testset = Pictures(arrays["test_images"], arrays["test_labels"])
-    trainloader = DataLoader(trainset, batch_size=4, shuffle=True, num_workers=2)
-    testloader = DataLoader(testset, batch_size=4, shuffle=False, num_workers=2)
-    net = new_net()
+def train(net, trainloader, options, epochs, lr, every):
     criterion = nn.CrossEntropyLoss()
     optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
 
@@ -105,13 +91,10 @@ def main():
             if i % every == every - 1:
                 print(f"[{epoch + 1}, {i + 1:5d}] loss: {running_loss / every:.3f}", flush=True)
                 running_loss = 0.0
-    print(f"training: {time.perf_counter() - began:.1f} s")
+    print(f"training: {time.perf_counter() - began:.3f} s")
 
-    path = Path(tempfile.mkdtemp()) / "cifar_net.pth"
-    torch.save(net.state_dict(), path)
-    net = new_net()
-    net.load_state_dict(torch.load(path, weights_only=True))
 
+def judge(net, testloader):
     correct = 0
     total = 0
     with torch.no_grad():
@@ -123,6 +106,8 @@ def main():
             correct += (predicted == labels).sum().item()
     print(f"accuracy: {100 * correct / total:.2f} %")
 
+
+def judge_classes(net, testloader):
     correct_of = [0] * 10
     total_of = [0] * 10
     with torch.no_grad():
@@ -135,6 +120,35 @@ def main():
                 total_of[label] += 1
     for name in range(10):
         print(f"class {name}: {100 * correct_of[name] / total_of[name]:.1f} %")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pictures")
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--steps", type=int)
+    options = parser.parse_args()
+    epochs, lr, every = (2, 0.001, 2000) if options.width is None else (3, 0.0015, 5000)
+
+    def new_net():
+        return Net() if options.width is None else WideNet(options.width)
+
+    arrays = np.load(options.pictures)
+    trainset = Pictures(arrays["train_images"], arrays["train_labels"])
+    testset = Pictures(arrays["test_images"], arrays["test_labels"])
+    trainloader = DataLoader(trainset, batch_size=4, shuffle=True, num_workers=2)
+    testloader = DataLoader(testset, batch_size=4, shuffle=False, num_workers=2)
+    net = new_net()
+    train(net, trainloader, options, epochs, lr, every)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cifar_net.pth"
+        torch.save(net.state_dict(), path)
+        net = new_net()
+        net.load_state_dict(torch.load(path, weights_only=True))
+
+    judge(net, testloader)
+    judge_classes(net, testloader)
 
 
 if __name__ == "__main__":

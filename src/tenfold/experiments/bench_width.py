@@ -7,31 +7,25 @@ classifier". What is measured are the engine's own steps, on pictures that lie o
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
-from statistics import median
+from itertools import cycle
 
 import torch
 from torch import nn
 
-from tenfold.core.clock import Stopwatch
 from tenfold.core.errors import TrainingError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
 from tenfold.engine.loop import memory_format
 from tenfold.engine.precision import Hardware
 from tenfold.engine.progress import Progress
-from tenfold.engine.step import Step
+from tenfold.experiments.bench_step import training_step
+from tenfold.experiments.bench_timing import ROUNDS, Work, measure_in_turns
 from tenfold.models.build import build_model
-from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
-ROUNDS = 5
-"""Measurements of which the median counts: what else the machine does spoils single ones."""
-
 _CLASSES, _IMAGE_SIZE, _HALF = 10, (32, 32), (0.5, 0.5, 0.5)
 _PICTURES = 512  # so many at least: a handful would be learnt by heart within a second
-_FIRST_STEPS = 3  # libraries are loaded and memory is claimed in these
 
 Row = dict[str, float | int]
 
@@ -131,34 +125,15 @@ def _network(recipe: Recipe) -> nn.Module:
 
 def _pictures_per_second(recipe: Recipe, hardware: Hardware, seconds: float) -> float:
     """Returns the median over several rounds that take `seconds` together; the hardware must be active."""
-    step, batches = _training(recipe, hardware), cycle(_batches(recipe, hardware.device))
-
-    def timed(steps: int) -> float:
-        watch = Stopwatch(hardware.device)
-        watch.start()
-        for batch in islice(batches, steps):
-            step(batch)
-        watch.stop()
-        spent = watch.seconds()
-        step.tally()  # or the losses of all rounds would pile up
-        return spent
-
-    timed(_FIRST_STEPS)
-    steps, share = 1, seconds / ROUNDS
-    while (spent := timed(steps)) < share / 2:
-        steps *= 2
-    steps = max(1, round(steps * share / spent))
-    return steps * recipe.train.batch_size / median(timed(steps) for _ in range(ROUNDS))
-
-
-def _training(recipe: Recipe, hardware: Hardware) -> Step:
-    """Returns the engine's step for a fresh network."""
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         model = _network(recipe)
-    model = model.to(hardware.device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
-    optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim))
     preprocessing = Preprocessing(_IMAGE_SIZE, recipe.data.fit, _HALF, _HALF)
-    return Step(model, optimizer, preprocessing, hardware, recipe.optim.label_smoothing)
+    batches = _batches(recipe, hardware.device)
+    step, _ = training_step(recipe, model, preprocessing, hardware, batches[0])
+    turning = cycle(batches)
+    work = Work(lambda: step(next(turning)), step.tally)  # or the losses of all rounds would pile up
+    (measured,) = measure_in_turns([work], hardware.device, seconds)
+    return recipe.train.batch_size / measured.median
 
 
 def _batches(recipe: Recipe, device: torch.device) -> list[Batch]:
