@@ -7,8 +7,9 @@ from harness.tutorial_net import Net
 from tenfold.core.errors import TrainingError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch, Mixture
+from tenfold.engine.eager import Eager, LossNotFiniteError
 from tenfold.engine.precision import Hardware
-from tenfold.engine.step import LossNotFiniteError, Step
+from tenfold.engine.step import Step
 from tenfold.models.build import build_model
 from tenfold.optim.build import CombinedOptimizer, OptimizerSettings, build_optimizer
 
@@ -62,7 +63,7 @@ def copied(model: nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_twenty_steps_are_those_of_plain_pytorch(name: str, plain: type[nn.Module], smoothing: float) -> None:
     model, optimizer = parts(name)
-    step = Step(model, optimizer, HALF, CPU, smoothing)
+    step = Step(Eager(model, optimizer, HALF, CPU, smoothing))
     net = plain()
     net.load_state_dict(model.state_dict())
     criterion = nn.CrossEntropyLoss(label_smoothing=smoothing)
@@ -87,7 +88,7 @@ def test_twenty_steps_are_those_of_plain_pytorch(name: str, plain: type[nn.Modul
 
 def test_label_smoothing_spreads_that_share_over_all_classes() -> None:
     model, optimizer = parts()
-    step = Step(model, optimizer, HALF, CPU, label_smoothing=0.3)
+    step = Step(Eager(model, optimizer, HALF, CPU, label_smoothing=0.3))
     (batch,) = batches(1)
     logarithms = model(HALF.normalize(batch.images)).log_softmax(1)
     right = logarithms.gather(1, batch.labels[:, None]).squeeze(1)
@@ -99,7 +100,7 @@ def test_label_smoothing_spreads_that_share_over_all_classes() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_a_mixed_picture_is_to_be_both_of_its_classes_in_their_shares(smoothing: float) -> None:
     model, optimizer = parts()
-    step = Step(model, optimizer, HALF, CPU, smoothing)
+    step = Step(Eager(model, optimizer, HALF, CPU, smoothing))
     (batch,) = batches(1)
     labels, share = torch.tensor([1, 9, 4, 0]), torch.tensor([1.0, 0.0, 0.25, 0.9])
     target = share[:, None] * F.one_hot(batch.labels, 10) + (1 - share[:, None]) * F.one_hot(labels, 10)
@@ -120,7 +121,7 @@ def test_a_share_of_one_is_the_plain_loss() -> None:
     (batch,) = batches(1)
     for mixture in (None, Mixture(torch.zeros(4, dtype=torch.int64), torch.ones(4))):
         model, optimizer = parts()
-        step = Step(model, optimizer, HALF, CPU, label_smoothing=0.2)
+        step = Step(Eager(model, optimizer, HALF, CPU, label_smoothing=0.2))
         step(batch._replace(mixture=mixture))
         losses.append(step.tally().loss)
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
@@ -128,7 +129,7 @@ def test_a_share_of_one_is_the_plain_loss() -> None:
 
 def test_a_tally_forgets_what_it_has_told() -> None:
     model, optimizer = parts()
-    step = Step(model, optimizer, HALF, CPU)
+    step = Step(Eager(model, optimizer, HALF, CPU))
     first, second = batches(2)
     step(first)
     step.tally()
@@ -140,7 +141,7 @@ def test_a_tally_forgets_what_it_has_told() -> None:
 
 def test_batches_of_different_sizes_count_by_their_pictures() -> None:
     model, optimizer = parts()
-    step = Step(model, optimizer, HALF, CPU)
+    step = Step(Eager(model, optimizer, HALF, CPU))
     for batch in (*batches(1, size=4), *batches(1, size=2)):
         step(batch)
     tensors = step.state_tensors()
@@ -151,7 +152,7 @@ def test_batches_of_different_sizes_count_by_their_pictures() -> None:
 def test_long_stretches_are_compacted_to_the_same_tally(monkeypatch: pytest.MonkeyPatch) -> None:
     def tally() -> object:
         model, optimizer = parts()
-        step = Step(model, optimizer, HALF, CPU)
+        step = Step(Eager(model, optimizer, HALF, CPU))
         for batch in batches(7):
             step(batch)
         return step.tally()
@@ -163,7 +164,7 @@ def test_long_stretches_are_compacted_to_the_same_tally(monkeypatch: pytest.Monk
 
 def test_what_is_pending_survives_a_round_trip_through_a_checkpoint() -> None:
     model, optimizer = parts()
-    step, other = Step(model, optimizer, HALF, CPU), Step(model, optimizer, HALF, CPU)
+    step, other = Step(Eager(model, optimizer, HALF, CPU)), Step(Eager(model, optimizer, HALF, CPU))
     *early, late = batches(4)
     for batch in early:
         step(batch)
@@ -180,7 +181,7 @@ def test_what_is_pending_survives_a_round_trip_through_a_checkpoint() -> None:
 
 def test_nothing_pending_survives_the_round_trip_too() -> None:
     model, optimizer = parts()
-    step, other = Step(model, optimizer, HALF, CPU), Step(model, optimizer, HALF, CPU)
+    step, other = Step(Eager(model, optimizer, HALF, CPU)), Step(Eager(model, optimizer, HALF, CPU))
     other.load_state_tensors(step.state_tensors())
     (batch,) = batches(1)
     other(batch)
@@ -189,7 +190,7 @@ def test_nothing_pending_survives_the_round_trip_too() -> None:
 
 def test_on_a_cpu_a_loss_that_is_not_finite_stops_before_the_update() -> None:
     model, optimizer = parts()
-    step = Step(model, optimizer, HALF, CPU)
+    step = Step(Eager(model, optimizer, HALF, CPU))
     first, second = batches(2)
     step(first)
     with torch.no_grad():
@@ -205,7 +206,7 @@ def test_on_a_cpu_a_loss_that_is_not_finite_stops_before_the_update() -> None:
 @pytest.mark.parametrize("bad", [1, 3, 5])
 def test_elsewhere_the_first_bad_loss_is_found_when_the_log_asks(bad: int) -> None:
     model, optimizer = parts(lr=1e-6)
-    step = Step(model, optimizer, HALF, AHEAD)
+    step = Step(Eager(model, optimizer, HALF, AHEAD))
     for number, batch in enumerate(batches(5), start=1):
         if number == bad:
             with torch.no_grad():

@@ -51,7 +51,7 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
         "steps": state.step,
         "epochs": state.rows[-1]["epoch"],
         "training_seconds": round(state.seconds, 3),
-        "compile_seconds": 0.0,
+        "compile_seconds": round(state.compile_seconds, 3),
         "total_seconds": round(seconds(), 3),
         "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
         "dataset": {
@@ -61,7 +61,7 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
             "skipped": len(dataset.skipped),
             "image_size": list(dataset.image_size),
         },
-        "hardware": str(setup.hardware),
+        "hardware": str(state.hardware),
         "evaluation": evaluation.to_json(),
     }
     save(summary["model"], {**_headline(evaluation), "steps": state.step})

@@ -13,12 +13,14 @@ from tenfold.core.randomness import derive_seed
 from tenfold.data.augment import Augmentation
 from tenfold.data.loader import Loader, Order
 from tenfold.data.types import Dataset
+from tenfold.engine.eager import LossNotFiniteError
+from tenfold.engine.execution import Training, prepare
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.precision import Hardware
 from tenfold.engine.progress import Progress
 from tenfold.engine.signals import StopRequest
 from tenfold.engine.state import Best, Row, State
-from tenfold.engine.step import LossNotFiniteError, Step
+from tenfold.engine.step import Step
 from tenfold.optim.averaging import WeightAverage
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.schema import Recipe
@@ -74,12 +76,12 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
     optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim), setup.hardware.autocast)
     average = WeightAverage(model, recipe.optim.ema)
-    state = State(model, optimizer, average, setup.dataset.fingerprint, setup.hardware.threads)
-    step = Step(model, optimizer, setup.classifier.preprocessing, setup.hardware, recipe.optim.label_smoothing)
+    state = State(model, optimizer, average, setup.dataset.fingerprint, setup.hardware)
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
-        state.load(checkpoint, step)
+        state.load(checkpoint)
     loader = _loader(setup, plan)
+    step = _prepare_step(setup, state, loader, checkpoint)
     watch = Stopwatch(device, state.seconds)
     log = _Recorder(setup, plan, state, step, watch)
 
@@ -233,6 +235,23 @@ def _loader(setup: Setup, plan: Plan) -> Loader:
     by_class = bool((dataset.train.labels[1:] >= dataset.train.labels[:-1]).all())
     order = Order(len(dataset.train), plan.batch_size, train.seed, train.shuffle, train.drop_last, mixed=by_class)
     return Loader(dataset.train, order, augmentation, setup.hardware.device, memory_format(setup.recipe))
+
+
+def _prepare_step(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint | None) -> Step:
+    """Returns what takes the steps; a resumed run goes on as it began, for the two ways round differently."""
+    wanted = setup.recipe.train.execution
+    if checkpoint is not None and wanted == "auto":
+        wanted = "compiled" if checkpoint.state["compiled"] else "eager"
+    smoothing = setup.recipe.optim.label_smoothing
+    training = Training(state.model, state.optimizer, setup.classifier.preprocessing, setup.hardware, smoothing)
+    prepared = prepare(wanted, training, next(loader.epoch(0)))
+    state.hardware, state.compile_seconds = prepared.hardware, prepared.seconds
+    if prepared.hardware.compiled:
+        setup.progress.message(f"step: compiled, ready after {prepared.seconds:.1f} s")
+    step = Step(prepared.learn)
+    if checkpoint is not None:
+        step.load_state_tensors(checkpoint.tensors["pending"])
+    return step
 
 
 @contextmanager

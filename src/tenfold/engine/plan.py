@@ -145,7 +145,10 @@ def extended(before: Recipe, after: Recipe) -> Recipe:
     Raises:
         RecipeError: when something else than the length, the device and what is written down would change.
     """
-    free = ("duration", "device", "log_every", "checkpoint_every", "early_stop", "evaluate_every", "target")
+    free = (
+        *("duration", "device", "log_every", "checkpoint_every", "early_stop"),
+        *("execution", "evaluate_every", "target"),
+    )
     kept = {name: getattr(before.train, name) for name in free}
     if after.model_copy(update={"train": after.train.model_copy(update=kept)}) != before:
         raise RecipeError(

@@ -19,15 +19,18 @@ class Hardware:
         autocast: dtype of convolutions and matrix products, or None for float32 throughout.
         threads: CPU threads.
         onednn: whether convolutions on a CPU go through oneDNN, which is slower for a handful of small pictures.
+        compiled: whether a training step is one compiled program.
     """
 
     device: torch.device
     autocast: torch.dtype | None
     threads: int
     onednn: bool = True
+    compiled: bool = False
 
     def __str__(self) -> str:
         precision = "float32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
+        precision += ", compiled steps" * self.compiled
         if self.device.type == "cuda":
             return f"{self.device} ({torch.cuda.get_device_name(self.device)}), {precision}"
         if self.device.type == "cpu":

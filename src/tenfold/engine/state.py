@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunError
-from tenfold.engine.step import LossNotFiniteError, Step
+from tenfold.engine.eager import LossNotFiniteError
+from tenfold.engine.precision import Hardware
+from tenfold.engine.step import Step
 from tenfold.optim.averaging import WeightAverage
 from tenfold.optim.build import CombinedOptimizer
 from tenfold.runs.checkpoint import Checkpoint, save_checkpoint
@@ -39,14 +41,16 @@ class State:
         rows: of `metrics.csv` so far.
         best: where a validation split exists.
         fingerprint: of the data.
-        threads: of the CPU; another number of threads may round differently.
+        hardware: another number of threads, or another way to carry out a step, may round differently.
+        compile_seconds: spent on compiling the step, and on measuring whether that pays.
     """
 
     model: nn.Module
     optimizer: CombinedOptimizer
     average: WeightAverage
     fingerprint: str
-    threads: int
+    hardware: Hardware
+    compile_seconds: float = 0.0
     step: int = 0
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
@@ -77,7 +81,8 @@ class State:
             "rows": self.rows,
             "best": None if self.best is None else asdict(self.best),
             "fingerprint": self.fingerprint,
-            "threads": self.threads,
+            "threads": self.hardware.threads,
+            "compiled": self.hardware.compiled,
         }
         return save_checkpoint(folder, self.step, tensors, state)
 
@@ -87,7 +92,7 @@ class State:
         if not torch.stack(finite).all():
             raise LossNotFiniteError(steps_ago=1)
 
-    def load(self, checkpoint: Checkpoint, step: Step) -> None:
+    def load(self, checkpoint: Checkpoint) -> None:
         """Takes over what a checkpoint holds.
 
         Raises:
@@ -106,7 +111,6 @@ class State:
             raise RunError(f"the checkpoint holds another network: {' '.join(str(error).split())}") from error
         self.optimizer.load_state_tensors(checkpoint.tensors["optimizer"])
         self.average.load_state_tensors(checkpoint.tensors.get("average", {}))
-        step.load_state_tensors(checkpoint.tensors["pending"])
         _set_random_state(checkpoint.tensors["random"], self.model)
         self.step, self.seconds, self.rows = checkpoint.step, saved["seconds"], saved["rows"]
         self.best = None if saved["best"] is None else Best(**saved["best"])

@@ -1,37 +1,19 @@
-"""One step of training: forward, backward, update.
+"""Steps of training, and what is remembered of them.
 
 Shapes: B pictures of the batch, C classes, K steps since the last row of the log.
 """
 
-from collections.abc import Mapping
-from contextlib import nullcontext
-from math import isfinite
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from tenfold.core.errors import TrainingError
-from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
-from tenfold.engine.precision import Hardware
-from tenfold.optim.build import CombinedOptimizer
+from tenfold.engine.eager import LossNotFiniteError
 
 _COMPACT_AFTER = 1000
 """Steps whose logits are kept before they are reduced to counts; bounds the memory between two rows of the log."""
-
-
-class LossNotFiniteError(TrainingError):
-    """A loss was NaN or infinite.
-
-    Args:
-        steps_ago: 0 for the step that could not be completed, 1 for the last one that was, 2 for the one before.
-    """
-
-    def __init__(self, steps_ago: int) -> None:
-        super().__init__("the loss is not finite")
-        self.steps_ago = steps_ago
 
 
 class Tally(NamedTuple):
@@ -54,31 +36,11 @@ class Step:
     is saved; on a CPU, where asking is free, at once and before the update.
 
     Args:
-        model: on its device, in training mode.
-        optimizer: of the model's weights.
-        preprocessing: its `normalize` makes the model's input.
-        hardware: see `Hardware`.
-        label_smoothing: share of the target that is spread over all classes.
+        learn: takes a step and returns its loss, float [], and logits, float [B, C].
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: CombinedOptimizer,
-        preprocessing: Preprocessing,
-        hardware: Hardware,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        self._model = model
-        self._optimizer = optimizer
-        self._normalize = preprocessing.normalize
-        self._smoothing = label_smoothing
-        self._on_cpu = hardware.device.type == "cpu"
-        self._precision = (
-            nullcontext()
-            if hardware.autocast is None
-            else torch.autocast(hardware.device.type, dtype=hardware.autocast, cache_enabled=False)
-        )
+    def __init__(self, learn: Callable[[Batch], tuple[Tensor, Tensor]]) -> None:
+        self._learn = learn
         self._losses: list[Tensor] = []
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -90,27 +52,12 @@ class Step:
         Raises:
             LossNotFiniteError: when the loss is not finite and the device is a CPU; no weight was changed.
         """
-        with self._precision:
-            logits = self._model(self._normalize(batch.images))  # B C
-        loss = self._loss(logits.float(), batch)
-        if self._on_cpu and not isfinite(loss.item()):
-            raise LossNotFiniteError(steps_ago=0)
-        loss.backward()
-        self._optimizer.step()
-        self._losses.append(loss.detach())
-        self._logits.append(logits.detach())
+        loss, logits = self._learn(batch)
+        self._losses.append(loss)
+        self._logits.append(logits)
         self._labels.append(batch.labels)
         if len(self._losses) >= _COMPACT_AFTER:
             self._compact()
-
-    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Returns the mean loss; a mixed picture's is that of its own label and its partner's, by their shares."""
-        if batch.mixture is None:
-            return F.cross_entropy(logits, batch.labels, label_smoothing=self._smoothing)
-        labels, share = batch.mixture
-        own = F.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=self._smoothing)  # B
-        partner = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self._smoothing)  # B
-        return (share * own + (1 - share) * partner).mean()
 
     def tally(self) -> Tally:
         """Returns what the steps since the last call add up to, and forgets them.

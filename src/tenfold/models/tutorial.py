@@ -5,7 +5,7 @@ Shapes: B pictures, C channels, H×W pixels.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field, PlainValidator, TypeAdapter
 from torch import Tensor, nn
@@ -71,6 +71,16 @@ class TutorialNet(nn.Module):
         for name, (inputs, outputs) in zip(self._linear, pairwise(widths), strict=True):
             self.add_module(name, nn.Linear(inputs, outputs))
         self.dropout = nn.Dropout(dropout) if dropout else None
+
+    @property
+    def convolutions(self) -> list[tuple[nn.Conv2d, bool]]:
+        """The convolutions, first to last, each with whether it is pooled."""
+        return [(cast(nn.Conv2d, self._modules[name]), pool) for name, pool in self._stages]
+
+    @property
+    def layers(self) -> list[nn.Linear]:
+        """The fully connected layers, first to last."""
+        return [cast(nn.Linear, self._modules[name]) for name in self._linear]
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits, float [B, classes], for normalised pictures, float [B, 3, H, W]."""

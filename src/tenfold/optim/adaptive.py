@@ -111,7 +111,7 @@ class RMSprop(Update):
             [],
             memory.get("momentum", []),
             self._unused[: len(weights)],
-            lr=self.lr,
+            lr=float(self.lr),
             alpha=self._alpha,
             eps=self._epsilon,
             weight_decay=self._weight_decay,

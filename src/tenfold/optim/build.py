@@ -45,24 +45,24 @@ class CombinedOptimizer:
     """
 
     def __init__(self, rules: Sequence[Update]) -> None:
-        self._rules = tuple(rules)
-        self._peaks = tuple(rule.lr for rule in rules)
+        self.rules = tuple(rules)
+        self._peaks = tuple(float(rule.lr) for rule in rules)
 
     def step(self) -> None:
         """Updates every weight from its gradient, then forgets the gradients."""
-        for rule in self._rules:
+        for rule in self.rules:
             rule.step()
 
     def scale_lr(self, factor: float) -> None:
         """Sets every learning rate to `factor` times the one it was built with."""
-        for rule, peak in zip(self._rules, self._peaks, strict=True):
-            rule.lr = peak * factor
+        for rule, peak in zip(self.rules, self._peaks, strict=True):
+            rule.set_lr(peak * factor)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Returns what the rules remember, by `rule.name.weight`; learning rates are not part of it."""
         return {
             f"{i}.{name}.{place}": tensor
-            for i, rule in enumerate(self._rules)
+            for i, rule in enumerate(self.rules)
             for name, tensors in rule.memory.items()
             for place, tensor in enumerate(tensors)
         }

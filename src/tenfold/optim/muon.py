@@ -52,6 +52,8 @@ class Muon(Update):
         >>> filters.square().sum().backward(); rule.step()
     """
 
+    reads_lr_on_device = True
+
     def __init__(
         self, weights: Iterable[nn.Parameter], lr: float, momentum: float, dtype: torch.dtype = torch.float32
     ) -> None:
@@ -68,4 +70,4 @@ class Muon(Update):
             # take back: fixing it fixes the effective learning rate.
             weight.mul_(len(weight) ** 0.5 / weight.norm())
             update = orthogonalize(ahead.reshape(len(ahead), -1).to(self._dtype)).reshape(weight.shape)
-            weight.add_(update, alpha=-self.lr)
+            weight.sub_(update.to(weight.dtype) * self.lr)

@@ -20,13 +20,27 @@ class Update(ABC):
 
     Args:
         weights: at least one, on their device.
-        lr: learning rate, above 0; `lr` may be set between steps.
+        lr: learning rate, above 0.
     """
+
+    reads_lr_on_device = False
+    """Whether the rule can read its learning rate from a tensor, as steps need that are recorded and replayed."""
 
     def __init__(self, weights: Iterable[nn.Parameter], lr: float) -> None:
         self.weights = list(weights)
-        self.lr = lr
+        self.lr: float | Tensor = lr
         self.memory: Memory = {}
+
+    def set_lr(self, lr: float) -> None:
+        """Sets the learning rate of the steps to come; on the device, without waiting for it, where it lies there."""
+        if isinstance(self.lr, Tensor):
+            self.lr.fill_(lr)
+        else:
+            self.lr = lr
+
+    def keep_lr_on_device(self) -> None:
+        """Puts the learning rate where a recorded step reads it anew at each replay."""
+        self.lr = torch.full((), float(self.lr), device=self.weights[0].device)
 
     def step(self) -> None:
         """Updates every weight that has a gradient, and forgets the gradients."""
@@ -71,6 +85,8 @@ class MomentumSGD(Update):
         0.0
     """
 
+    reads_lr_on_device = True
+
     def __init__(
         self,
         weights: Iterable[nn.Parameter],
@@ -82,9 +98,9 @@ class MomentumSGD(Update):
         super().__init__(weights, lr)
         if momentum:
             self.memory = {"momentum": self._zeros()}
-        self._momentum = momentum
-        self._nesterov = nesterov
-        self._weight_decay = weight_decay
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
         self._fused = has_fused_kernels(self.weights[0].device)
 
     def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], memory: Memory) -> None:
@@ -93,10 +109,10 @@ class MomentumSGD(Update):
             gradients,
             list[Tensor | None](memory.get("momentum", [None] * len(weights))),
             fused=self._fused,
-            weight_decay=self._weight_decay,
-            momentum=self._momentum,
-            lr=self.lr,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            lr=self.lr,  # type: ignore[arg-type]  # which may be a tensor, whatever its annotation says
             dampening=0.0,
-            nesterov=self._nesterov,
+            nesterov=self.nesterov,
             maximize=False,
         )
