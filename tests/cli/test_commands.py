@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,38 @@ def test_epochs_may_be_fractions(text: str, duration: str, fake_api: Any) -> Non
     assert asked(fake_api)["overrides"] == [f"train.duration={duration}"]
 
 
+def test_a_target_and_a_budget_are_handed_on_with_the_commands_start(fake_api: Any) -> None:
+    before = perf_counter()
+    assert main(["train", "--target", "0.9", "--budget", "2 min"]) == 0
+    keywords = asked(fake_api)
+    assert keywords["overrides"] == ["train.target=0.9"]
+    assert keywords["budget"] == "2 min"
+    assert keywords["began"] < before
+
+
+@pytest.mark.parametrize("target", ["0", "90", "-0.5", "nan", "1"])
+def test_a_target_is_a_share(target: str, fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--target", target]) == 2
+    assert "expected a share between 0 and 1, e.g. 0.9 for 90 %" in capsys.readouterr().err
+    assert fake_api.calls == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--budget", "60"], "--budget is '60'; expected a time, e.g. 60s or '2 min'"),
+        (["--budget", "60s", "--epochs", "3"], "--budget and --epochs were both given; --budget plans how long"),
+        (["--budget", "60s", "--seeds", "3"], "--budget and --seeds were both given; --budget plans a single run"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused(
+    flags: list[str], message: str, fake_api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert fake_api.calls == []
+
+
 def test_a_mistake_in_a_key_is_found_before_anything_is_done(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--set", "optim.lrr=1"]) == 1
     assert "unknown key 'optim.lrr'; did you mean 'lr'?" in capsys.readouterr().err
@@ -80,6 +113,7 @@ def test_resume_takes_epochs_device_and_keys_of_train(fake_api: Any) -> None:
         (["--data", "shapes", "--seed", "1"], "--data, --seed"),
         (["--set", "optim.lr=1", "--set", "train.threads=1"], "--set optim.lr=1"),
         (["--recipe", "mlp", "--name", "x", "--runs", "y"], "--recipe, --name, --runs"),
+        (["--budget", "60s"], "--budget"),
     ],
 )
 def test_resume_refuses_what_would_make_another_run(

@@ -1,27 +1,33 @@
 """From a recipe and pictures to a finished run."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from torch import nn
 
-from tenfold.api.pictures import dataset_of
+from tenfold.api.budget import refuse_beside_budget, within_budget
+from tenfold.api.pictures import dataset_of, request_of
 from tenfold.api.using import load
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
+from tenfold.core.errors import UsageError
+from tenfold.data.build import build_dataset
 from tenfold.data.types import Dataset
 from tenfold.deploy.predictor import Predictor
 from tenfold.engine.plan import extended, make_plan
 from tenfold.engine.progress import Progress, Silent
 from tenfold.engine.run import run as run_recipe
+from tenfold.engine.target import settings_for_target, target_protocol, target_text
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.report.draw import draw_run
 from tenfold.runs.checkpoint import Checkpoint, load_checkpoint
 from tenfold.runs.folder import RunFolder
+from tenfold.runs.log import Log
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,10 @@ def train(
     name: str | None = None,
     runs: str | Path = "runs",
     resume: str | Path | None = None,
+    budget: str | None = None,
     progress: Progress | None = None,
     command: Sequence[str] = (),
+    began: float | None = None,
 ) -> Run:
     """Trains a classifier, judges it once on the test pictures and writes a run folder.
 
@@ -70,8 +78,12 @@ def train(
         name: of the run folder; made of data, recipe, date and time by default.
         runs: folder in which run folders lie.
         resume: a run folder to go on with; then only overrides of `[train]` are taken.
+        budget: `"60s"` or `"2 min"` for everything up to the finished run folder, the first preparing of pictures
+            excepted: network and length are then planned to make the best of it.
         progress: is told what happens; silent by default.
         command: for the record.
+        began: reading of `time.perf_counter` from which the budget and the time to a target count; this call's by
+            default.
 
     Raises:
         TenfoldError: one line that says what was found, what was expected and what to do.
@@ -81,23 +93,82 @@ def train(
         >>> run.accuracy, run.evaluation.interval  # doctest: +SKIP
         (0.97, (0.964, 0.975))
     """
+    began = perf_counter() if began is None else began
     progress = progress or Silent()
+    given = _keys(overrides)
+    if budget is not None:
+        _refuse_beside_budget(resume, model, given)
     if resume is not None:
-        return _resume(Path(resume), data, model, overrides, progress)
-    chosen = resolve(recipe, overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+        return _resume(Path(resume), data, model, overrides, progress, began)
+    chosen = _chosen(recipe, overrides, progress)
     if isinstance(data, str | Path):
         chosen = resolve(chosen, {"data.source": str(data)})
     choose_device(chosen.train.device)  # a missing one is found before any work is done
-    pictures = data if isinstance(data, Dataset) else dataset_of(chosen.data, progress)
+    pictures, preparing = (data, 0.0) if isinstance(data, Dataset) else _opened(chosen, progress)
     tell(pictures, progress)
-    chosen = settled(chosen, pictures)
+    chosen, plan = settled(chosen, pictures), None
     make_plan(chosen, pictures)  # a recipe that does not fit its data must not leave a run folder behind
+    if budget is not None:
+        chosen, plan = within_budget(
+            chosen, pictures, budget, began=began + preparing, chosen=given, runs=Path(runs), progress=progress
+        )
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     folder = RunFolder.create(Path(runs), pictures.name, recipe_name, name)
     with folder.lock():
         durable.write_text(folder.recipe, to_toml(chosen))
         folder.write_environment(command)
-        return _finish(chosen, pictures, folder, progress, model, None)
+        if plan is not None:
+            Log(folder.log).write("planned", plan=asdict(plan))
+        run = _finish(chosen, pictures, folder, progress, model, None, began)
+    if plan is not None:
+        spent = perf_counter() - began - preparing
+        apart = f", {preparing:.1f} s for preparing the pictures apart" if preparing else ""
+        progress.message(f"budget: {spent:.1f} of {plan.budget:g} s spent{apart}")
+    return run
+
+
+def _refuse_beside_budget(resume: object, model: object, given: Collection[str]) -> None:
+    """Raises UsageError where a budget makes no sense."""
+    if resume is not None:
+        raise UsageError("--budget plans a whole run, and cannot plan the rest of one; resume without it")
+    if model is not None:
+        raise UsageError(
+            "a budget plans networks that it may build and time; for one of your own, give train.duration in seconds"
+        )
+    refuse_beside_budget(given)
+
+
+def _keys(overrides: Sequence[str]) -> frozenset[str]:
+    """Returns the dotted keys of `section.key=value` lines."""
+    return frozenset(line.partition("=")[0].strip() for line in overrides)
+
+
+def _chosen(recipe: str | Path | Recipe, overrides: Sequence[str], progress: Progress) -> Recipe:
+    """Returns the recipe with overrides, and with what its target needs; says what that is."""
+    if isinstance(recipe, Recipe):  # what nobody set is to be told from what somebody did
+        chosen = resolve(recipe.model_dump(exclude_unset=True), overrides)
+    else:
+        chosen = load_recipe(recipe, overrides)
+    chose_when = "evaluate_every" in chosen.train.model_fields_set
+    settings = settings_for_target(chosen, chose_when=chose_when)
+    if settings:
+        listed = ", ".join(f"{key} = {value}" for key, value in settings.items())
+        progress.message(f"target: {listed}, as nothing else was said")
+    return resolve(chosen, settings)
+
+
+def _opened(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
+    """Returns a recipe's pictures, and the seconds that preparing them took: 0 where that was done before."""
+    told = False
+
+    def note(description: str, done: int, total: int) -> None:
+        nonlocal told
+        told = True
+        progress.prepare(description, done, total)
+
+    began = perf_counter()
+    pictures = build_dataset(request_of(recipe.data), note)
+    return pictures, perf_counter() - began if told else 0.0
 
 
 def _resume(
@@ -106,11 +177,12 @@ def _resume(
     model: nn.Module | None,
     overrides: Sequence[str],
     progress: Progress,
+    began: float,
 ) -> Run:
     """Goes on with a run, from its newest sound checkpoint."""
     folder = RunFolder.open(path, for_resume=True)
     with folder.lock():
-        return _go_on(folder, data, model, overrides, progress)
+        return _go_on(folder, data, model, overrides, progress, began)
 
 
 def _go_on(
@@ -119,6 +191,7 @@ def _go_on(
     model: nn.Module | None,
     overrides: Sequence[str],
     progress: Progress,
+    began: float,
 ) -> Run:
     before = load_recipe(folder.recipe)
     after = extended(before, resolve(before, overrides))
@@ -132,10 +205,11 @@ def _go_on(
         if not (folder.plots / "predictions.png").is_file():  # the last to be drawn
             draw_run(folder, pictures)
         return _read_run(folder)
+    make_plan(after, pictures)  # a recipe that does not fit must not take the place of the one that did
     folder.reopen()  # before the recipe changes: a longer recipe beside the old end would look finished
     if after != before:
         durable.write_text(folder.recipe, to_toml(after))
-    return _finish(after, pictures, folder, progress, model, checkpoint)
+    return _finish(after, pictures, folder, progress, model, checkpoint, began)
 
 
 def _is_over(recipe: Recipe, pictures: Dataset, checkpoint: Checkpoint) -> bool:
@@ -162,8 +236,14 @@ def _finish(
     progress: Progress,
     model: nn.Module | None,
     checkpoint: Checkpoint | None,
+    began: float,
 ) -> Run:
-    run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint)
+    if recipe.train.target and pictures.val is not None:
+        progress.message(target_protocol(recipe, len(pictures.val)))
+    before = perf_counter() - began
+    summary = run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint)
+    if summary["target"] is not None:
+        progress.message(target_text(summary["target"], before))
     draw_run(folder, pictures)
     return _read_run(folder)
 

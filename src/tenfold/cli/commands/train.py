@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tenfold.core.errors import UsageError
+from tenfold.core.uptime import process_start
 
 if TYPE_CHECKING:
     from tenfold.api import Run
@@ -42,6 +43,14 @@ def train(
     jobs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Of --seeds, so many at once.  [default: one a core]")
     ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Stop at this accuracy on validation pictures, e.g. 0.9; tells the time."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Of the whole command, e.g. 60s: plans network and length to fit."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the run's folder, in the place of data and date.")] = None,
     runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where run folders go.  [default: runs]")] = None,
@@ -60,6 +69,8 @@ def train(
       tenfold train --recipe tutorial --data cifar10
       tenfold train --data my-photos/ --epochs 10
       tenfold train --recipe tutorial --data cifar10 --seeds 5
+      tenfold train --data cifar10 --epochs 10 --target 0.9
+      tenfold train --data cifar10 --budget 60s
       tenfold train --set optim.name=sgd --set data.augment.flip=random
       tenfold train --resume runs/cifar10-quick-20260101-120000
       tenfold train --resume runs/cifar10-quick-20260101-120000 --epochs 6
@@ -74,10 +85,13 @@ def train(
         "--seeds": seeds,
         "--name": name,
         "--runs": runs,
+        "--budget": budget,
     }
-    lines = [*(settings or []), *_as_settings(data_dir, epochs, batch_size, lr, seed, device)]
+    lines = [*(settings or []), *_as_settings(data_dir, epochs, batch_size, lr, seed, device, target)]
     if resume is not None:
         _refuse_beside_resume(given, settings or [])
+    if budget is not None:
+        _check_budget(budget, epochs, seeds)
     chosen = recipe or "quick"
     if seeds is not None:
         _train_seeds(chosen, seeds, jobs or 0, data, lines, name, runs or Path("runs"))
@@ -98,8 +112,10 @@ def train(
             name=name,
             runs=runs or Path("runs"),
             resume=resume,
+            budget=budget,
             progress=progress,
             command=["tenfold", *sys.argv[1:]],
+            began=process_start(),
         )
     finally:
         progress.finish()
@@ -114,7 +130,12 @@ def _train_seeds(
     from tenfold.cli.commands.sweep import print_results
     from tenfold.cli.progress import progress_for
     from tenfold.cli.sweep_progress import sweep_progress_for
+    from tenfold.engine.target import settings_for_target
+    from tenfold.recipes.load import load_recipe
 
+    base = load_recipe(recipe, lines)
+    chose_when = "evaluate_every" in base.train.model_fields_set
+    lines = [*lines, *(f"{key}={value}" for key, value in settings_for_target(base, chose_when=chose_when).items())]
     result = api.sweep(
         recipe,
         seeds=seeds,
@@ -137,6 +158,7 @@ def _as_settings(
     lr: float | None,
     seed: int | None,
     device: str | None,
+    target: float | None,
 ) -> list[str]:
     """Returns short flags as `section.key=value` lines."""
     from tenfold.recipes.durations import Duration
@@ -144,6 +166,8 @@ def _as_settings(
     for flag, number in (("--epochs", epochs), ("--lr", lr)):
         if number is not None and not (math.isfinite(number) and number > 0):
             raise UsageError(f"{flag} is {number:g}; expected a number above 0")
+    if target is not None and not 0 < target < 1:
+        raise UsageError(f"--target is {target:g}; expected a share between 0 and 1, e.g. 0.9 for 90 %")
     values = {
         "data.data_dir": data_dir,
         "train.duration": None if epochs is None else Duration(epochs, "epochs"),
@@ -151,6 +175,7 @@ def _as_settings(
         "optim.lr": lr,
         "train.seed": seed,
         "train.device": device,
+        "train.target": target,
     }
     return [f"{key}={value}" for key, value in values.items() if value is not None]
 
@@ -162,8 +187,18 @@ def _refuse_beside_resume(given: dict[str, Any], settings: list[str]) -> None:
     if refused:
         raise UsageError(
             f"{', '.join(refused)} cannot be changed for a run that is resumed; "
-            "beside --resume only --epochs, --device and --set train.… are taken"
+            "beside --resume only --epochs, --target, --device and --set train.… are taken"
         )
+
+
+def _check_budget(budget: str, epochs: float | None, seeds: int | None) -> None:
+    """Raises UsageError where the budget is no time, or another flag says what it is to plan."""
+    from tenfold.experiments.budget import parse_budget
+
+    parse_budget(budget)
+    if epochs is not None or seeds is not None:
+        flag, why = ("--epochs", "how long the training is") if epochs is not None else ("--seeds", "a single run")
+        raise UsageError(f"--budget and {flag} were both given; --budget plans {why}, so leave one of them out")
 
 
 def _tutorial_every(source: str | Path, lines: list[str]) -> int | None:
