@@ -1,5 +1,6 @@
 """Prediction: the same answer for a file, an array and a split, whatever comes before or after."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,32 @@ def test_files_arrays_and_splits_get_the_same_probabilities(predictor: Predictor
         found = list(predictor.predict_all(sources))
         rows = [[prediction.probabilities[name] for name in CLASSES] for prediction in found]
         torch.testing.assert_close(torch.tensor(rows), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("views", "unsure_below"), [("mirror", 1.0), ("shifts", 1.0), ("shifts", 0.4)])
+def test_files_and_splits_agree_to_the_last_bit_in_every_view(
+    views: str, unsure_below: float, predictor: Predictor, files: list[Path]
+) -> None:
+    judging = replace(predictor.classifier, views=views, unsure_below=unsure_below)
+    rows = [[p.probabilities[name] for name in CLASSES] for p in Predictor(judging).predict_all(files)]
+    assert torch.equal(torch.tensor(rows), judging.logits(pictures(7, 3)).softmax(1))
+    one = Predictor(judging).predict(files[2])
+    alone = judging.logits(pictures(7, 3).subset(np.array([2]))).softmax(1)[0]
+    assert torch.equal(torch.tensor([one.probabilities[name] for name in CLASSES]), alone)
+
+
+@pytest.mark.parametrize("shared_from", [1, 100])
+def test_threads_share_the_decoding_and_change_nothing(
+    shared_from: int, predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor_module, "_SHARED_FROM", shared_from)
+    files[2].write_bytes(b"no picture")
+    found = list(predictor.predict_all(files))
+    assert [p.path for p in found] == [str(path) for path in files]
+    assert [i for i, p in enumerate(found) if p.error] == [2]
+    readable = pictures(7, 3).subset(np.array([0, 1, 3, 4, 5, 6]))
+    expected = predictor.classifier.logits(readable).softmax(1).amax(1)
+    assert torch.equal(torch.tensor([p.probability for p in found if not p.error]), expected)
 
 
 def test_a_prediction_names_the_likeliest_class_first(predictor: Predictor, files: list[Path]) -> None:

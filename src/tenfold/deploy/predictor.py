@@ -1,6 +1,7 @@
 """A trained classifier that takes files and gives names."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from tenfold.runs.classifier import Classifier
 
 _AT_ONCE = 256
 """Pictures decoded before they are judged; bounds the memory."""
+
+_SHARED_FROM = 8
+"""Pictures from which on threads share the decoding; a few are done before the threads have begun."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Predictor:
 
     def _predict_batch(self, pictures: Sequence[str | Path | NDArray[np.uint8]], first: int) -> Iterable[Prediction]:
         names = [str(first + i) if isinstance(p, np.ndarray) else str(p) for i, p in enumerate(pictures)]
-        loaded = [self._load(picture, name) for picture, name in zip(pictures, names, strict=True)]
+        loaded = self._load_all(pictures, names)
         readable = [pixels for pixels in loaded if not isinstance(pixels, str)]
         rows = iter(self._probabilities(readable))
         for name, pixels in zip(names, loaded, strict=True):
@@ -107,6 +111,14 @@ class Predictor:
                 yield Prediction(name, None, 0.0, {}, error=pixels)
             else:
                 yield self._prediction(name, next(rows))
+
+    def _load_all(
+        self, pictures: Sequence[str | Path | NDArray[np.uint8]], names: Sequence[str]
+    ) -> list[NDArray[np.uint8] | str]:
+        if len(pictures) < _SHARED_FROM:
+            return list(map(self._load, pictures, names))
+        with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # decoders let go of the interpreter
+            return list(pool.map(self._load, pictures, names))
 
     def _load(self, picture: str | Path | NDArray[np.uint8], name: str) -> NDArray[np.uint8] | str:
         """Returns the pixels as the model needs them, or why there are none."""
