@@ -14,6 +14,7 @@ from torch import nn
 import tenfold
 from harness.tiny import CLASSES, dataset, photo_folder, pictures, recipe
 from tenfold.api import evaluate
+from tenfold.cli.main import main
 from tenfold.core.errors import DataError, ModelError, RecipeError, RunError, TrainingError, UsageError
 from tenfold.evaluate.intervals import wilson
 from tenfold.recipes.load import load_recipe
@@ -96,6 +97,28 @@ def test_prediction_says_of_each_test_file_what_the_run_said(photos: Path, photo
     found = list(photo_run.load().predict_all(files))
     assert [prediction.label for prediction in found] == [row.predicted for row in rows]
     assert [p.probability for p in found] == pytest.approx([row.probability for row in rows], abs=1e-6)
+
+
+@pytest.mark.parametrize("views", ["plain", "mirror", "shifts"])
+def test_python_and_the_command_line_see_the_same_in_every_view(
+    views: str, photos: Path, photo_run: tenfold.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluation = evaluate(photo_run.path, views=views, device="cpu")
+    assert main(["eval", str(photo_run.path), "--views", views, "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == as_stored(evaluation)
+    one = next(photos.rglob("*.png"))
+    prediction = tenfold.load(photo_run.path, views=views, device="cpu").predict(one)
+    assert main(["predict", str(photo_run.path), str(one), "--views", views, "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["probabilities"] == prediction.probabilities
+
+
+def test_a_run_that_was_trained_to_look_twice_is_judged_so(tmp_path: Path) -> None:
+    run = tenfold.train(recipe("mlp", "evaluate.views=shifts"), data=dataset(), runs=tmp_path, name="six")
+    assert as_stored(evaluate(run.path, data=dataset(), device="cpu")) == run.summary["evaluation"]
+    plain = evaluate(run.path, data=dataset(), views="plain", device="cpu")
+    assert plain.loss != run.evaluation.loss
+    with pytest.raises(UsageError, match="'six' are no views; expected plain, mirror, shifts"):
+        tenfold.load(run.path, views="six")
 
 
 def test_evaluation_of_a_run_equals_its_summary(photo_run: tenfold.Run) -> None:

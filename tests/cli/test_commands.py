@@ -133,6 +133,19 @@ def test_eval_prints_accuracy_classes_and_confusions(fake_api: Any, capsys: pyte
     assert "cat taken for dog: 1 of 2" in printed
 
 
+def test_views_are_handed_on_by_eval_and_predict(fake_api: Any, pictures: Path) -> None:
+    assert main(["eval", "runs/x", "--views", "shifts"]) == 0
+    assert main(["predict", "run", str(pictures / "2.png"), "--views", "mirror"]) == 0
+    assert main(["predict", "run", str(pictures / "2.png")]) == 0
+    assert [keywords["views"] for _, _, keywords in fake_api.calls] == ["shifts", "mirror", None]
+
+
+def test_unknown_views_are_a_wrong_usage(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "runs/x", "--views", "six"]) == 2
+    assert "'six'" in capsys.readouterr().err
+    assert fake_api.calls == []
+
+
 def test_val_is_another_name_for_eval(fake_api: Any) -> None:
     assert main(["val", "runs/x"]) == 0
     assert fake_api.calls[0][0] == "evaluate"

@@ -37,12 +37,6 @@ def test_logits_are_those_of_the_model_in_evaluation_mode():
     assert (logits.dtype, logits.device.type, logits.shape) == (torch.float32, "cpu", (7, 5))
 
 
-def test_mirror_averages_both_views():
-    model, (images,) = _model(), _batches(4)
-    both = (predict_logits(model, [images], _half) + predict_logits(model, [images.flip(3)], _half)) / 2
-    torch.testing.assert_close(predict_logits(model, [images], _half, mirror=True), both)
-
-
 def test_every_module_gets_its_own_mode_back():
     model = _model()
     before = [module.training for module in model.modules()]

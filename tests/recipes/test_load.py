@@ -183,6 +183,14 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes, message
         load_recipe(file)
 
 
+@pytest.mark.parametrize(("mirror", "views"), [("true", "mirror"), ("false", "plain")])
+def test_the_recipe_of_a_run_from_before_there_were_views_is_read(tmp_path: Path, mirror: str, views: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(f"[evaluate]\nbatch_size = 500\nmirror = {mirror}\n")
+    judging = load_recipe(file).evaluate
+    assert (judging.batch_size, judging.views, judging.unsure_below) == (500, views, 1.0)
+
+
 def test_yaml_is_pointed_to_toml(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("optim:\n  lr: 1\n")

@@ -16,11 +16,12 @@ from tenfold.runs.classifier import CUSTOM, Classifier, filled
 HALF = (0.5, 0.5, 0.5)
 
 
-def classifier(name: str = "quick", mirror: bool = False) -> Classifier:
+def classifier(views: str = "plain", unsure_below: float = 1.0) -> Classifier:
     torch.manual_seed(0)
-    model = build_model(name, {}, classes=3, image_size=(16, 16)).eval()
-    judging = {"evaluate": {"batch_size": 7, "mirror": mirror}}
-    return Classifier(model, CLASSES, Preprocessing((16, 16), "crop", HALF, HALF), 7, mirror, judging)
+    model = build_model("quick", {}, classes=3, image_size=(16, 16)).eval()
+    judging = {"batch_size": 7, "views": views, "unsure_below": unsure_below}
+    preprocessing = Preprocessing((16, 16), "crop", HALF, HALF)
+    return Classifier(model, CLASSES, preprocessing, 7, views, unsure_below, {"evaluate": judging})
 
 
 def saved(one: Classifier, path: Path, architecture: str = "quick") -> Path:
@@ -28,13 +29,32 @@ def saved(one: Classifier, path: Path, architecture: str = "quick") -> Path:
     return path
 
 
-@pytest.mark.parametrize("mirror", [False, True])
-def test_a_loaded_classifier_gives_the_same_bits(mirror: bool, tmp_path: Path) -> None:
-    before = classifier(mirror=mirror)
+@pytest.mark.parametrize(("views", "unsure_below"), [("plain", 1.0), ("mirror", 1.0), ("shifts", 0.5)])
+def test_a_loaded_classifier_gives_the_same_bits(views: str, unsure_below: float, tmp_path: Path) -> None:
+    before = classifier(views, unsure_below)
     after = Classifier.load(saved(before, tmp_path / "m.safetensors"))
     assert torch.equal(after.logits(pictures(20, 1)), before.logits(pictures(20, 1)))
-    assert (after.classes, after.preprocessing, after.mirror) == (CLASSES, before.preprocessing, mirror)
+    assert (after.classes, after.preprocessing) == (CLASSES, before.preprocessing)
+    assert (after.batch_size, after.views, after.unsure_below) == (7, views, unsure_below)
     assert not after.model.training
+
+
+@pytest.mark.parametrize(("mirror", "views"), [(False, "plain"), (True, "mirror")])
+def test_a_model_file_from_before_there_were_views_is_judged_as_then(mirror: bool, views: str, tmp_path: Path) -> None:
+    former = replace(classifier(), recipe={"evaluate": {"batch_size": 500, "mirror": mirror}})
+    after = Classifier.load(saved(former, tmp_path / "m.safetensors"))
+    assert (after.batch_size, after.views, after.unsure_below) == (500, views, 1.0)
+    assert torch.equal(after.logits(pictures(6, 1)), classifier(views).logits(pictures(6, 1)))
+
+
+def test_pictures_judged_at_once_are_bounded_by_their_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[int] = []
+    one = replace(classifier(), batch_size=0)
+    one.model.register_forward_pre_hook(lambda _module, inputs: shown.append(len(inputs[0])))
+    one.logits(pictures(600, 1))
+    large = replace(one, preprocessing=Preprocessing((160, 160), "crop", HALF, HALF))
+    large.logits(pictures(20, 1, (160, 160)))
+    assert shown == [512, 88, 8, 8, 4]
 
 
 def test_a_channels_last_network_can_be_saved(tmp_path: Path) -> None:
@@ -48,7 +68,7 @@ def test_mirroring_averages_the_logits_of_both_ways_round() -> None:
     plain, split = classifier(), pictures(6, 1)
     turned = replace(split, images=split.images[:, :, ::-1].copy())
     expected = (plain.logits(split) + plain.logits(turned)) / 2
-    torch.testing.assert_close(classifier(mirror=True).logits(split), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(classifier("mirror").logits(split), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_network_of_ones_own_is_given_back_its_weights(tmp_path: Path) -> None:

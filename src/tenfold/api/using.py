@@ -1,5 +1,6 @@
 """Trained classifiers: loaded, judged, exported."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tenfold.deploy.export import export as export_classifier
 from tenfold.deploy.predictor import Predictor
 from tenfold.engine.progress import Progress, Silent
 from tenfold.evaluate.metrics import Evaluation
+from tenfold.evaluate.views import views_named
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import DataSection, Recipe
 from tenfold.runs.classifier import Classifier
@@ -20,15 +22,19 @@ from tenfold.runs.folder import RunFolder
 from tenfold.runs.plain import load_plain
 
 
-def load(source: str | Path, *, device: str = "auto", model: nn.Module | str | None = None) -> Predictor:
+def load(
+    source: str | Path, *, device: str = "auto", model: nn.Module | str | None = None, views: str | None = None
+) -> Predictor:
     """Loads a trained classifier.
 
     Args:
         source: a run folder (its best model), a `.safetensors` model file, or a plain `.pth` state_dict.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         model: the network's name for a plain state_dict; the network itself for one of your own.
+        views: of each picture whose logits are averaged: `plain`, `mirror` or `shifts`; as trained by default.
 
     Raises:
+        UsageError: when there are no such views.
         RunError: when a run folder holds no model.
         ModelError: when the file is damaged, foreign, or does not fit `model`.
         DeviceError: when the device is not there.
@@ -37,7 +43,7 @@ def load(source: str | Path, *, device: str = "auto", model: nn.Module | str | N
         >>> tenfold.load("runs/cifar10-quick").predict("cat.jpg").label  # doctest: +SKIP
         'cat'
     """
-    return Predictor(_classifier(Path(source), device, model))
+    return Predictor(_classifier(Path(source), device, model, views))
 
 
 def evaluate(
@@ -48,6 +54,7 @@ def evaluate(
     split: str = "test",
     device: str = "auto",
     model: nn.Module | str | None = None,
+    views: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Judges a trained classifier on labelled pictures, prepared as its model file says.
@@ -59,14 +66,16 @@ def evaluate(
         split: `train`, `val` or `test`.
         device: see `load`.
         model: see `load`.
+        views: see `load`.
         progress: is told what happens; silent by default.
 
     Raises:
         ModelError: when model and data disagree in classes; the message names both.
         DataError: when the pictures cannot be had.
+        UsageError: when there is no such split, or there are no such views.
     """
     progress = progress or Silent()
-    classifier = _classifier(Path(source), device, model)
+    classifier = _classifier(Path(source), device, model, views)
     if not isinstance(data, Dataset):
         named = None if data is None else str(data)
         data = dataset_of(_section_for(classifier, Path(source), named, data_dir), progress)
@@ -93,7 +102,15 @@ def export(
     return export_classifier(classifier, name, Path(out) if out else Path(f"{Path(source).stem}.{name}"))
 
 
-def _classifier(source: Path, device: str, model: nn.Module | str | None) -> Classifier:
+def _classifier(source: Path, device: str, model: nn.Module | str | None, views: str | None = None) -> Classifier:
+    classifier = _read(source, device, model)
+    if views is None:
+        return classifier
+    views_named(views)  # refused here, before any picture is read
+    return replace(classifier, views=views)
+
+
+def _read(source: Path, device: str, model: nn.Module | str | None) -> Classifier:
     where = choose_device(device)
     if source.suffix in (".pth", ".pt"):
         if not isinstance(model, str):

@@ -110,14 +110,12 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
             fit_to(_sample(dataset, preprocessing, _FITTED_PIXELS // prod(dataset.image_size)))
     else:
         _try_out(model, _sample(dataset, preprocessing, 2), dataset.classes)
-    judging = recipe.evaluate
     return Classifier(
         model,
         dataset.classes,
         preprocessing,
-        judging.batch_size,
-        judging.mirror,
-        recipe.model_dump(mode="json"),
+        **recipe.evaluate.model_dump(),
+        recipe=recipe.model_dump(mode="json"),
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import DataError, ModelError
+from tenfold.evaluate.views import averaged_logits, views_named
 
 
 def predict_logits(
@@ -14,7 +15,8 @@ def predict_logits(
     batches: Iterable[Tensor],
     normalize: Callable[[Tensor], Tensor],
     *,
-    mirror: bool = False,
+    views: str = "plain",
+    unsure_below: float = 1.0,
     autocast: torch.dtype | None = None,
 ) -> Tensor:
     """Runs a model over pictures in evaluation mode and leaves it as it was, also after an error.
@@ -25,7 +27,8 @@ def predict_logits(
         model: takes float [B, 3, H, W], gives logits [B, C].
         batches: uint8 [B, 3, H, W] each, on the model's device.
         normalize: from uint8 pictures to the model's input.
-        mirror: whether to average the logits of each picture and of its mirror image.
+        views: of each picture whose logits are averaged; a name of `VIEWS`.
+        unsure_below: see `averaged_logits`.
         autocast: computes in this type where the device allows it, e.g. `torch.bfloat16`.
 
     Returns:
@@ -34,21 +37,21 @@ def predict_logits(
     Raises:
         DataError: when there is no batch.
         ModelError: when the model gives something else than one row of logits for each picture.
+        UsageError: when there are no such views.
     """
+    shown = views_named(views)
+
+    def logits_of(images: Tensor) -> Tensor:
+        return _checked(model(images), len(images)).float()  # B C
+
     chunks = []
     with evaluation_mode(model), torch.inference_mode():
         for batch in batches:
             with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
-                chunks.append(_logits(model, normalize(batch), mirror))
+                chunks.append(averaged_logits(logits_of, normalize(batch), shown, unsure_below))
     if not chunks:
         raise DataError("there are no pictures to predict; expected at least one batch")
     return torch.cat(chunks).cpu()  # outside inference mode, so that the result is an ordinary tensor
-
-
-def _logits(model: nn.Module, images: Tensor, mirror: bool) -> Tensor:
-    """Returns float32 [B, C] for float [B, 3, H, W]."""
-    logits = _checked(model(images), len(images)).float()
-    return (logits + model(images.flip(3)).float()) / 2 if mirror else logits
 
 
 def _checked(logits: object, count: int) -> Tensor:

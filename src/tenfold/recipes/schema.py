@@ -1,7 +1,7 @@
 """Every key a recipe may hold, with its range and default."""
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
@@ -219,12 +219,25 @@ class EvaluateSection(Section):
     """`[evaluate]`: how pictures are judged.
 
     Args:
-        batch_size: pictures judged at once.
-        mirror: whether logits are averaged over each picture and its mirror image.
+        batch_size: pictures judged at once; 0 is what suits the device.
+        views: whose logits are averaged: of the picture alone, of it and its `mirror` image, or of six `shifts`, which
+            are those two and both again moved by a pixel each way. The other views cost as much as the first, each.
+        unsure_below: probability, in (0, 1], of the likeliest class by the plain view; only pictures that stay below it
+            are given the other views. With 1, all are.
     """
 
-    batch_size: Annotated[int, Field(ge=1)] = 500
-    mirror: bool = False
+    batch_size: Annotated[int, Field(ge=0)] = 0
+    views: Literal["plain", "mirror", "shifts"] = "plain"
+    unsure_below: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_keys(cls, values: Any) -> Any:
+        """Reads the recipe of a run from when there was `mirror = true` in the place of `views`."""
+        if not isinstance(values, dict) or not isinstance(values.get("mirror"), bool) or "views" in values:
+            return values
+        rest = {key: value for key, value in values.items() if key != "mirror"}
+        return {**rest, "views": "mirror" if values["mirror"] else "plain"}
 
 
 class Recipe(Section):

@@ -7,6 +7,7 @@ Shapes: N pictures, H×W pixels, C classes.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ class Classifier:
         model: from float [B, 3, H, W] to logits [B, C], on its device.
         classes: C names, in the order of the logits.
         preprocessing: makes the model's input from a picture.
-        batch_size: pictures judged at once.
-        mirror: whether logits are averaged over each picture and its mirror image.
+        batch_size: pictures judged at once; 0 is what suits the device.
+        views: of each picture whose logits are averaged; a name of `VIEWS`.
+        unsure_below: see `averaged_logits`.
         recipe: that trained it, as plain values; empty where nothing is known of it.
 
     Example:
@@ -45,8 +47,9 @@ class Classifier:
     model: nn.Module
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    batch_size: int = 500
-    mirror: bool = False
+    batch_size: int = 0
+    views: str = "plain"
+    unsure_below: float = 1.0
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def logits(self, split: Split) -> Tensor:
@@ -61,9 +64,15 @@ class Classifier:
                 f"pictures are {size[0]}×{size[1]}, but the model was trained for "
                 f"{'×'.join(map(str, self.preprocessing.image_size))}; prepare the data at that size"
             )
-        batches = in_order(split, self.batch_size, self.device)
+        batches = in_order(split, self.batch_size or _suited(size, self.device), self.device)
         with convolutions(onednn=True):  # whatever the training used, a judgement never depends on it
-            return predict_logits(self.model, batches, self.preprocessing.normalize, mirror=self.mirror)
+            return predict_logits(
+                self.model,
+                batches,
+                self.preprocessing.normalize,
+                views=self.views,
+                unsure_below=self.unsure_below,
+            )
 
     def evaluate(self, split: Split) -> Evaluation:
         """Returns how well `split` is classified; its labels must follow the order of `classes`."""
@@ -121,10 +130,17 @@ class Classifier:
             model=filled(model or _built(card, path), state, path).to(device or "cpu").eval(),
             classes=card.classes,
             preprocessing=card.preprocessing,
-            batch_size=judging.get("batch_size", 500),
-            mirror=judging.get("mirror", False),
+            batch_size=judging.get("batch_size", 0),
+            views=judging.get("views", "mirror" if judging.get("mirror") else "plain"),  # `mirror` in former files
+            unsure_below=judging.get("unsure_below", 1.0),
             recipe=card.recipe,
         )
+
+
+def _suited(size: tuple[int, ...], device: torch.device) -> int:
+    """Returns a batch size: on a CPU what its caches hold, elsewhere enough to be busy with."""
+    pictures = 128 if device.type == "cpu" else 2048  # of 32×32
+    return max(8, pictures * 32 * 32 // prod(size))
 
 
 def _built(card: ModelCard, path: Path) -> nn.Module:

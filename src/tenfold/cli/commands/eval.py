@@ -25,6 +25,10 @@ def evaluate(
     ] = None,
     split: Annotated[Literal["test", "val", "train"], typer.Option(help="Which pictures.")] = "test",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    views: Annotated[
+        Literal["plain", "mirror", "shifts"] | None,
+        typer.Option(help="Views of each picture to average over; as trained by default."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Judges a classifier on labelled pictures.
@@ -35,6 +39,7 @@ def evaluate(
     Examples:
       tenfold eval runs/cifar10-quick-20260101-120000
       tenfold eval runs/mine/best.safetensors --data my-photos/
+      tenfold eval runs/mine --views shifts
       tenfold eval --weights cifar_net.pth --model tutorial --data cifar10
     """
     chosen = one_source(source, weights, model)
@@ -55,6 +60,7 @@ def evaluate(
             device=device,
             split=split,
             model=model,
+            views=views,
             progress=progress,
         )
     finally:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,6 +36,10 @@ def predict(
         str | None, typer.Option("--csv", metavar="FILE", help="Write CSV to a new file; - prints it.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    views: Annotated[
+        Literal["plain", "mirror", "shifts"] | None,
+        typer.Option(help="Views of each picture to average over; as trained by default."),
+    ] = None,
 ) -> None:
     """Names what pictures show.
 
@@ -58,7 +62,7 @@ def predict(
 
     from tenfold import api
 
-    predictions = list(api.load(chosen, device=device, model=model).predict_all(pictures))
+    predictions = list(api.load(chosen, device=device, model=model, views=views).predict_all(pictures))
     if as_json:
         print(json.dumps([_as_dict(p) for p in predictions], ensure_ascii=False, indent=2))
     elif as_csv is not None:
