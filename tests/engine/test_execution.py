@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,40 @@ def test_auto_measures_once_and_keeps_to_what_it_found(cache: Path, compiled_is_
     first = choose_execution("auto", training(), batch())
     (kept,) = (cache / "programs").glob("*.json")
     found = json.loads(kept.read_text())
-    assert first.compiled == (found["compiled"] < found["eager"])
-    kept.write_text(json.dumps({"compiled": 1.0, "eager": 2.0 if compiled_is_faster else 0.5}))
+    assert found[str(first)] == min(found.values())
+    eager, compiled = "cpu, 1 thread, float32", "cpu, 1 thread, float32, compiled steps"
+    kept.write_text(json.dumps({compiled: 1.0, eager: 2.0 if compiled_is_faster else 0.5}))
     assert choose_execution("auto", training(), batch()).compiled == compiled_is_faster
+
+
+def test_fewer_threads_are_used_where_they_were_found_faster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.engine.execution._LONG", 60.0)
+    many = training(hardware=replace(CPU, threads=4))
+    choose_execution("eager", many, batch(), choose_threads=True)
+    (kept,) = (cache / "programs").glob("*.json")
+    found = json.loads(kept.read_text())
+    names = ["cpu, 4 threads, float32", "cpu, 2 threads, float32", "cpu, 1 thread, float32"]
+    assert sorted(found) == sorted(names)
+    kept.write_text(json.dumps(dict(zip(names, (0.3, 0.1, 0.2), strict=True))))
+    assert choose_execution("eager", many, batch(), choose_threads=True).threads == 2
+    assert choose_execution("eager", many, batch()).threads == 4
+    assert torch.get_num_threads() == 1
+
+
+def test_a_long_step_is_not_measured_with_fewer_threads(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.engine.execution._LONG", 0.0)
+    many = training(hardware=replace(CPU, threads=4))
+    assert choose_execution("eager", many, batch(), choose_threads=True).threads == 4
+    (kept,) = (cache / "programs").glob("*.json")
+    assert list(json.loads(kept.read_text())) == ["cpu, 4 threads, float32"]
+
+
+def test_a_cache_that_is_damaged_is_no_reason_to_stop(cache: Path) -> None:
+    many = training(hardware=replace(CPU, threads=4))
+    choose_execution("eager", many, batch(), choose_threads=True)
+    (kept,) = (cache / "programs").glob("*.json")
+    kept.write_text("[")
+    assert choose_execution("eager", many, batch(), choose_threads=True).threads == 4
 
 
 @needs_compiler

@@ -1,7 +1,8 @@
 """Whether a step is carried out operation by operation or as one compiled program, and which of the two is faster."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from time import perf_counter
@@ -26,6 +27,8 @@ Learn = Callable[[Batch], tuple[Tensor, Tensor]]
 """Learns from a batch and returns the loss, float [], and the logits, float [B, C]; nothing in it waits for a GPU."""
 
 _ROUNDS, _STEPS = 5, 10
+_LONG = 0.02
+"""Seconds above which a step has work for every thread, and is not measured with fewer."""
 
 
 @dataclass(frozen=True)
@@ -86,28 +89,32 @@ class Prepared(NamedTuple):
     seconds: float
 
 
-def prepare(wanted: str, training: Training, batch: Batch) -> Prepared:
-    """Returns what takes the steps, for the shape of `batch`; the arguments and errors are those of `choose_execution`.
+def prepare(wanted: str, training: Training, batch: Batch, *, choose_threads: bool = False) -> Prepared:
+    """Returns what takes the steps, for the shape of `batch`; arguments and errors are those of `choose_execution`.
 
     Raises:
         StorageError: when the cache folder cannot be written.
     """
     began = perf_counter()
-    chosen = replace(training, hardware=choose_execution(wanted, training, batch))
+    chosen = replace(training, hardware=choose_execution(wanted, training, batch, choose_threads=choose_threads))
+    if chosen.hardware.device.type == "cpu":
+        torch.set_num_threads(chosen.hardware.threads)
     learn = chosen.learner(batch)
     return Prepared(learn, chosen.hardware, perf_counter() - began if chosen.hardware.compiled else 0.0)
 
 
-def choose_execution(wanted: str, training: Training, batch: Batch) -> Hardware:
-    """Returns the hardware of `training` with the execution that `wanted` names.
+def choose_execution(wanted: str, training: Training, batch: Batch, *, choose_threads: bool = False) -> Hardware:
+    """Returns the hardware of `training` with the execution that `wanted` names, and perhaps fewer threads.
 
-    `auto` measures both ways on copies, once; what it chose is kept in the cache folder, so that the same recipe gives
-    the same bits on the same machine however busy that is.
+    Where there is a choice, each way is measured on copies, once; what is found is kept in the cache folder, so that
+    the same recipe gives the same bits on the same machine however busy that is.
 
     Args:
         wanted: `auto`, `eager` or `compiled`.
         training: its hardware must be active.
         batch: of the training pictures.
+        choose_threads: whether fewer CPU threads than the hardware's may be used where that is faster: a handful of
+            pictures is learnt from before many threads have woken up.
 
     Raises:
         RecipeError: when `compiled` is asked for and cannot be had.
@@ -118,51 +125,82 @@ def choose_execution(wanted: str, training: Training, batch: Batch) -> Hardware:
         raise RecipeError(
             f"train.execution is 'compiled', but this training cannot be: {reason}; use 'auto' or 'eager'"
         )
-    compiled = wanted != "eager" and reason is None
-    if compiled and wanted == "auto":
-        compiled = _compiled_is_faster(training, batch)
-    return replace(training.hardware, compiled=compiled)
+    compiled = replace(training.hardware, compiled=True)
+    if wanted == "compiled":
+        return compiled
+    ways = [training.hardware]
+    if choose_threads and training.hardware.device.type == "cpu":
+        ways += [replace(training.hardware, threads=threads) for threads in _fewer(training.hardware.threads)]
+    if wanted == "auto" and reason is None:
+        ways.append(compiled)
+    return ways[0] if len(ways) == 1 else _fastest(ways, training, batch)
 
 
-def _compiled_is_faster(training: Training, batch: Batch) -> bool:
-    """Measures, unless that was done before on this machine; a compiler that fails is no reason to stop."""
-    kept = native.programs_folder() / f"{_identity(training, batch)}.json"
+def _fewer(threads: int) -> list[int]:
+    """Returns halves of a number of threads, down to 1."""
+    return [threads >> power for power in range(1, threads.bit_length())]
+
+
+def _fastest(ways: Sequence[Hardware], training: Training, batch: Batch) -> Hardware:
+    """Returns the way that takes the shortest steps: by what was measured before on this machine, or else is now."""
+    named = {str(way): way for way in ways}
+    kept = native.programs_folder() / f"{_identity(ways, training, batch)}.json"
     try:
         if kept.is_file():
-            known = read_json_object(kept, "remove it")
+            seconds = read_json_object(kept, "remove it")
         else:
-            known = _measured(training, batch)
-            durable.write_json(kept, known)
-    except TenfoldError:
-        return False
-    return bool(known["compiled"] < known["eager"])
+            seconds = _measured(named, training, batch)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            durable.write_json(kept, seconds)
+    except (TenfoldError, OSError):  # a cache that cannot be written or is damaged is no reason to stop
+        return ways[0]
+    return min((way for name, way in named.items() if name in seconds), key=lambda way: seconds[str(way)])
 
 
-def _measured(training: Training, batch: Batch) -> dict[str, float]:
+def _measured(ways: Mapping[str, Hardware], training: Training, batch: Batch) -> dict[str, float]:
     """Returns seconds a step, the fastest of several rounds in turns: what else the machine does only slows down."""
-    ways = {
-        name: copy.deepcopy(replace(training, hardware=replace(training.hardware, compiled=name == "compiled")))
-        for name in ("eager", "compiled")
-    }
+    first, *others = ways
+    threads = torch.get_num_threads()
     with torch.random.fork_rng():
-        learners = {name: way.learner(batch) for name, way in ways.items()}
-        for way in ways.values():
-            way.optimizer.scale_lr(0.0)  # so that no loss grows out of bounds
-        rounds = [{name: _seconds(learn, batch) for name, learn in learners.items()} for _ in range(_ROUNDS)]
-    return {name: min(each[name] for each in rounds) for name in ways}
+        learners = {first: _copied(training, ways[first], batch)}
+        found = {first: _seconds(learners[first], batch, ways[first], steps=1)}
+        if found[first] > _LONG:
+            others = [name for name in others if ways[name].compiled]
+        for name in others:
+            with suppress(TenfoldError):  # a compiler that fails is no reason to stop
+                learners[name] = _copied(training, ways[name], batch)
+        for _ in range(_ROUNDS if len(learners) > 1 else 0):
+            for name, learn in learners.items():
+                seconds = _seconds(learn, batch, ways[name], steps=1 if found[first] > _LONG else _STEPS)
+                found[name] = min(seconds, found.get(name, seconds))
+    torch.set_num_threads(threads)
+    return found
 
 
-def _seconds(learn: Learn, batch: Batch) -> float:
-    synchronize(batch.images.device)
+def _copied(training: Training, hardware: Hardware, batch: Batch) -> Learn:
+    """Returns what takes steps on a copy, at a learning rate of 0, so that no loss grows out of bounds; warmed up."""
+    copied = copy.deepcopy(replace(training, hardware=hardware))
+    learn = copied.learner(batch)
+    copied.optimizer.scale_lr(0.0)
+    learn(batch)
+    return learn
+
+
+def _seconds(learn: Learn, batch: Batch, hardware: Hardware, steps: int) -> float:
+    """Returns seconds a step."""
+    if hardware.device.type == "cpu":
+        torch.set_num_threads(hardware.threads)
+    synchronize(hardware.device)
     began = perf_counter()
-    for _ in range(_STEPS):
+    for _ in range(steps):
         learn(batch)
-    synchronize(batch.images.device)
-    return (perf_counter() - began) / _STEPS
+    synchronize(hardware.device)
+    return (perf_counter() - began) / steps
 
 
-def _identity(training: Training, batch: Batch) -> str:
+def _identity(ways: Sequence[Hardware], training: Training, batch: Batch) -> str:
     """Names everything that a measurement depends on."""
     shapes = [(name, tuple(weight.shape)) for name, weight in training.model.named_parameters()]
-    parts = (training.hardware, type(training.model), shapes, tuple(batch.images.shape), torch.__version__)
+    rules = [type(rule).__name__ for rule in training.optimizer.rules]
+    parts = (*ways, type(training.model), shapes, rules, tuple(batch.images.shape), torch.__version__)
     return sha256(repr((*parts, native.processor())).encode()).hexdigest()[:24]

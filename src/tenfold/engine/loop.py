@@ -244,7 +244,8 @@ def _prepare_step(setup: Setup, state: State, loader: Loader, checkpoint: Checkp
         wanted = "compiled" if checkpoint.state["compiled"] else "eager"
     smoothing = setup.recipe.optim.label_smoothing
     training = Training(state.model, state.optimizer, setup.classifier.preprocessing, setup.hardware, smoothing)
-    prepared = prepare(wanted, training, next(loader.epoch(0)))
+    free = checkpoint is None and setup.recipe.train.threads == 0
+    prepared = prepare(wanted, training, next(loader.epoch(0)), choose_threads=free)
     state.hardware, state.compile_seconds = prepared.hardware, prepared.seconds
     if prepared.hardware.compiled:
         setup.progress.message(f"step: compiled, ready after {prepared.seconds:.1f} s")

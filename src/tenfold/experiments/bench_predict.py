@@ -18,6 +18,7 @@ from tenfold.data.pictures import fit_picture
 from tenfold.data.shapes import build_shapes
 from tenfold.engine.precision import Hardware
 from tenfold.engine.progress import Progress
+from tenfold.evaluate.views import views_named
 from tenfold.experiments.bench_roof import Roof, measure_beside_roof
 from tenfold.experiments.bench_step import flops_per_picture
 from tenfold.experiments.bench_timing import ROUNDS, Measured, Work
@@ -168,7 +169,7 @@ def measure_prediction(
         hardware=str(Hardware(device, None, torch.get_num_threads())),
         image_size=size,
         pictures=pictures,
-        picture_flops=flops_per_picture(classifier.model, size, backward=False) * (2 if classifier.mirror else 1),
+        picture_flops=flops_per_picture(classifier.model, size, backward=False) * len(views_named(classifier.views)),
         latency=latency,
         seconds=dict(zip(sources, measured, strict=True)),
         roof=roof,

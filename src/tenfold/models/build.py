@@ -1,8 +1,10 @@
 """From a network's name and arguments to the network."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any
 
+import torch
 from pydantic import ConfigDict, Field, ValidationError, validate_call
 from torch import nn
 
@@ -52,3 +54,14 @@ def build_model(name: str, arguments: Mapping[str, Any], *, classes: int, image_
         raise RecipeError(f"model.{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from error
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"model '{name}' cannot be built with {dict(arguments)}: {error}") from error
+
+
+def check_model(name: str, arguments: Mapping[str, Any], *, classes: int, image_size: tuple[int, int]) -> None:
+    """Refuses what `build_model` would refuse; the arguments and errors are its own.
+
+    The process's random numbers stay as they are, and but for a network of timm no weight takes memory or time.
+    """
+    meta = torch.device("meta")
+    # A network of timm may look at values while it is built, which meta tensors do not have.
+    with torch.random.fork_rng(devices=[]), nullcontext() if name.startswith(PREFIX) else meta:
+        build_model(name, arguments, classes=classes, image_size=image_size)

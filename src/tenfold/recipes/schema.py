@@ -182,7 +182,7 @@ class TrainSection(Section):
         seed: of initial weights, order and augmentation.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         precision: `auto` is bfloat16 where the hardware computes in it, else float32.
-        threads: CPU threads; 0 means all cores.
+        threads: CPU threads; 0 means all cores, or fewer where measuring a few steps shows that they are faster.
         onednn: whether convolutions on a CPU go through oneDNN; slower for a handful of small pictures.
         channels_last: whether pictures lie in memory with their channels side by side; faster, except with
             few channels.
@@ -191,9 +191,9 @@ class TrainSection(Section):
         early_stop: epochs without a better validation accuracy after which training stops; 0 means never.
         evaluate_every: steps or share of an epoch after which the validation pictures are judged, at most an epoch.
         target: validation accuracy at which training stops, at the first evaluation that reaches it; 0 means never.
-        execution: how a step is carried out: `eager`, operation by operation; `compiled`, as one program, which on a CPU
-            the networks of the tutorials can be, and on a CUDA GPU every network that SGD or Muon trains; `auto`
-            measures both, where both can be had, and takes the faster one.
+        execution: how a step is carried out: `eager`, operation by operation; `compiled`, as one program, which the
+            networks of the tutorials can be on a CPU, and whatever SGD or Muon trains on a CUDA GPU; `auto` measures
+            both, where both can be had, and takes the faster one.
     """
 
     duration: Length = Duration(2, "epochs")
