@@ -5,7 +5,7 @@ import torch
 
 from tenfold import models as _registers  # noqa: F401
 from tenfold.core.errors import ModelError, RecipeError
-from tenfold.models.build import build_model, models
+from tenfold.models.build import build_model, check_model, models
 
 
 def build(name: str, **arguments: object) -> torch.nn.Module:
@@ -75,3 +75,30 @@ def test_a_builder_that_fails_is_a_model_error() -> None:
             build("failing")
     finally:
         del models._entries["failing"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "size", "error"),
+    [
+        ("tutoral", {}, (32, 32), RecipeError),
+        ("mlp", {"hidden": [0]}, (32, 32), RecipeError),
+        ("tutorial", {}, (12, 12), ModelError),
+        ("quick", {}, (8, 8), ModelError),
+    ],
+)
+def test_a_check_refuses_in_the_words_of_the_builder(
+    name: str, arguments: dict[str, object], size: tuple[int, int], error: type[Exception]
+) -> None:
+    messages = []
+    for attempt in (build_model, check_model):
+        with pytest.raises(error) as caught:
+            attempt(name, arguments, classes=10, image_size=size)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("name", sorted(models))
+def test_a_check_lets_every_network_through_and_draws_no_random_number(name: str) -> None:
+    before = torch.get_rng_state()
+    check_model(name, {}, classes=10, image_size=(32, 32))
+    assert torch.equal(torch.get_rng_state(), before)

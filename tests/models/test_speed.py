@@ -142,3 +142,32 @@ def test_the_batch_is_normalised_as_pytorch_does_wherever_it_has_more_than_one_v
         batch = torch.randn(shape)
         assert torch.equal(ours(batch), theirs(batch))
     assert torch.equal(ours.running_var, theirs.running_var)
+
+
+def test_fewer_directions_are_the_ones_that_matter_most() -> None:
+    pictures, few, all_of_them = smooth_pictures(), Whitening(directions=3), Whitening()
+    few.fit(pictures)
+    all_of_them.fit(pictures)
+    assert torch.equal(few.weight, torch.cat([all_of_them.weight[:3], -all_of_them.weight[:3]]))
+    assert quick(directions=3).groups[0][0].in_channels == 6
+
+
+def test_a_stride_halves_as_pooling_does_in_the_first_group_alone() -> None:
+    strided, pooled = quick((32, 32), strided=True), quick((33, 33))
+    assert strided.groups[0][0].stride == (2, 2)
+    assert sum(isinstance(module, nn.MaxPool2d) for module in strided.modules()) == 2
+    one, other = strided.whiten(torch.randn(1, 3, 32, 32)), pooled.whiten(torch.randn(1, 3, 33, 33))
+    assert strided.groups[0](one).shape == pooled.groups[0](other).shape == (1, 32, 16, 16)
+
+
+def test_a_skip_adds_what_its_layers_make_to_what_comes_in() -> None:
+    model = quick(residual=True, depth=3, widths=[8, 8]).eval()
+    group = model.groups[1]
+    features = torch.randn(2, 8, 8, 8)
+    halved = group[3](group[2](group[1](group[0](features))))
+    skip, activation = group[4], group[5]
+    made = halved
+    for layer in skip:
+        made = layer(made)
+    torch.testing.assert_close(group(features), activation(halved + made))
+    assert len(list(skip)) == 5

@@ -18,11 +18,12 @@ from torch import nn
 from harness.command_line import SOURCES, environment, run_tenfold
 from harness.tiny import photo_folder
 from tenfold.core.errors import ModelError, RecipeError
-from tenfold.models.build import build_model
+from tenfold.models.build import build_model, check_model
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.modelfile import load_model
 
 STAND_IN = """
+import torch
 from torch import nn
 
 __version__ = "0.stand-in"
@@ -43,6 +44,12 @@ class Shrinking(nn.Sequential):
 class Fixed(nn.Sequential):
     def __init__(self, num_classes, in_chans, img_size=(224, 224)):
         super().__init__(nn.Flatten(), nn.Linear(in_chans * img_size[0] * img_size[1], num_classes))
+
+
+class Values(nn.Sequential):
+    def __init__(self, num_classes, in_chans):
+        rate = torch.linspace(0, 0.1, 2)[1].item()
+        super().__init__(nn.Flatten(), nn.Dropout(rate), nn.LazyLinear(num_classes))
 
 
 class Rows(nn.Flatten):
@@ -170,6 +177,14 @@ class TestBuilding:
             build("rows")
         with pytest.raises(ModelError, match=r"'timm:pair' returns tuple for a picture"):
             build("pair")
+
+    def test_a_check_refuses_what_cannot_be_built_and_draws_no_random_number(self) -> None:
+        before = torch.get_rng_state()
+        check_model("timm:values", {}, classes=5, image_size=(32, 32))
+        for name, size in (("shrinkin", (32, 32)), ("shrinking", (2, 2))):
+            with pytest.raises((ModelError, RecipeError), match="shrinking"):
+                check_model(f"timm:{name}", {}, classes=5, image_size=size)
+        assert torch.equal(torch.get_rng_state(), before)
 
     def test_weights_are_a_function_of_the_seed(self) -> None:
         def weights() -> dict[str, torch.Tensor]:

@@ -25,14 +25,18 @@ _AT_ONCE = 2_000_000
 
 
 class Whitening(nn.Conv2d):
-    """A frozen 2×2 convolution to 24 decorrelated channels; only its bias learns.
+    """A frozen 2×2 convolution to decorrelated channels; only its bias learns.
 
     Its filters are the eigenvectors of the training patches' covariance, each divided by the root of its
     eigenvalue, and their negatives (arXiv:2404.00498, section 3.1).
+
+    Args:
+        directions: how many eigenvectors are kept, those of the greatest eigenvalues first, in [1, 12]; the last ones
+            hold little but noise. Each makes two channels.
     """
 
-    def __init__(self) -> None:
-        super().__init__(3, 24, kernel_size=2)
+    def __init__(self, directions: int = 12) -> None:
+        super().__init__(3, 2 * directions, kernel_size=2)
         self.weight.requires_grad = False
 
     @torch.no_grad()
@@ -50,22 +54,41 @@ class Whitening(nn.Conv2d):
             products, count = products + patches.T @ patches, count + len(patches)
         eigenvalues, eigenvectors = torch.linalg.eigh(products / count)
         filters = (eigenvectors / (eigenvalues + epsilon).sqrt()).T.flip(0).reshape(12, 3, 2, 2)
-        self.weight.copy_(torch.cat([filters, -filters]))
+        kept = filters[: len(self.weight) // 2]
+        self.weight.copy_(torch.cat([kept, -kept]))
+
+
+class Skip(nn.Sequential):
+    """Adds to its input what its layers make of it (arXiv:1512.03385)."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that PyTorch's modules use
+        """Returns float [B, C, H, W] for the same."""
+        features: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
+        return input + features
 
 
 class Group(nn.Sequential):
-    """Convolution, 2×2 pooling, normalisation, GELU; then as many convolutions again without pooling."""
+    """A convolution that halves height and width, then others that keep them, each with normalisation and GELU.
 
-    def __init__(self, inputs: int, outputs: int, depth: int, momentum: float) -> None:
-        layers: list[nn.Module] = [
-            _filter(inputs, outputs),
-            nn.MaxPool2d(2),
-            _norm(outputs, momentum),
-            nn.GELU(),
-        ]
+    Args:
+        inputs: channels that come in.
+        outputs: channels of every convolution.
+        depth: convolutions.
+        momentum: see `SpeedNet`.
+        strided: whether the first convolution visits every second pixel; otherwise 2×2 max-pooling follows it.
+        residual: whether the other convolutions are skipped by a connection.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, depth: int, momentum: float, strided: bool = False, residual: bool = False
+    ) -> None:
+        first = [_filter(inputs, outputs, stride=2)] if strided else [_filter(inputs, outputs), nn.MaxPool2d(2)]
+        others: list[nn.Module] = []
         for _ in range(depth - 1):
-            layers += [_filter(outputs, outputs), _norm(outputs, momentum), nn.GELU()]
-        super().__init__(*layers)
+            others += [_filter(outputs, outputs), _norm(outputs, momentum), nn.GELU()]
+        if residual and others:
+            others = [Skip(*others[:-1]), nn.GELU()]
+        super().__init__(*first, _norm(outputs, momentum), nn.GELU(), *others)
 
 
 class SpeedNet(nn.Module):
@@ -77,14 +100,30 @@ class SpeedNet(nn.Module):
         depth: convolutions in each group.
         scale: factor on the logits.
         momentum: share of each batch in the running statistics of the normalisation.
+        directions: see `Whitening`.
+        strided: whether the first group halves by a stride, which costs a quarter; see `Group`.
+        residual: see `Group`.
     """
 
-    def __init__(self, classes: int, widths: Sequence[int], depth: int, scale: float, momentum: float) -> None:
+    def __init__(
+        self,
+        classes: int,
+        widths: Sequence[int],
+        depth: int,
+        scale: float,
+        momentum: float,
+        directions: int = 12,
+        strided: bool = False,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
-        self.whiten = Whitening()
+        self.whiten = Whitening(directions)
         self.activation = nn.GELU()
         self.groups = nn.Sequential(
-            *(Group(inputs, outputs, depth, momentum) for inputs, outputs in pairwise((24, *widths)))
+            *(
+                Group(inputs, outputs, depth, momentum, strided and place == 0, residual)
+                for place, (inputs, outputs) in enumerate(pairwise((2 * directions, *widths)))
+            )
         )
         self.head = nn.Linear(widths[-1], classes, bias=False)
         self.scale = scale
@@ -105,9 +144,9 @@ class SpeedNet(nn.Module):
         return logits
 
 
-def _filter(inputs: int, outputs: int) -> nn.Conv2d:
+def _filter(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """A 3×3 convolution that starts as the identity on the channels it shares with its input ("dirac")."""
-    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
+    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, stride=stride, bias=False)
     nn.init.dirac_(convolution.weight[:inputs].data)
     return convolution
 
@@ -127,8 +166,11 @@ def quick(
     depth: AtLeastOne = 2,
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 9,
     momentum: Annotated[float, Field(gt=0, le=1)] = 0.4,
+    directions: Annotated[int, Field(ge=1, le=12)] = 12,
+    strided: bool = False,
+    residual: bool = False,
 ) -> nn.Module:
-    """The network of the recipe `quick`; see `SpeedNet`.
+    """The network of the recipes `quick`, `blink`, `strong` and those for a GPU; see `SpeedNet`.
 
     Args:
         classes: number of classes.
@@ -137,6 +179,9 @@ def quick(
         depth: convolutions in each group.
         scale: factor on the logits.
         momentum: share of each batch in the running statistics of the normalisation.
+        directions: of the whitening that are kept; each makes two channels.
+        strided: whether the first group halves by a stride instead of pooling: faster, a little less accurate.
+        residual: whether the convolutions after the first of each group are skipped by a connection.
 
     Raises:
         ModelError: when the pictures are too small to be halved once for each group.
@@ -146,4 +191,4 @@ def quick(
             f"pictures of {image_size[0]}×{image_size[1]} cannot be halved {len(widths)} times; "
             "use larger pictures (data.image_size) or fewer groups (model.widths)"
         )
-    return SpeedNet(classes, widths, depth, scale, momentum)
+    return SpeedNet(classes, widths, depth, scale, momentum, directions, strided, residual)
