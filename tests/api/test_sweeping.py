@@ -205,6 +205,14 @@ def test_an_impossible_network_is_refused_with_its_sizes_before_any_trial_starts
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("key", ["optim.lr=0.01..0.1", "model.hidden=[4],[8]"])
+def test_a_search_with_an_impossible_network_is_refused_before_there_is_a_folder(photos, tmp_path, key):
+    overrides = [*SHORT, "model.kernels=9", "model.channels=[4, 4]"]
+    with pytest.raises((ModelError, RecipeError), match=r"the picture shrinks below 1×1"):
+        tenfold.sweep("tutorial", search=[key], data=photos, overrides=overrides, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_search_selects_on_validation_pictures_and_goes_on_for_longer(photos, tmp_path):
     result = tenfold.sweep(
         "mlp", search=["optim.lr=log:1e-3..1e-1"], trials=2, data=photos, overrides=SHORT, runs=tmp_path, name="s"

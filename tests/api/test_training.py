@@ -12,7 +12,7 @@ from torch import nn
 import tenfold
 from harness.runs import TINY, noise_set, without_plots
 from harness.tiny import dataset, photo_folder
-from tenfold.core.errors import RecipeError, UsageError
+from tenfold.core.errors import ModelError, RecipeError, UsageError
 from tenfold.data.shapes import build_shapes
 from tenfold.engine.progress import Silent
 from tenfold.experiments.budget import Cost
@@ -58,6 +58,34 @@ def costs(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
 def planned(run: tenfold.Run) -> dict[str, Any]:
     (entry,) = (entry for entry in read_log(RunFolder(run.path).log) if entry["event"] == "planned")
     return dict(entry["plan"])
+
+
+# A network that cannot be
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.name=tutoral"], "unknown model 'tutoral'; did you mean 'tutorial'"),
+        (["model.hiden=[4]"], r"model\.hiden is no argument of 'mlp'; did you mean 'hidden'"),
+        (["model.name=quick", "model.widths=[8,8,8,8,8]"], "pictures of 16×16 cannot be halved 5 times"),
+    ],
+)
+def test_a_network_that_cannot_be_built_leaves_nothing_behind(
+    overrides: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises((ModelError, RecipeError), match=message) as caught:
+        tenfold.train("mlp", data=dataset(), overrides=[*QUICKLY, *overrides], runs=tmp_path / "runs")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_of_ones_own_takes_the_place_of_any_that_the_recipe_names(tmp_path: Path) -> None:
+    own = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
+    overrides = [*QUICKLY, "model.name=quick", "model.widths=[8,8,8,8,8]", "train.duration=1 epoch", "optim.name=sgd"]
+    with without_plots():
+        run = tenfold.train("mlp", data=dataset(), model=own, overrides=overrides, runs=tmp_path)
+    assert run.summary["parameters"] == 3 * 16 * 16 * 3 + 3
 
 
 # A target

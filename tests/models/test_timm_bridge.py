@@ -65,7 +65,7 @@ class Pair(nn.Identity):
         return images, images
 
 
-NETWORKS = {"shrinking": Shrinking, "fixed": Fixed, "rows": Rows, "pair": Pair}
+NETWORKS = {"shrinking": Shrinking, "values": Values, "fixed": Fixed, "rows": Rows, "pair": Pair}
 
 
 def list_models():

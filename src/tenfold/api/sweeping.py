@@ -102,6 +102,8 @@ def sweep(
     )
     study = "search" if storage is None else name or f"{pictures.name}-{recipe_name}"
     plan = replace(plan, jobs=jobs, threads=threads, study=study)
+    if plan.search and not any(key.startswith(("model.", "data.", RECIPE)) for key in plan.search):
+        preflight.check_network(base, pictures)  # the same in all trials, which are not known yet
     in_order = _checked(base, plan, listed, progress)
     recipe_name = "recipes" if RECIPE in plan.vary else recipe_name
     parts = (pictures.name, recipe_name, "seeds" if plan.kind == "seeds" else "sweep")

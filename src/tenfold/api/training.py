@@ -22,7 +22,7 @@ from tenfold.engine.progress import Progress, Silent
 from tenfold.engine.run import run as run_recipe
 from tenfold.engine.target import settings_for_target, target_protocol, target_text
 from tenfold.evaluate.metrics import Evaluation
-from tenfold.models.build import check_model
+from tenfold.experiments import preflight
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.report.draw import draw_run
@@ -108,7 +108,9 @@ def train(
     pictures, preparing = (data, 0.0) if isinstance(data, Dataset) else _opened(chosen, progress)
     tell(pictures, progress)
     chosen, plan = settled(chosen, pictures), None
-    _refuse_misfit(chosen, pictures, model)
+    make_plan(chosen, pictures)  # a recipe that does not fit its data must not leave a run folder behind
+    if model is None:
+        preflight.check_network(chosen, pictures)
     if budget is not None:
         chosen, plan = within_budget(
             chosen, pictures, budget, began=began + preparing, chosen=given, runs=Path(runs), progress=progress
@@ -126,15 +128,6 @@ def train(
         apart = f", {preparing:.1f} s for preparing the pictures apart" if preparing else ""
         progress.message(f"budget: {spent:.1f} of {plan.budget:g} s spent{apart}")
     return run
-
-
-def _refuse_misfit(recipe: Recipe, pictures: Dataset, model: nn.Module | None) -> None:
-    """Raises RecipeError or ModelError for a recipe that does not fit its data, before there is a run folder."""
-    make_plan(recipe, pictures)
-    if model is None:
-        check_model(
-            recipe.model.name, recipe.model.arguments, classes=len(pictures.classes), image_size=pictures.image_size
-        )
 
 
 def _refuse_beside_budget(resume: object, model: object, given: Collection[str]) -> None:

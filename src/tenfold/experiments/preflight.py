@@ -1,8 +1,10 @@
 """What can be known of a trial before it starts: that it can run, and about how much work it is."""
 
+import torch
+
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import make_plan
-from tenfold.models.build import build_model
+from tenfold.models.build import build_model, check_model
 from tenfold.models.summary import summarize
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.schema import Recipe
@@ -10,6 +12,8 @@ from tenfold.recipes.schema import Recipe
 
 def check(recipe: Recipe, dataset: Dataset) -> float:
     """Builds everything that a run needs, and returns multiply-adds of its forward passes.
+
+    The process's random numbers stay as they are.
 
     Args:
         recipe: complete.
@@ -20,9 +24,20 @@ def check(recipe: Recipe, dataset: Dataset) -> float:
         ModelError: when no such network can exist for the data.
     """
     plan = make_plan(recipe, dataset)
-    model = build_model(
-        recipe.model.name, recipe.model.arguments, classes=len(dataset.classes), image_size=dataset.image_size
-    )
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(
+            recipe.model.name, recipe.model.arguments, classes=len(dataset.classes), image_size=dataset.image_size
+        )
     build_optimizer(model, OptimizerSettings.of(recipe.optim))
     for_one_picture = sum(layer.multiply_adds for layer in summarize(model, dataset.image_size))
     return float(for_one_picture * plan.batch_size * (plan.steps or 1))
+
+
+def check_network(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuses a recipe whose network cannot be built for the data; see `check_model` for what that costs.
+
+    Raises:
+        RecipeError: when the network or an argument of it is unknown.
+        ModelError: when no such network can exist for the data.
+    """
+    check_model(recipe.model.name, recipe.model.arguments, classes=len(dataset.classes), image_size=dataset.image_size)
