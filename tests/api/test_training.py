@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -105,6 +106,25 @@ def test_a_target_sets_validation_pictures_apart_judges_often_and_says_so(tmp_pa
     assert "warm-up and compiling" in protocol
     word = "reached" if run.summary["target"]["reached"] else "not reached"
     assert result.startswith(f"target 50.0 % {word}: ")
+
+
+def test_seconds_in_all_count_from_where_the_caller_says(tmp_path: Path) -> None:
+    settings = [*QUICKLY, "train.duration=1 epoch", "train.target=0.01"]
+    notes, before = Notes(), 1000.0
+    with without_plots():
+        run = tenfold.train(
+            "mlp",
+            data=dataset(val=6),
+            overrides=settings,
+            runs=tmp_path,
+            progress=notes,
+            began=perf_counter() - before,
+        )
+    aim = run.summary["target"]
+    assert before < aim["run_seconds"] <= run.summary["total_seconds"]
+    assert aim["training_seconds"] <= run.summary["training_seconds"] < before
+    assert f"{aim['run_seconds']:.1f} s after the command's start" in notes.about("target")[-1]
+    assert "the time in all holds everything from the command's start on" in notes.about("target")[-2]
 
 
 def test_what_was_said_of_judging_is_kept(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_target_that_is_not_reached_is_told_with_the_best(tmp_path: Path) -> N
     assert not aim["reached"]
     assert aim["run_seconds"] is None
     assert aim["val_accuracy"] == summary["val_accuracy"]
-    text = target_text(aim, 1.0)
+    text = target_text(aim)
     assert text.startswith(f"target 99.9 % not reached: {percent(aim['val_accuracy'])} at best, after step")
     assert "--epochs" in text
 
@@ -67,7 +67,7 @@ def test_a_run_without_a_target_has_none(tmp_path: Path) -> None:
 
 def test_a_reached_target_is_told_in_training_time_and_in_the_commands() -> None:
     aim = {"accuracy": 0.9, "reached": True, "val_accuracy": 0.903, "step": 1234, "epoch": 4}
-    text = target_text({**aim, "training_seconds": 41.2, "run_seconds": 45.0}, seconds_before=3.5)
+    text = target_text({**aim, "training_seconds": 41.2, "run_seconds": 48.5})
     assert text == (
         "target 90.0 % reached: 90.3 % after step 1,234 (epoch 4), 41.2 s of training, "
         "48.5 s after the command's start, judging included"

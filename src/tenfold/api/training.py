@@ -83,8 +83,8 @@ def train(
             excepted: network and length are then planned to make the best of it.
         progress: is told what happens; silent by default.
         command: for the record.
-        began: reading of `time.perf_counter` from which the budget and the time to a target count; this call's by
-            default.
+        began: reading of `time.perf_counter` from which the budget, the time to a target and `total_seconds` count;
+            this call's by default.
 
     Raises:
         TenfoldError: one line that says what was found, what was expected and what to do.
@@ -243,10 +243,9 @@ def _finish(
 ) -> Run:
     if recipe.train.target and pictures.val is not None:
         progress.message(target_protocol(recipe, len(pictures.val)))
-    before = perf_counter() - began
-    summary = run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint)
+    summary = run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint, began=began)
     if summary["target"] is not None:
-        progress.message(target_text(summary["target"], before))
+        progress.message(target_text(summary["target"]))
     draw_run(folder, pictures)
     return _read_run(folder)
 

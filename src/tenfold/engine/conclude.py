@@ -25,10 +25,13 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
         setup: of the run; its model holds the last weights.
         state: at the end of training.
         save: see `Save`.
-        seconds: since the run began or was resumed.
+        seconds: since the start; see `total_seconds`.
 
     Returns:
-        What `summary.json` holds.
+        What `summary.json` holds. Of its times `training_seconds` is that of the steps alone, of all sessions of a
+        resumed run, and `compile_seconds` that of making the step ready. `total_seconds` holds everything up to the
+        summary, from the start of the process for `tenfold train`, of the call from Python, and of the trial in a
+        sweep; where a run was resumed, from the start of what resumed it.
 
     Raises:
         StorageError: when the disk refuses; the last model is saved by then.

@@ -43,6 +43,7 @@ def run(
     *,
     model: nn.Module | None = None,
     checkpoint: Checkpoint | None = None,
+    began: float | None = None,
 ) -> dict[str, Any]:
     """Trains, judges once on the test split, writes everything down.
 
@@ -53,14 +54,15 @@ def run(
         progress: is told what happens.
         model: a network of the user's own, in the place of the recipe's.
         checkpoint: to go on from.
+        began: reading of `time.perf_counter` from which the seconds in all count; this call's by default.
 
     Returns:
-        What `summary.json` holds.
+        What `summary.json` holds; see `conclude`.
 
     Raises:
         TenfoldError: see `train`; whatever was saved before stays.
     """
-    began = perf_counter()
+    began = perf_counter() if began is None else began
     hardware = choose_hardware(recipe.train)
     if checkpoint is not None:
         # Another number of threads adds up in another order, and would round differently.

@@ -35,8 +35,8 @@ def target_protocol(recipe: Recipe, validation_pictures: int) -> str:
     """Returns what is judged, and what is timed and what is not, as a line for the user."""
     return (
         f"target: {percent(recipe.train.target)} of {validation_pictures:,} validation pictures, judged every "
-        f"{recipe.train.evaluate_every} and never on the test split; training time is that of the steps alone, "
-        "without judging, checkpoints, warm-up and compiling; the command's time holds everything since its start"
+        f"{recipe.train.evaluate_every} and never on the test split; training time is that of the steps alone, without "
+        "judging, checkpoints, warm-up and compiling; the time in all holds everything from the command's start on"
     )
 
 
@@ -46,12 +46,12 @@ def target_summary(target: float, state: State, seconds: float) -> dict[str, Any
     Args:
         target: validation accuracy, in (0, 1).
         state: at the end of training, judged at least once.
-        seconds: since the run began or was resumed, up to the judgement that ended it.
+        seconds: in all, up to the judgement that ended the run; they count as `total_seconds` does, see `conclude`.
 
     Returns:
         `accuracy` aimed at; whether it was `reached`; of the best judgement: `val_accuracy`, `step`, `epoch` and
-        `training_seconds` (steps only, of all sessions of a resumed run); `run_seconds`, everything included, of the
-        judgement that reached the target, else None.
+        `training_seconds` (steps only, of all sessions of a resumed run); `run_seconds`, everything since the start
+        included, of the judgement that reached the target, else None.
     """
     best = state.best
     if best is None:
@@ -68,12 +68,11 @@ def target_summary(target: float, state: State, seconds: float) -> dict[str, Any
     }
 
 
-def target_text(summary: Mapping[str, Any], seconds_before: float) -> str:
+def target_text(summary: Mapping[str, Any]) -> str:
     """Returns how it ended, in one line.
 
     Args:
         summary: what `target_summary` returned.
-        seconds_before: from the start of the command to the start of the run.
     """
     aim, best = percent(summary["accuracy"]), percent(summary["val_accuracy"])
     if not summary["reached"]:
@@ -84,7 +83,7 @@ def target_text(summary: Mapping[str, Any], seconds_before: float) -> str:
     return (
         f"target {aim} reached: {best} after step {summary['step']:,} (epoch {summary['epoch']}), "
         f"{summary['training_seconds']:.1f} s of training, "
-        f"{seconds_before + summary['run_seconds']:.1f} s after the command's start, judging included"
+        f"{summary['run_seconds']:.1f} s after the command's start, judging included"
     )
 
 
