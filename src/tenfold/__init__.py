@@ -6,7 +6,9 @@
 'star'
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tenfold.core.lazy import importing
 
 if TYPE_CHECKING:
     from tenfold.api import Run, Sweep, compare, dataset, dataset_from_arrays, export, load, resume_sweep, sweep, train
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "tenfold.api": (
         *("Run", "Sweep", "compare", "dataset", "dataset_from_arrays", "export", "load", "resume_sweep", "sweep"),
-        "train",
+        *("train", "evaluate as eval"),  # as the command is called; `tenfold.evaluate` is a subpackage
     ),
     "tenfold.core.errors": ("TenfoldError",),
     "tenfold.data.types": ("Dataset",),
@@ -49,17 +51,7 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: `import tenfold` alone costs nothing."""
-    from importlib import import_module
-
-    if name == "eval":  # called as the command is; the name `evaluate` belongs to the subpackage
-        return import_module("tenfold.api").evaluate
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module 'tenfold' has no attribute '{name}'")
+__getattr__ = importing("tenfold", _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,16 @@
 """The ways in: what the command line and Python programs call, and so get the same answers from."""
 
-from tenfold.api.comparing import compare
-from tenfold.api.concluding import Sweep
-from tenfold.api.pictures import dataset, dataset_from_arrays, dataset_of
-from tenfold.api.sweeping import resume_sweep, sweep
-from tenfold.api.training import Run, train
-from tenfold.api.using import evaluate, export, load
+from typing import TYPE_CHECKING
+
+from tenfold.core.lazy import importing
+
+if TYPE_CHECKING:
+    from tenfold.api.comparing import compare
+    from tenfold.api.concluding import Sweep
+    from tenfold.api.pictures import dataset, dataset_from_arrays, dataset_of
+    from tenfold.api.sweeping import resume_sweep, sweep
+    from tenfold.api.training import Run, train
+    from tenfold.api.using import evaluate, export, load
 
 __all__ = [
     "Run",
@@ -21,3 +26,15 @@ __all__ = [
     "sweep",
     "train",
 ]
+
+__getattr__ = importing(
+    "tenfold.api",
+    {
+        "tenfold.api.comparing": ("compare",),
+        "tenfold.api.concluding": ("Sweep",),
+        "tenfold.api.pictures": ("dataset", "dataset_from_arrays", "dataset_of"),
+        "tenfold.api.sweeping": ("resume_sweep", "sweep"),
+        "tenfold.api.training": ("Run", "train"),
+        "tenfold.api.using": ("evaluate", "export", "load"),
+    },
+)
