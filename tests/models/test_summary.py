@@ -54,3 +54,62 @@ def test_a_network_is_left_as_it_was() -> None:
 
 def test_a_single_layer_is_called_the_network() -> None:
     assert summarize(nn.Conv2d(3, 2, 1), (4, 4))[0].name == "(network)"
+
+
+class Attentive(nn.Module):
+    """A small transformer: weights that no layer holds, layers that return several things, a layer used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.position = nn.Parameter(torch.zeros(1, 4, 8))
+        self.norm = nn.LayerNorm(8)
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.recall = nn.LSTM(8, 6, batch_first=True)
+        self.unused = nn.Linear(2, 2)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2) + self.position  # B T C
+        tokens = self.norm(tokens + self.attend(*[self.norm(tokens)] * 3)[0])
+        logits: Tensor = self.head(self.recall(tokens)[0][:, -1])
+        return logits
+
+
+def test_weights_outside_layers_are_counted_once_and_several_outputs_are_no_obstacle() -> None:
+    model = Attentive()
+    rows = summarize(model, (8, 8))
+    assert sum(row.parameters for row in rows) == sum(weight.numel() for weight in model.parameters())
+    by_name = {row.name: row for row in rows}
+    assert [row.parameters for row in rows if row.name == "norm"] == [16, 0]
+    assert by_name["attend"] == LayerRow("attend", "MultiheadAttention", (4, 8), 8 * 24 + 24 + 8 * 8 + 8, 0)
+    assert by_name["recall"].output_shape == (4, 6)
+    assert rows[-1] == LayerRow("(network)", "Attentive", (5,), 4 * 8 + 6, 0), "the positions, and what is not used"
+
+
+class Named(nn.Module):
+    """A layer that returns its output under a name."""
+
+    def forward(self, images: Tensor) -> dict[str, object]:
+        return {"note": "a layer may return anything", "features": [images.mean((2, 3))]}
+
+
+class Silent(nn.Module):
+    """A layer that returns nothing."""
+
+    def forward(self, _features: Tensor) -> None:
+        return None
+
+
+def test_outputs_of_any_kind_and_a_network_without_weights_are_described() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.named, self.silent = Named(), Silent()
+
+        def forward(self, images: Tensor) -> Tensor:
+            features = self.named(images)["features"][0]
+            self.silent(features)
+            return torch.as_tensor(features)
+
+    assert [(row.name, row.output_shape) for row in summarize(Odd(), (4, 4))] == [("named", (3,)), ("silent", ())]
