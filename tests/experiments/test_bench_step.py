@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from harness import tiny
-from tenfold.core.errors import RecipeError
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.run import make_classifier
-from tenfold.experiments.bench_step import endless, flops_per_picture, training_loader, training_step
+from tenfold.engine.setup import training_loader
+from tenfold.experiments.bench_step import endless, flops_per_picture, training_step
 
 SIDE = 8
 FIRST = 2 * SIDE * SIDE * 3 * 4 * 9  # of a 3×3 convolution from 3 to 4 channels, for a picture
@@ -77,9 +77,3 @@ def test_steps_learn_from_the_recipes_batches_epoch_after_epoch() -> None:
     assert any(not torch.equal(value, before[name]) for name, value in classifier.model.state_dict().items())
     step.tally()
     assert used == hardware
-
-
-def test_augmentation_that_does_not_fit_is_refused() -> None:
-    recipe = tiny.recipe("mlp", "data.augment.shift=16")
-    with pytest.raises(RecipeError, match=r"data.augment.shift = 16 for pictures of 16×16; expected at most 15"):
-        training_loader(recipe, tiny.dataset(), choose_hardware(recipe.train))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.types import Split
-from tenfold.engine.loop import Setup
+from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
 from tenfold.evaluate.metrics import Evaluation, evaluate_logits

@@ -18,9 +18,10 @@ from tenfold.data.pictures import Preprocessing
 from tenfold.data.statistics import channel_statistics
 from tenfold.data.types import Dataset
 from tenfold.engine.conclude import conclude
-from tenfold.engine.loop import Setup, train
+from tenfold.engine.loop import train
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.progress import Progress
+from tenfold.engine.setup import Setup
 from tenfold.engine.state import Best
 from tenfold.evaluate.predict import evaluation_mode
 from tenfold.models.build import build_model

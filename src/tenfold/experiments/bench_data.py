@@ -15,7 +15,7 @@ from tenfold.core.clock import synchronize
 from tenfold.data.types import Dataset
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.progress import Progress
-from tenfold.experiments.bench_step import training_loader
+from tenfold.engine.setup import training_loader
 from tenfold.experiments.bench_timing import ROUNDS, Measured, Work, measure_in_turns
 from tenfold.recipes.schema import Recipe
 

@@ -11,14 +11,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tenfold.data.augment import Augmentation
-from tenfold.data.loader import Loader, Order
+from tenfold.data.loader import Loader
 from tenfold.data.pictures import Preprocessing
-from tenfold.data.types import Batch, Dataset
+from tenfold.data.types import Batch
 from tenfold.engine.execution import Training, prepare
-from tenfold.engine.loop import memory_format
-from tenfold.engine.plan import batch_size_for
 from tenfold.engine.precision import Hardware
+from tenfold.engine.setup import memory_format
 from tenfold.engine.step import Step
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.schema import Recipe
@@ -52,19 +50,6 @@ def training_step(
     prepared = prepare(recipe.train.execution, training, batch)
     optimizer.scale_lr(_SAFE_RATE)
     return Step(prepared.learn), prepared.hardware
-
-
-def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loader:
-    """Returns the training pictures in the recipe's batches, augmented as it says.
-
-    Raises:
-        RecipeError: when the augmentation does not fit the pictures.
-    """
-    train, augmentation = recipe.train, Augmentation(**recipe.data.augment.model_dump())
-    augmentation.check(dataset.image_size)
-    size = batch_size_for(train.batch_size, len(dataset.train))
-    order = Order(len(dataset.train), size, train.seed, train.shuffle, train.drop_last)
-    return Loader(dataset.train, order, augmentation, hardware.device, memory_format(recipe))
 
 
 def endless(loader: Loader) -> Iterator[Batch]:

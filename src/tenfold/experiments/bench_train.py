@@ -12,9 +12,10 @@ from tenfold.data.types import Dataset
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.progress import Progress
 from tenfold.engine.run import make_classifier
+from tenfold.engine.setup import training_loader
 from tenfold.experiments.bench_roof import Roof, measure_beside_roof
 from tenfold.experiments.bench_runs import WholeRun, run_tenfold, summary_of
-from tenfold.experiments.bench_step import endless, flops_per_picture, training_loader, training_step
+from tenfold.experiments.bench_step import endless, flops_per_picture, training_step
 from tenfold.experiments.bench_timing import ROUNDS, Measured, Work
 from tenfold.optim.averaging import WeightAverage
 from tenfold.recipes.schema import Recipe

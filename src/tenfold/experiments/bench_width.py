@@ -15,9 +15,9 @@ from torch import nn
 from tenfold.core.errors import TrainingError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
-from tenfold.engine.loop import memory_format
 from tenfold.engine.precision import Hardware
 from tenfold.engine.progress import Progress
+from tenfold.engine.setup import memory_format
 from tenfold.experiments.bench_step import training_step
 from tenfold.experiments.bench_timing import ROUNDS, Work, measure_in_turns
 from tenfold.models.build import build_model

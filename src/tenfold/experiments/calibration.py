@@ -14,7 +14,8 @@ from tenfold.data.loader import pixels
 from tenfold.data.types import Dataset, Split
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.run import make_classifier, make_preprocessing
-from tenfold.experiments.bench_step import endless, training_loader, training_step
+from tenfold.engine.setup import training_loader
+from tenfold.experiments.bench_step import endless, training_step
 from tenfold.experiments.budget import Cost
 from tenfold.models.build import build_model
 from tenfold.models.summary import summarize
@@ -25,6 +26,7 @@ _SECONDS = 1.0
 """Of measuring, for all networks together, about."""
 
 _BATCHES = 8  # of the sample that is trained on, at most
+_JUDGED = 500  # pictures of the sample that is judged, where the recipe leaves open how many at once
 
 
 def calibrate(recipes: Sequence[Recipe], dataset: Dataset, seconds: float = _SECONDS) -> list[Cost]:
@@ -134,7 +136,7 @@ def _scaled(cost: Cost, factor: float, recipe: Recipe, measured: Recipe) -> Cost
 def _sample(dataset: Dataset, recipe: Recipe) -> Dataset:
     """Returns some batches of training pictures, and one judged at once, from all over the splits."""
     train = _some(dataset.train, _BATCHES * recipe.train.batch_size)
-    test = _some(dataset.test, recipe.evaluate.batch_size)
+    test = _some(dataset.test, recipe.evaluate.batch_size or _JUDGED)
     return replace(dataset, train=train, test=test, val=None)
 
 
