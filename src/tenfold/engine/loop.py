@@ -33,7 +33,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
 
     Raises:
         Stopped: when a signal asked for it; all is saved.
-        TrainingError: when the loss is not finite or memory runs out; the last checkpoint is intact.
+        TrainingError: when the loss is not finite, memory runs out, or a network normalises over a batch that leaves
+            it a single value; the last checkpoint is intact.
         StorageError: when the disk refuses; the last checkpoint is intact.
         RecipeError: when the recipe does not fit the data, or its step cannot be compiled.
         RunError: when the checkpoint does not fit.
@@ -48,12 +49,12 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     if checkpoint is not None:
         state.load(checkpoint)
     loader = training_loader(recipe, setup.dataset, setup.hardware)
-    step = _prepare_step(setup, state, loader, checkpoint)
+    with _explained(setup, plan, state):
+        step = _prepare_step(setup, state, loader, checkpoint)
     watch = Stopwatch(device, state.seconds)
     log = Recorder(setup, plan, state, step, watch)
 
-    setup.progress.start(setup.folder.path, plan.steps, plan.steps_per_epoch)
-    with StopRequest() as stop, _explained(setup, plan, state):
+    with StopRequest() as stop, _watched(setup, plan), _explained(setup, plan, state):
         if checkpoint is not None:
             log.catch_up()
         while not (plan.over(state.step, watch.elapsed) or log.target_is_reached() or log.patience_is_over()):
@@ -103,8 +104,18 @@ def _prepare_step(setup: Setup, state: State, loader: Loader, checkpoint: Checkp
 
 
 @contextmanager
+def _watched(setup: Setup, plan: Plan) -> Iterator[None]:
+    """Tells the watcher that training begins, and that it is over, well or not."""
+    setup.progress.start(setup.folder.path, plan.steps, plan.steps_per_epoch)
+    try:
+        yield
+    finally:
+        setup.progress.finish()
+
+
+@contextmanager
 def _explained(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
-    """Turns what stops a run in its tracks into one line that says what to do; tells the watcher that it is over."""
+    """Turns what stops a run in its tracks into one line that says what to do."""
     try:
         yield
     except LossNotFiniteError as error:
@@ -120,8 +131,21 @@ def _explained(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
             f"out of memory on {setup.hardware.device} with batches of {plan.batch_size} at step {state.step + 1}; "
             f"{_kept(setup)}; try --batch-size {max(1, plan.batch_size // 2)}"
         ) from error
-    finally:
-        setup.progress.finish()
+    except ValueError as error:
+        if not str(error).startswith("Expected more than 1 value per channel"):  # PyTorch's batch normalisation
+            raise
+        raise _no_deviation(type(state.model).__name__, plan.batch_size) from error
+
+
+def _no_deviation(network: str, batch_size: int) -> TrainingError:
+    """Returns what to tell of a batch normalisation that was given a single value, which is a user's own network's."""
+    which, remedy = "a batch", "set a larger train.batch_size"
+    if batch_size > 1:
+        which, remedy = "the last batch of an epoch", "set train.drop_last = true, or another train.batch_size"
+    return TrainingError(
+        f"{network} cannot normalise over {which}: it is a single picture, which has shrunk to 1×1, and one value "
+        f"has no deviation; {remedy} (now {batch_size}), and start a new run"
+    )
 
 
 def _kept(setup: Setup) -> str:
