@@ -1,9 +1,11 @@
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.runs import noise_set
 from tenfold.core.errors import RecipeError
+from tenfold.data.types import Batch
 from tenfold.engine.plan import Plan, batch_size_for, extended, make_plan
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
@@ -155,3 +157,11 @@ def test_a_resumed_run_keeps_its_unit_of_time() -> None:
     for before, after in ((timed, Recipe()), (Recipe(), timed)):
         with pytest.raises(RecipeError, match=r"cannot go on for .* give the new length in the same unit"):
             extended(before, after)
+
+
+def test_pictures_grow_with_the_run() -> None:
+    plan = plan_of("train.progressive=[[0.5, 0.5], [0.75, 0.8]]")
+    batch = Batch(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.zeros(2), torch.zeros(2))
+    sizes = [tuple(plan.resized(batch, done).images.shape[2:]) for done in (0.0, 0.49, 0.5, 0.75, 1.0)]
+    assert sizes == [(16, 16), (16, 16), (26, 26), (32, 32), (32, 32)]
+    assert plan_of().resized(batch, 0.0) is batch

@@ -97,6 +97,18 @@ def test_the_average_of_normalisation_statistics_goes_on_to_the_bit(tmp_path: Pa
     assert digests(run("run", resume=True)) == whole
 
 
+@pytest.mark.parametrize("k", [2, 5])
+def test_growing_pictures_go_on_to_the_bit(tmp_path: Path, k: int) -> None:
+    settings = (*QUICK, "train.progressive=[[0.4, 0.5], [0.7, 0.75]]")
+
+    def run(name: str, resume: bool = False) -> Path:
+        return tiny_run(tmp_path, name, "quick", data=shapes(), overrides=TINY if resume else settings, resume=resume)
+
+    whole = digests(run("whole"))
+    stop_after(k, lambda: run("cut"))
+    assert digests(run("cut", resume=True)) == whole
+
+
 @pytest.mark.parametrize("k", [1, 4, 6])
 def test_dropout_in_a_network_of_ones_own_goes_on_to_the_bit(tmp_path: Path, k: int) -> None:
     settings = tuple(line for line in TINY if not line.startswith("model"))

@@ -61,8 +61,9 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
             epoch, first = divmod(state.step, plan.steps_per_epoch)
             watch.start()
             for batch in loader.epoch(epoch, start=first):
-                optimizer.scale_lr(plan.schedule(plan.done(state.step, watch.elapsed)))
-                step(batch)
+                done = plan.done(state.step, watch.elapsed)
+                optimizer.scale_lr(plan.schedule(done))
+                step(plan.resized(batch, done))
                 state.step += 1
                 average.update(state.step)
                 if plan.over(state.step, watch.elapsed):

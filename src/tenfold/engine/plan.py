@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from tenfold.core.errors import RecipeError
 from tenfold.data.loader import Order
-from tenfold.data.types import Dataset
+from tenfold.data.resizing import Course, share_at, shrink
+from tenfold.data.types import Batch, Dataset
 from tenfold.optim.schedules import Schedule, build_schedule
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import Recipe
@@ -30,6 +31,7 @@ class Plan:
         evaluate_every: steps, counted from the start of each epoch, after which the validation split is judged; it is
             judged at the end of an epoch in any case.
         target: validation accuracy that ends the run; 0 for none.
+        progressive: see `Course`; empty where pictures are learnt from at their own size throughout.
     """
 
     batch_size: int
@@ -42,6 +44,7 @@ class Plan:
     patience: int = 0
     evaluate_every: int = 1
     target: float = 0.0
+    progressive: Course = ()
 
     def done(self, step: int, seconds: Callable[[], float]) -> float:
         """Returns the share of the run that is done after `step` steps, in [0, 1].
@@ -53,6 +56,11 @@ class Plan:
         if self.steps is not None:
             return min(1.0, step / self.steps)
         return min(1.0, seconds() / (self.seconds or 1.0))
+
+    def resized(self, batch: Batch, done: float) -> Batch:
+        """Returns `batch` with its pictures at the size that is due when `done` of the run is done."""
+        share = share_at(self.progressive, done)
+        return batch if share == 1.0 else batch._replace(images=shrink(batch.images, share))
 
     def over(self, step: int, seconds: Callable[[], float]) -> bool:
         """Returns whether the run is at its end after `step` steps; for `seconds` see `done`."""
@@ -107,6 +115,7 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
             step_factor=optim.step_factor,
             peak=optim.peak,
         ),
+        progressive=train.progressive,
         patience=train.early_stop,
         evaluate_every=per_epoch if dataset.val is None else _evaluate_every(train.evaluate_every, per_epoch),
         target=train.target,

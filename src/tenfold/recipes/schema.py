@@ -31,6 +31,25 @@ def _rising_shares(value: object) -> object:
 RisingShares = Annotated[tuple[float, ...], BeforeValidator(_rising_shares)]
 
 
+def _course(value: object) -> object:
+    pairs = value if isinstance(value, list | tuple) else [None]
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+        raise ValueError(f"found {repr(value)[:80]}, expected pairs [until, size], e.g. [[0.5, 0.625]]")
+    if not pairs:
+        return ()
+    _rising_shares([until for until, _ in pairs])
+    return tuple((float(until), _share(size)) for until, size in pairs)
+
+
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(f"found {value!r}, expected a share of the pictures' size between 0 and 1")
+    return float(value)
+
+
+Course = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_course)]
+
+
 class Section(BaseModel):
     """One table of a recipe: unknown keys are refused, values are never coerced silently."""
 
@@ -191,6 +210,8 @@ class TrainSection(Section):
         early_stop: epochs without a better validation accuracy after which training stops; 0 means never.
         evaluate_every: steps or share of an epoch after which the validation pictures are judged, at most an epoch.
         target: validation accuracy at which training stops, at the first evaluation that reaches it; 0 means never.
+        progressive: pairs `[until, size]`: until which share of the run pictures are learnt from at which share of
+            their height and width; small pictures cost a fraction of the time.
         execution: how a step is carried out: `eager`, operation by operation; `compiled`, as one program, which the
             networks of the tutorials can be on a CPU, and whatever SGD or Muon trains on a CUDA GPU; `auto` measures
             both, where both can be had, and takes the faster one.
@@ -212,6 +233,7 @@ class TrainSection(Section):
     early_stop: Annotated[int, Field(ge=0)] = 0
     evaluate_every: Length = Duration(1, "epochs")
     target: Fraction = 0.0
+    progressive: Course = ()
     execution: Literal["auto", "eager", "compiled"] = "auto"
 
 
