@@ -17,6 +17,7 @@ import tenfold
 from harness.command_line import environment, run_tenfold
 from harness.tiny import photo_folder
 from tenfold.core.errors import ModelError, RecipeError, TrainingError, UsageError
+from tenfold.experiments.search import Search
 from tenfold.experiments.sweep import Quiet
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.folder import RunFolder
@@ -224,6 +225,24 @@ def test_a_search_selects_on_validation_pictures_and_goes_on_for_longer(photos, 
     assert [row["trial"] for row in longer.rows[:2]] == [row["trial"] for row in result.rows]
     assert [row["status"] for row in longer.rows] == ["finished"] * 3
     assert all(1e-3 <= row["optim.lr"] <= 1e-1 for row in longer.rows)
+
+
+def test_a_search_compares_trials_at_the_ends_of_epochs_however_often_they_are_judged(photos, tmp_path, monkeypatch):
+    reported = {}
+    report = Search.report
+
+    def noted(search, number, epoch, accuracy):
+        reported.setdefault(number, []).append((epoch, accuracy))
+        return report(search, number, epoch, accuracy)
+
+    monkeypatch.setattr(Search, "report", noted)
+    overrides = [*SHORT, "train.evaluate_every=1 step"]
+    search = ["train.batch_size=4,8"]
+    result = tenfold.sweep("mlp", search=search, trials=2, data=photos, overrides=overrides, runs=tmp_path, name="s")
+    for number, row in enumerate(result.rows):
+        metrics = RunFolder.open(result.path / "trials" / row["trial"]).read_metrics()
+        assert sum(each["val_accuracy"] is not None for each in metrics) > 3
+        assert reported[number] == list({each["epoch"]: each["val_accuracy"] for each in metrics}.items())
 
 
 def test_a_grid_cannot_be_made_longer(grid):

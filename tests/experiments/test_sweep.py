@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.command_line import environment
-from harness.sweeps import SUMMARY, make_sweep, run_listed, run_to_the_end, uneven_work
+from harness.sweeps import SUMMARY, make_sweep, run_listed, run_to_the_end, slow_starting_work, uneven_work
 from tenfold.experiments.sources import Listed
 from tenfold.experiments.sweep import Quiet
 from tenfold.runs.folder import RunFolder
@@ -89,6 +89,12 @@ def test_a_failing_trial_is_reported_and_the_others_go_on(tmp_path):
         ("ended", "002", "finished", None),
     ]
     assert [row["status"] for row in sweep.rows()] == ["failed", "pruned", "finished"]
+
+
+def test_a_trial_is_not_given_up_in_the_middle_of_an_epoch(tmp_path):
+    sweep = make_sweep(tmp_path, TRIALS[:1])
+    run_listed(sweep, Picky(TRIALS[:1]), slow_starting_work, Quiet(), total=1)
+    assert [row["status"] for row in sweep.rows()] == ["finished"]
 
 
 def test_only_what_is_missing_runs_and_a_failed_trial_counts_as_missing(tmp_path):

@@ -51,7 +51,18 @@ def uneven_work(payload: str, report: Any) -> str | None:
         raise TrainingError("the loss is not finite")
     if run.path.name == "001":
         report({"warning": "one picture was left out"})
-        return PRUNED if report({"epoch": 1, "val_accuracy": 0.1}) else None
+        return PRUNED if report({"epoch": 1, "val_accuracy": 0.1, "ends_epoch": True}) else None
+    run.path.mkdir()
+    run.write_summary(SUMMARY)
+    return None
+
+
+def slow_starting_work(payload: str, report: Any) -> str | None:
+    """Is bad in the middle of its first epoch and good at the end; gives up as soon as it is told to."""
+    run = RunFolder(Path(payload))
+    for accuracy, ends_epoch in ((None, False), (0.1, False), (0.5, True)):
+        if report({"epoch": 1, "val_accuracy": accuracy, "ends_epoch": ends_epoch}):
+            return PRUNED
     run.path.mkdir()
     run.write_summary(SUMMARY)
     return None

@@ -28,12 +28,16 @@ class _Reporting(Silent):
 
     def __init__(self, report: Report) -> None:
         self._report = report
+        self._steps_per_epoch = 1
+
+    def start(self, run: Path, steps: int | None, steps_per_epoch: int) -> None:
+        self._steps_per_epoch = steps_per_epoch
 
     def warn(self, text: str) -> None:
         self._report({"warning": text})
 
     def log(self, row: Mapping[str, float | int | None]) -> None:
-        if self._report(row):
+        if self._report({**row, "ends_epoch": row["batch"] == self._steps_per_epoch}):
             raise _GivenUpError
 
 
@@ -42,7 +46,7 @@ def run_trial(payload: tuple[str, Mapping[str, Any]], report: Report) -> str | N
 
     Args:
         payload: path of the run folder, and the complete recipe as plain tables.
-        report: is told each row of the log; returns True to give the trial up.
+        report: is told each row of the log, with `ends_epoch` beside its columns; returns True to give the trial up.
 
     Returns:
         `PRUNED` where the trial was given up, else None.

@@ -124,11 +124,11 @@ class Search:
         """Notes how good a running trial is, and returns whether it should be given up.
 
         It should where its best accuracy so far is below the median of what at least five finished trials had
-        at the same epoch.
+        at the end of the same epoch.
 
         Args:
             number: of the trial.
-            epoch: that has just ended, from 1; an epoch that is reported again replaces what was said before.
+            epoch: that has just ended, from 1; one that is trained again after a kill replaces what was said before.
             accuracy: on validation pictures, in [0, 1].
 
         Raises:

@@ -56,8 +56,8 @@ def run_trials(
     Args:
         sweep: locked by the caller.
         source: of trials.
-        work: trains one trial in a worker process and returns None, or `PRUNED`; its reports are rows of the log,
-            or `{"warning": text}`, and are answered by whether to give up.
+        work: trains one trial in a worker process and returns None, or `PRUNED`; its reports are rows of the log with
+            `ends_epoch` beside the columns, or `{"warning": text}`, and are answered by whether to give up.
         payload: what `work` needs of a trial; it must be picklable.
         watcher: is told what happens.
         log: of the sweep; receives a line for each end.
@@ -89,7 +89,9 @@ def run_trials(
             return False
         watcher.heard(name, row)
         accuracy = row.get("val_accuracy")
-        return accuracy is not None and source.hopeless(running[name], row["epoch"], accuracy)
+        if accuracy is None or not row["ends_epoch"]:
+            return False  # in the middle of an epoch it would be held against what others had at the end of theirs
+        return source.hopeless(running[name], row["epoch"], accuracy)
 
     outcomes = run_jobs(
         next_job,
