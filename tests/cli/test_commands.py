@@ -325,6 +325,13 @@ def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in recipe_names())
+    assert "timm:NAME is a recipe too, for any network of timm (pip install 'tenfold[timm]')" in printed
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "recipes"])
+def test_help_says_that_networks_of_timm_are_recipes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert "timm:NAME" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", recipe_names())

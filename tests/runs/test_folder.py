@@ -173,6 +173,16 @@ def test_the_environment_names_versions_hardware_and_command(tmp_path: Path) -> 
     json.loads(run.env.read_text("utf-8"))
 
 
+def test_the_environment_names_timm_where_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, installed = make_run(tmp_path, "mine"), tmp_path / "timm-1.2.3.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: timm\nVersion: 1.2.3\n")
+    for path, version in (([str(tmp_path), *sys.path], "1.2.3"), ([], None)):
+        monkeypatch.setattr(sys, "path", path)
+        run.write_environment([])
+        assert run.read_environment()["timm"] == version
+
+
 def test_the_environment_is_written_without_git_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path, "mine")
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("tenfold", "torch", "numpy", "pillow")
+_PACKAGES = ("tenfold", "torch", "numpy", "pillow", "timm")
 
 
 def describe_environment(command: Sequence[str], threads: int | None = None) -> dict[str, Any]:

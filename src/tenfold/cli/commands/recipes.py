@@ -4,9 +4,13 @@ from typing import Annotated
 
 import typer
 
+_NETWORKS_OF_TIMM = "timm:NAME is a recipe too, for any network of timm (pip install 'tenfold[timm]')"
+
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="NAME|FILE", help="Print this one, complete, as TOML.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME|FILE", help="Print this one, complete, as TOML; also timm:NAME.")
+    ] = None,
 ) -> None:
     """Lists the recipes, or prints one as TOML.
 
@@ -22,7 +26,7 @@ def recipes(
 
     if name is None:
         rows = [[each, *_facts(recipe_header(each))] for each in recipe_names()]
-        show(listing(["recipe", "what", "time", "accuracy"], rows))
+        show(listing(["recipe", "what", "time", "accuracy"], rows), _NETWORKS_OF_TIMM)
         return
     if name in recipe_names():
         print("".join(f"# {line}".rstrip() + "\n" for line in recipe_header(name).splitlines()))

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def sweep(
     recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", help="A shipped recipe or a TOML file.  [default: quick]")
+        str | None,
+        typer.Option("--recipe", "-r", help="A shipped recipe, a TOML file, or timm:NAME.  [default: quick]"),
     ] = None,
     data: Annotated[
         str | None,

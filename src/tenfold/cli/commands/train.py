@@ -20,7 +20,8 @@ _TUTORIAL_NETWORKS = ("mlp", "tutorial", "wide", "deep3", "deep4")
 
 def train(
     recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", help="A shipped recipe or a TOML file.  [default: quick]")
+        str | None,
+        typer.Option("--recipe", "-r", help="A shipped recipe, a TOML file, or timm:NAME.  [default: quick]"),
     ] = None,
     data: Annotated[
         str | None,
@@ -67,6 +68,7 @@ def train(
     Examples:
       tenfold train
       tenfold train --recipe tutorial --data cifar10
+      tenfold train --recipe timm:resnet18 --data cifar10
       tenfold train --data my-photos/ --epochs 10
       tenfold train --recipe tutorial --data cifar10 --seeds 5
       tenfold train --data cifar10 --epochs 10 --target 0.9
