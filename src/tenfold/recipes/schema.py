@@ -1,5 +1,6 @@
 """Every key a recipe may hold, with its range and default."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
