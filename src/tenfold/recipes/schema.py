@@ -33,7 +33,7 @@ RisingShares = Annotated[tuple[float, ...], BeforeValidator(_rising_shares)]
 
 
 def _course(value: object) -> object:
-    pairs = value if isinstance(value, list | tuple) else [None]
+    pairs: Sequence[Any] = value if isinstance(value, list | tuple) else [None]
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
         raise ValueError(f"found {repr(value)[:80]}, expected pairs [until, size], e.g. [[0.5, 0.625]]")
     if not pairs:
