@@ -191,7 +191,9 @@ def test_an_archive_is_read_like_a_folder(tmp_path, kind, wrapping):
     plain = scan(tmp_path / "folder")
     assert [e._replace(path=wrapping + e.path) for e in plain.entries] == list(layout.entries)
     assert reasons(layout) == {wrapping + "notes.txt": "not a picture: .txt"}
-    read = {layout.entries[place].path: content for place, content in read_pictures(layout)}
+    read = {
+        layout.entries[place].path: content for place, content in read_pictures(layout, range(len(layout.entries)), {})
+    }
     assert read == files
 
 
@@ -202,7 +204,7 @@ def test_a_name_that_occurs_twice_in_an_archive_counts_once(tmp_path):
             member.size = len(png(seed))
             archive.addfile(member, io.BytesIO(png(seed)))
     layout = scan(tmp_path / "twice.tar")
-    assert [content for _, content in read_pictures(layout)] == [png(0), png(1)]
+    assert [content for _, content in read_pictures(layout, range(len(layout.entries)), {})] == [png(0), png(1)]
     assert reasons(layout) == {"a/1.png": "a second file of this name in the archive"}
 
 

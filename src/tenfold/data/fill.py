@@ -3,18 +3,16 @@
 N pictures, H×W pixels, 3 channels.
 """
 
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tenfold.core.errors import DataError
 from tenfold.data.checks import check_labels, check_unreadable
-from tenfold.data.decode import Source, one_line, picture_size
+from tenfold.data.decode import one_line
 from tenfold.data.download import Progress
+from tenfold.data.firstlook import FirstLook
 from tenfold.data.folder import Listing, scan
 from tenfold.data.identity import dataset_name
 from tenfold.data.index import Index, write_index
@@ -27,8 +25,6 @@ from tenfold.data.sizing import choose_size
 from tenfold.data.types import Dataset
 
 _PROGRESS_EVERY = 500
-_KEEP_BELOW = 256 * 1024**2
-"""Bytes of pictures in an archive that are kept in memory between looking at their sizes and decoding them."""
 
 
 def fill_from_arrays(folder: Path, dataset: Dataset, request: DataRequest, source: str, progress: Progress) -> None:
@@ -84,10 +80,11 @@ def fill_from_folders(
         DataError: when the classes make no sense, too many pictures are unreadable, or a class has none left.
         OSError, StorageError: when the disk refuses.
     """
-    layout, sizes, kept = _scanned(path, listing, request, progress)
+    layout, look = _scanned(path, listing, request, progress)
     layout = draw_test(layout, request.test_fraction, request.split_seed)
-    size, size_note = (request.size, "") if request.size else choose_size(sizes, request.fit)
-    outcome = decode_all(layout, folder, size, request.fit, progress, kept)
+    size, size_note = (request.size, "") if request.size else choose_size(look.sizes, request.fit)
+    known = look.pixels if set(look.sizes) == {size} else {}
+    outcome = decode_all(layout, folder, size, request.fit, progress, known, look.files)
     check_unreadable(outcome.unreadable, len(layout.entries), request.max_unreadable, str(path))
     check_labels(layout.classes, outcome.labels, str(path))
     for split, labels in outcome.labels.items():
@@ -105,30 +102,8 @@ def fill_from_folders(
     write_index(folder, index, dict(outcome.paths))
 
 
-def _scanned(
-    path: Path, listing: Listing | None, request: DataRequest, progress: Progress
-) -> tuple[Layout, Counter[tuple[int, int]], dict[str, bytes]]:
-    """Returns the layout, how many pictures there are of each size, and a small archive's bytes, read once.
-
-    Sizes are only looked at where one is to be chosen.
-    """
-    sizes: Counter[tuple[int, int]] = Counter()
-    kept: dict[str, bytes] = {}
-    seen = held = 0
-
-    def look(name: str, source: Source) -> None:
-        nonlocal seen, held
-        seen += 1
-        if isinstance(source, bytes):
-            held += len(source)
-            kept.setdefault(name, source)  # of two members with one name the first is taken
-        if held > _KEEP_BELOW:
-            kept.clear()
-        if seen % _PROGRESS_EVERY == 1:
-            progress("Looking at pictures", seen, 0)
-        with suppress(DataError):  # decoding will say why
-            sizes[picture_size(source)] += 1
-
-    layout = scan(path, listing, None if request.size else look)
-    whole = all(entry.path in kept for entry in layout.entries)
-    return layout, sizes, kept if whole else {}
+def _scanned(path: Path, listing: Listing | None, request: DataRequest, progress: Progress) -> tuple[Layout, FirstLook]:
+    """Returns the layout and what the first look has shown, which is only taken where a size is to be chosen."""
+    look = FirstLook(progress)
+    with look.decoders:
+        return scan(path, listing, None if request.size else look), look

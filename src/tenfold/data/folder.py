@@ -17,11 +17,11 @@ from tenfold.core.disk import translated
 from tenfold.core.errors import DataError
 from tenfold.core.registry import did_you_mean
 from tenfold.data.archive import ARCHIVE_SUFFIXES, is_archive, read_members
-from tenfold.data.decode import SUFFIXES, Source, one_line
+from tenfold.data.decode import FileSource, is_picture_name, one_line
 from tenfold.data.layout import Layout, arrange
 from tenfold.data.types import Skipped
 
-Look = Callable[[str, Source], None]
+Look = Callable[[str, FileSource], None]
 """Told of each picture that is found: its name and where its bytes are."""
 
 
@@ -90,27 +90,29 @@ def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
     )
 
 
-def read_pictures(layout: Layout, kept: Mapping[str, bytes] | None = None) -> Iterator[tuple[int, Source]]:
-    """Yields each picture's place in `layout.entries` and where its bytes are, in the order of the source.
+def read_pictures(
+    layout: Layout, places: Sequence[int], files: Mapping[str, bytes]
+) -> Iterator[tuple[int, FileSource]]:
+    """Yields the place in `layout.entries` of each picture and where its bytes are, in the order of the source.
 
     Args:
         layout: the pictures.
-        kept: bytes of all pictures by path, where an earlier pass over an archive has kept them.
+        places: of those that are needed.
+        files: bytes of all pictures by path, where an earlier pass over an archive has kept them.
 
     Raises:
         DataError: when the archive cannot be read.
     """
+    paths = {layout.entries[place].path: place for place in places}
     if layout.root.is_dir():
-        yield from ((place, layout.root / entry.path) for place, entry in enumerate(layout.entries))
-        return
-    if kept:
-        yield from ((place, kept[entry.path]) for place, entry in enumerate(layout.entries))
-        return
-    places = {entry.path: place for place, entry in enumerate(layout.entries)}
-    for name, content in read_members(layout.root, places.__contains__, lambda skipped: None):
-        # The first of two members with one name was taken, and nobody asks for the second.
-        if name in places:
-            yield places.pop(name), content
+        yield from ((place, layout.root / path) for path, place in paths.items())
+    elif paths.keys() <= files.keys():
+        yield from ((place, files[path]) for path, place in paths.items())
+    else:
+        for name, content in read_members(layout.root, paths.__contains__, lambda skipped: None):
+            # The first of two members with one name was taken, and nobody asks for the second.
+            if name in paths:
+                yield paths.pop(name), content
 
 
 def list_folder(root: Path) -> Listing:
@@ -187,9 +189,7 @@ def _from_archive(path: Path, look: Look | None) -> tuple[list[str], list[Skippe
     skipped: list[Skipped] = []
 
     def wanted(name: str) -> bool:
-        if any(_hidden(part) for part in name.split("/")):
-            return False
-        if not _is_picture(name, skipped):
+        if any(map(_hidden, name.split("/"))) or not _is_picture(name, skipped):
             return False
         if name in pictures:
             skipped.append(Skipped(name, "a second file of this name in the archive"))
@@ -204,8 +204,8 @@ def _from_archive(path: Path, look: Look | None) -> tuple[list[str], list[Skippe
 
 
 def _is_picture(name: str, skipped: list[Skipped]) -> bool:
-    suffix = PurePosixPath(name).suffix
-    if suffix.lower() in SUFFIXES:
+    if is_picture_name(name):
         return True
-    skipped.append(Skipped(name, f"not a picture: {one_line(suffix) or 'a name without a suffix'}"))
+    suffix = one_line(PurePosixPath(name).suffix)
+    skipped.append(Skipped(name, f"not a picture: {suffix or 'a name without a suffix'}"))
     return False

@@ -5,11 +5,11 @@ import json
 import os
 import re
 import unicodedata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tenfold.core.disk import translated
 from tenfold.data.archive import ARCHIVE_SUFFIXES
-from tenfold.data.decode import SUFFIXES
+from tenfold.data.decode import is_picture_name
 from tenfold.data.folder import Listing
 
 _READ_WHOLE = 1 << 30
@@ -32,8 +32,8 @@ def dataset_name(path: Path) -> str:
 
 def folder_digest(listing: Listing) -> str:
     """Returns a hex digest of what a folder holds: names, and sizes and times of the pictures; raises nothing."""
-    pictures = [file for file in listing.files if _is_picture(file.name)]
-    others = [file.name for file in listing.files if not _is_picture(file.name)]
+    pictures = [file for file in listing.files if is_picture_name(file.name)]
+    others = [file.name for file in listing.files if not is_picture_name(file.name)]
     left_out = [(skipped.path, skipped.reason) for skipped in listing.skipped]
     text = json.dumps([pictures, others, listing.folders, left_out])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -54,7 +54,3 @@ def archive_digest(path: Path) -> str:
         file.seek(-_ENDS, os.SEEK_END)
         digest.update(file.read(_ENDS))
         return digest.hexdigest()
-
-
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES

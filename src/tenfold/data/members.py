@@ -71,14 +71,15 @@ def usable_name(raw: str, fault: str, wanted: Callable[[str], bool], on_skip: Ca
         wanted: asked for a harmless name of a member without fault.
         on_skip: told of a member with a fault, and of a name that leads outside.
     """
-    raw = re.sub(r"^(\./+)+", "", raw)
-    name = raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    parts = re.split(r"[/\\]", raw)
+    if raw.startswith("./"):
+        raw = re.sub(r"^(\./+)+", "", raw)
+    name = raw if raw.isascii() else raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    slashed = f"/{raw}/".replace("\\", "/")
     if raw.endswith("/"):
         return ""
-    if raw.startswith(("/", "\\")) or ".." in parts or re.match("[A-Za-z]:", raw):
+    if raw.startswith(("/", "\\")) or "/../" in slashed or re.match("[A-Za-z]:", raw):
         fault = "its name leads out of the archive"
-    elif any(part.startswith(".") for part in parts):
+    elif "/." in slashed:
         return ""
     if fault:
         on_skip(Skipped(name, fault))

@@ -48,12 +48,12 @@ class PixelFile:
             if kind is None:
                 self._close_gaps()
 
-    def write(self, row: int, picture: NDArray[np.uint8]) -> None:
-        """Puts a picture (uint8 [H, W, 3]) in its place; raises OSError when the disk refuses."""
+    def write(self, row: int, picture: NDArray[np.uint8] | bytes) -> None:
+        """Puts a picture (uint8 [H, W, 3], or its bytes) in its place; raises OSError when the disk refuses."""
         if row != self._next:  # a seek empties the buffer, and most pictures come in order
             self._file.seek(self._start + row * self._bytes)
         self._next = -1  # unknown, should the write fail half-way
-        self._file.write(picture.tobytes())
+        self._file.write(picture if isinstance(picture, bytes) else picture.tobytes())
         self._next = row + 1
         self._written[row] = True
 

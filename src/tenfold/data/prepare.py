@@ -1,36 +1,26 @@
-"""Decodes the pictures of a source on all cores, in bounded memory, and looks for those that occur twice.
+"""Decodes the pictures of a source into the files of a store, and looks for those that occur twice.
 
 N pictures, H×W pixels, 3 channels.
 """
 
-import hashlib
-import os
-import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.core.errors import DataError
-from tenfold.data.decode import Source, decode_picture, one_line
+from tenfold.data.decode import one_line
+from tenfold.data.decoders import Decoders
 from tenfold.data.download import Progress
 from tenfold.data.folder import read_pictures
 from tenfold.data.layout import SPLITS, Layout
-from tenfold.data.pictures import fit_picture
 from tenfold.data.pixelfile import PixelFile
+from tenfold.data.pixels import Pixels, fitted_pixels
 
-_MOST_WORKERS = 32
-_CHUNK_PIXEL_BYTES = 4 << 20
-_CHUNK_SOURCE_BYTES = 4 << 20
-_MOST_IN_CHUNK = 64
-
-Picture = NDArray[np.uint8]
+_PROGRESS_EVERY = 64
 
 
 @dataclass
@@ -56,11 +46,10 @@ def decode_all(
     size: tuple[int, int],
     fit: str,
     progress: Progress,
-    kept: Mapping[str, bytes] | None = None,
+    known: Mapping[str, Pixels],
+    files: Mapping[str, bytes],
 ) -> Outcome:
     """Decodes every picture of `layout` into `<split>-images.npy` files.
-
-    Threads suffice: decoders let go of the interpreter, and tiny pictures are decoded in seconds anyway.
 
     Args:
         layout: the pictures.
@@ -68,31 +57,45 @@ def decode_all(
         size: height and width in pixels.
         fit: see `fit_picture`.
         progress: told how many pictures are done.
-        kept: see `read_pictures`.
+        known: pixels in this size by path, where an earlier look has decoded them.
+        files: see `read_pictures`.
 
     Raises:
         DataError: when the archive cannot be read.
+        TenfoldError: when a decoding process was ended from outside.
         OSError: when the disk refuses.
     """
     starts = {split: places[0] for split in SPLITS if (places := layout.places(split))}
     digests = np.zeros(len(layout.entries), dtype=np.uint64)
     # A picture that never arrives has vanished since it was listed.
     reasons = dict.fromkeys(range(len(layout.entries)), "no longer there")
+    done = 0
+
+    def take(place: int, pixels: Pixels) -> None:
+        nonlocal done
+        if pixels.reason:
+            reasons[place] = pixels.reason
+        else:
+            del reasons[place]
+            split = layout.entries[place].split
+            images[split].write(place - starts[split], pixels.data)
+            digests[place] = pixels.digest
+        done += 1
+        if done % _PROGRESS_EVERY == 0 or done == len(layout.entries):
+            progress("Preparing pictures", done, len(layout.entries))
+
     with ExitStack() as stack:
-        files = {
+        images = {
             split: stack.enter_context(PixelFile(folder / f"{split}-images.npy", len(layout.places(split)), size))
             for split in starts
         }
-        for done, (place, picture) in enumerate(_decoded(read_pictures(layout, kept), size, fit), start=1):
-            if isinstance(picture, str):
-                reasons[place] = picture
-            else:
-                del reasons[place]
-                split = layout.entries[place].split
-                files[split].write(place - starts[split], picture)
-                digests[place] = _digest(picture)
-            if done % _MOST_IN_CHUNK == 0 or done == len(layout.entries):
-                progress("Preparing pictures", done, len(layout.entries))
+        decoders = stack.enter_context(Decoders(partial(fitted_pixels, size=size, fit=fit), size, take))
+        for place, entry in enumerate(layout.entries):
+            if entry.path in known:
+                take(place, known[entry.path])
+        rest = [place for place, entry in enumerate(layout.entries) if entry.path not in known]
+        for place, source in read_pictures(layout, rest, files) if rest else ():
+            decoders.put(place, source)
     return _outcome(layout, reasons, digests)
 
 
@@ -122,58 +125,3 @@ def _shared(layout: Layout, digests: NDArray[np.uint64], first: list[int], secon
     one, other = (one_line(layout.entries[place].path) for place in twins[0])
     more = f", and {len(twins) - 1} more" if len(twins) > 1 else ""
     return f"{one} and {other}{more}; the result would look better than it is"
-
-
-def _decoded(
-    pictures: Iterable[tuple[int, Source]], size: tuple[int, int], fit: str
-) -> Iterator[tuple[int, Picture | str]]:
-    """Yields each picture's place and its pixels or the reason why there are none."""
-    chunks = _chunks(pictures, size)
-    waiting: deque[Future[list[tuple[int, Picture | str]]]] = deque()
-    workers = min(_MOST_WORKERS, _cores())
-    with ExitStack() as stack:
-        # Pillow warns of odd metadata, once for each kind; a user can do nothing about it.
-        stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="decode"))
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        waiting.extend(pool.submit(_decode_chunk, chunk, size, fit) for chunk in islice(chunks, 2 * workers))
-        while waiting:
-            yield from waiting.popleft().result()
-            waiting.extend(pool.submit(_decode_chunk, chunk, size, fit) for chunk in islice(chunks, 1))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _chunks(pictures: Iterable[tuple[int, Source]], size: tuple[int, int]) -> Iterator[list[tuple[int, Source]]]:
-    """Groups pictures so that neither their files nor their pixels take much memory."""
-    most = max(1, min(_MOST_IN_CHUNK, _CHUNK_PIXEL_BYTES // (size[0] * size[1] * 3)))
-    chunk: list[tuple[int, Source]] = []
-    held = 0
-    for place, source in pictures:
-        chunk.append((place, source))
-        held += len(source) if isinstance(source, bytes) else 0
-        if len(chunk) == most or held > _CHUNK_SOURCE_BYTES:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
-
-
-def _decode_chunk(chunk: list[tuple[int, Source]], size: tuple[int, int], fit: str) -> list[tuple[int, Picture | str]]:
-    return [(place, _decode(source, size, fit)) for place, source in chunk]
-
-
-def _decode(source: Source, size: tuple[int, int], fit: str) -> Picture | str:
-    try:
-        return fit_picture(decode_picture(source, at_least=size), size, fit)
-    except DataError as error:
-        return str(error)
-    except MemoryError:
-        return "too large for the memory of this machine"
-
-
-def _digest(picture: Picture) -> int:
-    return int.from_bytes(hashlib.blake2b(picture.data, digest_size=8).digest(), "little")

@@ -28,7 +28,7 @@ def choose_size(sizes: Counter[tuple[int, int]], fit: str) -> tuple[tuple[int, i
         return (32, 32), ""
     if len(sizes) == 1:
         (height, width) = next(iter(sizes))
-        if min(height, width) >= SMALLEST and max(height, width) <= LARGEST_OWN:
+        if keeps_size((height, width)):
             return (height, width), ""
         found = f"pictures are {width}×{height}"
     else:
@@ -37,6 +37,11 @@ def choose_size(sizes: Counter[tuple[int, int]], fit: str) -> tuple[tuple[int, i
     side = 64 if min(height, width) >= 48 else 32
     note = f"{found}: brought to {side}×{side} by {_HOW[fit]}; change with --set data.image_size=…"
     return (side, side), note
+
+
+def keeps_size(size: tuple[int, int]) -> bool:
+    """Returns whether pictures that all have this height and width keep it; raises nothing."""
+    return min(size) >= SMALLEST and max(size) <= LARGEST_OWN
 
 
 def _median(sizes: Counter[tuple[int, int]], axis: int) -> int:

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import tarfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from tenfold.data.types import Skipped
 _BLOCK = 512
 _HEADER_LIMIT = 1 << 16
 _CHUNK = 1 << 20
+_BUFFER = 1 << 16
 
 
 class _Forward:
@@ -68,7 +70,7 @@ def _open_stream(archive: Path) -> BinaryIO:
     start = first_bytes(archive)
     for magic, opener in _OPENERS.items():
         if start.startswith(magic):
-            return cast(BinaryIO, opener(archive, "rb"))
+            return io.BufferedReader(cast(io.RawIOBase, opener(archive, "rb")), _BUFFER)  # their own read is slow
     return archive.open("rb")
 
 
