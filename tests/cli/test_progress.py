@@ -88,6 +88,38 @@ def test_a_tutorial_line_is_as_in_the_tutorial() -> None:
     assert stream.getvalue() == "[1,  2000] loss: 2.157\n"
 
 
+def test_many_lines_a_second_are_written_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("tenfold.cli.plain.time.monotonic", lambda: now)
+    stream = io.StringIO()
+    progress = PlainProgress(stream, tutorial_every=1)
+    written = []
+    for step in range(1, 8):
+        now = 0.1 * step
+        progress.log(row(step, per_epoch=100, steps=100))
+        written.append(len(stream.getvalue().splitlines()))
+    assert written == [1, 1, 1, 4, 4, 4, 7]
+    now += 0.1
+    progress.log(row(8, per_epoch=100, steps=100))
+    progress.message("a sentence")
+    progress.log(row(9, per_epoch=100, steps=100))
+    progress.finish()
+    lines = [f"[1, {step:5}] loss: 2.000" for step in range(1, 10)]
+    assert stream.getvalue().splitlines() == [*lines[:8], "a sentence", lines[8]]
+
+
+def test_the_bar_shows_the_last_row_whenever_it_is_drawn() -> None:
+    progress = LiveProgress(Terminal())
+    progress.start(Path("runs/x"), 100, 50)
+    for step in range(1, 90):
+        progress.log(row(step, per_epoch=50, steps=100))
+    bar = progress._bar
+    assert bar is not None
+    bar.refresh()
+    assert (bar.tasks[0].completed, bar.tasks[0].description) == (89, "epoch 2 of 2")
+    progress.finish()
+
+
 def test_a_row_without_a_known_end_is_told_without_one() -> None:
     text = row_text(row(3, per_epoch=10, steps=None, val_accuracy=0.5, val_loss=1.25))
     assert text == (

@@ -139,6 +139,27 @@ def test_a_tally_forgets_what_it_has_told() -> None:
     assert step.tally().loss == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_a_single_step_adds_up_as_many_do() -> None:
+    tallies = []
+    for gathered in (False, True):
+        model, optimizer = parts()
+        step = Step(Eager(model, optimizer, HALF, CPU))
+        step(batches(1, size=6)[0])
+        if gathered:
+            step.state_tensors()
+        tallies.append(step.tally())
+    assert tallies[0] == tallies[1]
+
+
+def test_a_single_loss_that_is_no_number_is_found_and_cannot_be_saved_either() -> None:
+    step = Step(lambda batch: (torch.tensor(float("nan")), torch.zeros(4, 10)))
+    step(batches(1)[0])
+    for ask in (step.tally, step.state_tensors):
+        with pytest.raises(LossNotFiniteError) as caught:
+            ask()
+        assert caught.value.steps_ago == 1
+
+
 def test_batches_of_different_sizes_count_by_their_pictures() -> None:
     model, optimizer = parts()
     step = Step(Eager(model, optimizer, HALF, CPU))

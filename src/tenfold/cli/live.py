@@ -1,11 +1,12 @@
 """A live bar at the foot of a terminal. Only terminals pay for the import of rich."""
 
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -29,6 +30,18 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+class _Bar(Bar):
+    """A bar that asks for its figures when it is drawn: rows of the log come a thousand times as often."""
+
+    def __init__(self, ask: Callable[[], None], *columns: ProgressColumn | str, **options: Any) -> None:
+        self._ask = ask
+        super().__init__(*columns, **options)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        self._ask()
+        return super().get_renderables()
+
+
 class LiveProgress(PlainProgress):
     """A live bar at the foot of the terminal, with the lines of each epoch above it.
 
@@ -42,9 +55,9 @@ class LiveProgress(PlainProgress):
         self._console = _Console(file=stream, highlight=False, soft_wrap=True)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
+        self._row: Row | None = None
 
-    def message(self, text: str) -> None:
-        """Writes a sentence for the user, above the bar."""
+    def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):
             self._console.print(text, markup=False)
 
@@ -75,22 +88,18 @@ class LiveProgress(PlainProgress):
         self._add("training", steps)
 
     def log(self, row: Row) -> None:
-        """Moves the bar, and leaves a line behind at the end of an epoch."""
+        """Notes what the bar is to show, and leaves a line behind at the end of an epoch."""
         super().log(row)
-        self._update(
-            completed=int(row["step"] or 0),
-            description=epoch_text(row, self.epochs()),
-            figures=" · ".join(figures(row)[:2]),
-            speed=speed_text(row),
-        )
+        self._row = row
 
     def finish(self) -> None:
         """Takes the bar away; the lines stay."""
+        super().finish()
         self._prepared = ""
         if self._bar is not None:
             with suppress(OSError, ValueError):
                 self._bar.stop()
-        self._bar = self._task = None
+        self._bar = self._task = self._row = None
 
     def _is_due(self, row: Row) -> bool:
         ends_epoch = int(row["batch"] or 0) == self._steps_per_epoch or row["step"] == self._steps
@@ -98,9 +107,19 @@ class LiveProgress(PlainProgress):
 
     def _open(self, columns: list[ProgressColumn | str]) -> None:
         # Four frames a second: the display must not take the core that the training needs.
-        self._bar = Bar(*columns, console=self._console, transient=True, refresh_per_second=4)
+        self._bar = _Bar(self._show_row, *columns, console=self._console, transient=True, refresh_per_second=4)
         with suppress(OSError, ValueError):
             self._bar.start()
+
+    def _show_row(self) -> None:
+        row = self._row
+        if row is not None:
+            self._update(
+                completed=int(row["step"] or 0),
+                description=epoch_text(row, self.epochs()),
+                figures=" · ".join(figures(row)[:2]),
+                speed=speed_text(row),
+            )
 
     def _add(self, description: str, total: int | None) -> None:
         if self._bar is not None:

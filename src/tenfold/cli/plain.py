@@ -12,6 +12,7 @@ Row = Mapping[str, float | int | None]
 
 _LINES_PER_EPOCH = 4
 _SECONDS_BETWEEN_LINES = 1.0
+_SECONDS_BETWEEN_WRITES = 0.25
 _SECONDS_BETWEEN_PREPARING = 5.0
 
 
@@ -33,8 +34,15 @@ class PlainProgress(Lines):
         self._steps_per_epoch = 1
         self._last_quarter = -1
         self._last_time = -math.inf
+        self._held_back: list[str] = []
+        self._told_at = -math.inf
         self._prepared = ""
         self._prepared_at = -math.inf
+
+    def message(self, text: str) -> None:
+        """Writes a sentence for the user, after the lines that were held back."""
+        lines, self._held_back = [*self._held_back, text], []
+        self._write("\n".join(lines))
 
     def prepare(self, description: str, done: int, total: int) -> None:
         """Writes how far a preparation is: at its start, its end and every few seconds between."""
@@ -53,16 +61,30 @@ class PlainProgress(Lines):
     def log(self, row: Row) -> None:
         """Writes a row of the log, where a line is due."""
         if self._tutorial_every is not None and self._is_tutorial_line(row):
-            self.message(f"[{row['epoch']}, {row['batch']:5}] loss: {row['train_loss']:.3f}")
+            self._tell(f"[{row['epoch']}, {row['batch']:5}] loss: {row['train_loss']:.3f}")
         elif self._is_due(row):
             self.message(row_text(row, self.epochs()))
 
     def finish(self) -> None:
-        """Does nothing: every line is out already."""
+        """Writes what was held back."""
+        if self._held_back:
+            self.message(self._held_back.pop())
 
     def epochs(self) -> int | None:
         """Returns the epochs of the whole run, or None where a clock ends it."""
         return None if self._steps is None else math.ceil(self._steps / self._steps_per_epoch)
+
+    def _write(self, text: str) -> None:
+        super().message(text)
+
+    def _tell(self, line: str) -> None:
+        """Writes one of perhaps thousands of lines a second: together, a few times a second."""
+        now = time.monotonic()
+        if now - self._told_at < _SECONDS_BETWEEN_WRITES:
+            self._held_back.append(line)
+            return
+        self._told_at = now
+        self.message(line)
 
     def _is_tutorial_line(self, row: Row) -> bool:
         every = self._tutorial_every or 1

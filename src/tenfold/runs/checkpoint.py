@@ -69,7 +69,8 @@ def save_checkpoint(
     """
     # Everything is serialised before anything is written, so that only the disk can fail after this.
     contents = {name + _SUFFIX: _tensor_bytes(mapping) for name, mapping in tensors.items()}
-    contents[_STATE] = durable.json_bytes({"format_version": FORMAT_VERSION, "step": step, "state": state})
+    saved = {"format_version": FORMAT_VERSION, "step": step, "state": state}
+    contents[_STATE] = json.dumps(saved, allow_nan=False).encode()  # indented, many rows of a log would take seconds
     same_step = [path for path in _candidates(folder) if _order(path)[0] == step]
     if same_step and _holds(same_step[0], contents):
         return same_step[0]

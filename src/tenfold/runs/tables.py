@@ -46,7 +46,7 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, Number]]) -> None:
         StorageError: when the disk refuses; what was there before stays.
         ValueError: when a row has a column that there is not.
     """
-    unknown = {name for row in rows for name in row} - set(METRICS)
+    unknown = set().union(*rows) - set(METRICS)
     if unknown:
         raise ValueError(f"no such columns: {sorted(unknown)}")
     cells = [[_cell(row.get(name)) for name in METRICS] for row in rows]
@@ -125,10 +125,11 @@ def _read(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, s
         raise _damaged(path, reader.line_num, str(error)) from error
 
 
-def _cell(value: Number) -> str:
-    if value is None:
-        return ""
-    return str(int(value)) if isinstance(value, SupportsIndex) else repr(float(value))
+def _cell(value: Number) -> Number:
+    """Returns a value as Python's own kind of number, which csv writes to the last bit."""
+    if value is None or type(value) in (int, float):  # nearly all are, and a protocol takes long to ask
+        return value
+    return int(value) if isinstance(value, SupportsIndex) else float(value)
 
 
 def _number(text: str, column: str, path: Path, line: int) -> Number:
