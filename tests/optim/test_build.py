@@ -135,7 +135,7 @@ def test_scaling_sets_every_rate_relative_to_the_one_it_was_built_with() -> None
     optimizer = build_optimizer(network(), MUON)
     for factor in (0.5, 0.25, 1.0):
         optimizer.scale_lr(factor)
-        assert sorted({rule.lr for rule in optimizer._rules}) == pytest.approx([0.1 * factor, 0.2 * factor])
+        assert sorted({rule.lr for rule in optimizer.rules}) == pytest.approx([0.1 * factor, 0.2 * factor])
 
 
 def test_a_step_forgets_the_gradients() -> None:
@@ -185,7 +185,7 @@ def test_frozen_weights_belong_to_no_group() -> None:
 @pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
 def test_every_learning_weight_belongs_to_exactly_one_rule(settings: OptimizerSettings) -> None:
     model = network()
-    held = [weight for rule in build_optimizer(model, settings)._rules for weight in rule.weights]
+    held = [weight for rule in build_optimizer(model, settings).rules for weight in rule.weights]
     assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
 
 
@@ -202,7 +202,7 @@ def test_muon_without_convolutions_is_refused_with_the_remedy() -> None:
 
 
 def test_muon_takes_hidden_linear_layers_where_asked_and_never_the_last() -> None:
-    by_muon = build_optimizer(MLP, replace(MUON, muon_matrices=True))._rules[-1]
+    by_muon = build_optimizer(MLP, replace(MUON, muon_matrices=True)).rules[-1]
     assert isinstance(by_muon, Muon)
     assert [tuple(weight.shape) for weight in by_muon.weights] == [(6, 12), (4, 6)]
 

@@ -145,8 +145,11 @@ class SpeedNet(nn.Module):
 
 
 def _filter(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """A 3×3 convolution that starts as the identity on the channels it shares with its input ("dirac")."""
-    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, stride=stride, bias=False)
+    """A 3×3 convolution that starts as the identity on the channels it shares with its input ("dirac").
+
+    With a stride of 2 nothing is padded, so that height and width become what pooling would make of them.
+    """
+    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1 if stride == 1 else 0, stride=stride, bias=False)
     nn.init.dirac_(convolution.weight[:inputs].data)
     return convolution
 
