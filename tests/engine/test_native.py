@@ -187,6 +187,15 @@ def test_a_compiler_that_fails_is_named_in_one_line(tmp_path: Path, monkeypatch:
     assert not any(path.is_dir() for path in programs_folder().iterdir())
 
 
+def test_a_compiler_that_fails_without_a_word_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = tmp_path / "silent++"
+    silent.write_text("#!/bin/sh\nexit 3\n")
+    silent.chmod(0o755)
+    monkeypatch.setenv("CXX", str(silent))
+    with pytest.raises(TrainingError, match=r"cannot compile the training step: it ended with 3 and said nothing; use"):
+        compiled(parts()[0], (32, 32), 4)
+
+
 def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizer = parts()
     assert why_not(model, optimizer, CPU, 4) is None

@@ -165,3 +165,9 @@ def test_pictures_grow_with_the_run() -> None:
     sizes = [tuple(plan.resized(batch, done).images.shape[2:]) for done in (0.0, 0.49, 0.5, 0.75, 1.0)]
     assert sizes == [(16, 16), (16, 16), (26, 26), (32, 32), (32, 32)]
     assert plan_of().resized(batch, 0.0) is batch
+
+
+@pytest.mark.parametrize("val", [0, 8])
+def test_judging_by_the_clock_is_refused_also_where_there_is_nothing_to_judge(val: int) -> None:
+    with pytest.raises(RecipeError, match=r"train.evaluate_every is 3 s; expected steps or at most an epoch"):
+        plan_of("train.evaluate_every=3 s", val=val)

@@ -196,7 +196,8 @@ def _compile(arguments: Sequence[str]) -> None:
         )
         if done.returncode == 0:
             return
-    complaint = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[-200:])
+    last = done.stderr.strip()[-200:] or f"it ended with {done.returncode} and said nothing"
+    complaint = next((line for line in done.stderr.splitlines() if "error" in line), last)
     raise TrainingError(
         f"{compiler()} cannot compile the training step: {complaint}; "
         "use --set train.execution=eager, or set CXX to another compiler"

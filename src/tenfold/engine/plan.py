@@ -100,6 +100,7 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     batch_size = batch_size_for(train.batch_size, len(dataset.train))
     per_epoch = Order(len(dataset.train), batch_size, train.seed, drop_last=train.drop_last).batches
     steps = train.duration.steps(per_epoch)
+    judged = _evaluate_every(train.evaluate_every, per_epoch)  # refused also where there is nothing to judge
     return Plan(
         batch_size=batch_size,
         steps_per_epoch=per_epoch,
@@ -117,7 +118,7 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
         ),
         progressive=train.progressive,
         patience=train.early_stop,
-        evaluate_every=per_epoch if dataset.val is None else _evaluate_every(train.evaluate_every, per_epoch),
+        evaluate_every=per_epoch if dataset.val is None else judged,
         target=train.target,
     )
 
