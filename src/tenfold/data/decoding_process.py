@@ -11,18 +11,17 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing import connection, resource_tracker
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing import connection
 from queue import SimpleQueue
-from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from tenfold.core.errors import TenfoldError
+from tenfold.core.spawning import inheritance
 from tenfold.data.decode import FileSource
 from tenfold.data.pixels import Pixels
 
@@ -50,7 +49,7 @@ class DecodingProcess(Generic[Key]):
         self.channel, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, decode), name="tenfold-decoder", daemon=True)
         try:
-            with _inheritance():
+            with inheritance():
                 self._process.start()
         except BaseException:
             self.end()
@@ -103,27 +102,6 @@ def _death(code: int) -> str:
         f"a process that decodes pictures was ended by {name}, often for lack of memory; "
         "close other programs and run the command again"
     )
-
-
-@contextmanager
-def _inheritance() -> Iterator[None]:
-    """Sets what a process that starts in the block inherits, and puts it back.
-
-    SIGINT stays blocked in it: Ctrl-C is for its parent. And the script that runs here is not imported there,
-    so that it needs no `if __name__ == "__main__":`.
-    """
-    main = sys.modules["__main__"]
-    blocked = None
-    if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # its own start would let signals through again
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        sys.modules["__main__"] = ModuleType("__main__")
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        if blocked is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _serve(channel: "connection.Connection[Any, Any]", decode: Decode) -> None:

@@ -3,15 +3,13 @@
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from pathlib import Path
-from types import ModuleType
 
 from tenfold.core.errors import TenfoldError, UsageError
+from tenfold.core.spawning import inheritance
 from tenfold.experiments.worker import serve
 
 _NAME = "tenfold-worker"
@@ -56,9 +54,8 @@ class WorkerProcess:
         """
         self.task = task
         self.knows_script = b"__main__" in task.data
-        resource_tracker.ensure_running()  # its own start would let signals through again
         try:
-            with _inheritance(threads, script=self.knows_script):
+            with _environment(threads), inheritance(script=self.knows_script):
                 self.process.start()
         except RuntimeError as error:
             if multiprocessing.current_process().name != _NAME:
@@ -121,26 +118,15 @@ def cannot_start(needs_script: bool, code: int) -> TenfoldError:
 
 
 @contextmanager
-def _inheritance(threads: int | None, *, script: bool) -> Iterator[None]:
-    """Sets what a process that starts in the block inherits, and puts all back at its end.
-
-    SIGINT stays blocked in it for good: Ctrl-C is the pool's to obey, whatever handlers the work installs.
-    Without `script` the calling script is not imported again, so that one without a guard works too.
-    """
+def _environment(threads: int | None) -> Iterator[None]:
+    """Sets the variables that a process which starts in the block inherits, and puts the former ones back."""
     settings = _KEPT_MEMORY | ({} if threads is None else dict.fromkeys(_THREAD_COUNTS, str(threads)))
     former = {name: os.environ.get(name) for name in settings}
-    main = sys.modules["__main__"]
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    os.environ.update(settings)
     try:
-        os.environ.update(settings)
-        if not script:
-            sys.modules["__main__"] = ModuleType("__main__")
         yield
     finally:
-        sys.modules["__main__"] = main
         for name, value in former.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        if blocked is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
