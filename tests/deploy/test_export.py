@@ -8,10 +8,10 @@ from torch import Tensor
 
 import tenfold
 from harness.tiny import pictures
-from harness.tutorial_net import Net
 from tenfold.core.errors import StorageError, UsageError
 from tenfold.data.pictures import Preprocessing
 from tenfold.deploy.export import export
+from tenfold.experiments.classic import Net
 from tenfold.models.build import build_model
 from tenfold.runs.classifier import Classifier
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.command_line import run_tenfold
-from harness.tutorial_net import Net
 from tenfold.core.errors import ModelError, RecipeError
+from tenfold.experiments.classic import Net
 from tenfold.models import tutorial as _registers  # noqa: F401
 from tenfold.models.build import build_model
 
