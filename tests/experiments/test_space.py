@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.tiny import recipe
@@ -63,6 +63,8 @@ def test_quoted_text_keeps_its_commas_and_brackets(texts: list[str]) -> None:
 
 
 @given(st.text(max_size=30))
+@example(",\r0")
+@example("[\u20280,\n")
 def test_any_line_is_read_or_refused_in_one_line(line: str) -> None:
     refusal = None
     try:

@@ -56,8 +56,13 @@ def split_line(flag: str, line: str, example: str) -> tuple[str, str]:
     """
     key, _, text = (part.strip() for part in line.partition("="))
     if ("." not in key and key != RECIPE) or not all(key.split(".")) or not text:
-        raise RecipeError(f"{flag} {' '.join(line.split())}: expected section.key=values, e.g. {flag} {example}")
+        raise RecipeError(f"{flag} {_in_one_line(line)}: expected section.key=values, e.g. {flag} {example}")
     return key, text
+
+
+def _in_one_line(text: str) -> str:
+    """Returns text fit for a message, whatever ends of lines it holds."""
+    return " ".join(text.split())
 
 
 def split_values(where: str, text: str) -> Iterator[str]:
@@ -78,12 +83,14 @@ def split_values(where: str, text: str) -> Iterator[str]:
     for piece in text.split(","):
         part = f"{part},{piece}" if part else piece.lstrip()
         if not part:
-            raise RecipeError(f"{where}={text}: a value is missing beside a comma; expected values such as 30,50,70")
+            shown = _in_one_line(text)
+            raise RecipeError(f"{where}={shown}: a value is missing beside a comma; expected values such as 30,50,70")
         if _is_closed(part):
             yield part.strip()
             part = ""
     if part:
-        raise RecipeError(f'{where}={text}: {part} is not closed; expected e.g. [64,128],[32,64] or "a,b","c"')
+        shown, opened = _in_one_line(text), _in_one_line(part)
+        raise RecipeError(f'{where}={shown}: {opened} is not closed; expected e.g. [64,128],[32,64] or "a,b","c"')
 
 
 def literal(where: str, key: str, text: str) -> Value:
@@ -100,7 +107,7 @@ def literal(where: str, key: str, text: str) -> Value:
     value = read_value(key, text)
     finite = not isinstance(value, float) or math.isfinite(value)
     if not finite or not isinstance(value, bool | int | float | str | list):
-        raise RecipeError(f"{where}={text}: expected numbers, true or false, text or lists")
+        raise RecipeError(f"{where}={_in_one_line(text)}: expected numbers, true or false, text or lists")
     return value
 
 
