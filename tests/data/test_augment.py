@@ -120,6 +120,13 @@ def test_alternating_flip_shows_each_picture_once_each_way_in_two_epochs() -> No
     assert 20 < int(ways[0].sum()) < 80
 
 
+def test_the_first_epoch_can_be_left_plain() -> None:
+    spared = Augmentation(flip="random", shift=2, cutout=3, first_epoch=False)
+    assert spared.draw(20, seed=0, epoch=0) == {}
+    for name, rows in spared.draw(20, seed=0, epoch=1).items():
+        assert torch.equal(rows, EVERYTHING.draw(20, seed=0, epoch=1)[name])
+
+
 def test_a_picture_fares_the_same_alone_and_in_a_batch() -> None:
     images, draws = pictures(6, 8, 10), EVERYTHING.draw(6, seed=0, epoch=1)
     together = EVERYTHING.apply(images, draws)

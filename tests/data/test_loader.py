@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tenfold.data import loader as loader_module
 from tenfold.data.augment import Augmentation
-from tenfold.data.loader import Loader, Order, in_order
+from tenfold.data.loader import Loader, Order, in_order, pixels
 from tenfold.data.types import Batch, Split
 
 CPU = torch.device("cpu")
@@ -191,3 +191,10 @@ def test_large_pictures_are_prepared_by_the_batch_and_small_ones_many_at_once(
     monkeypatch.setattr(Augmentation, "prepare", counted)
     list(loader(split(23, side, side)).epoch(0))
     assert found == blocks
+
+
+def test_pictures_of_a_store_are_mapped_and_not_copied() -> None:
+    pictures = noise()
+    assert np.shares_memory(pixels(pictures).numpy(), pictures.images)
+    upside_down = Split(pictures.images[:, ::-1], pictures.labels)  # no tensor can lie like this
+    assert (pixels(upside_down).numpy() == upside_down.images).all()

@@ -96,7 +96,7 @@ def tiny_run(
 @contextmanager
 def without_plots() -> Iterator[None]:
     """Leaves out the pictures of a run, which take longer than all the rest of a tiny one."""
-    with patch("tenfold.api.training.draw_run", lambda folder, dataset: None):
+    with patch("tenfold.report.draw.draw_run", lambda folder, dataset: None):
         yield
 
 

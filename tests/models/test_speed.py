@@ -160,6 +160,23 @@ def test_a_stride_halves_as_pooling_does_in_the_first_group_alone() -> None:
     assert strided.groups[0](features).shape == pooled.groups[0](features).shape == (1, 32, 15, 15)
 
 
+def test_a_stem_of_stride_two_sees_every_pixel_once() -> None:
+    whitening = Whitening(stride=2)
+    whitening.fit(smooth_pictures())
+    picture = smooth_pictures()[:1, :, :4, :4]
+    patches = picture.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 1, 4, 5).reshape(4, 12)
+    expected = (patches @ whitening.weight.reshape(24, 12).T + whitening.bias).T.reshape(1, 24, 2, 2)
+    torch.testing.assert_close(whitening(picture), expected)
+    assert quick(stem_stride=2).whiten(torch.randn(1, 3, 32, 32)).shape[2:] == (16, 16)
+
+
+@pytest.mark.parametrize(("stem_stride", "smallest"), [(1, 9), (2, 16)])
+def test_pictures_too_small_for_the_groups_are_refused(stem_stride: int, smallest: int) -> None:
+    quick((smallest, smallest), stem_stride=stem_stride)(torch.zeros(2, 3, smallest, smallest))
+    with pytest.raises(ModelError, match=f"pictures of {smallest - 1}×{smallest - 1} cannot be halved 3 times"):
+        quick((smallest - 1, smallest - 1), stem_stride=stem_stride)
+
+
 def test_a_skip_adds_what_its_layers_make_to_what_comes_in() -> None:
     model = quick(residual=True, depth=3, widths=[8, 8]).eval()
     group = model.groups[1]

@@ -56,7 +56,8 @@ from tenfold.recipes.load import load_recipe, resolve
         ("data.augment=3", "--set: data.augment is 3; expected a table of keys"),
         (
             "data.augment.flipp=random",
-            "--set: unknown key 'data.augment.flipp'; did you mean 'flip'? (known: flip, shift, cutout, mixup, cutmix)",
+            "--set: unknown key 'data.augment.flipp'; did you mean 'flip'? "
+            "(known: flip, shift, cutout, mixup, cutmix, first_epoch)",
         ),
         ("data.augment.mixup=-1", "--set: data.augment.mixup is -1; expected a number of at least 0"),
         ("data.augment.cutmix=nan", "--set: data.augment.cutmix is nan; expected a number of at least 0"),

@@ -21,7 +21,7 @@ from tenfold.report.comparison_plots import (
     plot_class_differences,
     plot_overlaid_curves,
 )
-from tenfold.report.draw import sample
+from tenfold.report.pictures import sample
 from tenfold.report.sections import Section, plot_sections
 
 _SHOWN = 32

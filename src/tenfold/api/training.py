@@ -25,7 +25,6 @@ from tenfold.evaluate.metrics import Evaluation
 from tenfold.experiments import preflight
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
-from tenfold.report.draw import draw_run
 from tenfold.runs.checkpoint import Checkpoint, load_checkpoint
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import Log
@@ -65,6 +64,7 @@ def train(
     runs: str | Path = "runs",
     resume: str | Path | None = None,
     budget: str | None = None,
+    report: bool = True,
     progress: Progress | None = None,
     command: Sequence[str] = (),
     began: float | None = None,
@@ -81,6 +81,7 @@ def train(
         resume: a run folder to go on with; then only overrides of `[train]` are taken.
         budget: `"60s"` or `"2 min"` for everything up to the finished run folder, the first preparing of pictures
             excepted: network and length are then planned to make the best of it.
+        report: whether charts are drawn at the end; a second or so that a short run may save.
         progress: is told what happens; silent by default.
         command: for the record.
         began: reading of `time.perf_counter` from which the budget, the time to a target and `total_seconds` count;
@@ -100,7 +101,7 @@ def train(
     if budget is not None:
         _refuse_beside_budget(resume, model, given)
     if resume is not None:
-        return _resume(Path(resume), data, model, overrides, progress, began)
+        return _resume(Path(resume), data, model, overrides, progress, began, report)
     chosen = _chosen(recipe, overrides, progress)
     if isinstance(data, str | Path):
         chosen = resolve(chosen, {"data.source": str(data)})
@@ -122,7 +123,7 @@ def train(
         folder.write_environment(command)
         if plan is not None:
             Log(folder.log).write("planned", plan=asdict(plan))
-        run = _finish(chosen, pictures, folder, progress, model, None, began)
+        run = _finish(chosen, pictures, folder, progress, model, None, began, report)
     if plan is not None:
         spent = perf_counter() - began - preparing
         apart = f", {preparing:.1f} s for preparing the pictures apart" if preparing else ""
@@ -181,11 +182,12 @@ def _resume(
     overrides: Sequence[str],
     progress: Progress,
     began: float,
+    report: bool,
 ) -> Run:
     """Goes on with a run, from its newest sound checkpoint."""
     folder = RunFolder.open(path, for_resume=True)
     with folder.lock():
-        return _go_on(folder, data, model, overrides, progress, began)
+        return _go_on(folder, data, model, overrides, progress, began, report)
 
 
 def _go_on(
@@ -195,6 +197,7 @@ def _go_on(
     overrides: Sequence[str],
     progress: Progress,
     began: float,
+    report: bool,
 ) -> Run:
     before = load_recipe(folder.recipe)
     after = extended(before, resolve(before, overrides))
@@ -205,14 +208,14 @@ def _go_on(
             f"{folder.path} is finished already ({before.train.duration}); "
             "to go further, give its new length in all, such as --epochs 6"
         )
-        if not (folder.plots / "predictions.png").is_file():  # the last to be drawn
-            draw_run(folder, pictures)
+        if report and not (folder.plots / "predictions.png").is_file():  # the last to be drawn
+            _draw(folder, pictures)
         return _read_run(folder)
     make_plan(after, pictures)  # a recipe that does not fit must not take the place of the one that did
     folder.reopen()  # before the recipe changes: a longer recipe beside the old end would look finished
     if after != before:
         durable.write_text(folder.recipe, to_toml(after))
-    return _finish(after, pictures, folder, progress, model, checkpoint, began)
+    return _finish(after, pictures, folder, progress, model, checkpoint, began, report)
 
 
 def _is_over(recipe: Recipe, pictures: Dataset, checkpoint: Checkpoint) -> bool:
@@ -240,14 +243,22 @@ def _finish(
     model: nn.Module | None,
     checkpoint: Checkpoint | None,
     began: float,
+    report: bool,
 ) -> Run:
     if recipe.train.target and pictures.val is not None:
         progress.message(target_protocol(recipe, len(pictures.val)))
     summary = run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint, began=began)
     if summary["target"] is not None:
         progress.message(target_text(summary["target"]))
-    draw_run(folder, pictures)
+    if report:
+        _draw(folder, pictures)
     return _read_run(folder)
+
+
+def _draw(folder: RunFolder, pictures: Dataset) -> None:
+    from tenfold.report.draw import draw_run  # it brings matplotlib, a third of a second that a bare run may save
+
+    draw_run(folder, pictures)
 
 
 def _read_run(folder: RunFolder) -> Run:

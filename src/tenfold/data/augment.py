@@ -86,6 +86,7 @@ class Augmentation:
         cutout: side of the square that is greyed out, in pixels.
         mixup: alpha of the Beta distribution from which the share of a blend is drawn; 0 is off.
         cutmix: the same for the area that a picture keeps; with both, each picture gets one or the other.
+        first_epoch: whether pictures are changed in the first epoch too, when all of them are new anyway.
 
     Example:
         >>> Augmentation(flip="random").draw(4, seed=0, epoch=0)["flip"].dtype
@@ -97,6 +98,7 @@ class Augmentation:
     cutout: int = 0
     mixup: float = 0.0
     cutmix: float = 0.0
+    first_epoch: bool = True
 
     def draw(self, count: int, *, seed: int, epoch: int) -> dict[str, Tensor]:
         """Makes the random numbers of one epoch, one row for each of `count` pictures, on the CPU.
@@ -106,8 +108,10 @@ class Augmentation:
             seed: of the run.
             epoch: number of the epoch, from 0.
         """
-        generator = generator_for(seed, "augment", epoch)
         draws: dict[str, Tensor] = {}
+        if epoch == 0 and not self.first_epoch:
+            return draws
+        generator = generator_for(seed, "augment", epoch)
         if self.flip == "random":
             draws["flip"] = torch.rand(count, generator=generator) < 0.5
         if self.flip == "alternating":

@@ -22,8 +22,11 @@ from tenfold.data.types import Batch, Mixture, Split
 _BLOCK = 3 * 1024**2
 """Bytes of pictures gathered and augmented at once, and at least a batch: 1024 pictures of 32×32."""
 
-_COPIED_BELOW = 4 * 1024**3
-"""Bytes up to which a split is copied from its memory map into memory."""
+_READ_BELOW = 4 * 1024**3
+"""Bytes up to which a split is read into memory at once."""
+
+_PAGE = 4096
+"""Bytes that the smallest pages of memory hold."""
 
 _RESIDENT_SHARE = 0.5
 """Share of a GPU's free memory that a split may take to lie on it whole."""
@@ -136,14 +139,16 @@ class Loader:
 def pixels(split: Split) -> Tensor:
     """Returns the pictures of a split as a tensor, uint8 [N, H, W, 3]; only to be read.
 
-    They are copied into memory, where pictures in random order are found at once; a split too large for that stays
-    on disk until a batch needs a part of it.
+    They stay in the store's file, mapped into memory: read once from front to back, as a disk does that fastest, they
+    are found there at once in any order, and the runs of a sweep share one copy. A split too large for that is read
+    as batches need it.
     """
-    if split.images.nbytes <= _COPIED_BELOW:
-        return torch.from_numpy(np.array(split.images))
+    images = np.ascontiguousarray(split.images)
+    if images.nbytes <= _READ_BELOW:
+        images.reshape(-1)[::_PAGE].max(initial=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of memory that must not be written, and nothing here does
-        return torch.from_numpy(split.images)
+        return torch.from_numpy(images)
 
 
 def fits(images: Tensor, device: torch.device) -> bool:

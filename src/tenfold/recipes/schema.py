@@ -68,6 +68,8 @@ class AugmentSection(Section):
             so 0.2 leaves most pictures near one of the two, and with 1 any share is as likely; 0 is off.
         cutmix: paste a rectangle of another picture instead; the area kept is drawn from Beta(cutmix, cutmix).
             With both, each picture gets one or the other.
+        first_epoch: whether pictures are changed in the first epoch too; short runs learn more from plain ones, which
+            are new then anyway.
     """
 
     flip: Literal["none", "random", "alternating"] = "none"
@@ -75,6 +77,7 @@ class AugmentSection(Section):
     cutout: Pixels = 0
     mixup: NotNegative = 0.0
     cutmix: NotNegative = 0.0
+    first_epoch: bool = True
 
 
 class DataSection(Section):

@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tenfold.core import durable
 from tenfold.data.types import Dataset, Split
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.report.canvas import INK, WARM
-from tenfold.report.pictures import prediction_titles
+from tenfold.report.pictures import prediction_titles, sample
 from tenfold.report.plots import plot_confusion, plot_curves, plot_grid, plot_per_class
 from tenfold.runs.folder import RunFolder
 
@@ -64,14 +61,3 @@ def _draw_predictions(folder: RunFolder, test: Split, path: Path) -> None:
     true, predicted = [rows[i].true for i in chosen], [rows[i].predicted for i in chosen]
     colours = [INK if right == guess else WARM for right, guess in zip(true, predicted, strict=True)]
     plot_grid(test.images[chosen], prediction_titles(true, predicted), path, colours=colours)
-
-
-def sample(total: int, count: int, seed: int = 0) -> NDArray[np.int64]:
-    """Returns places of some pictures, int64 [at most `count`], the same for the same seed.
-
-    Args:
-        total: pictures to choose from.
-        count: pictures to choose.
-        seed: of the draw.
-    """
-    return np.random.Generator(np.random.Philox(seed)).permutation(total)[:count]

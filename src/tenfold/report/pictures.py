@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tenfold.report.names import printable
 
 
@@ -39,3 +42,14 @@ def prediction_titles(true_names: Sequence[str], predicted_names: Sequence[str])
     """
     pairs = zip(true_names, predicted_names, strict=True)
     return [true if true == guess else f"{guess}\ntruth: {true}" for true, guess in pairs]
+
+
+def sample(total: int, count: int, seed: int = 0) -> NDArray[np.int64]:
+    """Returns places of some pictures, int64 [at most `count`], the same for the same seed.
+
+    Args:
+        total: pictures to choose from.
+        count: pictures to choose.
+        seed: of the draw.
+    """
+    return np.random.Generator(np.random.Philox(seed)).permutation(total)[:count]

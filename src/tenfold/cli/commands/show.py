@@ -98,7 +98,8 @@ def _draw(
 def _augmented(
     split: "Split", order: "NDArray[np.int64]", classes: tuple[str, ...], augment: "AugmentSection", seed: int
 ) -> "tuple[NDArray[np.uint8], list[str]]":
-    """Returns the pictures at `order`, uint8 [N, H, W, 3], as the first epoch of training shows them, and titles."""
+    """Returns the pictures at `order`, uint8 [N, H, W, 3], as the first epoch of training that changes them shows
+    them, and titles."""
     import torch
 
     from tenfold.data.augment import Augmentation
@@ -109,7 +110,7 @@ def _augmented(
     height, width = split.images.shape[1:3]
     augmentation = Augmentation(**augment.model_dump())
     augmentation.check((height, width))
-    draws = augmentation.draw(len(split), seed=seed, epoch=0)
+    draws = augmentation.draw(len(split), seed=seed, epoch=0 if augmentation.first_epoch else 1)
     images, share = augmentation.prepare(torch.from_numpy(order), gather, draws)
     titles = [classes[label] for label in split.labels[order]]
     if share is not None:

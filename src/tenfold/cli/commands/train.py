@@ -52,6 +52,9 @@ def train(
         str | None,
         typer.Option(metavar="TIME", help="Of the whole command, e.g. 60s: plans network and length to fit."),
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Draw charts at the end, about a second.")
+    ] = True,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the run's folder, in the place of data and date.")] = None,
     runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where run folders go.  [default: runs]")] = None,
@@ -115,6 +118,7 @@ def train(
             runs=runs or Path("runs"),
             resume=resume,
             budget=budget,
+            report=report,
             progress=progress,
             command=["tenfold", *sys.argv[1:]],
             began=process_start(),
@@ -220,8 +224,7 @@ def _print_results(run: "Run") -> None:
     """Prints accuracy, classes, a few test pictures' names as the tutorials do, and where to go on."""
     from tenfold.cli.output import show
     from tenfold.core.disk import shown
-    from tenfold.report.draw import sample
-    from tenfold.report.pictures import ground_truth_lines
+    from tenfold.report.pictures import ground_truth_lines, sample
     from tenfold.report.tables import accuracy_line, class_table
     from tenfold.runs.folder import RunFolder
 
@@ -230,4 +233,5 @@ def _print_results(run: "Run") -> None:
     rows = RunFolder.open(run.path).read_predictions()
     some = [rows[place] for place in sample(len(rows), _PICTURES_NAMED)]  # the first row of plots/predictions.png
     show(ground_truth_lines([row.true for row in some], [row.predicted for row in some]))
-    show(f"\neverything is in {path}, charts in {path}/plots", f"try it: tenfold predict {path} PICTURE")
+    charts = f", charts in {path}/plots" if (run.path / "plots").is_dir() else ""
+    show(f"\neverything is in {path}{charts}", f"try it: tenfold predict {path} PICTURE")
