@@ -81,7 +81,11 @@ def test_missing_tables_are_named(tmp_path: Path) -> None:
         read_metrics(tmp_path / "m.csv")
 
 
-@given(st.lists(st.builds(Prediction, NAMES, NAMES, NAMES, st.floats(0, 1)), max_size=5))
+PLAIN = st.lists(st.builds(Prediction, NAMES, NAMES, NAMES, st.floats(0, 1), st.none()), max_size=5)
+CALIBRATED = st.lists(st.builds(Prediction, NAMES, NAMES, NAMES, st.floats(0, 1), st.floats(0, 1)), max_size=5)
+
+
+@given(PLAIN | CALIBRATED)
 @settings(max_examples=100)
 def test_predictions_come_back_whatever_the_names(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Prediction]
@@ -98,7 +102,33 @@ def test_the_file_holds_the_very_bytes_of_a_file_name(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_prediction_is_named_by_line(tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("picture,true,predicted,probability\na,b,c,\n")
-    with pytest.raises(RunError, match=r"line 2 of .*p\.csv is damaged: found an empty probability"):
+def test_a_calibrated_probability_has_a_column_of_its_own(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "p.csv", [Prediction("a.jpg", "cat", "dog", 0.5, np.float32(0.25))])  # type: ignore[arg-type]
+    assert (tmp_path / "p.csv").read_text() == (
+        '"picture","true","predicted","probability","calibrated_probability"\n"a.jpg","cat","dog",0.5,0.25\n'
+    )
+
+
+def test_predictions_are_calibrated_all_or_none(tmp_path: Path) -> None:
+    rows = [Prediction("a", "cat", "dog", 0.5, 0.25), Prediction("b", "cat", "dog", 0.5)]
+    with pytest.raises(ValueError, match="shorter"):
+        write_predictions(tmp_path / "p.csv", rows)
+    assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "message"),
+    [
+        ("", ",", "found an empty probability, expected a number"),
+        ("", ",nan", "found nan under probability, expected a number from 0 to 1"),
+        ("", ",1.5", "found 1.5 under probability, expected a number from 0 to 1"),
+        (",calibrated_probability", ",0.5,", "found an empty calibrated_probability, expected a number"),
+        (",calibrated_probability", ",0.5,high", "found 'high' under calibrated_probability, expected a number"),
+        (",calibrated_probability", ",0.5,-0.1", "found -0.1 under calibrated_probability, expected a number from 0"),
+        (",calibrated_probability", ",0.5", "found 4 cells, expected 5 cells"),
+    ],
+)
+def test_a_damaged_prediction_is_named_by_line(tmp_path: Path, columns: str, cells: str, message: str) -> None:
+    (tmp_path / "p.csv").write_text(f"picture,true,predicted,probability{columns}\na,b,c{cells}\n")
+    with pytest.raises(RunError, match=rf"line 2 of .*p\.csv is damaged: {message}"):
         read_predictions(tmp_path / "p.csv")

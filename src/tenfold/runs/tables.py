@@ -16,6 +16,9 @@ from tenfold.core.errors import RunError
 
 METRICS = ("epoch", "step", "time_s", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
+PREDICTIONS = ("picture", "true", "predicted", "probability")
+CALIBRATED = "calibrated_probability"
+
 Number = float | int | None
 
 
@@ -27,12 +30,14 @@ class Prediction(NamedTuple):
         true: name of its class.
         predicted: name of the likeliest class.
         probability: of that class, in [0, 1].
+        calibrated: of that class after temperature scaling, in [0, 1], or None where the run has no validation split.
     """
 
     picture: str
     true: str
     predicted: str
     probability: float
+    calibrated: float | None = None
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Number]]) -> None:
@@ -68,25 +73,30 @@ def write_predictions(path: Path, rows: Sequence[Prediction]) -> None:
 
     Raises:
         StorageError: when the disk refuses; what was there before stays.
+        ValueError: when some rows are calibrated and others are not.
     """
-    cells = [(*row[:3], float(row.probability)) for row in rows]
+    calibrated = [float(row.calibrated) for row in rows if row.calibrated is not None]
+    cells: list[Sequence[object]] = [(*row[:3], float(row.probability)) for row in rows]
+    columns: tuple[str, ...] = PREDICTIONS
+    if calibrated:
+        columns = (*PREDICTIONS, CALIBRATED)
+        cells = [(*row, value) for row, value in zip(cells, calibrated, strict=True)]
     # All text is quoted: Python's csv leaves a carriage return bare otherwise, and could not read it back.
-    write_csv(path, [Prediction._fields, *cells], csv.QUOTE_NONNUMERIC)
+    write_csv(path, [columns, *cells], csv.QUOTE_NONNUMERIC)
 
 
 def read_predictions(path: Path) -> list[Prediction]:
-    """Returns the rows of `predictions.csv`.
+    """Returns the rows of `predictions.csv`, calibrated or not.
 
     Raises:
         RunError: when the file is missing or damaged.
         StorageError: when it cannot be read.
     """
     rows = []
-    for line, row in _read(path, Prediction._fields):
-        probability = _number(row["probability"], "probability", path, line)
-        if probability is None:
-            raise _damaged(path, line, "an empty probability")
-        rows.append(Prediction(row["picture"], row["true"], row["predicted"], float(probability)))
+    for line, row in _read(path, PREDICTIONS):
+        probability = _probability(row, "probability", path, line)
+        calibrated = _probability(row, CALIBRATED, path, line) if CALIBRATED in row else None
+        rows.append(Prediction(row["picture"], row["true"], row["predicted"], probability, calibrated))
     return rows
 
 
@@ -139,6 +149,15 @@ def _number(text: str, column: str, path: Path, line: int) -> Number:
         return int(text) if text.lstrip("-").isdecimal() else float(text)
     except ValueError as error:
         raise _damaged(path, line, f"{text!r} under {column}") from error
+
+
+def _probability(row: Mapping[str, str], column: str, path: Path, line: int) -> float:
+    value = _number(row[column], column, path, line)
+    if value is None:
+        raise _damaged(path, line, f"an empty {column}")
+    if not 0 <= value <= 1:
+        raise _damaged(path, line, f"{row[column]} under {column}", "a number from 0 to 1")
+    return float(value)
 
 
 def _damaged(path: Path, line: int, found: str, expected: str = "a number") -> RunError:
