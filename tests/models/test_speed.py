@@ -171,7 +171,7 @@ def test_a_stem_of_stride_two_sees_every_pixel_once() -> None:
 
 
 @pytest.mark.parametrize(("stem_stride", "smallest"), [(1, 9), (2, 16)])
-def test_pictures_too_small_for_the_groups_are_refused(stem_stride: int, smallest: int) -> None:
+def test_a_stem_of_stride_two_needs_larger_pictures(stem_stride: int, smallest: int) -> None:
     quick((smallest, smallest), stem_stride=stem_stride)(torch.zeros(2, 3, smallest, smallest))
     with pytest.raises(ModelError, match=f"pictures of {smallest - 1}×{smallest - 1} cannot be halved 3 times"):
         quick((smallest - 1, smallest - 1), stem_stride=stem_stride)

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from tenfold.api.comparing import compare
     from tenfold.api.concluding import Sweep
     from tenfold.api.pictures import dataset, dataset_from_arrays, dataset_of
+    from tenfold.api.running import Run
     from tenfold.api.sweeping import resume_sweep, sweep
-    from tenfold.api.training import Run, train
+    from tenfold.api.training import train
     from tenfold.api.using import evaluate, export, load
 
 __all__ = [
@@ -34,7 +35,8 @@ __getattr__ = importing(
         "tenfold.api.concluding": ("Sweep",),
         "tenfold.api.pictures": ("dataset", "dataset_from_arrays", "dataset_of"),
         "tenfold.api.sweeping": ("resume_sweep", "sweep"),
-        "tenfold.api.training": ("Run", "train"),
+        "tenfold.api.running": ("Run",),
+        "tenfold.api.training": ("train",),
         "tenfold.api.using": ("evaluate", "export", "load"),
     },
 )

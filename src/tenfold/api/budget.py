@@ -16,7 +16,6 @@ from tenfold.experiments.measured import EPOCH, Network, measured_networks
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
-from tenfold.report.draw import draw_preview
 
 _CHARTS = 5.0
 """So many times as long as the one chart that is drawn to see do all charts of a run take."""
@@ -33,6 +32,7 @@ def within_budget(
     began: float,
     chosen: Collection[str],
     runs: Path,
+    report: bool,
     progress: Progress,
 ) -> tuple[Recipe, BudgetPlan]:
     """Returns the recipe that makes the best of `budget`, and how it is spent.
@@ -47,6 +47,7 @@ def within_budget(
         began: reading of `perf_counter` from which the budget counts.
         chosen: dotted keys that the user gave; these are kept.
         runs: where the run's folder will lie.
+        report: whether charts are to be drawn at the end.
         progress: is told the plan, and what is timed.
 
     Raises:
@@ -67,7 +68,7 @@ def within_budget(
         judgements = 0 if pictures.val is None else -(-course.steps_per_epoch // course.evaluate_every)
         name = f"{offer.model.name} as the recipe has it" if network is None else f"widths {network.name}"
         candidates.append(Candidate(name, cost, course.steps_per_epoch, judgements, network))
-    around = _surroundings(offers[-1][1], pictures, runs)
+    around = _surroundings(offers[-1][1], pictures, runs, report)
     around = replace(around, spent=perf_counter() - began)
     plan = plan_budget(seconds, around, candidates)
     progress.message(plan.text())
@@ -102,7 +103,7 @@ def _by_the_clock(recipe: Recipe, seconds: float) -> Recipe:
     return resolve(recipe, {PLANNED: Duration(max(0.01, round(seconds, 2)), "s")})
 
 
-def _surroundings(recipe: Recipe, pictures: Dataset, runs: Path) -> Surroundings:
+def _surroundings(recipe: Recipe, pictures: Dataset, runs: Path, report: bool) -> Surroundings:
     """Returns what there is beside the network: everything that can be is done once to see how long it takes."""
     disk = next(folder for folder in (runs.absolute(), *runs.absolute().parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=disk, prefix=".tenfold-") as folder:
@@ -112,13 +113,15 @@ def _surroundings(recipe: Recipe, pictures: Dataset, runs: Path) -> Surroundings
             test=len(pictures.test),
             spent=0.0,
             setup=time_setup(recipe, pictures),
-            drawing=_time_of_charts(pictures, Path(folder)),
+            drawing=_time_of_charts(pictures, Path(folder)) if report else 0.0,
             checkpoint=time_checkpoint(recipe, pictures, Path(folder)),
         )
 
 
 def _time_of_charts(pictures: Dataset, folder: Path) -> float:
     """Returns the seconds that the charts at the end will take: one of them is drawn to see."""
+    from tenfold.report.draw import draw_preview  # it brings matplotlib, which a run without charts need not load
+
     began = perf_counter()
     draw_preview(pictures.train, pictures.classes, folder / "preview.png")
     return _CHARTS * (perf_counter() - began)

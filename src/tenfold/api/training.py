@@ -1,57 +1,29 @@
 """From a recipe and pictures to a finished run."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from torch import nn
 
 from tenfold.api.budget import refuse_beside_budget, within_budget
-from tenfold.api.pictures import dataset_of, request_of
-from tenfold.api.using import load
+from tenfold.api.pictures import request_of
+from tenfold.api.resuming import resume_run
+from tenfold.api.running import Run, carry_out
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import UsageError
 from tenfold.data.build import build_dataset
 from tenfold.data.types import Dataset
-from tenfold.deploy.predictor import Predictor
-from tenfold.engine.plan import extended, make_plan
+from tenfold.engine.plan import make_plan
 from tenfold.engine.progress import Progress, Silent
-from tenfold.engine.run import run as run_recipe
-from tenfold.engine.target import settings_for_target, target_protocol, target_text
-from tenfold.evaluate.metrics import Evaluation
+from tenfold.engine.target import settings_for_target
 from tenfold.experiments import preflight
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.checkpoint import Checkpoint, load_checkpoint
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import Log
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Args:
-        path: of the run folder.
-        summary: what its `summary.json` holds.
-        evaluation: of the best model on the test split.
-    """
-
-    path: Path
-    summary: dict[str, Any]
-    evaluation: Evaluation
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the test pictures that were classified rightly, in [0, 1]."""
-        return self.evaluation.accuracy
-
-    def load(self) -> Predictor:
-        """Returns the trained classifier."""
-        return load(self.path)
 
 
 def train(
@@ -101,7 +73,7 @@ def train(
     if budget is not None:
         _refuse_beside_budget(resume, model, given)
     if resume is not None:
-        return _resume(Path(resume), data, model, overrides, progress, began, report)
+        return resume_run(Path(resume), data, model, overrides, progress, began, report)
     chosen = _chosen(recipe, overrides, progress)
     if isinstance(data, str | Path):
         chosen = resolve(chosen, {"data.source": str(data)})
@@ -114,7 +86,14 @@ def train(
         preflight.check_network(chosen, pictures)
     if budget is not None:
         chosen, plan = within_budget(
-            chosen, pictures, budget, began=began + preparing, chosen=given, runs=Path(runs), progress=progress
+            chosen,
+            pictures,
+            budget,
+            began=began + preparing,
+            chosen=given,
+            runs=Path(runs),
+            report=report,
+            progress=progress,
         )
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     folder = RunFolder.create(Path(runs), pictures.name, recipe_name, name)
@@ -123,7 +102,7 @@ def train(
         folder.write_environment(command)
         if plan is not None:
             Log(folder.log).write("planned", plan=asdict(plan))
-        run = _finish(chosen, pictures, folder, progress, model, None, began, report)
+        run = carry_out(chosen, pictures, folder, progress, model=model, checkpoint=None, began=began, report=report)
     if plan is not None:
         spent = perf_counter() - began - preparing
         apart = f", {preparing:.1f} s for preparing the pictures apart" if preparing else ""
@@ -173,97 +152,6 @@ def _opened(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
     began = perf_counter()
     pictures = build_dataset(request_of(recipe.data), note)
     return pictures, perf_counter() - began if told else 0.0
-
-
-def _resume(
-    path: Path,
-    data: str | Path | Dataset | None,
-    model: nn.Module | None,
-    overrides: Sequence[str],
-    progress: Progress,
-    began: float,
-    report: bool,
-) -> Run:
-    """Goes on with a run, from its newest sound checkpoint."""
-    folder = RunFolder.open(path, for_resume=True)
-    with folder.lock():
-        return _go_on(folder, data, model, overrides, progress, began, report)
-
-
-def _go_on(
-    folder: RunFolder,
-    data: str | Path | Dataset | None,
-    model: nn.Module | None,
-    overrides: Sequence[str],
-    progress: Progress,
-    began: float,
-    report: bool,
-) -> Run:
-    before = load_recipe(folder.recipe)
-    after = extended(before, resolve(before, overrides))
-    checkpoint = newest_checkpoint(folder, progress)
-    pictures = data if isinstance(data, Dataset) else dataset_of(after.data, progress)
-    if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, pictures, checkpoint)):
-        progress.message(
-            f"{folder.path} is finished already ({before.train.duration}); "
-            "to go further, give its new length in all, such as --epochs 6"
-        )
-        if report and not (folder.plots / "predictions.png").is_file():  # the last to be drawn
-            _draw(folder, pictures)
-        return _read_run(folder)
-    make_plan(after, pictures)  # a recipe that does not fit must not take the place of the one that did
-    folder.reopen()  # before the recipe changes: a longer recipe beside the old end would look finished
-    if after != before:
-        durable.write_text(folder.recipe, to_toml(after))
-    return _finish(after, pictures, folder, progress, model, checkpoint, began, report)
-
-
-def _is_over(recipe: Recipe, pictures: Dataset, checkpoint: Checkpoint) -> bool:
-    spent: float = checkpoint.state["seconds"]
-    return make_plan(recipe, pictures).over(checkpoint.step, lambda: spent)
-
-
-def newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | None:
-    """Returns the newest sound checkpoint, or None for a run that died before its first."""
-    if not folder.checkpoints.is_dir() or not any(folder.checkpoints.iterdir()):
-        progress.message("no checkpoint yet: the run begins anew, from the same seed")
-        return None
-    checkpoint = load_checkpoint(folder.checkpoints)
-    for warning in checkpoint.warnings:
-        progress.warn(warning)
-    progress.message(f"going on from step {checkpoint.step:,}")
-    return checkpoint
-
-
-def _finish(
-    recipe: Recipe,
-    pictures: Dataset,
-    folder: RunFolder,
-    progress: Progress,
-    model: nn.Module | None,
-    checkpoint: Checkpoint | None,
-    began: float,
-    report: bool,
-) -> Run:
-    if recipe.train.target and pictures.val is not None:
-        progress.message(target_protocol(recipe, len(pictures.val)))
-    summary = run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint, began=began)
-    if summary["target"] is not None:
-        progress.message(target_text(summary["target"]))
-    if report:
-        _draw(folder, pictures)
-    return _read_run(folder)
-
-
-def _draw(folder: RunFolder, pictures: Dataset) -> None:
-    from tenfold.report.draw import draw_run  # it brings matplotlib, a third of a second that a bare run may save
-
-    draw_run(folder, pictures)
-
-
-def _read_run(folder: RunFolder) -> Run:
-    summary = folder.read_summary()
-    return Run(folder.path, summary, Evaluation.from_json(summary["evaluation"]))
 
 
 def tell(pictures: Dataset, progress: Progress) -> None:

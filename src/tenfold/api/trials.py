@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.api.pictures import request_of
-from tenfold.api.training import newest_checkpoint
+from tenfold.api.resuming import newest_checkpoint
 from tenfold.core import durable
 from tenfold.data.build import DataRequest, build_dataset
 from tenfold.data.types import Dataset

@@ -47,7 +47,7 @@ class ClassicBench:
         count = len(self.classic)
         return [
             f"{count} pair{'s' * (count > 1)} of whole commands, the classic script and `tenfold train` in turns: wall "
-            "time from the start of the process to its end",
+            "time from the start of the process to its end; neither draws charts",
             "not timed: preparing the pictures; the script reads them decoded from one file, Tenfold from its store",
             "training: each program's own clock; the script's includes the start of its two worker processes, "
             "Tenfold's is without compiling, which is told apart",

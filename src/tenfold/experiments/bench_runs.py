@@ -88,6 +88,7 @@ def run_tenfold(recipe: str, flags: Sequence[str], seed: int, runs: Path) -> Who
     """
     name = f"seed-{seed}-{len(list(runs.iterdir()))}"
     words = ["train", "--recipe", recipe, *flags, "--seed", str(seed), "--runs", str(runs), "--name", name]
+    words.append("--no-report")
     ended = run_to_end([sys.executable, "-m", "tenfold", *words], f"tenfold train --recipe {recipe} --seed {seed}")
     summary = RunFolder.open(runs / name).read_summary()
     low, high = summary["test_interval"]

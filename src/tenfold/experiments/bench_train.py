@@ -82,7 +82,7 @@ class TrainBench:
         count = len(self.runs)
         said = [
             f"{count} whole command{'s' * (count > 1)} of `tenfold train`, one after another, one seed each: wall time "
-            "from the start of the process to its end, importing, judging, saving and drawing included",
+            "from the start of the process to its end, importing, judging and saving included; no charts are drawn",
             "not timed: preparing the pictures, which lay in their store before",
             "training: the run's own clock, without compiling, which is told apart, and without judging",
             "accuracy: on the test pictures, judged once a run; ± is the standard deviation over the seeds, the "
