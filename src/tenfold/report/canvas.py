@@ -42,7 +42,7 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in installed)]
 
 
-def _style() -> dict[Any, Any]:
+def style() -> dict[Any, Any]:
     """Returns the settings of every chart."""
     return {
         "text.usetex": False,  # a user's own settings may ask for LaTeX
@@ -85,7 +85,7 @@ def chart(path: Path, width: float, height: float) -> Iterator[Figure]:
     Raises:
         StorageError: when the disk refuses.
     """
-    with matplotlib.rc_context(_style()), warnings.catch_warnings():
+    with matplotlib.rc_context(style()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box is drawn, which is enough
         figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
         FigureCanvasAgg(figure)

@@ -1,0 +1,72 @@
+"use strict";
+// Every chart tells the figure below the pointer, or below the arrow keys. Where its points lie was computed
+// when the page was written; this finds the nearest one and shows it.
+document.querySelectorAll(".chart").forEach((chart) => {
+  const series = JSON.parse(chart.querySelector("script").textContent);
+  const svg = chart.querySelector(".canvas > svg");
+  const tooltip = chart.querySelector(".tooltip");
+  const marks = ["polyline", "circle"].map((shape) => svg.appendChild(
+    Object.assign(document.createElementNS(svg.namespaceURI, shape), {})));
+  const [line, dot] = marks;
+  marks.forEach((mark) => mark.setAttribute("class", "found"));
+  dot.setAttribute("r", 6);
+  let at = null;  // [series, point]
+
+  function nearest(x, y, candidates) {
+    let best = null, least = Infinity;
+    candidates.forEach((s) => series[s].points.forEach(([px, py], p) => {
+      const distance = (px - x) ** 2 + ((py - y) * 0.7) ** 2;  // across counts more: lines run that way
+      if (distance < least) [best, least] = [[s, p], distance];
+    }));
+    return best;
+  }
+
+  function show(found) {
+    at = found;
+    if (!at) return;
+    const { name, colour, points } = series[at[0]];
+    const [x, y, text] = points[at[1]];
+    marks.forEach((mark) => { mark.style.display = ""; mark.style.stroke = `var(--${colour})`; });
+    dot.setAttribute("cx", x);
+    dot.setAttribute("cy", y);
+    line.setAttribute("points", series.length > 4 ? points.map((point) => `${point[0]},${point[1]}`).join(" ") : "");
+    tooltip.hidden = false;
+    tooltip.replaceChildren(Object.assign(document.createElement("b"), { textContent: name }), text);
+    const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
+    const left = x * scale + 14 + tooltip.offsetWidth > box.width ? x * scale - 14 - tooltip.offsetWidth : x * scale + 14;
+    tooltip.style.left = `${Math.max(0, left)}px`;
+    tooltip.style.top = `${Math.max(0, y * scale - tooltip.offsetHeight - 10)}px`;
+  }
+
+  function hide() {
+    marks.forEach((mark) => { mark.style.display = "none"; });
+    tooltip.hidden = true;
+  }
+
+  function step(key) {
+    const all = series.map((_, s) => s).filter((s) => series[s].points.length);
+    if (!all.length) return null;
+    if (!at) return [all[0], 0];
+    const [s, p] = at, last = series[s].points.length - 1;
+    if (key === "Home") return [s, 0];
+    if (key === "End") return [s, last];
+    if (key === "ArrowLeft" || key === "ArrowRight") return [s, Math.min(last, Math.max(0, p + (key === "ArrowLeft" ? -1 : 1)))];
+    const next = all[(all.indexOf(s) + (key === "ArrowUp" ? all.length - 1 : 1)) % all.length];
+    return nearest(...series[s].points[p].slice(0, 2), [next]);
+  }
+
+  svg.addEventListener("pointermove", (event) => {
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    show(nearest(point.x, point.y, series.map((_, s) => s)));
+  });
+  svg.addEventListener("pointerleave", hide);
+  svg.addEventListener("blur", hide);
+  svg.addEventListener("focus", () => { if (svg.matches(":focus-visible")) show(at || step("Home")); });
+  svg.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") return hide();
+    if (!["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    show(step(event.key));
+  });
+  hide();
+});
