@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -82,6 +83,9 @@ class Loader:
         device: where batches are needed.
         memory_format: how the pictures of a batch lie in memory.
 
+    Attributes:
+        seconds: of the host, spent so far on gathering and augmenting pictures; anyone may set it back.
+
     Example:
         >>> loader = Loader(split, Order(len(split), 4, seed=0), Augmentation(), torch.device("cpu"))  # doctest: +SKIP
         >>> for batch in loader.epoch(0, start=100): ...  # doctest: +SKIP
@@ -96,6 +100,7 @@ class Loader:
         memory_format: torch.memory_format = torch.channels_last,
     ) -> None:
         self.order = order
+        self.seconds = 0.0
         self._augmentation = augmentation
         self._device = device
         self._memory_format = memory_format
@@ -120,8 +125,11 @@ class Loader:
         block = max(1, _BLOCK // (size * picture)) * size
         rest = indices[start * size :]
         for chosen in rest.split(block) if len(rest) else ():
+            began = perf_counter()
             images, share = self._augmentation.prepare(chosen, self._gather, draws)
-            images = self._sent(images.contiguous(memory_format=self._memory_format))
+            images = images.contiguous(memory_format=self._memory_format)
+            self.seconds += perf_counter() - began  # sending is left out: it may wait for the device's other work
+            images = self._sent(images)
             labels = self._sent(self._labels[chosen])
             mixtures: Iterable[Mixture | None] = repeat(None)
             if share is not None:

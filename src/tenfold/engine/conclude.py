@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tenfold.data.types import Split
+from tenfold.data.types import Dataset, Split
+from tenfold.engine.plan import batch_size_for
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
@@ -16,6 +18,9 @@ from tenfold.runs.folder import Prediction
 
 Save = Callable[[str, dict[str, Any]], None]
 """Writes the model's present weights under the name `last` or `best`, with metrics."""
+
+_CLIPPED_PICTURES, _CLIPPED_BYTES = 1000, 32 * 1024**2
+"""How many training pictures are looked at for clipped colours, and how much memory they may fill."""
 
 
 def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float]) -> dict[str, Any]:
@@ -29,9 +34,10 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
 
     Returns:
         What `summary.json` holds. Of its times `training_seconds` is that of the steps alone, of all sessions of a
-        resumed run, and `compile_seconds` that of making the step ready. `total_seconds` holds everything up to the
-        summary, from the start of the process for `tenfold train`, of the call from Python, and of the trial in a
-        sweep; where a run was resumed, from the start of what resumed it.
+        resumed run, `loading_seconds` what of it went into gathering and augmenting pictures on the host, and
+        `compile_seconds` that of making the step ready. `total_seconds` holds everything up to the summary, from the
+        start of the process for `tenfold train`, of the call from Python, and of the trial in a sweep; where a run was
+        resumed, from the start of what resumed it. `batch_size` is the one that was used.
 
     Raises:
         StorageError: when the disk refuses; the last model is saved by then.
@@ -53,17 +59,13 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
         "target": aim,
         "steps": state.step,
         "epochs": state.rows[-1]["epoch"],
+        "batch_size": batch_size_for(setup.recipe.train.batch_size, len(dataset.train)),
         "training_seconds": round(state.seconds, 3),
+        "loading_seconds": round(state.loading_seconds, 3),
         "compile_seconds": round(state.compile_seconds, 3),
         "total_seconds": round(seconds(), 3),
         "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
-        "dataset": {
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "pictures": {name: len(split) for name, split in dataset.splits().items()},
-            "skipped": len(dataset.skipped),
-            "image_size": list(dataset.image_size),
-        },
+        "dataset": _described(dataset),
         "hardware": str(state.hardware),
         "evaluation": evaluation.to_json(),
     }
@@ -71,6 +73,31 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
     folder.write_summary(summary)
     setup.log.write("finished", step=state.step, test_accuracy=evaluation.accuracy)
     return summary
+
+
+def _described(dataset: Dataset) -> dict[str, Any]:
+    counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes)).tolist()
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "pictures": {name: len(split) for name, split in dataset.splits().items()},
+        "skipped": len(dataset.skipped),
+        "image_size": list(dataset.image_size),
+        "train_counts": dict(zip(dataset.classes, counts, strict=True)),
+        "clipped": clipped_share(dataset.train),
+    }
+
+
+def clipped_share(split: Split) -> float:
+    """Returns the share of channel values at 0 or 255, in pictures from all over the split.
+
+    Args:
+        split: N pictures, at least 1, of which 1,000 are looked at, or fewer where they are large.
+    """
+    fitting = max(1, _CLIPPED_BYTES // split.images[0].nbytes)
+    places = np.linspace(0, len(split) - 1, min(len(split), _CLIPPED_PICTURES, fitting)).astype(np.int64)
+    values = split.images[places]  # n H W 3
+    return float(np.mean((values == 0) | (values == 255)))
 
 
 def _headline(evaluation: Evaluation) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     with _explained(setup, plan, state):
         step = _prepare_step(setup, state, loader, checkpoint)
     watch = Stopwatch(device, state.seconds)
-    log = Recorder(setup, plan, state, step, watch)
+    loader.seconds = state.loading_seconds
+    log = Recorder(setup, plan, state, step, watch, loader)
 
     with StopRequest() as stop, _watched(setup, plan), _explained(setup, plan, state):
         if checkpoint is not None:
@@ -121,6 +122,7 @@ def _explained(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
         yield
     except LossNotFiniteError as error:
         at = state.step + 1 - error.steps_ago
+        setup.log.write("loss not finite", step=at)
         raise TrainingError(
             f"the loss is not finite at step {at} (epoch {plan.epoch_of(at)}), expected a number; "
             f"{_kept(setup)}; try a lower learning rate (--lr, now {setup.recipe.optim.lr:g})"

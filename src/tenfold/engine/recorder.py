@@ -3,6 +3,7 @@
 from time import perf_counter
 
 from tenfold.core.clock import Stopwatch
+from tenfold.data.loader import Loader
 from tenfold.engine.plan import Plan
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import Best, Row, State
@@ -12,8 +13,9 @@ from tenfold.engine.step import Step
 class Recorder:
     """Writes down what happens in a run: rows, checkpoints, the best model."""
 
-    def __init__(self, setup: Setup, plan: Plan, state: State, step: Step, watch: Stopwatch) -> None:
+    def __init__(self, setup: Setup, plan: Plan, state: State, step: Step, watch: Stopwatch, loader: Loader) -> None:
         self._setup, self._plan, self._state, self._step, self._watch = setup, plan, state, step, watch
+        self._loader = loader
         self._saved_at = perf_counter()
 
     def after_step(self) -> None:
@@ -75,7 +77,7 @@ class Recorder:
 
     def save_checkpoint(self) -> None:
         """Saves all that a resumed run needs, and the rows so far."""
-        self._state.seconds = self._watch.seconds()
+        self._state.seconds, self._state.loading_seconds = self._watch.seconds(), self._loader.seconds
         path = self._state.save(self._setup.folder.checkpoints, self._step)
         self._setup.folder.write_metrics(self._state.rows)
         self._setup.log.write("checkpoint", step=self._state.step, path=path.name)

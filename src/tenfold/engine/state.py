@@ -38,6 +38,7 @@ class State:
         average: of the model's weights.
         step: steps taken in all.
         seconds: spent on training so far.
+        loading_seconds: those of the host that went into gathering and augmenting pictures.
         rows: of `metrics.csv` so far.
         best: where a validation split exists.
         fingerprint: of the data.
@@ -53,6 +54,7 @@ class State:
     compile_seconds: float = 0.0
     step: int = 0
     seconds: float = 0.0
+    loading_seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     best: Best | None = None
 
@@ -78,6 +80,7 @@ class State:
             tensors["average"] = average
         state: dict[str, Any] = {
             "seconds": self.seconds,
+            "loading_seconds": self.loading_seconds,
             "rows": self.rows,
             "best": None if self.best is None else asdict(self.best),
             "fingerprint": self.fingerprint,
@@ -113,6 +116,7 @@ class State:
         self.average.load_state_tensors(checkpoint.tensors.get("average", {}))
         _set_random_state(checkpoint.tensors["random"], self.model)
         self.step, self.seconds, self.rows = checkpoint.step, saved["seconds"], saved["rows"]
+        self.loading_seconds = saved.get("loading_seconds", 0.0)  # a former version did not count them
         self.best = None if saved["best"] is None else Best(**saved["best"])
 
 

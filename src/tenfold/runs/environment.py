@@ -31,6 +31,8 @@ def describe_environment(command: Sequence[str], threads: int | None = None) -> 
         "cores": _cores(),
         "threads": torch.get_num_threads() if threads is None else threads,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "accelerators": _accelerators(),
+        "nvidia_gpus": _nvidia_gpus(),
         "git_commit": _git_commit(),
     }
 
@@ -57,6 +59,21 @@ def _cores() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
+
+
+def _accelerators() -> list[str]:
+    """Returns the devices beside the CPU that PyTorch could compute on, as `train.device` calls them."""
+    import torch
+
+    metal = ["mps"] if torch.backends.mps.is_available() else []
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] + metal
+
+
+def _nvidia_gpus() -> int:
+    """Returns how many NVIDIA GPUs Linux shows, which a PyTorch built without CUDA does not see."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return 0  # somebody hid them on purpose
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def _git_commit() -> str | None:
