@@ -1,21 +1,19 @@
 """The charts of one run: how it learned, how far its confidence can be trusted, what it may refuse."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from tenfold.evaluate.calibration import Bin, RejectCurve, answered_at
 from tenfold.report.canvas import BLUE, GREEN, GRID, INK, QUIET, WARM
 from tenfold.report.page.drawing import Chart as Chart
 from tenfold.report.page.drawing import drawing, finished, hover, thinned
 from tenfold.report.page.wording import count, duration, interval, percent
 from tenfold.report.plots import Row, series
-
-if TYPE_CHECKING:  # it would bring torch, which takes a second or two
-    from tenfold.evaluate.calibration import Bin, RejectCurve
 
 _FEW_POINTS = 12
 _REJECT_POINTS = 200
@@ -134,7 +132,7 @@ def _finish_curve(axes: Axes, measure: _Measure, clock: str) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
 
 
-def reliability_chart(bins: "Sequence[Bin]", calibrated: "Sequence[Bin]" = ()) -> Chart:
+def reliability_chart(bins: Sequence[Bin], calibrated: Sequence[Bin] = ()) -> Chart:
     """Draws how often predictions of each confidence are right; on the diagonal, confidence is probability.
 
     Args:
@@ -161,28 +159,28 @@ def reliability_chart(bins: "Sequence[Bin]", calibrated: "Sequence[Bin]" = ()) -
         )
 
 
-def _draw_counts(axes: Axes, bins: "Sequence[Bin]") -> None:
+def _draw_counts(axes: Axes, bins: Sequence[Bin]) -> None:
     fullest = max((b.count for b in bins), default=1)
     heights = [b.count / fullest * _COUNT_BARS for b in bins]
     widths = [(b.high - b.low) * 0.8 for b in bins]
     axes.bar([(b.low + b.high) / 2 for b in bins], heights, widths, color=GRID)
 
 
-def _draw_bins(axes: Axes, bins: "Sequence[Bin]", colour: str) -> None:
+def _draw_bins(axes: Axes, bins: Sequence[Bin], colour: str) -> None:
     confidence, accuracy = [b.confidence for b in bins], [b.accuracy for b in bins]
     lows, highs = [b.interval[0] for b in bins], [b.interval[1] for b in bins]
     axes.vlines(confidence, lows, highs, color=colour, linewidth=1.5, alpha=0.6)
     axes.plot(confidence, accuracy, color=colour, linewidth=0, marker="o", markersize=6)
 
 
-def _bin_texts(bins: "Sequence[Bin]") -> list[str]:
+def _bin_texts(bins: Sequence[Bin]) -> list[str]:
     return [
         f"{percent(b.confidence)} sure, {percent(b.accuracy)} right ({interval(b.interval)}), {_pictures(b.count)}"
         for b in bins
     ]
 
 
-def _bin_words(bins: "Sequence[Bin]") -> str:
+def _bin_words(bins: Sequence[Bin]) -> str:
     total = sum(b.count for b in bins)
     sure = sum(b.confidence * b.count for b in bins) / total
     right = sum(b.accuracy * b.count for b in bins) / total
@@ -193,43 +191,42 @@ def _pictures(number: int) -> str:
     return f"{count(number)} picture" + "s" * (number != 1)
 
 
-def reject_chart(curve: "RejectCurve", marked: tuple[float, float] | None = None, errors: float = 0.02) -> Chart:
+def reject_chart(curve: RejectCurve, errors: float = 0.02) -> Chart:
     """Draws the share of errors among the pictures that are answered, when the least sure ones are not.
 
     Args:
         curve: of `evaluate.calibration.reject_curve`.
-        marked: threshold and share answered at which no more than `errors` are wrong, as `answered_at` returns them.
-        errors: the share of errors that is marked.
+        errors: the share of errors that is marked, where any part of the pictures can be answered with no more.
     """
     columns = np.column_stack([curve.answered, curve.errors, curve.threshold])
     columns = columns[np.argsort(columns[:, 0], kind="stable")]
     answered, wrong, threshold = columns[thinned(columns[:, 1].tolist(), _REJECT_POINTS)].T.tolist()
+    texts = [
+        f"{percent(share)} answered, {percent(error)} of them wrong, confidence {sure:.2f} or more"
+        for share, error, sure in zip(answered, wrong, threshold, strict=True)
+    ]
+    marked = answered_at(curve, errors)
+    words = f"no threshold has {percent(errors)} wrong or less"
     with drawing() as axes:
         axes.plot(answered, wrong, color=BLUE, linewidth=1.8)
         axes.set(xlim=(0, 1.015), ylim=(0, max(1.12 * max(wrong), 1.6 * errors)))
         axes.set_xlabel("answered, the surest first")
-        found = []
-        words = f"{percent(errors)} wrong is never reached"
-        if marked is not None:
-            words = (
-                f"{percent(errors)} wrong where {percent(marked[1])} are answered, confidence {marked[0]:.2f} or more"
-            )
-            _mark(axes, marked[1], errors)
-            found = [hover(axes, f"{errors:.0%} wrong".replace("%", " %"), "warm", [marked[1]], [errors], [words])]
         percent_ticks(axes.xaxis)
         percent_ticks(axes.yaxis)
-        texts = [
-            f"{percent(share)} answered, {percent(error)} of them wrong, confidence {sure:.2f} or more"
-            for share, error, sure in zip(answered, wrong, threshold, strict=True)
-        ]
-        found.insert(0, hover(axes, "wrong among answered", "blue", answered, wrong, texts))
+        found = [hover(axes, "wrong among answered", "blue", answered, wrong, texts)]
+        if marked is not None:
+            sure, share = marked
+            words = f"{percent(share)} answered, no more than {percent(errors)} wrong, confidence {sure:.2f} or more"
+            place = (share, float(np.interp(share, columns[:, 0], columns[:, 1])))
+            _mark(axes, *place)
+            found.append(hover(axes, f"{percent(errors, 0)} wrong", "warm", [place[0]], [place[1]], [words]))
         description = f"Errors against the share answered: {percent(wrong[-1])} of all; {words}."
         return finished(axes, "Errors when the unsure are refused", description, found)
 
 
-def _mark(axes: Axes, answered: float, errors: float) -> None:
-    axes.plot((0, answered, answered), (errors, errors, 0), color=WARM, linewidth=1, linestyle=(0, (3, 3)))
-    axes.plot([answered], [errors], color=WARM, marker="o", markersize=7)
+def _mark(axes: Axes, answered: float, wrong: float) -> None:
+    axes.plot((0, answered, answered), (wrong, wrong, 0), color=WARM, linewidth=1, linestyle=(0, (3, 3)))
+    axes.plot([answered], [wrong], color=WARM, marker="o", markersize=7)
 
 
 def label_seconds(axes: Axes) -> None:
