@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tenfold.api.comparing import compare
     from tenfold.api.concluding import Sweep
     from tenfold.api.pictures import dataset, dataset_from_arrays, dataset_of
+    from tenfold.api.reporting import report
     from tenfold.api.running import Run
     from tenfold.api.sweeping import resume_sweep, sweep
     from tenfold.api.training import train
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "report",
     "resume_sweep",
     "sweep",
     "train",
@@ -34,6 +36,7 @@ __getattr__ = importing(
         "tenfold.api.comparing": ("compare",),
         "tenfold.api.concluding": ("Sweep",),
         "tenfold.api.pictures": ("dataset", "dataset_from_arrays", "dataset_of"),
+        "tenfold.api.reporting": ("report",),
         "tenfold.api.sweeping": ("resume_sweep", "sweep"),
         "tenfold.api.running": ("Run",),
         "tenfold.api.training": ("train",),

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tenfold.cli.commands import bench, compare, data, export, predict, recipes, show, summary, sweep, train
+from tenfold.cli.commands import bench, compare, data, export, predict, recipes, report, show, summary, sweep, train
 from tenfold.cli.commands import eval as evaluation
 from tenfold.core.errors import Stopped, TenfoldError
 from tenfold.core.registry import did_you_mean
@@ -29,6 +29,7 @@ app.command("eval")(evaluation.evaluate)
 app.command("val", hidden=True)(evaluation.evaluate)
 app.command("predict")(predict.predict)
 app.command("show")(show.show)
+app.command("report")(report.report)
 app.command("summary")(summary.summary)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tenfold.report.names import printable
 from tenfold.report.page import wording
 
 _STYLES = ("report.css", "charts.css")
@@ -59,6 +60,7 @@ def environment() -> Environment:
         count=wording.count,
         interval=wording.interval,
         duration=wording.duration,
+        printable=printable,
         json=embedded_json,
     )
     return templates
