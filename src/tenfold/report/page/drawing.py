@@ -15,11 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from tenfold.report.canvas import GRID, QUIET, style
+from tenfold.report.canvas import BLUE, GREEN, GRID, INK, QUIET, WARM, style
 from tenfold.report.page.svg import slim
 
 WIDTH, HEIGHT = 360.0, 220.0  # points, which are about as many pixels on a page
 MOST_POINTS = 400  # of one series: about one for each pixel
+COLOURS = {"blue": BLUE, "warm": WARM, "green": GREEN, "ink": INK}
+"""What a series may be drawn in, by the CSS variable that takes its place."""
 
 _POINTS_PER_INCH = 72
 _LEFT, _RIGHT, _BELOW, _ABOVE = 46.0, 12.0, 40.0, 10.0
@@ -43,7 +45,7 @@ class Series:
 
     Args:
         name: of the series.
-        colour: `blue`, `warm`, `green`, `ink` or `quiet`: a CSS variable of the page.
+        colour: one of `COLOURS`.
         points: x and y in the coordinates of the SVG, and what to say there.
     """
 
@@ -116,7 +118,7 @@ def hover(axes: Axes, name: str, colour: str, x: Sequence[float], y: Sequence[fl
     Args:
         axes: of `drawing`.
         name: of the series.
-        colour: one of `Series`.
+        colour: one of `COLOURS`.
         x: N of them, in the axes' units.
         y: N of them, in the axes' units.
         texts: N of them.
