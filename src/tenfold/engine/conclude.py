@@ -12,6 +12,7 @@ from tenfold.engine.plan import batch_size_for
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
+from tenfold.evaluate.calibration import fit_temperature
 from tenfold.evaluate.metrics import Evaluation, evaluate_logits
 from tenfold.runs.classifier import Classifier
 from tenfold.runs.folder import Prediction
@@ -50,7 +51,8 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
         Classifier.load(folder.best, device=setup.hardware.device, model=classifier.model)
     logits = classifier.logits(dataset.test)
     evaluation = evaluate_logits(logits, torch.from_numpy(dataset.test.labels), dataset.classes)
-    folder.write_predictions(predictions(dataset.test, logits, dataset.classes))
+    temperature = None if dataset.val is None else _temperature(classifier, dataset.val)
+    folder.write_predictions(predictions(dataset.test, logits, dataset.classes, temperature))
     summary = {
         **_headline(evaluation),
         "model": "last" if state.best is None else "best",
@@ -67,6 +69,7 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
         "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
         "dataset": _described(dataset),
         "hardware": str(state.hardware),
+        "calibration": None if dataset.val is None else {"temperature": temperature, "pictures": len(dataset.val)},
         "evaluation": evaluation.to_json(),
     }
     save(summary["model"], {**_headline(evaluation), "steps": state.step})
@@ -100,23 +103,31 @@ def clipped_share(split: Split) -> float:
     return float(np.mean((values == 0) | (values == 255)))
 
 
+def _temperature(classifier: Classifier, val: Split) -> float:
+    return fit_temperature(classifier.logits(val), torch.from_numpy(val.labels))
+
+
 def _headline(evaluation: Evaluation) -> dict[str, Any]:
     return {"test_accuracy": evaluation.accuracy, "test_interval": list(evaluation.interval)}
 
 
-def predictions(split: Split, logits: Tensor, classes: tuple[str, ...]) -> list[Prediction]:
+def predictions(
+    split: Split, logits: Tensor, classes: tuple[str, ...], temperature: float | None = None
+) -> list[Prediction]:
     """Returns one row of `predictions.csv` for each picture.
 
     Args:
         split: N pictures.
         logits: float [N, C].
         classes: C names.
+        temperature: of the calibrated probabilities; without one there are none.
     """
     probabilities, predicted = logits.softmax(1).max(1)
-    names = split.paths or range(len(split))
+    calibrated: list[Any] = [None] * len(split)
+    if temperature is not None:
+        calibrated = (logits / temperature).softmax(1).gather(1, predicted[:, None])[:, 0].tolist()
+    columns = (split.labels.tolist(), predicted.tolist(), probabilities.tolist(), calibrated)
     return [
-        Prediction(str(name), classes[true], classes[guess], probability)
-        for name, true, guess, probability in zip(
-            names, split.labels.tolist(), predicted.tolist(), probabilities.tolist(), strict=True
-        )
+        Prediction(str(name), classes[true], classes[guess], *values)
+        for name, true, guess, *values in zip(split.paths or range(len(split)), *columns, strict=True)
     ]
