@@ -15,6 +15,7 @@ from tenfold.data.cifar import downloadable, find_cifar, load_cifar, source_name
 from tenfold.data.cifar_sources import SOURCES
 from tenfold.data.decode import DECODER_VERSION
 from tenfold.data.download import Progress, silent
+from tenfold.data.editing import edited
 from tenfold.data.fill import fill_from_arrays, fill_from_folders
 from tenfold.data.folder import check_source, list_folder
 from tenfold.data.identity import archive_digest, dataset_name, folder_digest
@@ -38,7 +39,8 @@ def build_dataset(request: DataRequest, progress: Progress = silent) -> Dataset:
         progress: told what is being done, how much is done, and of how much.
 
     Raises:
-        DataError: when the source is not there, is damaged, or holds nothing that can be learnt and tested.
+        DataError: when the source is not there, is damaged, or holds nothing that can be learnt and tested, or a list
+            of pictures does not fit it.
         DownloadError: when CIFAR has to be fetched and no server delivers it.
         StorageError: when the cache cannot be written.
 
@@ -54,6 +56,8 @@ def build_dataset(request: DataRequest, progress: Progress = silent) -> Dataset:
         dataset = _cifar(request, request.source, progress)
     else:
         dataset = _class_folders(request, progress)
+    exclude, relabel = (_at_home(name) if name else None for name in (request.exclude, request.relabel))
+    dataset = edited(dataset, exclude, relabel)
     return _with_validation(dataset, request.val_fraction, request.split_seed)
 
 

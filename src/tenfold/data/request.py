@@ -21,6 +21,8 @@ class DataRequest:
         test_fraction: share drawn for testing where the source has no test split, in (0, 1).
         split_seed: seed of those draws.
         max_unreadable: share of unreadable pictures above which preparing fails, in [0, 1).
+        exclude: a list of training pictures to leave out, see `labels.py`; empty means none.
+        relabel: a list of training pictures whose suggested class becomes their label; empty means none.
 
     Raises:
         DataError: when the size or the fit makes no sense.
@@ -34,6 +36,8 @@ class DataRequest:
     test_fraction: float = 0.2
     split_seed: int = 0
     max_unreadable: float = 0.05
+    exclude: str = ""
+    relabel: str = ""
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:

@@ -105,17 +105,17 @@ def stratified_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArra
 def _trained_and_judged(recipe: Recipe, dataset: Dataset, progress: Progress) -> NDArray[np.float32]:
     """Returns logits for `dataset.test` by a classifier trained on `dataset.train`, float32 [pictures, C]."""
     hardware = choose_hardware(recipe.train)
-    random_of = [hardware.device] if hardware.device.type == "cuda" else []
-    with tempfile.TemporaryDirectory(prefix="tenfold-fold-") as path, hardware.active():
-        with torch.random.fork_rng(devices=random_of):
-            folder = RunFolder(Path(path))
-            classifier = make_classifier(recipe, dataset, None)
-            setup = Setup(recipe, dataset, classifier, hardware, folder, progress, Log(folder.log), _keep_nothing)
-            try:
-                train(setup)
-            except Stopped as error:
-                raise type(error)("stopped: nothing is kept of the folds, and nothing was written") from None
-            return classifier.logits(dataset.test).numpy()
+    gpus = [hardware.device] if hardware.device.type == "cuda" else []
+    temporary = tempfile.TemporaryDirectory(prefix="tenfold-fold-")
+    with temporary as path, hardware.active(), torch.random.fork_rng(devices=gpus):
+        folder = RunFolder(Path(path))
+        classifier = make_classifier(recipe, dataset, None)
+        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, Log(folder.log), _keep_nothing)
+        try:
+            train(setup)
+        except Stopped as error:
+            raise type(error)("stopped: the folds are gone, and nothing was written") from None
+        return classifier.logits(dataset.test).numpy()
 
 
 def _keep_nothing(best: Best) -> None:

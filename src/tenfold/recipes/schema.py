@@ -94,6 +94,8 @@ class DataSection(Section):
         test_fraction: the same for testing, where the source has no test split.
         split_seed: seed of those draws.
         max_unreadable: share of unreadable files above which preparing the data fails.
+        exclude: CSV of training pictures to leave out, such as `tenfold suspects` writes; empty means none.
+        relabel: CSV of training pictures that get the class under `suggested` as their label; empty means none.
         augment: see `AugmentSection`.
     """
 
@@ -106,6 +108,8 @@ class DataSection(Section):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: int = 0
     max_unreadable: Fraction = 0.05
+    exclude: str = ""
+    relabel: str = ""
     augment: AugmentSection = AugmentSection()
 
 
