@@ -12,6 +12,7 @@ from torch import nn
 
 from tenfold.core.errors import ModelError, TenfoldError
 from tenfold.data.types import Split
+from tenfold.evaluate.gradcam import class_activation
 from tenfold.report.page.facts import Judgement
 from tenfold.runs.classifier import Classifier
 from tenfold.runs.folder import RunFolder
@@ -77,10 +78,6 @@ def _likeliest(probabilities: torch.Tensor, classes: tuple[str, ...]) -> tuple[t
 
 
 def _looked(classifier: Classifier, pictures: Split, predicted: torch.Tensor) -> NDArray[np.float32] | None:
-    try:
-        from tenfold.evaluate.gradcam import class_activation
-    except ImportError:
-        return None
     pixels = torch.from_numpy(np.ascontiguousarray(pictures.images)).permute(0, 3, 1, 2)  # B 3 H W
     found = class_activation(classifier.model, classifier.preprocessing.normalize(pixels), predicted)  # B H W
     return None if found is None else found.numpy().astype(np.float32)

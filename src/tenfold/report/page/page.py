@@ -8,6 +8,7 @@ from torch import nn
 
 from tenfold.core import durable
 from tenfold.data.types import Dataset
+from tenfold.report.doctor import diagnose
 from tenfold.report.names import printable
 from tenfold.report.page.charts import curve_charts
 from tenfold.report.page.confusion import MOST_CLASSES, Cell, matrix, most_confused, shown_cells
@@ -70,7 +71,7 @@ def page(
         "run.html",
         head=head_of(folder),
         judgement=judgement,
-        findings=_findings(folder),
+        findings=diagnose(folder),
         curves=curve_charts(folder.read_metrics()),
         confusions=confusions,
         pictures=pictures,
@@ -80,14 +81,6 @@ def page(
         files=_files(folder),
         version=_version(),
     )
-
-
-def _findings(folder: RunFolder) -> tuple[Any, ...]:
-    try:
-        from tenfold.report.doctor import diagnose
-    except ImportError:
-        return ()
-    return diagnose(folder)
 
 
 def confusions_of(judgement: Judgement) -> Confusions:

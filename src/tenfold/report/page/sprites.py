@@ -96,7 +96,7 @@ def _sheet(images: NDArray[np.uint8], side: int, quality: int) -> tuple[bytes, t
     whole = grid.reshape(rows, columns, down, right, 3).swapaxes(1, 2).reshape(rows * down, columns * right, 3)
     buffer = io.BytesIO()
     full_colour = 0 if max(height, width) <= _SMALL else 2
-    Image.fromarray(whole).save(buffer, "JPEG", quality=quality, subsampling=full_colour, optimize=True)
+    Image.fromarray(whole).save(buffer, "JPEG", quality=quality, subsampling=full_colour)
     return buffer.getvalue(), (height, width), (right, down)
 
 
