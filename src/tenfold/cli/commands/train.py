@@ -30,6 +30,12 @@ def train(
     data_dir: Annotated[
         str | None, typer.Option("--data-dir", metavar="FOLDER", help="Where a copy of CIFAR lies.")
     ] = None,
+    exclude: Annotated[
+        str | None, typer.Option("--exclude", metavar="CSV", help="Leave out the training pictures that it lists.")
+    ] = None,
+    relabel: Annotated[
+        str | None, typer.Option("--relabel", metavar="CSV", help="Give pictures that it lists the class suggested.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, e.g. optim.momentum=0.8."),
@@ -76,6 +82,7 @@ def train(
       tenfold train --recipe tutorial --data cifar10 --seeds 5
       tenfold train --data cifar10 --epochs 10 --target 0.9
       tenfold train --data cifar10 --budget 60s
+      tenfold train --data my-photos/ --exclude suspects.csv
       tenfold train --set optim.name=sgd --set data.augment.flip=random
       tenfold train --resume runs/cifar10-quick-20260101-120000
       tenfold train --resume runs/cifar10-quick-20260101-120000 --epochs 6
@@ -84,6 +91,8 @@ def train(
         "--recipe": recipe,
         "--data": data,
         "--data-dir": data_dir,
+        "--exclude": exclude,
+        "--relabel": relabel,
         "--batch-size": batch_size,
         "--lr": lr,
         "--seed": seed,
@@ -92,7 +101,8 @@ def train(
         "--runs": runs,
         "--budget": budget,
     }
-    lines = [*(settings or []), *_as_settings(data_dir, epochs, batch_size, lr, seed, device, target)]
+    lists = {"data.exclude": exclude, "data.relabel": relabel}
+    lines = [*(settings or []), *_as_settings(data_dir, lists, epochs, batch_size, lr, seed, device, target)]
     if resume is not None:
         _refuse_beside_resume(given, settings or [])
     if budget is not None:
@@ -159,6 +169,7 @@ def _train_seeds(
 
 def _as_settings(
     data_dir: str | None,
+    lists: dict[str, str | None],
     epochs: float | None,
     batch_size: int | None,
     lr: float | None,
@@ -176,6 +187,7 @@ def _as_settings(
         raise UsageError(f"--target is {target:g}; expected a share between 0 and 1, e.g. 0.9 for 90 %")
     values = {
         "data.data_dir": data_dir,
+        **lists,
         "train.duration": None if epochs is None else Duration(epochs, "epochs"),
         "train.batch_size": batch_size,
         "optim.lr": lr,
