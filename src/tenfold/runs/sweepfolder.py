@@ -2,7 +2,7 @@
 
 runs/<dataset>-<recipe>-sweep-<date-time>/
   sweep.json base.toml env.json log.jsonl trials.jsonl ended.jsonl trials/<trial>/
-  sweep.csv best.toml summary.json plots/ study.db
+  sweep.csv best.toml summary.json plots/ report.html study.db
 
 What is known of a trial lies in its own run folder; `sweep.csv` only gathers it, so that nothing is lost or
 counted twice, whenever the sweep is killed.
@@ -160,6 +160,11 @@ class SweepFolder:
     def plots(self) -> Path:
         """`plots/`: charts as PNG."""
         return self.path / "plots"
+
+    @property
+    def report(self) -> Path:
+        """`report.html`: everything on one page."""
+        return self.path / "report.html"
 
     @property
     def log(self) -> Path:

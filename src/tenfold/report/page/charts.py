@@ -31,8 +31,7 @@ def reliability_chart(bins: Sequence[Bin], calibrated: Sequence[Bin] = ()) -> Ch
         for _, colour, group in kinds:
             _draw_bins(axes, group, COLOURS[colour])
         axes.set(xlim=(0, 1.015), ylim=(0, 1.02), xlabel="confidence")
-        accuracy_ticks(axes, upright=False, most=5)
-        accuracy_ticks(axes, upright=True, most=5)
+        _share_ticks(axes)
         found = [
             hover(axes, name, colour, [b.confidence for b in group], [b.accuracy for b in group], _bin_texts(group))
             for name, colour, group in kinds
@@ -42,6 +41,12 @@ def reliability_chart(bins: Sequence[Bin], calibrated: Sequence[Bin] = ()) -> Ch
         return finished(
             axes, "Accuracy at each confidence", f"Accuracy at each confidence. {words or 'no pictures'}.", found
         )
+
+
+def _share_ticks(axes: Axes) -> None:
+    for upright in (False, True):
+        accuracy_ticks(axes, upright=upright, most=5)
+    axes.grid(visible=False, axis="x")
 
 
 def _draw_counts(axes: Axes, bins: Sequence[Bin]) -> None:
@@ -96,8 +101,7 @@ def reject_chart(curve: RejectCurve, errors: float = 0.02) -> Chart:
         axes.plot(answered, wrong, color=BLUE, linewidth=1.8)
         axes.set(xlim=(0, 1.015), ylim=(0, max(1.12 * max(wrong), 1.6 * errors)))
         axes.set_xlabel("answered, the surest first")
-        accuracy_ticks(axes, upright=False, most=5)
-        accuracy_ticks(axes, upright=True, most=5)
+        _share_ticks(axes)
         found = [hover(axes, "wrong among answered", "blue", answered, wrong, texts)]
         if marked is not None:
             sure, share = marked

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from tenfold.report.names import printable
 from tenfold.report.page.drawing import COLOURS, MOST_POINTS, Chart, drawing, finished, hover, thinned
@@ -14,6 +14,7 @@ from tenfold.report.plots import Row, series
 from tenfold.report.sweep_axes import accuracy_ticks
 
 _FEW_POINTS = 12
+_DECADES = 1000.0  # highest loss over lowest
 _SAME_LINES = 2400  # points of all curves of a family together
 _CLOCKS = {"steps": "step", "seconds": "time_s"}
 
@@ -125,16 +126,22 @@ def _chart(measure: _Measure, clock: str, curves: Sequence[_Curve], legend: bool
     with drawing() as axes:
         for curve in curves:
             _draw(axes, curve)
-        _finish(axes, measure, clock)
+        logarithmic = _spans_decades(measure, curves)
+        _finish(axes, measure, clock, logarithmic)
         found = [
             hover(axes, curve.name, curve.colour, curve.times, curve.values, _texts(curve, measure, clock))
             for curve in curves
         ]
         last = max(curve.times[-1] for curve in curves)
         words = "; ".join(_course(curve, measure) for curve in curves) if legend else _range(curves, measure)
-        return finished(
-            axes, measure.title, f"{measure.title} until {_moment(last, clock)}: {words}.", found, legend=legend
-        )
+        title = f"{measure.title}, logarithmic" if logarithmic else measure.title
+        return finished(axes, title, f"{measure.title} until {_moment(last, clock)}: {words}.", found, legend=legend)
+
+
+def _spans_decades(measure: _Measure, curves: Sequence[_Curve]) -> bool:
+    """Returns whether a loss is drawn logarithmically, as one run out of hand would flatten all others."""
+    lowest = min(min(curve.values) for curve in curves)
+    return measure.text is _LOSS.text and lowest > 0 and max(max(curve.values) for curve in curves) > _DECADES * lowest
 
 
 def _draw(axes: Axes, curve: _Curve) -> None:
@@ -171,8 +178,10 @@ def _range(curves: Sequence[_Curve], measure: _Measure) -> str:
     return f"{len(curves)} runs, which end between {measure.text(min(ends))} and {measure.text(max(ends))}"
 
 
-def _finish(axes: Axes, measure: _Measure, clock: str) -> None:
+def _finish(axes: Axes, measure: _Measure, clock: str, logarithmic: bool) -> None:
     axes.margins(x=0.02, y=0.08)
+    if logarithmic:
+        axes.set_yscale("log")
     axes.autoscale_view()
     if clock == "steps":
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
@@ -184,7 +193,9 @@ def _finish(axes: Axes, measure: _Measure, clock: str) -> None:
         axes.set_ylim(max(0.0, axes.get_ylim()[0]), min(1.02, axes.get_ylim()[1]))
         accuracy_ticks(axes, upright=True, most=5)
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.grid(axis="y")
+        axes.yaxis.set_major_locator(LogLocator(numticks=5) if logarithmic else MaxNLocator(5))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
 
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from tenfold.report.canvas import BLUE, GREEN, GRID, INK, QUIET, WARM, style
+from tenfold.report.canvas import BLUE, GREEN, INK, QUIET, WARM, style
 from tenfold.report.page.svg import slim
 
 WIDTH, HEIGHT = 360.0, 220.0  # points, which are about as many pixels on a page
@@ -82,7 +82,7 @@ class Chart:
 def drawing(
     width: float = WIDTH, height: float = HEIGHT, *, left: float = _LEFT, below: float = _BELOW
 ) -> Iterator[Axes]:
-    """Yields empty axes, with horizontal lines, for `finished` within the block.
+    """Yields empty axes, for `finished` within the block.
 
     Args:
         width: in points.
@@ -98,7 +98,6 @@ def drawing(
         axes = figure.add_axes(place)
         for background in (figure.patch, axes.patch):
             background.set_visible(False)
-        axes.grid(axis="y", color=GRID)
         yield axes
 
 

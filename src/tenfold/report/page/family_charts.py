@@ -9,9 +9,9 @@ from tenfold.report.canvas import BLUE, GRID, INK, WARM
 from tenfold.report.names import printable, shortened
 from tenfold.report.outcomes import Outcome, Study, number_of, value_text
 from tenfold.report.page.drawing import WIDTH, Chart, Series, drawing, finished, hover
+from tenfold.report.page.relatives import mean_text
 from tenfold.report.page.wording import interval, percent
 from tenfold.report.sweep_axes import accuracy_limits, accuracy_ticks, number_axis, suits_logarithm
-from tenfold.report.sweep_tables import mean_text
 
 MOST_ROWS = 24  # of the spread chart; more would not be read
 
@@ -42,9 +42,8 @@ def spread_chart(study: Study) -> Chart:
     left = min(max(len(entry.label) for entry in entries), _LONGEST_LABEL) * _LETTER + 10
     with drawing(WIDTH, 50 + _ROW * max(len(entries), 3), left=left) as axes:
         ends = [end for entry in entries for end in (*entry.dots, *(entry.bar or ()))]
-        axes.set(xlim=accuracy_limits(ends), ylim=(len(entries) - 0.4, -0.6))
+        axes.set(xlim=_within_one(accuracy_limits(ends)), ylim=(len(entries) - 0.4, -0.6))
         axes.set_yticks(range(len(entries)), [shortened(entry.label, _LONGEST_LABEL) for entry in entries])
-        axes.grid(axis="y", visible=False)
         accuracy_ticks(axes, upright=False, most=4)
         axes.set_xlabel(study.measure)
         if seeds:
@@ -56,6 +55,11 @@ def spread_chart(study: Study) -> Chart:
         if len(study.outcomes) > len(entries):
             title = f"The best {len(entries)} of {len(study.outcomes)} settings"
         return finished(axes, title, _spread_words(study), found, legend=False)
+
+
+def _within_one(limits: tuple[float, float]) -> tuple[float, float]:
+    """Returns the ends of an axis without room for more than 100 %, but for half a dot."""
+    return limits[0], min(limits[1], 1 + 0.02 * (1 - limits[0]))
 
 
 def _seed_entries(study: Study) -> list[_Entry]:
@@ -141,7 +145,7 @@ def _key_chart(study: Study, key: str) -> Chart:
     colours = [WARM if outcome is study.best else BLUE for outcome in outcomes]
     with drawing() as axes:
         number_axis(axes, numbers, logarithmic=suits_logarithm(numbers), inches=4.0, marked=False)
-        axes.set_ylim(accuracy_limits(shares))
+        axes.set_ylim(_within_one(accuracy_limits(shares)))
         accuracy_ticks(axes, upright=True, most=5)
         for number, share, colour in zip(numbers, shares, colours, strict=True):
             axes.plot([number], [share], color=colour, linewidth=0, marker="o", markersize=6)

@@ -5,11 +5,11 @@ document.querySelectorAll(".chart").forEach((chart) => {
   const series = JSON.parse(chart.querySelector("script").textContent);
   const svg = chart.querySelector(".canvas > svg");
   const tooltip = chart.querySelector(".tooltip");
-  const marks = ["polyline", "circle"].map((shape) => svg.appendChild(
-    Object.assign(document.createElementNS(svg.namespaceURI, shape), {})));
+  const marks = ["polyline", "circle"].map((shape) => svg.appendChild(document.createElementNS(svg.namespaceURI, shape)));
   const [line, dot] = marks;
   marks.forEach((mark) => mark.setAttribute("class", "found"));
   dot.setAttribute("r", 6);
+  const many = "many" in chart.dataset;  // lines that colours do not tell apart: the one below the pointer stands out
   let at = null;  // [series, point]
 
   function nearest(x, y, candidates) {
@@ -29,7 +29,7 @@ document.querySelectorAll(".chart").forEach((chart) => {
     marks.forEach((mark) => { mark.style.display = ""; mark.style.stroke = `var(--${colour})`; });
     dot.setAttribute("cx", x);
     dot.setAttribute("cy", y);
-    line.setAttribute("points", series.length > 4 ? points.map((point) => `${point[0]},${point[1]}`).join(" ") : "");
+    line.setAttribute("points", many ? points.map((point) => `${point[0]},${point[1]}`).join(" ") : "");
     tooltip.hidden = false;
     tooltip.replaceChildren(Object.assign(document.createElement("b"), { textContent: name }), text);
     const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
@@ -55,10 +55,10 @@ document.querySelectorAll(".chart").forEach((chart) => {
     return nearest(...series[s].points[p].slice(0, 2), [next]);
   }
 
-  svg.addEventListener("pointermove", (event) => {
+  ["pointermove", "pointerdown"].forEach((kind) => svg.addEventListener(kind, (event) => {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
     show(nearest(point.x, point.y, series.map((_, s) => s)));
-  });
+  }));
   svg.addEventListener("pointerleave", hide);
   svg.addEventListener("blur", hide);
   svg.addEventListener("focus", () => { if (svg.matches(":focus-visible")) show(at || step("Home")); });
