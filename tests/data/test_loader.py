@@ -198,3 +198,25 @@ def test_pictures_of_a_store_are_mapped_and_not_copied() -> None:
     assert np.shares_memory(pixels(pictures).numpy(), pictures.images)
     upside_down = Split(pictures.images[:, ::-1], pictures.labels)  # no tensor can lie like this
     assert (pixels(upside_down).numpy() == upside_down.images).all()
+
+
+def test_seconds_are_those_of_gathering_and_not_of_whoever_takes_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(loader_module, "perf_counter", lambda: now)
+    monkeypatch.setattr(loader_module, "_BLOCK", 2 * 4 * PICTURE)  # two batches
+
+    plain = Augmentation.prepare
+
+    def prepare(*arguments: Any) -> Any:
+        nonlocal now
+        now += 2.0
+        return plain(*arguments)
+
+    monkeypatch.setattr(Augmentation, "prepare", prepare)
+    batches = loader(split(24))
+    for _ in batches.epoch(0):
+        now += 100.0
+    assert batches.seconds == 3 * 2.0
+    for _ in batches.epoch(1, start=4):
+        now += 100.0
+    assert batches.seconds == 4 * 2.0

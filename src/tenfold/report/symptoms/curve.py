@@ -24,7 +24,7 @@ def training_curve(rows: Sequence[Row]) -> Floats:
         rows: in order; each tells the mean loss of the steps since the row before.
     """
     told = [(row["step"], row["train_loss"]) for row in rows]
-    known = [(int(step), float(loss)) for step, loss in told if step is not None and loss is not None]
+    known = [(int(step), float(loss)) for step, loss in told if step and loss is not None and math.isfinite(loss)]
     if not known:
         return np.empty(0)
     ends, losses = np.array([step for step, _ in known]), np.array([loss for _, loss in known])  # K, K

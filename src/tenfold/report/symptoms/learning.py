@@ -142,7 +142,10 @@ def _leap(curve: Floats, ignorance: float) -> int | None:
     later = curve[1:]  # n - 1
     leaps = (later > 1.5 * lowest) & (later > 1.5 * ignorance)
     if len(curve) >= 10:
-        leaps |= later > lowest + np.maximum(0.5 * lowest, max(6 * noise(curve), 0.1 * ignorance))
+        doubt = (6 + math.sqrt(2 * math.log(len(curve)))) * noise(
+            curve
+        )  # the lowest of n lies √(2 ln n) below the rest
+        leaps |= later > lowest + np.maximum(0.5 * lowest, max(doubt, 0.1 * ignorance))
     late = np.flatnonzero(leaps) + 1
     late = late[late >= len(curve) // 5]
     return int(late[0]) if len(late) else None

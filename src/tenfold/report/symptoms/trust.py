@@ -181,7 +181,7 @@ def two_shares(first: int, total_first: int, second: int, total_second: int) -> 
     """
     pooled = (first + second) / (total_first + total_second)
     variance = pooled * (1 - pooled) * (1 / total_first + 1 / total_second)
-    if variance == 0:
+    if variance <= 0:
         return 1.0
     z = abs(first / total_first - second / total_second) / math.sqrt(variance)
     return 2 * (1 - NormalDist().cdf(z))
