@@ -15,6 +15,7 @@ from tenfold.report.sweep_axes import accuracy_ticks
 
 _FEW_POINTS = 12
 _DECADES = 1000.0  # highest loss over lowest
+_SMALLEST = 1e-12  # that a logarithmic axis can begin with
 _SAME_LINES = 2400  # points of all curves of a family together
 _CLOCKS = {"steps": "step", "seconds": "time_s"}
 
@@ -141,7 +142,11 @@ def _chart(measure: _Measure, clock: str, curves: Sequence[_Curve], legend: bool
 def _spans_decades(measure: _Measure, curves: Sequence[_Curve]) -> bool:
     """Returns whether a loss is drawn logarithmically, as one run out of hand would flatten all others."""
     lowest = min(min(curve.values) for curve in curves)
-    return measure.text is _LOSS.text and lowest > 0 and max(max(curve.values) for curve in curves) > _DECADES * lowest
+    return (
+        measure.text is _LOSS.text
+        and lowest > _SMALLEST
+        and max(max(curve.values) for curve in curves) > _DECADES * lowest
+    )
 
 
 def _draw(axes: Axes, curve: _Curve) -> None:

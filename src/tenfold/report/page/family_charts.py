@@ -22,6 +22,7 @@ _LONGEST_LABEL = 22
 class _Entry(NamedTuple):
     """A row of the spread chart: dots, and a bar that says how well they are known."""
 
+    name: str
     label: str
     dots: Sequence[float]
     texts: Sequence[str]
@@ -51,10 +52,14 @@ def spread_chart(study: Study) -> Chart:
         for place, entry in enumerate(entries):
             _draw_entry(axes, place, entry)
         found = [_found(axes, place, entry) for place, entry in enumerate(entries)]
-        title = "Every run" if seeds else "Every setting"
-        if len(study.outcomes) > len(entries):
-            title = f"The best {len(entries)} of {len(study.outcomes)} settings"
-        return finished(axes, title, _spread_words(study), found, legend=False)
+        return finished(axes, _title(study, len(entries)), _spread_words(study), found, legend=False)
+
+
+def _title(study: Study, shown: int) -> str:
+    if not study.keys:
+        return "Every run"
+    which = "Every setting" if shown >= len(study.outcomes) else f"The best {shown} of {len(study.outcomes)} settings"
+    return f"{which}: {' · '.join(study.labels.values())}"
 
 
 def _within_one(limits: tuple[float, float]) -> tuple[float, float]:
@@ -66,6 +71,7 @@ def _seed_entries(study: Study) -> list[_Entry]:
     rows = [row for row in study.rows if row.get("status") == "finished"]
     return [
         _Entry(
+            f"seed {row['seed']}",
             f"seed {row['seed']}",
             [share],
             [f"{percent(share)} ({interval(study.wilson(row))})"],
@@ -81,7 +87,8 @@ def _setting_entries(study: Study) -> list[_Entry]:
     ranked = sorted(study.outcomes, key=lambda outcome: outcome.mean, reverse=True)[:MOST_ROWS]
     return [
         _Entry(
-            study.setting(outcome.settings) if len(study.keys) > 1 else value_text(*outcome.settings.values()),
+            study.setting(outcome.settings),
+            " · ".join(map(value_text, outcome.settings.values())),
             sorted(outcome.accuracies),
             [_run_text(share, outcome) for share in sorted(outcome.accuracies)],
             outcome.bar,
@@ -112,7 +119,7 @@ def _draw_entry(axes: Axes, place: int, entry: _Entry) -> None:
 
 def _found(axes: Axes, place: int, entry: _Entry) -> Series:
     colour = "warm" if entry.best else "blue"
-    return hover(axes, printable(entry.label), colour, entry.dots, [place] * len(entry.dots), entry.texts)
+    return hover(axes, printable(entry.name), colour, entry.dots, [place] * len(entry.dots), entry.texts)
 
 
 def _spread_words(study: Study) -> str:
@@ -154,4 +161,4 @@ def _key_chart(study: Study, key: str) -> Chart:
         found = [hover(axes, study.measure, "blue", numbers, shares, said)]
         best = value_text(study.best.settings[key]) if study.best else "–"
         words = f"{study.measure.capitalize()} against {study.labels[key]}; best at {best}."
-        return finished(axes, f"{study.measure.capitalize()} by {study.labels[key]}", words, found, legend=False)
+        return finished(axes, f"{study.measure.capitalize()} by {study.labels[key]}", words, found)
