@@ -35,7 +35,7 @@ document.querySelectorAll(".chart").forEach((chart) => {
     const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
     const left = x * scale + 14 + tooltip.offsetWidth > box.width ? x * scale - 14 - tooltip.offsetWidth : x * scale + 14;
     tooltip.style.left = `${Math.max(0, left)}px`;
-    tooltip.style.top = `${Math.max(0, y * scale - tooltip.offsetHeight - 10)}px`;
+    tooltip.style.top = `${y * scale - tooltip.offsetHeight - 10}px`;
   }
 
   function hide() {
