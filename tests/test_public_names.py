@@ -25,6 +25,7 @@ def test_the_public_names_are_these() -> None:
         "export",
         "load",
         "resume_sweep",
+        "suspects",
         "sweep",
         "train",
     ]

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 from tenfold.core.lazy import importing
 
 if TYPE_CHECKING:
-    from tenfold.api import Run, Sweep, compare, dataset, dataset_from_arrays, export, load, resume_sweep, sweep, train
+    from tenfold.api import (
+        Run,
+        Sweep,
+        compare,
+        dataset,
+        dataset_from_arrays,
+        export,
+        load,
+        resume_sweep,
+        suspects,
+        sweep,
+        train,
+    )
     from tenfold.api import evaluate as eval  # noqa: A004
     from tenfold.core.errors import TenfoldError
     from tenfold.data.types import Dataset
@@ -22,7 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "tenfold.api": (
         *("Run", "Sweep", "compare", "dataset", "dataset_from_arrays", "export", "load", "resume_sweep", "sweep"),
-        *("train", "evaluate as eval"),  # as the command is called; `tenfold.evaluate` is a subpackage
+        *("suspects", "train", "evaluate as eval"),  # as the command is called; `tenfold.evaluate` is a subpackage
     ),
     "tenfold.core.errors": ("TenfoldError",),
     "tenfold.data.types": ("Dataset",),
@@ -47,6 +59,7 @@ __all__ = [
     "export",
     "load",
     "resume_sweep",
+    "suspects",
     "sweep",
     "train",
 ]

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from tenfold.api.pictures import dataset, dataset_from_arrays, dataset_of
     from tenfold.api.reporting import report
     from tenfold.api.running import Run
+    from tenfold.api.suspecting import Suspects, suspects
     from tenfold.api.sweeping import resume_sweep, sweep
     from tenfold.api.training import train
     from tenfold.api.using import evaluate, export, load
 
 __all__ = [
     "Run",
+    "Suspects",
     "Sweep",
     "compare",
     "dataset",
@@ -26,6 +28,7 @@ __all__ = [
     "load",
     "report",
     "resume_sweep",
+    "suspects",
     "sweep",
     "train",
 ]
@@ -37,6 +40,7 @@ __getattr__ = importing(
         "tenfold.api.concluding": ("Sweep",),
         "tenfold.api.pictures": ("dataset", "dataset_from_arrays", "dataset_of"),
         "tenfold.api.reporting": ("report",),
+        "tenfold.api.suspecting": ("Suspects", "suspects"),
         "tenfold.api.sweeping": ("resume_sweep", "sweep"),
         "tenfold.api.running": ("Run",),
         "tenfold.api.training": ("train",),

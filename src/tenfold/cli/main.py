@@ -9,7 +9,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tenfold.cli.commands import bench, compare, data, export, predict, recipes, report, show, summary, sweep, train
+from tenfold.cli.commands import (
+    bench,
+    compare,
+    data,
+    export,
+    predict,
+    recipes,
+    report,
+    show,
+    summary,
+    suspects,
+    sweep,
+    train,
+)
 from tenfold.cli.commands import eval as evaluation
 from tenfold.core.errors import Stopped, TenfoldError
 from tenfold.core.registry import did_you_mean
@@ -33,6 +46,7 @@ app.command("report")(report.report)
 app.command("summary")(summary.summary)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
+app.command("suspects")(suspects.suspects)
 app.command("export")(export.export)
 app.add_typer(bench.app, name="bench")
 
