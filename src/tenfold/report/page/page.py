@@ -72,7 +72,7 @@ def page(
         head=head_of(folder),
         judgement=judgement,
         findings=diagnose(folder),
-        curves=curve_charts(folder.read_metrics()),
+        curves=curve_charts(_course(folder, judgement)),
         confusions=confusions,
         pictures=pictures,
         absent=printable(why_no_data or found) if isinstance(found, str) else None,
@@ -81,6 +81,13 @@ def page(
         files=_files(folder),
         version=_version(),
     )
+
+
+def _course(folder: RunFolder, judgement: Judgement) -> list[dict[str, Any]]:
+    """Returns the rows of `metrics.csv`, and the accuracy on the test pictures where they end."""
+    rows: list[dict[str, Any]] = [*folder.read_metrics()]
+    last = rows[-1] if rows else {}
+    return [*rows, {"step": last.get("step"), "time_s": last.get("time_s"), "test_accuracy": judgement.accuracy}]
 
 
 def confusions_of(judgement: Judgement) -> Confusions:

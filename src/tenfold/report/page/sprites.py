@@ -11,7 +11,7 @@ from PIL import Image
 
 _LARGEST = 96  # pixels of a tile's longer side; what is shown on the page too, whole times enlarged
 _ON_A_PHONE = 72
-_SMALL = 48  # below that every pixel is seen, and the colours of JPEG's blocks would be
+_SMALL = 48  # up to which every pixel is seen
 _BLOCK = 16  # pixels of the blocks that JPEG knows: no tile's edge lies within one
 _COLUMNS = 32
 _ATTEMPTS = ((96, 90), (96, 75), (64, 70), (48, 60), (32, 50), (24, 35))  # longest side in pixels, JPEG quality
@@ -95,8 +95,7 @@ def _sheet(images: NDArray[np.uint8], side: int, quality: int) -> tuple[bytes, t
     grid[: len(tiles)] = padded
     whole = grid.reshape(rows, columns, down, right, 3).swapaxes(1, 2).reshape(rows * down, columns * right, 3)
     buffer = io.BytesIO()
-    full_colour = 0 if max(height, width) <= _SMALL else 2
-    Image.fromarray(whole).save(buffer, "JPEG", quality=quality, subsampling=full_colour)
+    Image.fromarray(whole).save(buffer, "JPEG", quality=quality, subsampling=0)  # no colour of a neighbour
     return buffer.getvalue(), (height, width), (right, down)
 
 

@@ -46,7 +46,10 @@ def trust_in(judgement: Judgement, folder: RunFolder) -> Trust:
         temperature=found.get("temperature"),
         leaning=_leaning(judgement),
         answers=_answers(answered_at(curve, _ERRORS)),
-        reliability=reliability_chart(reliability(judgement.probability, judgement.right)),
+        reliability=reliability_chart(
+            reliability(judgement.probability, judgement.right),
+            () if judgement.calibrated is None else reliability(judgement.calibrated, judgement.right),
+        ),
         reject=reject_chart(curve),
     )
 
@@ -69,5 +72,5 @@ def _answers(found: tuple[float, float] | None) -> str:
     threshold, share = found
     return (
         f"Left to answer only where its probability is {percent(threshold)} or more, it answers {percent(share, 0)} "
-        f"of the pictures with ≤ {percent(_ERRORS, 0)} errors."
+        f"of these pictures with ≤ {percent(_ERRORS, 0)} errors."
     )

@@ -1,0 +1,47 @@
+"""One browser for all tests, and runs for it to read; what needs the browser is skipped where there is none."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tenfold
+from harness.judged import answers, dataset_for, judged_run
+from harness.tiny import dataset, recipe
+from tenfold.report.page.page import write_page
+from tenfold.runs.folder import RunFolder
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+CLASSES = ("cat", "dog", "<script>alert(1)</script>", "ship", "a name that is longer than any column should be")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The system's Chromium."""
+    driver = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.is_file():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with driver.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a made-up run of five classes, one of which has a name that is a script."""
+    rows = answers(CLASSES, 300, calibrated=True)
+    folder = judged_run(tmp_path_factory.mktemp("made"), "made", CLASSES, rows)
+    return write_page(folder, dataset_for(CLASSES, rows, side=32))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A real run of a network of convolutions, with a validation split; its data is `tiny.dataset(val=12)`."""
+    run = tenfold.train(recipe("tutorial"), data=dataset(val=12), runs=tmp_path_factory.mktemp("runs"), report=False)
+    return RunFolder.open(run.path)
