@@ -179,10 +179,11 @@ def test_a_loss_that_hardly_moved_blames_a_rate_only_where_that_is_low() -> None
     assert rate_too_low(case("optim.lr=1e-5", rows=flat[:4])) is None  # 40 steps move little
 
 
-def test_muons_second_rate_goes_with_the_first() -> None:
+def test_muons_own_rate_goes_with_the_other_unless_that_alone_is_to_blame() -> None:
     flat = rows([1.386] * 8)
-    text = said(rate_too_low(case("optim.lr=1e-4", "optim.muon_lr=1e-4", recipe="quick", rows=flat)))
-    assert "--lr 0.001 --set optim.muon_lr=0.001 (now 0.0001 and 0.0001)" in text
+    both = said(rate_too_low(case("optim.lr=0.01", "optim.muon_lr=0.001", recipe="quick", rows=flat)))
+    assert "--lr 0.1 --set optim.muon_lr=0.01 (now 0.01 and 0.001)" in both
+    assert "--lr 0.001 (now 1e-06)" in said(rate_too_low(case("optim.lr=1e-6", recipe="quick", rows=flat)))
 
 
 def test_a_steady_fall_at_the_end_asks_for_more() -> None:

@@ -229,10 +229,13 @@ def _lower(recipe: Recipe) -> str:
 
 
 def _rates(recipe: Recipe, factor: float) -> str:
-    """Returns the flags for a rate times `factor`, e.g. `--lr 0.01 (now 0.1)`."""
-    optim = recipe.optim
+    """Returns the flags for a rate times `factor`, e.g. `--lr 0.01 (now 0.1)`.
+
+    Muon's own rate goes with it, unless the other one is so unusual that it alone must be to blame.
+    """
+    optim, (low, high) = recipe.optim, _usual_rates(recipe)
     flags = f"--lr {optim.lr * factor:.2g}"
-    if optim.name == "muon":
+    if optim.name == "muon" and low <= optim.lr <= high:
         return f"{flags} --set optim.muon_lr={optim.muon_lr * factor:.2g} (now {optim.lr:g} and {optim.muon_lr:g})"
     return f"{flags} (now {optim.lr:g})"
 
