@@ -64,6 +64,24 @@ def test_coarse_features_are_spread_over_the_picture():
     torch.testing.assert_close(found, expected)
 
 
+def test_a_place_that_the_network_does_not_look_at_stays_dark_whatever_its_channel_is_worth():
+    colours = _Colours()
+    colours.join.weight.data[:, :, 2:] = 0  # blind in the lower half
+    (found,) = class_activation(colours, _picture((0, 0, 1, 1.0), (0, 3, 3, 4.0)), torch.tensor([0]))
+    torch.testing.assert_close(found, _picture((0, 0, 1, 1.0))[0, 0])
+
+
+def test_a_fine_map_is_taken_before_a_coarse_one_that_comes_later():
+    fine, coarse = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 4, stride=4, bias=False)
+    nn.init.dirac_(fine.weight)
+    coarse.weight.data = torch.eye(3)[:, :, None, None].expand(3, 3, 4, 4).clone()
+    model = nn.Sequential(fine, coarse, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    images = torch.zeros(1, 3, 8, 8)
+    images[0, 1, 5, 2] = 1
+    (found,) = class_activation(model, images, torch.tensor([1]))
+    torch.testing.assert_close(found, images[0, 1])
+
+
 @pytest.mark.parametrize(("name", "size"), [("quick", 32), ("tutorial", 32), ("deep3", 32), ("resnet18", 16)])
 def test_the_networks_that_convolve_have_a_map_for_each_picture(name, size):
     torch.manual_seed(0)
