@@ -1,5 +1,6 @@
 """What is known of a run, and what a rule says of it."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -76,7 +77,8 @@ class Case:
         value: Any = self.summary
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if plain and math.isfinite(value) else None
 
     @property
     def is_finished(self) -> bool:
