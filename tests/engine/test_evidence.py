@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.runs import TINY, StopAfter, noise_set, tiny_run
@@ -75,6 +75,7 @@ def test_a_loss_that_is_no_number_is_written_down_with_its_step(tmp_path: Path) 
     assert last["step"] in (2, 3)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(0, 2**16), st.sampled_from([2, 16, 255]))
 def test_the_clipped_share_of_few_pictures_is_exact(count: int, seed: int, values: int) -> None:
     images = np.random.default_rng(seed).integers(0, values + 1, (count, 4, 6, 3)).astype(np.uint8)

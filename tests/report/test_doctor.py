@@ -129,7 +129,7 @@ keys = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)  # the first one waits for the run
 @given(
     st.dictionaries(keys, json_values, min_size=1),
     st.dictionaries(st.sampled_from(["gpu", "accelerators"]), json_values),
@@ -163,6 +163,7 @@ texts = st.lists(st.sampled_from(["pictures", "61.7 %", "--set optim.lr=0.1", "a
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(Finding, st.just("rule"), texts, texts), min_size=1, max_size=5), st.integers(30, 120))
 def test_lines_hold_every_word_and_keep_percent_signs_with_their_numbers(found: list[Finding], width: int) -> None:
     lines = doctor_lines(found, width)

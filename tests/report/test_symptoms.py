@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenfold.evaluate.intervals import wilson
@@ -70,11 +70,13 @@ def share_ill(rule: Callable[[Case], Finding | None], cases: list[Case]) -> floa
 # curves
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 10), min_size=1, max_size=40))
 def test_a_short_curve_is_the_losses_themselves(losses: list[float]) -> None:
     assert training_curve(rows(losses)) == pytest.approx(losses)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 10), min_size=41, max_size=300))
 def test_a_long_curve_is_gathered_into_means(losses: list[float]) -> None:
     curve = training_curve(rows(losses))
@@ -136,6 +138,7 @@ def test_training_pictures_that_were_learnt_cast_doubt_on_the_others() -> None:
     assert "The training pictures were learnt (97.0 %), so look whether the test labels mean the same" in text
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 100))
 def test_guesses_are_nearly_always_known_for_what_they_are(seed: float) -> None:
     right = int(RANDOM(int(seed * 1000)).binomial(400, 0.25))
@@ -283,6 +286,7 @@ def test_a_difference_by_chance_or_of_no_account_is_left_alone(well: tuple[float
     assert unlike_validation(validated(*well)) is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 500), st.data())
 def test_two_shares_are_compared_the_same_both_ways(first: int, second: int, data: st.DataObject) -> None:
     a, b = data.draw(st.integers(0, first)), data.draw(st.integers(0, second))
@@ -305,6 +309,7 @@ def test_few_test_pictures_are_told_with_how_many_are_needed() -> None:
     assert wide_interval(case(predictions=scored(3200, 4000))) is None
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 0.95), st.floats(0.005, 0.05))
 def test_the_pictures_that_are_needed_make_such_an_interval(share: float, half: float) -> None:
     count = pictures_needed(share, half)
