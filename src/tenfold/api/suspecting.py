@@ -108,6 +108,8 @@ def suspects(
     progress = progress or Silent()
     if folds < 2 or repeats < 1:
         raise UsageError(f"{folds} folds, {repeats} repeats; expected 2 folds or more, and 1 repeat or more")
+    if top is not None and (not top > 0 or (isinstance(top, float) and top > 1)):
+        raise UsageError(f"top is {top}; expected a number of pictures, or a share of them such as 0.03")
     chosen = resolve(recipe, overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     chosen = resolve(chosen, {"data.val_fraction": 0.0} | ({"data.source": str(data)} if _is_name(data) else {}))
     if chosen.data.exclude or chosen.data.relabel:
@@ -167,6 +169,4 @@ def _rows_asked(top: int | float | None, estimated: int, pictures: int) -> int:
     """Returns how many rows are wanted at most."""
     if top is None:
         return min(estimated, round(pictures * _MOST_LISTED))
-    if not top > 0 or (isinstance(top, float) and top > 1):
-        raise UsageError(f"top is {top}; expected a number of pictures, or a share of them such as 0.03")
     return top if isinstance(top, int) else round(pictures * top)
