@@ -16,6 +16,7 @@ from tenfold.experiments.plan import SweepPlan
 from tenfold.experiments.space import complete
 from tenfold.recipes.load import load_recipe, to_toml
 from tenfold.report.outcomes import Outcome, Study
+from tenfold.report.page.family import write_family_page
 from tenfold.report.sweeps import draw_sweep
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import read_log
@@ -61,12 +62,13 @@ class Sweep:
         return [Evaluation.from_json(summary["evaluation"]) for summary in summaries]
 
 
-def conclude(folder: SweepFolder, plan: SweepPlan) -> Sweep:
-    """Writes table, charts, best recipe and summary of a sweep whose trials have all ended.
+def conclude(folder: SweepFolder, plan: SweepPlan, report: bool = True) -> Sweep:
+    """Writes table, best recipe, charts, summary and page of a sweep whose trials have all ended.
 
     Args:
         folder: of the sweep.
         plan: of the sweep.
+        report: whether charts are drawn and the page is written.
 
     Raises:
         TrainingError: when no trial has a result.
@@ -82,9 +84,12 @@ def conclude(folder: SweepFolder, plan: SweepPlan) -> Sweep:
             f"(all of them: {shown(folder.table)}, {shown(folder.worker_log)})"
         )
     durable.write_text(folder.best, _best_recipe(folder, plan, finished))
-    by_factors = [key for key, text in plan.search.items() if "log:" in text]
-    draw_sweep(rows, plan.keys, folder.plots, plan.kind, logarithmic=by_factors)
+    if report:
+        by_factors = [key for key, text in plan.search.items() if "log:" in text]
+        draw_sweep(rows, plan.keys, folder.plots, plan.kind, logarithmic=by_factors)
     durable.write_json(folder.summary, {**_summary(finished), "seconds": read_log(folder.log)[-1]["time_s"]})
+    if report:
+        write_family_page(folder)
     return finished
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from tenfold.api.pictures import dataset_of
-from tenfold.api.running import Run, carry_out, draw, read_run
+from tenfold.api.running import Run, carry_out, read_run, write_report
 from tenfold.core import durable
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import extended, make_plan
@@ -54,8 +54,8 @@ def _go_on(
             f"{folder.path} is finished already ({before.train.duration}); "
             "to go further, give its new length in all, such as --epochs 6"
         )
-        if report and not (folder.plots / "predictions.png").is_file():  # the last to be drawn
-            draw(folder, pictures)
+        if report and not folder.report.is_file():  # written last
+            write_report(folder, pictures, model)
         return read_run(folder)
     make_plan(after, pictures)  # a recipe that does not fit must not take the place of the one that did
     folder.reopen()  # before the recipe changes: a longer recipe beside the old end would look finished

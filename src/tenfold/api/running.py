@@ -1,4 +1,4 @@
-"""A run carried out in its folder: trained, judged, drawn."""
+"""A run carried out in its folder: trained, judged, reported."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ def carry_out(
         model: in the place of the recipe's.
         checkpoint: to go on from, or None to begin.
         began: see `train`.
-        report: whether charts are drawn.
+        report: whether charts are drawn and the page is written.
 
     Raises:
         TenfoldError: see `train`.
@@ -74,15 +74,17 @@ def carry_out(
     if summary["target"] is not None:
         progress.message(target_text(summary["target"]))
     if report:
-        draw(folder, pictures)
+        write_report(folder, pictures, model)
     return read_run(folder)
 
 
-def draw(folder: RunFolder, pictures: Dataset) -> None:
-    """Draws the charts of a finished run; see `draw_run`."""
-    from tenfold.report.draw import draw_run  # it brings matplotlib, a third of a second that a bare run may save
+def write_report(folder: RunFolder, pictures: Dataset, model: nn.Module | None) -> None:
+    """Draws the charts of a finished run and writes its page; see `draw_run` and `write_page`."""
+    from tenfold.report.draw import draw_run  # they bring matplotlib, a third of a second that a bare run may save
+    from tenfold.report.page.page import write_page
 
     draw_run(folder, pictures)
+    write_page(folder, pictures, model=model)
 
 
 def read_run(folder: RunFolder) -> Run:

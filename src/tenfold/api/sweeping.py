@@ -53,6 +53,7 @@ def sweep(
     jobs: int = 0,
     storage: str | None = None,
     prune: bool = True,
+    report: bool = True,
     watcher: Watcher | None = None,
     progress: Progress | None = None,
     command: Sequence[str] = (),
@@ -72,6 +73,7 @@ def sweep(
         jobs: trials at once; 0 chooses.
         storage: SQLAlchemy URL of the search's storage; a SQLite file in the sweep's folder by default.
         prune: whether a search gives up trials that fall behind.
+        report: whether charts are drawn and `report.html` is written at the end.
         watcher: is told what happens to the trials.
         progress: is told how the pictures are prepared.
         command: for the record.
@@ -110,7 +112,7 @@ def sweep(
     folder = SweepFolder.create(Path(runs), parts, plan.to_json(), to_toml(base), listed, name)
     with folder.lock():
         durable.write_json(folder.path / "env.json", describe_environment(command))
-        return _run(folder, plan, base, in_order, watcher or Quiet())
+        return _run(folder, plan, base, in_order, watcher or Quiet(), report)
 
 
 def resume_sweep(
@@ -165,7 +167,14 @@ def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: P
     return sorted(trials, key=lambda trial: -work[trial.name])
 
 
-def _run(folder: SweepFolder, plan: SweepPlan, base: Recipe, trials: Sequence[Trial], watcher: Watcher) -> Sweep:
+def _run(
+    folder: SweepFolder,
+    plan: SweepPlan,
+    base: Recipe,
+    trials: Sequence[Trial],
+    watcher: Watcher,
+    report: bool = True,
+) -> Sweep:
     """Runs the trials, and sums up what came of all."""
     log = Log(folder.log)
     log.write("begun", trials=len(trials), jobs=plan.jobs, threads=plan.threads)
@@ -196,7 +205,7 @@ def _run(folder: SweepFolder, plan: SweepPlan, base: Recipe, trials: Sequence[Tr
             f"go on with: tenfold sweep --resume {shown(folder.path)}"
         )
     log.write("finished")
-    return conclude(folder, plan)
+    return conclude(folder, plan, report)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def train(
         resume: a run folder to go on with; then only overrides of `[train]` are taken.
         budget: `"60s"` or `"2 min"` for everything up to the finished run folder, the first preparing of pictures
             excepted: network and length are then planned to make the best of it.
-        report: whether charts are drawn at the end; a second or so that a short run may save.
+        report: whether charts are drawn and `report.html` is written at the end; seconds that a short run may save.
         progress: is told what happens; silent by default.
         command: for the record.
         began: reading of `time.perf_counter` from which the budget, the time to a target and `total_seconds` count;

@@ -1,8 +1,8 @@
 """Where in a picture a network found a class: Grad-CAM, in its form HiResCAM.
 
 R. R. Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization"
-(arXiv:1610.02391), weighs channels by their mean gradient; R. L. Draelos and L. Carin, "Use HiResCAM instead of Grad-CAM"
-(arXiv:2011.08891), weighs each place by its own gradient, and so shows only places that the network used.
+(arXiv:1610.02391), weighs channels by their mean gradient; R. L. Draelos and L. Carin, "Use HiResCAM instead of
+Grad-CAM" (arXiv:2011.08891), weighs each place by its own gradient, and so shows only places that the network used.
 
 Shapes: B pictures, C classes, H×W pixels, K channels of h×w features.
 """
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tenfold.evaluate.predict import evaluation_mode
-
 
 _PLACES = 7
 """Rows and columns that a convolution must give to be looked at, where one does: those of the usual networks' last."""

@@ -192,15 +192,16 @@ class RunFolder:
         return read_json_object(self.summary, f"finish the run with --resume {shown(self.path)}")
 
     def reopen(self) -> None:
-        """Removes a former end's summary: killed before its new end, a run that goes on must not look finished.
+        """Removes a former end's page and summary: killed before its new end, a run must not look finished.
 
         Raises:
             StorageError: when the disk refuses.
         """
-        if self.is_finished:
-            with translated("remove", self.summary):
-                durable.disk.remove(self.summary)
-                durable.disk.sync_folder(self.path)
+        for file in (self.report, self.summary):
+            if file.is_file():
+                with translated("remove", file):
+                    durable.disk.remove(file)
+                    durable.disk.sync_folder(self.path)
 
     def read_environment(self) -> dict[str, Any]:
         """Returns `env.json`; raises RunError when it is missing or damaged."""

@@ -122,6 +122,7 @@ def print_results(result: "Sweep") -> None:
     failed = result.study.count("failed")
     if failed:
         show(f"{failed} of {len(result.rows)} trials failed; try them again: tenfold sweep --resume {path}")
-    show(f"\neverything is in {path}: sweep.csv, charts in {path}/plots")
+    page = f", on one page: {path}/report.html" if (result.path / "report.html").is_file() else ""
+    show(f"\neverything is in {path}{page}")
     if result.kind != "seeds":
         show(f"the best again: tenfold train --recipe {path}/best.toml")

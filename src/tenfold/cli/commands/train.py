@@ -59,7 +59,7 @@ def train(
         typer.Option(metavar="TIME", help="Of the whole command, e.g. 60s: plans network and length to fit."),
     ] = None,
     report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Draw charts at the end, about a second.")
+        bool, typer.Option("--report/--no-report", help="Write charts and report.html at the end.")
     ] = True,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the run's folder, in the place of data and date.")] = None,
@@ -109,7 +109,7 @@ def train(
         _check_budget(budget, epochs, seeds)
     chosen = recipe or "quick"
     if seeds is not None:
-        _train_seeds(chosen, seeds, jobs or 0, data, lines, name, runs or Path("runs"))
+        _train_seeds(chosen, seeds, jobs or 0, data, lines, name, runs or Path("runs"), report)
         return
     if jobs is not None:
         raise UsageError("--jobs says how many of --seeds N train at once; expected --seeds beside it")
@@ -139,7 +139,7 @@ def train(
 
 
 def _train_seeds(
-    recipe: str, seeds: int, jobs: int, data: str | None, lines: list[str], name: str | None, runs: Path
+    recipe: str, seeds: int, jobs: int, data: str | None, lines: list[str], name: str | None, runs: Path, report: bool
 ) -> None:
     """Trains one recipe with several seeds, and prints how far they scatter."""
     from tenfold import api
@@ -160,6 +160,7 @@ def _train_seeds(
         overrides=lines,
         name=name,
         runs=runs,
+        report=report,
         watcher=sweep_progress_for(sys.stdout),
         progress=progress_for(sys.stderr),
         command=["tenfold", *sys.argv[1:]],
@@ -233,17 +234,20 @@ def _tutorial_every(source: str | Path, lines: list[str]) -> int | None:
 
 
 def _print_results(run: "Run") -> None:
-    """Prints accuracy, classes, a few test pictures' names as the tutorials do, and where to go on."""
+    """Prints accuracy, classes, some pictures' names as the tutorials do, what is conspicuous, and where to go on."""
     from tenfold.cli.output import show
     from tenfold.core.disk import shown
+    from tenfold.report.doctor import diagnose, doctor_lines
     from tenfold.report.pictures import ground_truth_lines, sample
     from tenfold.report.tables import accuracy_line, class_table
     from tenfold.runs.folder import RunFolder
 
     result, path = run.evaluation, shown(run.path)
     show("", accuracy_line(result.accuracy, result.interval, result.total), class_table(result.per_class))
-    rows = RunFolder.open(run.path).read_predictions()
+    folder = RunFolder.open(run.path)
+    rows = folder.read_predictions()
     some = [rows[place] for place in sample(len(rows), _PICTURES_NAMED)]  # the first row of plots/predictions.png
     show(ground_truth_lines([row.true for row in some], [row.predicted for row in some]))
-    charts = f", charts in {path}/plots" if (run.path / "plots").is_dir() else ""
-    show(f"\neverything is in {path}{charts}", f"try it: tenfold predict {path} PICTURE")
+    show("", *doctor_lines(diagnose(folder)))
+    page = f", on one page: {path}/report.html" if folder.report.is_file() else ""
+    show(f"\neverything is in {path}{page}", f"try it: tenfold predict {path} PICTURE")
