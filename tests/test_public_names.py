@@ -18,6 +18,7 @@ def test_the_public_names_are_these() -> None:
         "Run",
         "Sweep",
         "TenfoldError",
+        "check",
         "compare",
         "dataset",
         "dataset_from_arrays",

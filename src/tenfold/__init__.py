@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tenfold.api import (
         Run,
         Sweep,
+        check,
         compare,
         dataset,
         dataset_from_arrays,
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "tenfold.api": (
-        *("Run", "Sweep", "compare", "dataset", "dataset_from_arrays", "export", "load", "resume_sweep", "sweep"),
-        *("suspects", "train", "evaluate as eval"),  # as the command is called; `tenfold.evaluate` is a subpackage
+        *("Run", "Sweep", "check", "compare", "dataset", "dataset_from_arrays", "export", "load", "resume_sweep"),
+        *("sweep", "suspects", "train"),
+        "evaluate as eval",  # as the command is called; `tenfold.evaluate` is a subpackage
     ),
     "tenfold.core.errors": ("TenfoldError",),
     "tenfold.data.types": ("Dataset",),
@@ -52,6 +54,7 @@ __all__ = [
     "Run",
     "Sweep",
     "TenfoldError",
+    "check",
     "compare",
     "dataset",
     "dataset_from_arrays",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tenfold.core.lazy import importing
 
 if TYPE_CHECKING:
+    from tenfold.api.checking import check
     from tenfold.api.comparing import compare
     from tenfold.api.concluding import Sweep
     from tenfold.api.pictures import dataset, dataset_from_arrays, dataset_of
@@ -19,6 +20,7 @@ __all__ = [
     "Run",
     "Suspects",
     "Sweep",
+    "check",
     "compare",
     "dataset",
     "dataset_from_arrays",
@@ -36,6 +38,7 @@ __all__ = [
 __getattr__ = importing(
     "tenfold.api",
     {
+        "tenfold.api.checking": ("check",),
         "tenfold.api.comparing": ("compare",),
         "tenfold.api.concluding": ("Sweep",),
         "tenfold.api.pictures": ("dataset", "dataset_from_arrays", "dataset_of"),

@@ -11,6 +11,7 @@ import typer
 
 from tenfold.cli.commands import (
     bench,
+    check,
     compare,
     data,
     export,
@@ -46,6 +47,7 @@ app.command("report")(report.report)
 app.command("summary")(summary.summary)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
+app.command("check")(check.check)
 app.command("suspects")(suspects.suspects)
 app.command("export")(export.export)
 app.add_typer(bench.app, name="bench")

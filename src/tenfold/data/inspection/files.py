@@ -15,13 +15,13 @@ from tenfold.data.folder import scan
 from tenfold.data.layout import Layout
 
 CONVERTED = {
-    "grey": "grey pictures become RGB",
-    "black and white": "black-and-white pictures become RGB",
-    "palette": "palettes become RGB",
-    "alpha": "transparency is laid over white",
-    "CMYK": "CMYK is converted to RGB without a colour profile",
-    "16-bit": "16-bit channels keep their upper eight bits",
-    "EXIF-rotated": "pictures are turned upright as their EXIF tag says",
+    "grey": "in grey: become RGB",
+    "black and white": "in black and white: become RGB",
+    "palette": "with a palette: become RGB",
+    "alpha": "with transparency: laid over white",
+    "CMYK": "in CMYK: become RGB, without a colour profile",
+    "16-bit": "of 16 bits a channel: the upper eight are kept",
+    "EXIF-rotated": "with an EXIF tag that turns them: turned upright",
 }
 """Kinds of files whose pixels are changed on the way to RGB, and how; the rule is that of data/decode.py."""
 

@@ -5,12 +5,12 @@ look better than it is; a `note` is worth knowing.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from tenfold.data.inspection.files import Survey
 from tenfold.data.inspection.gallery import Picture
 from tenfold.data.inspection.groups import Leak, Pair
-from tenfold.data.types import Skipped
+from tenfold.data.types import Dataset, Skipped
 
 SEVERITIES = ("error", "warning", "note")
 
@@ -74,6 +74,7 @@ class Inspection:
         flat: pictures of one colour.
         leak: test pictures that have a twin in train.
         effect: on a run's accuracy, where a run was given.
+        dataset: the pictures themselves; None where nothing could be prepared.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Inspection:
     flat: tuple[Picture, ...] = ()
     leak: Leak | None = None
     effect: Effect | None = None
+    dataset: Dataset | None = field(default=None, repr=False, compare=False)
 
     @property
     def has_errors(self) -> bool:
@@ -95,7 +97,7 @@ class Inspection:
         return any(finding.severity == "error" for finding in self.findings)
 
     def to_json(self) -> dict[str, object]:
-        """Returns plain values; raises nothing."""
+        """Returns plain values, all but the pictures themselves; raises nothing."""
         return {
             "name": self.name,
             "classes": list(self.classes),

@@ -1,6 +1,7 @@
 """From what was seen of files and pixels to sentences with a severity."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from tenfold.data.inspection.files import CONVERTED, Survey
 from tenfold.data.inspection.findings import Finding
@@ -12,16 +13,13 @@ from tenfold.data.types import Skipped
 _MOST_EXAMPLES = 5
 
 
-def file_findings(
-    survey: Survey, layout: Layout, unreadable: Sequence[Skipped], skipped: Sequence[Skipped]
-) -> Iterator[Finding]:
+def file_findings(survey: Survey, layout: Layout, unreadable: Sequence[Skipped]) -> Iterator[Finding]:
     """Yields what is to be said of the files.
 
     Args:
         survey: what their headers say.
-        layout: the classes that were found.
+        layout: the classes that were found, and other files that were passed over.
         unreadable: pictures that cannot be read.
-        skipped: other files that were passed over.
     """
     empty = [note for note in layout.notes if "holds no pictures" in note]
     yield from (Finding("error", "empty-class", note, 1) for note in empty)
@@ -29,15 +27,15 @@ def file_findings(
         sentence = f"{_pictures(len(unreadable))} cannot be read and will be left out"
         yield Finding("warning", "unreadable", sentence, len(unreadable), _examples(one.path for one in unreadable))
     for kind, count in survey.converted.most_common():
-        sentence = f"{_pictures(count)} {_is(count)} {kind}: {CONVERTED[kind]}"
+        sentence = f"{_pictures(count)} {CONVERTED[kind]}"
         yield Finding("note", f"converted-{kind.replace(' ', '-')}", sentence, count, tuple(survey.examples[kind]))
     if len(survey.sizes) > 1:
         (height, width), count = survey.sizes.most_common(1)[0]
         sentence = f"pictures have {len(survey.sizes):,} different sizes, most often {width}×{height} ({count:,})"
         yield Finding("note", "sizes", sentence, len(survey.sizes))
-    if skipped:
-        sentence = f"{len(skipped):,} other file{'s' * (len(skipped) != 1)} passed over"
-        yield Finding("note", "skipped", sentence, len(skipped), _examples(one.path for one in skipped))
+    if others := len(layout.skipped):
+        sentence = f"{others:,} other file{'s' * (others != 1)} passed over"
+        yield Finding("note", "skipped", sentence, others, _examples(one.path for one in layout.skipped))
 
 
 def pixel_findings(pairs: Sequence[Pair], flat: Sequence[Picture], leak: Leak, more: bool) -> Iterator[Finding]:
@@ -59,7 +57,7 @@ def pixel_findings(pairs: Sequence[Pair], flat: Sequence[Picture], leak: Leak, m
     yield from _validation(pairs)
     conflicts = [pair for pair in pairs if pair.conflict]
     if conflicts:
-        sentence = f"{_pairs(len(conflicts))} of the same or nearly the same picture carry two labels"
+        sentence = f"{_pairs(len(conflicts))} of duplicates with two different labels"
         yield Finding("warning", "conflict", sentence, len(conflicts), _examples(map(_both, conflicts)))
     if flat:
         sentence = f"{_pictures(len(flat))} {_is(len(flat))} of one colour"
@@ -87,8 +85,8 @@ def _both(pair: Pair) -> str:
     return f"{pair.first.name} and {pair.second.name}"
 
 
-def _examples(names: Iterator[str] | Sequence[str] | map) -> tuple[str, ...]:  # type: ignore[type-arg]
-    return tuple(name for name, _ in zip(names, range(_MOST_EXAMPLES), strict=False))
+def _examples(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(names, _MOST_EXAMPLES))
 
 
 def _pictures(count: int) -> str:

@@ -85,7 +85,7 @@ def _block(
         alike &= np.tri(
             alike.shape[0], alike.shape[1], ahead - 1, dtype=np.bool_
         )  # each pair once, and none with itself
-    total = np.count_nonzero(alike)
+    total = int(np.count_nonzero(alike))
     for row in np.flatnonzero(alike.sum(1) > _MOST_PARTNERS) if total > _MOST_PARTNERS else ():
         partners = np.flatnonzero(alike[row])
         weakest = np.argsort(-agreement[row, partners], kind="stable")[_MOST_PARTNERS:]

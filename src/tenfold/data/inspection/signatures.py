@@ -72,15 +72,12 @@ def _digest(picture: NDArray[np.uint8]) -> int:
 
 def _signatures(images: NDArray[np.uint8], rows: Floats, columns: Floats) -> Floats:
     grey = images.astype(np.float32) @ LUMINANCE  # [N, H, W]
-    waves = rows @ grey @ columns.T  # [N, 8, 8]
+    waves: Floats = rows @ grey @ columns.T  # [N, 8, 8]
     waves *= np.add.outer(np.arange(_SIDE, dtype=np.float32), np.arange(_SIDE, dtype=np.float32))  # brightness: 0
-    ordered = np.concatenate(
-        [waves[:, :, 0::2], waves[:, :, 1::2]], axis=2
-    )  # even frequencies from left to right first
-    flat = ordered.transpose(0, 2, 1).reshape(len(images), -1)  # [N, 64]
-    length: Floats = np.linalg.norm(flat, axis=1, keepdims=True)
-    result: Floats = flat / np.maximum(length, _FAINT)
-    return result
+    even, odd = waves[:, :, 0::2], waves[:, :, 1::2]  # from left to right
+    flat = np.concatenate([even, odd], axis=2).transpose(0, 2, 1).reshape(len(images), -1)  # [N, 64]
+    length = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), _FAINT)
+    return np.asarray(flat / length, np.float32)
 
 
 def _cosines(size: int) -> Floats:
