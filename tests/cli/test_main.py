@@ -11,7 +11,10 @@ from harness.command_line import environment, run_tenfold
 from tenfold.cli.main import explain, main
 from tenfold.core.errors import Interrupted, RunError, Terminated, UsageError
 
-COMMANDS = ["train", "sweep", "compare", "eval", "predict", "show", "summary", "recipes", "data", "export", "bench"]
+COMMANDS = [
+    *("train", "sweep", "compare", "eval", "predict", "show", "report", "check", "suspects", "summary", "recipes"),
+    *("data", "export", "bench"),
+]
 
 
 def only_line(text: str) -> str:

@@ -15,6 +15,7 @@ from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import Checkpoint, load_checkpoint
 from tenfold.runs.folder import RunFolder
+from tenfold.runs.lists import keep_lists
 
 
 def resume_run(
@@ -45,7 +46,7 @@ def _go_on(
     began: float,
     report: bool,
 ) -> Run:
-    before = load_recipe(folder.recipe)
+    before = keep_lists(load_recipe(folder.recipe), folder.path)
     after = extended(before, resolve(before, overrides))
     checkpoint = newest_checkpoint(folder, progress)
     pictures = data if isinstance(data, Dataset) else dataset_of(after.data, progress)

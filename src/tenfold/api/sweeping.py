@@ -32,6 +32,7 @@ from tenfold.experiments.values import RECIPE
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
+from tenfold.runs.lists import keep_lists
 from tenfold.runs.log import Log
 from tenfold.runs.sweepfolder import SweepFolder, Trial
 
@@ -111,6 +112,8 @@ def sweep(
     parts = (pictures.name, recipe_name, "seeds" if plan.kind == "seeds" else "sweep")
     folder = SweepFolder.create(Path(runs), parts, plan.to_json(), to_toml(base), listed, name)
     with folder.lock():
+        base = keep_lists(base, folder.path)
+        durable.write_text(folder.base, to_toml(base))
         durable.write_json(folder.path / "env.json", describe_environment(command))
         return _run(folder, plan, base, in_order, watcher or Quiet(), report)
 
@@ -137,7 +140,7 @@ def resume_sweep(
     """
     folder = SweepFolder.open(Path(path))
     with folder.lock():
-        plan, base = SweepPlan.from_json(folder.plan()), load_recipe(folder.base)
+        plan, base = SweepPlan.from_json(folder.plan()), keep_lists(load_recipe(folder.base), folder.path)
         if trials is not None and plan.kind != "search":
             raise UsageError(f"{shown(folder.path)} is no search: it has the {plan.trials} trials of its grid")
         plan = replace(plan, jobs=jobs or plan.jobs, trials=trials or plan.trials)

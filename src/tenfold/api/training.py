@@ -23,6 +23,7 @@ from tenfold.experiments import preflight
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folder import RunFolder
+from tenfold.runs.lists import keep_lists
 from tenfold.runs.log import Log
 
 
@@ -98,6 +99,7 @@ def train(
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     folder = RunFolder.create(Path(runs), pictures.name, recipe_name, name)
     with folder.lock():
+        chosen = keep_lists(chosen, folder.path)
         durable.write_text(folder.recipe, to_toml(chosen))
         folder.write_environment(command)
         if plan is not None:

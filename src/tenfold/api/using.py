@@ -144,7 +144,7 @@ def _section_for(classifier: Classifier, source: Path, data: str | None, data_di
         **trained,
         "image_size": list(classifier.preprocessing.image_size),
         "fit": classifier.preprocessing.fit,
-        **({} if data is None else {"source": data}),
+        **({} if data is None else {"source": data, "exclude": "", "relabel": ""}),
         **({} if data_dir is None else {"data_dir": data_dir}),
     }
     return resolve(Recipe(), {"data": wanted}).data

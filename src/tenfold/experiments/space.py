@@ -89,6 +89,8 @@ def complete(base: Recipe, settings: Mapping[str, Value], overrides: Overrides =
         pictures = {
             "data.source": base.data.source,
             "data.data_dir": base.data.data_dir,
+            "data.exclude": base.data.exclude,
+            "data.relabel": base.data.relabel,
             "data.image_size": list(size) if isinstance(size, tuple) else size,
         }
         base = resolve(load_recipe(str(settings[RECIPE]), overrides), pictures)

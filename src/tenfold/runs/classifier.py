@@ -148,9 +148,9 @@ def _built(card: ModelCard, path: Path) -> nn.Module:
         raise ModelError(
             f"{path} holds the weights of a network of your own; pass it: tenfold.load(path, model=YourNetwork())"
         )
-    return build_model(
-        card.architecture, card.arguments, classes=len(card.classes), image_size=card.preprocessing.image_size
-    )
+    size, classes = card.preprocessing.image_size, len(card.classes)
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
+        return build_model(card.architecture, card.arguments, classes=classes, image_size=size)
 
 
 def filled(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:

@@ -18,10 +18,11 @@ def report(
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Show the page in the web browser.")] = False,
 ) -> None:
-    """Writes report.html into the run folder: one file, which needs no network.
+    """Writes the page of a run, report.html.
 
-    Accuracy and its interval, a check-up, curves, the pictures behind each cell of the confusion matrix, results
-    of each class, the worst mistakes and what the network looked at, calibration.
+    It is one file, lies in the run folder and needs no network: accuracy and its interval, a check-up, curves,
+    the pictures behind each cell of the confusion matrix, results of each class, the worst mistakes and what the
+    network looked at, calibration.
 
     \b
     Examples:

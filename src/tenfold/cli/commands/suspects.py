@@ -45,9 +45,10 @@ def suspects(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --out and --sheet.")] = False,
 ) -> None:
-    """Lists training pictures whose labels are likely wrong, the likeliest first.
+    """Lists pictures whose labels are likely wrong.
 
-    Nothing is changed: look through the list, delete lines or correct what it suggests, and train with it.
+    The likeliest come first. Nothing is changed: look through the list, delete lines or correct what it
+    suggests, and train with it.
 
     \b
     Examples:
