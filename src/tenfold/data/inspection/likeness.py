@@ -1,9 +1,10 @@
 """Whether two pictures show the same thing, pixel by pixel.
 
-What is compared is local contrast: each pixel less the mean around it, divided by the deviation around it. So a
-horizon or a frame counts no more than any other part, and the light does not count: of two different blue skies
-nothing agrees, of a picture and its copy nearly everything does. The colours themselves must agree too, which
-tells drawings of one outline apart. One picture is shifted against the other, and the best place counts.
+What is compared is local contrast, of brightness and of colour: each pixel less the mean around it, divided by
+the deviation around it. So a horizon or a frame counts no more than any other part, and the light does not
+count: of two different blue skies nothing agrees, of a picture and its copy nearly everything does. The pixels
+themselves must agree too, which tells drawings of one outline apart. One picture is shifted against the other,
+and the best place counts.
 
 P pairs, H×W pixels, h×w pixels of a thumbnail, 3 channels.
 """
@@ -15,13 +16,17 @@ from tenfold.data.inspection.signatures import Floats
 
 SAME_CONTRAST = 0.65
 """Correlation of local contrast from which on two pictures may be the same; docs/check.md says how it was chosen."""
-SAME_COLOURS = 0.85
-"""Correlation of colours that must be reached too."""
+SAME_PIXELS = 0.85
+"""Correlation of the pixels themselves that must be reached too."""
 
 _SIDE = 32
 _RADIUS = 3
 _NOISE = 2.0  # grey levels: fainter contrast than this is mostly JPEG's own
 _REACH = 2
+_YCBCR = np.array(
+    ((0.299, -0.169, 0.5), (0.587, -0.331, -0.419), (0.114, 0.5, -0.081)),  # JFIF, without the offset
+    dtype=np.float32,
+)
 
 
 def likeness(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Floats:
@@ -32,20 +37,20 @@ def likeness(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Floats:
         second: uint8 [P, H, W, 3].
 
     Returns:
-        float32 [P] in [0, 1]: the correlation of local contrast where that and the colours' speak for the same
-        picture, else 0.
+        float32 [P] in [0, 1]: the correlation of local contrast where that and that of the pixels speak for
+        the same picture, else 0.
 
     Example:
         >>> picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
         >>> bool(likeness(picture, picture // 2 + 60) > 0.9), float(likeness(picture, 255 - picture)[0])
         (True, 0.0)
     """
-    here, there = _thumbnails(first), _thumbnails(second)
+    here, there = _as_jpeg_sees(_thumbnails(first)), _as_jpeg_sees(_thumbnails(second))
     result = _correlation(_local_contrast(here), _local_contrast(there))
     alike = np.flatnonzero(result >= SAME_CONTRAST)
-    colours = _correlation(_centred(here[alike]), _centred(there[alike]))
+    pixels = _correlation(_centred(here[alike]), _centred(there[alike]))
     kept = np.zeros_like(result)
-    kept[alike] = np.where(colours >= SAME_COLOURS, np.minimum(result[alike], 1), 0)
+    kept[alike] = np.where(pixels >= SAME_PIXELS, np.minimum(result[alike], 1), 0)
     return kept
 
 
@@ -94,18 +99,28 @@ def _averaging(size: int) -> Floats:
     return np.asarray(np.maximum(overlap, 0) * count / size, np.float32)
 
 
+def _as_jpeg_sees(pictures: Floats) -> Floats:
+    """Returns brightness and two colour differences, these at half the resolution, which is what JPEG keeps of them.
+
+    They count double, since brightness alone cannot tell two drawings of one outline apart.
+    """
+    seen: Floats = pictures @ _YCBCR  # [P, h, w, 3]
+    seen[..., 1:] = 2 * _box_mean(seen[..., 1:], 1)
+    return seen
+
+
 def _local_contrast(pictures: Floats) -> Floats:
-    mean = _box_mean(pictures)
-    variance = np.maximum(_box_mean(pictures * pictures) - mean * mean, 0).mean(3, keepdims=True)
+    mean = _box_mean(pictures, _RADIUS)
+    variance = np.maximum(_box_mean(pictures * pictures, _RADIUS) - mean * mean, 0).mean(3, keepdims=True)
     result: Floats = (pictures - mean) / (np.sqrt(variance) + _NOISE)
     return result
 
 
-def _box_mean(values: Floats) -> Floats:
-    """Returns the mean over 7×7 pixels around each, float32 [P, h, w, 3]; edges are continued."""
-    wide = 2 * _RADIUS + 1
+def _box_mean(values: Floats, radius: int) -> Floats:
+    """Returns the mean over the square of 2 · radius + 1 pixels around each, float32 as given; edges are continued."""
+    wide = 2 * radius + 1
     height, width = values.shape[1:3]
-    padded = np.pad(values, ((0, 0), (_RADIUS, _RADIUS), (_RADIUS, _RADIUS), (0, 0)), mode="edge")
+    padded = np.pad(values, ((0, 0), (radius, radius), (radius, radius), (0, 0)), mode="edge")
     rows, both = np.zeros_like(padded[:, :height]), np.zeros_like(values)
     for start in range(wide):
         rows += padded[:, start : start + height]

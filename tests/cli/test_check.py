@@ -1,0 +1,92 @@
+"""`tenfold check` as it is typed: what it prints, writes and returns."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.images import png, write_tree
+from tenfold.cli.main import main
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two classes with a copy of a training picture among the test pictures."""
+    files = {
+        f"{split}/{name}/{n}.png": png(n + 100 * len(name) + 1000 * len(split), 16, 16)
+        for split in ("train", "test")
+        for name in ("cat", "bird")
+        for n in range(12)
+    }
+    files["test/cat/copy.png"] = files["train/cat/0.png"]
+    return write_tree(tmp_path / "photos", files)
+
+
+def test_warnings_are_printed_and_end_well(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(photos)]) == 0
+    out = capsys.readouterr().out
+    assert "photos, 24 train · 25 test, 2 classes, 16×16, 49 PNG" in out
+    assert "1 of 25 test pictures have a duplicate in train (1 exact, 0 near)" in out
+    assert "test/cat/copy.png" in out
+
+
+def test_an_error_ends_with_exit_code_1(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "train" / "fish").mkdir()
+    assert main(["check", str(photos)]) == 1
+    assert "error      class folder 'train/fish' holds no pictures" in capsys.readouterr().out
+
+
+def test_files_are_written_and_not_overwritten(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    targets = {kind: tmp_path / f"found.{kind}" for kind in ("csv", "json", "html")}
+    flags = [word for kind, path in targets.items() for word in (f"--{kind}", str(path))]
+    assert main(["check", str(photos), *flags]) == 0
+    assert json.loads(targets["json"].read_text("utf-8"))["leak"]["exact"] == 1
+    assert targets["html"].read_text("utf-8").startswith("<!doctype html>")
+    capsys.readouterr()
+    assert main(["check", str(photos), "--csv", str(targets["csv"])]) == 2
+    assert "exists and is not overwritten; choose another name, or add --force" in capsys.readouterr().err
+    assert main(["check", str(photos), *flags, "--force"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_dash_prints_nothing_else(kind: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(photos), f"--{kind}", "-"]) == 0
+    out = capsys.readouterr().out
+    if kind == "json":
+        (pair,) = json.loads(out)["pairs"]
+        assert (pair["first"]["path"], pair["second"]["path"]) == ("train/cat/0.png", "test/cat/copy.png")
+    else:
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [row["other_path"] for row in rows if row["rule"] == "exact-duplicate"] == ["test/cat/copy.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing-here"], "nothing-here does not exist"),
+        (["shapes", "--csv", "-", "--json", "-"], "--csv - and --json - would be printed into one another"),
+        (["shapes", "--set", "train.seed=1"], "--set train.seed says nothing about the data"),
+        (["shapes", "--run", "no-run"], "no run no-run"),
+    ],
+)
+def test_mistakes_get_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", *arguments]) in (1, 2)
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_settings_reach_the_data(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(photos), "--set", "data.image_size=12"]) == 0
+    assert "12×12" in capsys.readouterr().out
