@@ -13,8 +13,8 @@ from tenfold.data.inspection.signatures import EVEN, Floats
 
 ALIKE = 0.75
 """Signatures that agree less belong to different pictures; see docs/check.md for what is missed."""
-MOST_PAIRS = 200_000
-"""So many pairs are looked at more closely, the most similar first."""
+MOST_PAIRS = 50_000
+"""So many pairs are looked at more closely, or as many as there are pictures; the most similar first."""
 
 _ROWS, _COLUMNS = 512, 2048  # their products fit into the cache of a core
 _MOST_PARTNERS = 16
@@ -62,7 +62,7 @@ def candidates(signatures: Floats, progress: Progress) -> Candidates:
                 agreement = np.einsum("mk,mk->m", even[first], even[second]) + np.abs(straight)
                 found.append((first, second, agreement, straight < 0))
         progress("Comparing pictures", min(top + _ROWS, len(signatures)), len(signatures))
-    return _best(found, left_out)
+    return _best(found, left_out, max(MOST_PAIRS, len(signatures)))
 
 
 def _block(
@@ -95,13 +95,13 @@ def _block(
 
 
 def _best(
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Floats, NDArray[np.bool_]]], left_out: int
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Floats, NDArray[np.bool_]]], left_out: int, most: int
 ) -> Candidates:
     if not found:
         none = np.zeros(0, np.int64)
         return Candidates(none, none, np.zeros(0, np.float32), np.zeros(0, np.bool_), False)
     first, second, agreement, mirrored = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    chosen = np.sort(np.argsort(-agreement, kind="stable")[:MOST_PAIRS])
+    chosen = np.sort(np.argsort(-agreement, kind="stable")[:most])
     left_out += len(first) - len(chosen)
     more = 9 * left_out >= len(chosen)
     return Candidates(first[chosen], second[chosen], agreement[chosen], mirrored[chosen], more)
