@@ -21,11 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 import tenfold
+from tenfold.api.suspecting import LONGER
 from tenfold.cli.progress import progress_for
 from tenfold.core.randomness import derive_seed
 from tenfold.data.types import Dataset
 from tenfold.evaluate.suspects import SCORES, estimate_wrong, rank
-from tenfold.experiments.out_of_fold import out_of_fold_logits
+from tenfold.experiments.out_of_fold import lengthened, out_of_fold_logits
 from tenfold.recipes.load import load_recipe
 
 
@@ -47,7 +48,8 @@ def judge(options: argparse.Namespace) -> None:
     true = dataset.train.labels
     noisy = flipped(true, len(dataset.classes), options.flip, options.flip_seed)
     dataset = replace(dataset, train=replace(dataset.train, labels=noisy))
-    recipe, progress = load_recipe(options.recipe, options.settings), progress_for(sys.stderr)
+    recipe = lengthened(load_recipe(options.recipe, options.settings), options.longer)
+    progress = progress_for(sys.stderr)
     logits: list[NDArray[np.float32]] = []
     began = time.perf_counter()
     for repeat in range(options.repeats):
@@ -84,6 +86,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("data", nargs="?")
     parser.add_argument("--logits", type=Path, required=True, help="written where DATA is given, else read")
     parser.add_argument("--recipe", default="quick")
+    parser.add_argument("--longer", type=float, default=LONGER)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

@@ -18,7 +18,8 @@ from harness.tiny import dataset, recipe
 from tenfold.core.errors import DataError, Interrupted
 from tenfold.engine.progress import Silent
 from tenfold.experiments import out_of_fold
-from tenfold.experiments.out_of_fold import out_of_fold_logits, stratified_folds
+from tenfold.experiments.out_of_fold import lengthened, out_of_fold_logits, stratified_folds
+from tenfold.recipes.durations import Duration
 
 SHORT = recipe("mlp", "train.batch_size=4", "model.hidden=[4]", "train.duration=1 epochs")
 
@@ -53,6 +54,14 @@ def test_folds_are_even_in_all_and_in_each_class(labels, folds, seed):
         counts = [int((dealt[members] == fold).sum()) for fold in range(folds)]
         assert max(counts) - min(counts) <= 1
     assert (stratified_folds(array, folds, seed) == dealt).all()
+
+
+@pytest.mark.parametrize(
+    ("duration", "longer"), [("2 epochs", "5 epochs"), ("3 steps", "8 steps"), ("0.5 s", "1.25 s")]
+)
+def test_a_training_is_lengthened_in_its_own_unit_and_so_are_its_fewest_steps(duration, longer):
+    found = lengthened(recipe("mlp", f"train.duration={duration}", "train.min_steps=5"), 2.5).train
+    assert (found.duration, found.min_steps) == (Duration.parse(longer), 13)
 
 
 def test_another_seed_deals_other_folds():

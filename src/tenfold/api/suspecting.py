@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,12 @@ from tenfold.data.types import Dataset, Split
 from tenfold.engine.progress import Progress, Silent
 from tenfold.evaluate.suspects import estimate_wrong, rank
 from tenfold.experiments import preflight
-from tenfold.experiments.out_of_fold import out_of_fold_logits
+from tenfold.experiments.out_of_fold import lengthened, out_of_fold_logits
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
+
+LONGER = 6.0
+"""Times as long as its recipe says that a classifier trains to judge labels; see benchmarks/suspects.py."""
 
 _MOST_LISTED = 0.05
 """Share of the pictures that is listed at most where nobody says how many: more are not looked through by anyone."""
@@ -74,6 +78,7 @@ def suspects(
     data: str | Path | Dataset | None = None,
     *,
     recipe: str | Path | Recipe = "quick",
+    longer: float = LONGER,
     folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
@@ -89,6 +94,8 @@ def suspects(
     Args:
         data: what `--data` takes, or a `Dataset`; the recipe's own by default.
         recipe: a shipped recipe, a TOML file, or a `Recipe`.
+        longer: how many times as long as the recipe says each classifier trains: the better it is, the fewer of its
+            own mistakes it takes for those of the labels.
         folds: 2 or more.
         repeats: times that all is done with other folds; probabilities are averaged.
         seed: of folds and training, in the place of the recipe's.
@@ -106,6 +113,8 @@ def suspects(
         ('train/cat/0412.png', 'cat', 'dog')
     """
     progress = progress or Silent()
+    if not 0 < longer < inf:
+        raise UsageError(f"longer is {longer}; expected more than 0 times the recipe's length")
     if folds < 2 or repeats < 1:
         raise UsageError(f"{folds} folds, {repeats} repeats; expected 2 folds or more, and 1 repeat or more")
     if top is not None and (not top > 0 or (isinstance(top, float) and top > 1)):
@@ -114,6 +123,7 @@ def suspects(
     chosen = resolve(chosen, {"data.val_fraction": 0.0} | ({"data.source": str(data)} if _is_name(data) else {}))
     if chosen.data.exclude or chosen.data.relabel:
         raise UsageError("labels are judged as their source has them; leave data.exclude and data.relabel out")
+    chosen = lengthened(chosen, longer)
     choose_device(chosen.train.device)  # a missing one is found before any work is done
     pictures = data if isinstance(data, Dataset) else dataset_of(chosen.data, progress)
     tell(pictures, progress)

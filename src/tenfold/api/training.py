@@ -15,6 +15,7 @@ from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import UsageError
 from tenfold.data.build import build_dataset
+from tenfold.data.inspection.glance import first_glance
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import make_plan
 from tenfold.engine.progress import Progress, Silent
@@ -161,7 +162,7 @@ def tell(pictures: Dataset, progress: Progress) -> None:
     counts = " · ".join(f"{len(split):,} {name}" for name, split in pictures.splits().items())
     size = "×".join(map(str, pictures.image_size))
     progress.message(f"data: {pictures.name}, {len(pictures.classes)} classes, {counts}, {size}")
-    for note in pictures.notes:
+    for note in (*pictures.notes, *first_glance(pictures)):
         progress.message(note)
     if pictures.skipped:
         first = pictures.skipped[0]

@@ -6,6 +6,7 @@ Shapes: N pictures, C classes.
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,11 @@ from tenfold.recipes.schema import Recipe
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import Log
 
-_WITHOUT_VALIDATION: dict[str, object] = {
+_TO_JUDGE: dict[str, object] = {
     "train.early_stop": 0,
     "train.target": 0.0,
     "evaluate.unsure_below": 1.0,  # a sure answer may be the one that betrays a wrong label
+    "optim.label_smoothing": 0.0,  # it keeps small probabilities, by which suspicion goes, from getting smaller
 }
 
 
@@ -42,7 +44,8 @@ def out_of_fold_logits(
     same seed gives the same bits, as it does for runs.
 
     Args:
-        recipe: complete; early stopping and a target are left out, for there is nothing to validate by.
+        recipe: complete; early stopping and a target are left out, for there is nothing to validate by, and so is the
+            smoothing of labels.
         dataset: N pictures in its `train`; the other splits are not touched.
         folds: 2 or more, at most N.
         seed: of the folds, and of all that is random in training.
@@ -70,11 +73,25 @@ def out_of_fold_logits(
             val=None,
             fingerprint=f"{dataset.fingerprint} without fold {fold} of {folds}, {seed}",
         )
-        seeded = resolve(recipe, {**_WITHOUT_VALIDATION, "train.seed": derive_seed(seed, "fold", fold)})
+        seeded = resolve(recipe, {**_TO_JUDGE, "train.seed": derive_seed(seed, "fold", fold)})
         logits[held_out] = judged = _trained_and_judged(seeded, part, _FoldProgress(progress, fold, folds))
         agreed = float((judged.argmax(1) == part.test.labels).mean())
         progress.message(f"fold {fold + 1} of {folds}: {agreed * 100:.1f} % of {len(held_out):,} pictures as labelled")
     return logits
+
+
+def lengthened(recipe: Recipe, times: float) -> Recipe:
+    """Returns the recipe with a training so many times as long, its fewest steps included.
+
+    Example:
+        >>> recipe = lengthened(Recipe(), 6)
+        >>> recipe.train.duration.amount / Recipe().train.duration.amount
+        6.0
+    """
+    duration, steps = recipe.train.duration, recipe.train.min_steps
+    amount = duration.amount * times
+    longer = replace(duration, amount=ceil(amount) if duration.unit == "steps" else amount)
+    return resolve(recipe, {"train.duration": longer, "train.min_steps": ceil(steps * times)})
 
 
 def stratified_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:

@@ -22,6 +22,9 @@ def suspects(
     recipe: Annotated[
         str, typer.Option("--recipe", "-r", help="That the judging classifiers are trained by.")
     ] = "quick",
+    longer: Annotated[
+        float, typer.Option(metavar="TIMES", help="Train so many times as long as the recipe says.")
+    ] = 6.0,
     folds: Annotated[int, typer.Option(min=2, metavar="N", help="Each is judged by a training on the others.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Do it all N times, and average.")] = 1,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of folds and trainings.")] = 0,
@@ -76,6 +79,7 @@ def suspects(
         found = api.suspects(
             data,
             recipe=recipe,
+            longer=longer,
             folds=folds,
             repeats=repeats,
             seed=seed,
