@@ -117,6 +117,8 @@ def test_a_run_that_was_trained_to_look_twice_is_judged_so(tmp_path: Path) -> No
     assert as_stored(evaluate(run.path, data=dataset(), device="cpu")) == run.summary["evaluation"]
     plain = evaluate(run.path, data=dataset(), views="plain", device="cpu")
     assert plain.loss != run.evaluation.loss
+    assert plain.plain_accuracy is None
+    assert run.evaluation.plain_accuracy == plain.accuracy
     with pytest.raises(UsageError, match="'six' are no views; expected plain, mirror, shifts"):
         tenfold.load(run.path, views="six")
 

@@ -124,7 +124,7 @@ def test_with_1_a_picture_that_leaves_no_doubt_is_given_all_views_too() -> None:
     image = torch.zeros(1, 3, 4, 4)
     image[0, 0, 0, 0] = 1
     assert sure_of_plain(image).softmax(1).max() == 1
-    logits = averaged_logits(sure_of_plain, image, VIEWS["mirror"], unsure_below=1)
+    logits, _ = averaged_logits(sure_of_plain, image, VIEWS["mirror"], unsure_below=1)
     assert logits.tolist() == [[500.0, 0.0]]
 
 

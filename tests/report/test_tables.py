@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from rich.console import Console, RenderableType
 
-from tenfold.evaluate.metrics import per_class_results
+from tenfold.evaluate.metrics import evaluate_logits, per_class_results
 from tenfold.models.summary import LayerRow
 from tenfold.report.tables import (
     accuracy_line,
@@ -16,6 +17,7 @@ from tenfold.report.tables import (
     layer_table,
     listing,
     percent,
+    plain_line,
     prediction_table,
 )
 
@@ -90,3 +92,11 @@ def test_percent_has_one_decimal():
 def test_tables_come_without_torch():
     command = "import sys, tenfold.report.tables; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_the_accuracy_from_one_view_is_told_where_several_were_averaged() -> None:
+    logits = torch.tensor([[3.0, 0.0], [0.0, 3.0], [3.0, 0.0], [0.0, 3.0]])
+    plain = evaluate_logits(logits, torch.tensor([0, 1, 0, 0]), ("cat", "dog"))
+    assert plain_line(plain) == []
+    averaged = replace(plain, plain_accuracy=0.5)
+    assert plain_line(averaged) == ["from one view of each picture 50.0 % (95 % interval 15.0–85.0 %)"]

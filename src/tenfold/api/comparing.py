@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from tenfold.api.at_hand import needs_download
 from tenfold.api.pictures import dataset_of
 from tenfold.core.errors import TenfoldError
-from tenfold.data.cifar import find_cifar
-from tenfold.data.cifar_sources import SOURCES
-from tenfold.data.store import cache_folder, list_stores
 from tenfold.data.types import Split
 from tenfold.engine.progress import Progress, Silent
 from tenfold.experiments.compare import compare as compare_runs
 from tenfold.experiments.comparison import Comparison
 from tenfold.experiments.gather import ComparedRun, gather
-from tenfold.recipes.schema import DataSection
 from tenfold.report.comparison import CLASS_COLUMNS, PAIR_COLUMNS, distinct, write_rows
 from tenfold.report.comparison_plots import (
     plot_accuracies,
@@ -117,15 +114,7 @@ def _section(name: str, places: Sequence[int], right: ComparedRun, wrong: Compar
 
 def _test_pictures(run: ComparedRun, progress: Progress) -> Split | None:
     """Returns the test split that a run was judged on, or None where it is not here any more."""
-    if _needs_download(run.recipe.data):
+    if needs_download(run.recipe.data):
         return None
     dataset = dataset_of(run.recipe.data, progress)
     return dataset.test if dataset.fingerprint == run.fingerprint else None
-
-
-def _needs_download(section: DataSection) -> bool:
-    """Returns whether pictures would have to be fetched from the network, which no chart is worth."""
-    if section.source not in SOURCES or any(store.name == section.source for store in list_stores()):
-        return False
-    place = Path(section.data_dir).expanduser() if section.data_dir else None
-    return find_cifar(SOURCES[section.source], place, cache_folder()) is None

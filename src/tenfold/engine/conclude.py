@@ -13,7 +13,7 @@ from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
 from tenfold.evaluate.calibration import fit_temperature
-from tenfold.evaluate.metrics import Evaluation, evaluate_logits
+from tenfold.evaluate.metrics import Evaluation
 from tenfold.runs.classifier import Classifier
 from tenfold.runs.folder import Prediction
 
@@ -49,8 +49,8 @@ def conclude(setup: Setup, state: State, save: Save, seconds: Callable[[], float
     save("last", {"steps": state.step})
     if state.best is not None:
         Classifier.load(folder.best, device=setup.hardware.device, model=classifier.model)
-    logits = classifier.logits(dataset.test)
-    evaluation = evaluate_logits(logits, torch.from_numpy(dataset.test.labels), dataset.classes)
+    logits, plain = classifier.judge(dataset.test)
+    evaluation = classifier.evaluation(dataset.test, logits, plain)
     temperature = None if dataset.val is None else _temperature(classifier, dataset.val)
     folder.write_predictions(predictions(dataset.test, logits, dataset.classes, temperature))
     summary = {

@@ -53,6 +53,8 @@ class Evaluation:
         loss: mean cross-entropy in nats.
         confusion: int64 [C, C], true class × predicted class.
         per_class: one result for each class, in the order of the labels.
+        plain_accuracy: the accuracy from one view of each picture, where several were averaged for all the rest; else
+            None.
     """
 
     accuracy: float
@@ -63,6 +65,7 @@ class Evaluation:
     loss: float
     confusion: Tensor
     per_class: tuple[ClassResult, ...]
+    plain_accuracy: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """Returns plain lists, numbers and None, fit for `summary.json`."""
@@ -75,6 +78,7 @@ class Evaluation:
             "loss": self.loss,
             "confusion": self.confusion.tolist(),
             "per_class": [asdict(result) for result in self.per_class],
+            "plain_accuracy": self.plain_accuracy,
         }
 
     @classmethod
@@ -90,7 +94,13 @@ class Evaluation:
         )
         plain = {name: value[name] for name in ("accuracy", "correct", "total", "top5", "loss")}
         low, high = value["interval"]
-        return cls(**plain, interval=(low, high), confusion=torch.tensor(value["confusion"]), per_class=results)
+        return cls(
+            **plain,
+            interval=(low, high),
+            confusion=torch.tensor(value["confusion"]),
+            per_class=results,
+            plain_accuracy=value.get("plain_accuracy"),  # former runs do not have it
+        )
 
 
 def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Evaluation:

@@ -19,6 +19,20 @@ def predict_logits(
     unsure_below: float = 1.0,
     autocast: torch.dtype | None = None,
 ) -> Tensor:
+    """Returns logits averaged over views, float32 [N, C] on the CPU; see `predict_views`."""
+    averaged, _ = predict_views(model, batches, normalize, views=views, unsure_below=unsure_below, autocast=autocast)
+    return averaged
+
+
+def predict_views(
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    normalize: Callable[[Tensor], Tensor],
+    *,
+    views: str = "plain",
+    unsure_below: float = 1.0,
+    autocast: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
     """Runs a model over pictures in evaluation mode and leaves it as it was, also after an error.
 
     Logits stay on the device until the end: the processor waits for it once, not once a batch.
@@ -32,7 +46,7 @@ def predict_logits(
         autocast: computes in this type where the device allows it, e.g. `torch.bfloat16`.
 
     Returns:
-        Logits, float32 [N, C], on the CPU.
+        Logits averaged over the views, and those of the plain view alone: float32 [N, C] each, on the CPU.
 
     Raises:
         DataError: when there is no batch.
@@ -51,7 +65,8 @@ def predict_logits(
                 chunks.append(averaged_logits(logits_of, normalize(batch), shown, unsure_below))
     if not chunks:
         raise DataError("there are no pictures to predict; expected at least one batch")
-    return torch.cat(chunks).cpu()  # outside inference mode, so that the result is an ordinary tensor
+    averaged, plain = (torch.cat(parts) for parts in zip(*chunks, strict=True))
+    return averaged.cpu(), plain.cpu()  # outside inference mode, so that they are ordinary tensors
 
 
 def _checked(logits: object, count: int) -> Tensor:

@@ -70,8 +70,8 @@ def seen(images: Tensor, view: View) -> Tensor:
 
 def averaged_logits(
     logits_of: Callable[[Tensor], Tensor], images: Tensor, views: tuple[View, ...], unsure_below: float = 1.0
-) -> Tensor:
-    """Returns the weighted mean of what a network says of each view, float [B, C].
+) -> tuple[Tensor, Tensor]:
+    """Returns the weighted mean of what a network says of each view, and what it says of the plain one, float [B, C].
 
     Args:
         logits_of: the network: float [B, 3, H, W] → float [B, C].
@@ -82,13 +82,14 @@ def averaged_logits(
     """
     plain = logits_of(images)  # B C
     if len(views) == 1:
-        return plain
+        return plain, plain
     if unsure_below >= 1:
-        return _mean(logits_of, images, plain, views)
+        return _mean(logits_of, images, plain, views), plain
+    averaged = plain.clone()
     unsure = (plain.softmax(1).amax(1) < unsure_below).nonzero()[:, 0]  # U; a GPU is waited for here
     if len(unsure):
-        plain[unsure] = _mean(logits_of, images[unsure], plain[unsure], views)
-    return plain
+        averaged[unsure] = _mean(logits_of, images[unsure], plain[unsure], views)
+    return averaged, plain
 
 
 def _mean(logits_of: Callable[[Tensor], Tensor], images: Tensor, plain: Tensor, views: tuple[View, ...]) -> Tensor:

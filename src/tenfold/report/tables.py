@@ -10,10 +10,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tenfold.evaluate.intervals import wilson
 from tenfold.report.names import printable
 
 if TYPE_CHECKING:  # they would bring torch, which takes a second or two
-    from tenfold.evaluate.metrics import ClassResult
+    from tenfold.evaluate.metrics import ClassResult, Evaluation
     from tenfold.models.summary import LayerRow
 
 Cell = str | int | float | None
@@ -63,6 +64,15 @@ def accuracy_line(accuracy: float, interval: tuple[float, float], total: int, no
         (percent(accuracy), "bold"),
         f" (95 % interval {low * 100:.1f}–{high * 100:.1f} %) on {total:,} {noun}",
     )
+
+
+def plain_line(result: "Evaluation") -> list[str]:
+    """Returns the sentence that tells the accuracy from one view, where several were averaged; else nothing."""
+    if result.plain_accuracy is None:
+        return []
+    low, high = wilson(round(result.plain_accuracy * result.total), result.total)
+    plain = percent(result.plain_accuracy)
+    return [f"from one view of each picture {plain} (95 % interval {low * 100:.1f}–{high * 100:.1f} %)"]
 
 
 def class_table(per_class: "Sequence[ClassResult]") -> Table:

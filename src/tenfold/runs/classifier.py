@@ -6,7 +6,7 @@ Shapes: N pictures, H×W pixels, C classes.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from tenfold.core.errors import ModelError
 from tenfold.data.loader import in_order
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Split
-from tenfold.evaluate.metrics import Evaluation, evaluate_logits
-from tenfold.evaluate.predict import predict_logits
+from tenfold.evaluate.metrics import Evaluation, accuracy, evaluate_logits
+from tenfold.evaluate.predict import predict_views
 from tenfold.models.build import build_model
 from tenfold.runs.modelfile import ModelCard, load_model, save_model
 
@@ -53,7 +53,14 @@ class Classifier:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def logits(self, split: Split) -> Tensor:
-        """Returns logits, float32 [N, C] on the CPU, for the pictures of `split`, always computed in float32.
+        """Returns logits, float32 [N, C] on the CPU; see `judge`."""
+        averaged, _ = self.judge(split)
+        return averaged
+
+    def judge(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Returns logits for the pictures of `split`, averaged over the views, and those of the plain view alone.
+
+        Both are float32 [N, C] on the CPU, always computed in float32.
 
         Raises:
             ModelError: when the pictures have another size than the model was trained for.
@@ -66,7 +73,7 @@ class Classifier:
             )
         batches = in_order(split, self.batch_size or _suited(size, self.device), self.device)
         with convolutions(onednn=True):  # whatever the training used, a judgement never depends on it
-            return predict_logits(
+            return predict_views(
                 self.model,
                 batches,
                 self.preprocessing.normalize,
@@ -76,7 +83,13 @@ class Classifier:
 
     def evaluate(self, split: Split) -> Evaluation:
         """Returns how well `split` is classified; its labels must follow the order of `classes`."""
-        return evaluate_logits(self.logits(split), torch.from_numpy(split.labels), self.classes)
+        return self.evaluation(split, *self.judge(split))
+
+    def evaluation(self, split: Split, averaged: Tensor, plain: Tensor) -> Evaluation:
+        """Returns what the logits that `judge` gave for `split` are worth, those of the plain view too."""
+        labels = torch.from_numpy(split.labels)
+        found = evaluate_logits(averaged, labels, self.classes)
+        return found if self.views == "plain" else replace(found, plain_accuracy=accuracy(plain, labels))
 
     @property
     def device(self) -> torch.device:

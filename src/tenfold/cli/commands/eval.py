@@ -49,7 +49,7 @@ def evaluate(
     from tenfold import api
     from tenfold.cli.output import confusion_lines, show
     from tenfold.cli.progress import progress_for
-    from tenfold.report.tables import accuracy_line, class_table
+    from tenfold.report.tables import accuracy_line, class_table, plain_line
 
     progress = progress_for(sys.stderr)
     try:
@@ -72,6 +72,7 @@ def evaluate(
         return
     show(
         accuracy_line(result.accuracy, result.interval, result.total, f"{split} pictures"),
+        *plain_line(result),
         class_table(result.per_class),
     )
     if confused := confusion_lines(result):

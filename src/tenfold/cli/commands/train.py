@@ -239,11 +239,12 @@ def _print_results(run: "Run") -> None:
     from tenfold.core.disk import shown
     from tenfold.report.doctor import diagnose, doctor_lines
     from tenfold.report.pictures import ground_truth_lines, sample
-    from tenfold.report.tables import accuracy_line, class_table
+    from tenfold.report.tables import accuracy_line, class_table, plain_line
     from tenfold.runs.folder import RunFolder
 
     result, path = run.evaluation, shown(run.path)
-    show("", accuracy_line(result.accuracy, result.interval, result.total), class_table(result.per_class))
+    headline = accuracy_line(result.accuracy, result.interval, result.total)
+    show("", headline, *plain_line(result), class_table(result.per_class))
     folder = RunFolder.open(run.path)
     rows = folder.read_predictions()
     some = [rows[place] for place in sample(len(rows), _PICTURES_NAMED)]  # the first row of plots/predictions.png

@@ -8,7 +8,7 @@ from typing import Any
 from tenfold.core.errors import RunError
 from tenfold.recipes.load import load_recipe
 from tenfold.report.names import printable
-from tenfold.report.page.wording import count, duration
+from tenfold.report.page.wording import count, duration, percent
 from tenfold.runs.folder import RunFolder
 
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -40,6 +40,7 @@ def head_of(folder: RunFolder) -> Head:
     facts = {
         "Data": _data(summary.get("dataset", {})),
         "Recipe": _recipe(folder, summary),
+        "Judged by": _views(folder, summary),
         "Time": _times(summary),
         "Hardware": _hardware(summary, environment),
         "Versions": _versions(environment),
@@ -76,6 +77,14 @@ def _recipe(folder: RunFolder, summary: Mapping[str, Any]) -> str:
         f"seed {recipe.train.seed}",
     ]
     return " · ".join(filter(None, parts))
+
+
+def _views(folder: RunFolder, summary: Mapping[str, Any]) -> str:
+    plain = summary.get("evaluation", {}).get("plain_accuracy")
+    if plain is None:
+        return ""
+    views = load_recipe(folder.recipe).evaluate.views
+    return f"the average over several views of a picture ({views}); from one view {percent(plain)}"
 
 
 def _times(summary: Mapping[str, Any]) -> str:
