@@ -23,7 +23,7 @@ from tenfold.experiments.out_of_fold import lengthened, out_of_fold_logits
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
 
-LONGER = 6.0
+LONGER = 10.0
 """Times as long as its recipe says that a classifier trains to judge labels; see benchmarks/suspects.py."""
 
 _MOST_LISTED = 0.05

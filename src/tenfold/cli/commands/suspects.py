@@ -24,7 +24,7 @@ def suspects(
     ] = "quick",
     longer: Annotated[
         float, typer.Option(metavar="TIMES", help="Train so many times as long as the recipe says.")
-    ] = 6.0,
+    ] = 10.0,
     folds: Annotated[int, typer.Option(min=2, metavar="N", help="Each is judged by a training on the others.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Do it all N times, and average.")] = 1,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of folds and trainings.")] = 0,
