@@ -1,13 +1,20 @@
 """Prediction: the model's own answers, and the model left as it was."""
 
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tenfold.core.errors import DataError, ModelError
-from tenfold.evaluate.predict import predict_logits
+from tenfold.evaluate import predict
 
 torch.set_num_threads(1)
+
+
+def averaged(*given: Any, **options: Any) -> Tensor:
+    """Returns what `predict_logits` gives for all views together."""
+    return predict.predict_logits(*given, **options)[0]
 
 
 def _model() -> nn.Sequential:
@@ -30,7 +37,7 @@ def _batches(*sizes: int) -> list[torch.Tensor]:
 
 def test_logits_are_those_of_the_model_in_evaluation_mode():
     model, batches = _model(), _batches(4, 3)
-    logits = predict_logits(model, batches, _half)
+    logits = averaged(model, batches, _half)
     with torch.no_grad():
         expected = model.eval()(_half(torch.cat(batches)))
     torch.testing.assert_close(logits, expected)
@@ -40,7 +47,7 @@ def test_logits_are_those_of_the_model_in_evaluation_mode():
 def test_every_module_gets_its_own_mode_back():
     model = _model()
     before = [module.training for module in model.modules()]
-    predict_logits(model, _batches(2), _half)
+    averaged(model, _batches(2), _half)
     assert [module.training for module in model.modules()] == before
 
 
@@ -48,7 +55,7 @@ def test_modes_come_back_after_an_error_too():
     model = _model()
     before = [module.training for module in model.modules()]
     with pytest.raises(RuntimeError):
-        predict_logits(model, [torch.zeros(2, 4, 8, 8, dtype=torch.uint8)], _half)
+        averaged(model, [torch.zeros(2, 4, 8, 8, dtype=torch.uint8)], _half)
     assert [module.training for module in model.modules()] == before
     assert not torch.is_inference_mode_enabled()
 
@@ -56,12 +63,12 @@ def test_modes_come_back_after_an_error_too():
 def test_prediction_leaves_running_statistics_alone():
     model = _model().train()
     before = model[1].running_mean.clone()
-    predict_logits(model, _batches(8), _half)
+    averaged(model, _batches(8), _half)
     assert torch.equal(model[1].running_mean, before)
 
 
 def test_the_result_is_an_ordinary_tensor():
-    logits = predict_logits(_model(), _batches(2), _half)
+    logits = averaged(_model(), _batches(2), _half)
     assert not logits.is_inference()
     assert not logits.requires_grad
 
@@ -70,22 +77,22 @@ def test_autocast_computes_in_bfloat16_and_returns_float32():
     model, batches = _model(), _batches(4)
     seen = []
     model[0].register_forward_hook(lambda _module, _input, output: seen.append(output.dtype))
-    logits = predict_logits(model, batches, _half, autocast=torch.bfloat16)
+    logits = averaged(model, batches, _half, autocast=torch.bfloat16)
     assert seen == [torch.bfloat16]
     assert logits.dtype == torch.float32
-    torch.testing.assert_close(logits, predict_logits(model, batches, _half), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(logits, averaged(model, batches, _half), atol=0.05, rtol=0.05)
 
 
 def test_batches_may_be_a_generator():
-    assert predict_logits(_model(), (batch for batch in _batches(2, 2)), _half).shape == (4, 5)
+    assert averaged(_model(), (batch for batch in _batches(2, 2)), _half).shape == (4, 5)
 
 
 def test_no_batches_are_refused():
     with pytest.raises(DataError, match="no pictures to predict"):
-        predict_logits(_model(), [], _half)
+        averaged(_model(), [], _half)
 
 
 @pytest.mark.parametrize(("model", "found"), [(nn.Identity(), r"\[2, 3, 8, 8\]"), (nn.Flatten(0), r"\[384\]")])
 def test_a_model_without_rows_of_logits_is_refused(model, found):
     with pytest.raises(ModelError, match=rf"returned {found} for 2 pictures; expected one row of logits"):
-        predict_logits(model, _batches(2), _half)
+        averaged(model, _batches(2), _half)

@@ -1,6 +1,6 @@
 """Views: what each shows, how they are weighed, and that no picture's answer depends on its neighbours."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tenfold.core.errors import UsageError
-from tenfold.evaluate.predict import predict_logits
+from tenfold.evaluate import predict
 from tenfold.evaluate.views import VIEWS, View, averaged_logits, seen, views_named
 from tenfold.recipes.schema import EvaluateSection
 
 torch.set_num_threads(1)
+
+
+def averaged(*given: Any, **options: Any) -> Tensor:
+    """Returns what `predict_logits` gives for all views together."""
+    return predict.predict_logits(*given, **options)[0]
 
 
 def _pictures(count: int, side: int = 8, seed: int = 0) -> Tensor:
@@ -77,33 +82,33 @@ def test_mirror_and_shifts_weigh_the_views_as_they_say() -> None:
     network, images = _network(), _pictures(4)
 
     def of(view: View) -> Tensor:
-        return predict_logits(network, [seen(images.float(), view)], _half)
+        return averaged(network, [seen(images.float(), view)], _half)
 
     both = [(of(View(1, shift)) + of(View(1, shift, mirrored=True))) / 2 for shift in (0, 1, -1)]
-    torch.testing.assert_close(predict_logits(network, [images], _half, views="mirror"), both[0])
+    torch.testing.assert_close(averaged(network, [images], _half, views="mirror"), both[0])
     expected = both[0] / 2 + both[1] / 4 + both[2] / 4
-    torch.testing.assert_close(predict_logits(network, [images], _half, views="shifts"), expected)
+    torch.testing.assert_close(averaged(network, [images], _half, views="shifts"), expected)
 
 
 def test_views_of_a_mirror_image_give_the_same_answer() -> None:
     network, images = _network(), _pictures(4)
-    turned = predict_logits(network, [images.flip(3)], _half, views="mirror")
-    assert torch.equal(predict_logits(network, [images], _half, views="mirror"), turned)
+    turned = averaged(network, [images.flip(3)], _half, views="mirror")
+    assert torch.equal(averaged(network, [images], _half, views="mirror"), turned)
 
 
 @pytest.mark.parametrize(("name", "shown"), [("plain", [6]), ("mirror", [6] * 2), ("shifts", [6] * 6)])
 def test_each_view_costs_one_pass_and_plain_nothing_more(name: str, shown: list[int]) -> None:
     counted = Counted()
-    predict_logits(counted, [_pictures(6)], _half, views=name)
+    averaged(counted, [_pictures(6)], _half, views=name)
     assert counted.shown == shown
 
 
 def test_only_unsure_pictures_are_given_the_other_views() -> None:
     counted, images = Counted(), _pictures(20)
-    plain, full = (predict_logits(counted, [images], _half, views=name) for name in ("plain", "shifts"))
+    plain, full = (averaged(counted, [images], _half, views=name) for name in ("plain", "shifts"))
     limit = float(plain.softmax(1).amax(1).sort().values[11:13].mean())  # 12 pictures below, 8 above
     counted.shown.clear()
-    found = predict_logits(counted, [images], _half, views="shifts", unsure_below=limit)
+    found = averaged(counted, [images], _half, views="shifts", unsure_below=limit)
     assert counted.shown == [20, *[12] * 5]
     unsure = plain.softmax(1).amax(1) < limit
     assert torch.equal(found[~unsure], plain[~unsure])
@@ -112,9 +117,9 @@ def test_only_unsure_pictures_are_given_the_other_views() -> None:
 
 def test_no_unsure_picture_means_no_other_pass() -> None:
     counted = Counted()
-    found = predict_logits(counted, [_pictures(6)], _half, views="shifts", unsure_below=1e-6)
+    found = averaged(counted, [_pictures(6)], _half, views="shifts", unsure_below=1e-6)
     assert counted.shown == [6]
-    assert torch.equal(found, predict_logits(counted, [_pictures(6)], _half))
+    assert torch.equal(found, averaged(counted, [_pictures(6)], _half))
 
 
 def test_with_1_a_picture_that_leaves_no_doubt_is_given_all_views_too() -> None:
@@ -132,13 +137,13 @@ def test_with_1_a_picture_that_leaves_no_doubt_is_given_all_views_too() -> None:
 @given(data=st.data(), name=st.sampled_from(sorted(VIEWS)), limit=st.sampled_from([0.22, 0.3, 0.4, 0.6, 1.0]))
 def test_a_picture_gets_the_same_answer_alone_and_in_any_batch(data: st.DataObject, name: str, limit: float) -> None:
     network, images = _network(), _pictures(24, seed=data.draw(st.integers(0, 99)))
-    plain = predict_logits(network, [images], _half).softmax(1).amax(1)
+    plain = averaged(network, [images], _half).softmax(1).amax(1)
     assume(bool(((plain - limit).abs() > 1e-5).all()))  # matrix products of other sizes round otherwise
     order = torch.tensor(data.draw(st.permutations(range(24))))
     cuts = sorted(data.draw(st.sets(st.integers(1, 23), max_size=6)))
     batches = images[order].tensor_split(cuts)
-    mixed = predict_logits(network, batches, _half, views=name, unsure_below=limit)
-    alone = predict_logits(network, images.split(1), _half, views=name, unsure_below=limit)
+    mixed = averaged(network, batches, _half, views=name, unsure_below=limit)
+    alone = averaged(network, images.split(1), _half, views=name, unsure_below=limit)
     torch.testing.assert_close(mixed, alone[order], rtol=0, atol=1e-6)
 
 
@@ -146,4 +151,12 @@ def test_unknown_views_are_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"^'miror' are no views; did you mean 'mirror'\?; expected plain, mirror, sh"):
         views_named("miror")
     with pytest.raises(UsageError, match="'six' are no views; expected plain, mirror, shifts"):
-        predict_logits(_network(), [_pictures(1)], _half, views="six")
+        averaged(_network(), [_pictures(1)], _half, views="six")
+
+
+def test_what_the_plain_view_says_comes_beside_what_all_say() -> None:
+    network, images = _network(), _pictures(12)
+    plain = averaged(network, [images], _half)
+    for limit in (1.0, 0.3):
+        _, beside = predict.predict_logits(network, [images], _half, views="shifts", unsure_below=limit)
+        assert torch.equal(beside, plain)

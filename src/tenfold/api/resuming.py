@@ -34,35 +34,25 @@ def resume_run(
     """
     folder = RunFolder.open(path, for_resume=True)
     with folder.lock():
-        return _go_on(folder, data, model, overrides, progress, began, report)
-
-
-def _go_on(
-    folder: RunFolder,
-    data: str | Path | Dataset | None,
-    model: nn.Module | None,
-    overrides: Sequence[str],
-    progress: Progress,
-    began: float,
-    report: bool,
-) -> Run:
-    before = keep_lists(load_recipe(folder.recipe), folder.path)
-    after = extended(before, resolve(before, overrides))
-    checkpoint = newest_checkpoint(folder, progress)
-    pictures = data if isinstance(data, Dataset) else dataset_of(after.data, progress)
-    if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, pictures, checkpoint)):
-        progress.message(
-            f"{folder.path} is finished already ({before.train.duration}); "
-            "to go further, give its new length in all, such as --epochs 6"
+        before = keep_lists(load_recipe(folder.recipe), folder.path)
+        after = extended(before, resolve(before, overrides))
+        checkpoint = newest_checkpoint(folder, progress)
+        pictures = data if isinstance(data, Dataset) else dataset_of(after.data, progress)
+        if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, pictures, checkpoint)):
+            progress.message(
+                f"{folder.path} is finished already ({before.train.duration}); "
+                "to go further, give its new length in all, such as --epochs 6"
+            )
+            if report and not folder.report.is_file():  # written last
+                write_report(folder, pictures, model)
+            return read_run(folder)
+        make_plan(after, pictures)  # a recipe that does not fit must not take the place of the one that did
+        folder.reopen()  # before the recipe changes: a longer recipe beside the old end would look finished
+        if after != before:
+            durable.write_text(folder.recipe, to_toml(after))
+        return carry_out(
+            after, pictures, folder, progress, model=model, checkpoint=checkpoint, began=began, report=report
         )
-        if report and not folder.report.is_file():  # written last
-            write_report(folder, pictures, model)
-        return read_run(folder)
-    make_plan(after, pictures)  # a recipe that does not fit must not take the place of the one that did
-    folder.reopen()  # before the recipe changes: a longer recipe beside the old end would look finished
-    if after != before:
-        durable.write_text(folder.recipe, to_toml(after))
-    return carry_out(after, pictures, folder, progress, model=model, checkpoint=checkpoint, began=began, report=report)
 
 
 def _is_over(recipe: Recipe, pictures: Dataset, checkpoint: Checkpoint) -> bool:

@@ -18,20 +18,6 @@ def predict_logits(
     views: str = "plain",
     unsure_below: float = 1.0,
     autocast: torch.dtype | None = None,
-) -> Tensor:
-    """Returns logits averaged over views, float32 [N, C] on the CPU; see `predict_views`."""
-    averaged, _ = predict_views(model, batches, normalize, views=views, unsure_below=unsure_below, autocast=autocast)
-    return averaged
-
-
-def predict_views(
-    model: nn.Module,
-    batches: Iterable[Tensor],
-    normalize: Callable[[Tensor], Tensor],
-    *,
-    views: str = "plain",
-    unsure_below: float = 1.0,
-    autocast: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Runs a model over pictures in evaluation mode and leaves it as it was, also after an error.
 

@@ -20,7 +20,7 @@ from tenfold.data.loader import in_order
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Split
 from tenfold.evaluate.metrics import Evaluation, accuracy, evaluate_logits
-from tenfold.evaluate.predict import predict_views
+from tenfold.evaluate.predict import predict_logits
 from tenfold.models.build import build_model
 from tenfold.runs.modelfile import ModelCard, load_model, save_model
 
@@ -73,7 +73,7 @@ class Classifier:
             )
         batches = in_order(split, self.batch_size or _suited(size, self.device), self.device)
         with convolutions(onednn=True):  # whatever the training used, a judgement never depends on it
-            return predict_views(
+            return predict_logits(
                 self.model,
                 batches,
                 self.preprocessing.normalize,
