@@ -44,7 +44,7 @@ class Notes(Silent):
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the charts, which take longer than all the rest of a tiny run, and their share of a budget."""
-    monkeypatch.setattr("tenfold.report.draw.draw_run", lambda folder, pictures: None)
+    monkeypatch.setattr("tenfold.api.running.write_report", lambda folder, pictures, model: None)
     monkeypatch.setattr("tenfold.api.budget._time_of_charts", lambda pictures, folder: 0.0)
 
 

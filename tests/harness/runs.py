@@ -95,8 +95,11 @@ def tiny_run(
 
 @contextmanager
 def without_plots() -> Iterator[None]:
-    """Leaves out the pictures of a run, which take longer than all the rest of a tiny one."""
-    with patch("tenfold.report.draw.draw_run", lambda folder, dataset: None):
+    """Leaves out charts and page of a run, which take longer than all the rest of a tiny one."""
+    with (
+        patch("tenfold.api.running.write_report", lambda folder, pictures, model: None),
+        patch("tenfold.api.resuming.write_report", lambda folder, pictures, model: None),
+    ):
         yield
 
 
