@@ -17,8 +17,8 @@ from tenfold.recipes.durations import Duration
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
-_CHARTS = 5.0
-"""So many times as long as the one chart that is drawn to see do all charts of a run take."""
+_CHARTS = 10.0
+"""So many times as long as the one chart that is drawn to see do all charts of a run and its page take."""
 
 PLANNED = "train.duration"
 """The key that a budget always decides."""
@@ -57,7 +57,7 @@ def within_budget(
     seconds = parse_budget(budget)
     progress.message(
         f"budget: {seconds:g} s from the command's start to the finished run folder, with planning, compiling, "
-        "judging and charts; only the preparing of pictures, the first time, does not count"
+        "judging, charts and page; only the preparing of pictures, the first time, does not count"
     )
     recipe = _by_the_clock(recipe, seconds)
     offers = _offers(recipe, chosen)
@@ -119,9 +119,10 @@ def _surroundings(recipe: Recipe, pictures: Dataset, runs: Path, report: bool) -
 
 
 def _time_of_charts(pictures: Dataset, folder: Path) -> float:
-    """Returns the seconds that the charts at the end will take: one of them is drawn to see."""
+    """Returns the seconds that charts and page will take at the end: one chart is drawn to see, after a warm-up."""
     from tenfold.report.draw import draw_preview  # it brings matplotlib, which a run without charts need not load
 
-    began = perf_counter()
-    draw_preview(pictures.train, pictures.classes, folder / "preview.png")
+    for _ in range(2):
+        began = perf_counter()
+        draw_preview(pictures.train, pictures.classes, folder / "preview.png")
     return _CHARTS * (perf_counter() - began)
