@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -68,7 +67,6 @@ def check_page(found: Inspection) -> str:
         flat_sheet=_sheet(found.dataset, found.flat[:_MOST_FLAT]),
         unreadable=[(printable(one.path), printable(one.reason)) for one in found.unreadable[:_MOST_FILES]],
         printable=printable,
-        version=_version(),
     )
 
 
@@ -110,10 +108,3 @@ def _sheet(dataset: Dataset | None, pictures: Sequence[Picture]) -> Sheet | None
         return None
     splits = dataset.splits()
     return sheet_of(np.stack([splits[one.split].images[one.index] for one in pictures]), _SHEET_BYTES)
-
-
-def _version() -> str:
-    try:
-        return version("tenfold")
-    except PackageNotFoundError:
-        return "(from its source)"

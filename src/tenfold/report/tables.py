@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tenfold.evaluate.intervals import wilson
 from tenfold.report.names import printable
+from tenfold.report.page.wording import percent as percent
 
 if TYPE_CHECKING:  # they would bring torch, which takes a second or two
     from tenfold.evaluate.metrics import ClassResult, Evaluation
@@ -20,16 +21,6 @@ if TYPE_CHECKING:  # they would bring torch, which takes a second or two
 Cell = str | int | float | None
 Prediction = tuple[str, str, float | None]
 _UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-def percent(share: float | None) -> str:
-    """Returns a share as percent with one decimal, or a dash for none.
-
-    Example:
-        >>> percent(0.7925), percent(None)
-        ('79.2 %', '–')
-    """
-    return "–" if share is None else f"{share * 100:.1f} %"
 
 
 def file_size(count: int) -> str:

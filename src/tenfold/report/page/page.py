@@ -79,7 +79,6 @@ def page(
         trust=trust_in(judgement, folder),
         data=_data(confusions, pictures),
         files=_files(folder),
-        version=_version(),
     )
 
 
@@ -118,12 +117,3 @@ def _tile(shown: Shown) -> tuple[int, float, str]:
 def _files(folder: RunFolder) -> list[str]:
     read = (folder.predictions, folder.metrics, folder.summary, folder.recipe, folder.env, folder.best, folder.last)
     return [file.name for file in read if file.is_file()]
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("tenfold")
-    except PackageNotFoundError:
-        return "(not installed)"

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -55,6 +56,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.globals["version"] = _version()
     templates.filters.update(
         percent=wording.percent,
         count=wording.count,
@@ -64,6 +66,13 @@ def environment() -> Environment:
         json=embedded_json,
     )
     return templates
+
+
+def _version() -> str:
+    try:
+        return version("tenfold")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def embedded_json(value: object) -> Markup:
