@@ -1,6 +1,7 @@
 """`tenfold suspects` as people call it: a table, a list, and a training that goes by it."""
 
 import csv
+import inspect
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from harness.command_line import environment
 from harness.tiny import photo_folder
+from tenfold.cli.commands import suspects
 from tenfold.cli.main import main
 
 QUICK = ["--recipe", "mlp", "--folds", "2", "--device", "cpu"]
@@ -118,3 +120,9 @@ def test_an_interrupt_leaves_nothing_behind(photos: Path, tmp_path: Path) -> Non
     assert error.splitlines()[-1] == "tenfold: stopped: the folds are gone, and nothing was written"
     assert not Path("suspects.csv").exists()
     assert list((tmp_path / "temporary").glob("tenfold*")) == []
+
+
+def test_the_command_and_python_train_equally_long_by_default() -> None:
+    from tenfold.api.suspecting import LONGER
+
+    assert inspect.signature(suspects.suspects).parameters["longer"].default == LONGER
