@@ -8,6 +8,7 @@
 
 from typing import TYPE_CHECKING
 
+from tenfold.core.huge_pages import ask_for_huge_pages
 from tenfold.core.lazy import importing
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ __all__ = [
     "train",
 ]
 
+ask_for_huge_pages()  # before anybody makes a tensor
 __getattr__ = importing("tenfold", _HOMES)
 
 

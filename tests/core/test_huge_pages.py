@@ -1,0 +1,36 @@
+"""Large tensors lie in huge pages."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_CODE = """
+import tenfold, torch
+tensor = torch.ones(64 * 1024**2 // 4)
+print(open("/proc/self/smaps_rollup").read())
+"""
+
+
+def _megabytes_in_huge_pages(switch: str | None) -> float:
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    if switch is not None:
+        environment["THP_MEM_ALLOC_ENABLE"] = switch
+    printed = subprocess.run(
+        [sys.executable, "-c", _CODE], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    found = re.search(r"AnonHugePages:\s+(\d+) kB", printed)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+@pytest.mark.skipif(
+    not _MODE.exists() or "[madvise]" not in _MODE.read_text(), reason="this system gives huge pages always, or never"
+)
+def test_large_tensors_lie_in_huge_pages_unless_somebody_has_chosen_otherwise() -> None:
+    assert _megabytes_in_huge_pages(switch=None) > 32
+    assert _megabytes_in_huge_pages(switch="0") < 32
