@@ -220,3 +220,36 @@ def test_seconds_are_those_of_gathering_and_not_of_whoever_takes_the_batches(mon
     for _ in batches.epoch(1, start=4):
         now += 100.0
     assert batches.seconds == 4 * 2.0
+
+
+@KINDS
+def test_pictures_that_give_way_are_missing_and_others_are_seen_twice_in_different_ways(
+    augmentation: Augmentation,
+) -> None:
+    pictures = Loader(noise(), Order(23, 4, seed=1), augmentation, CPU, pruning=0.5)
+    losses = torch.arange(23.0)
+    batches = list(pictures.epoch(3, losses=losses))
+    places = torch.cat([batch.indices for batch in batches])
+    showings = torch.bincount(places, minlength=23)
+    assert len(places) == 23
+    assert showings[:11].sum() < 11
+    assert showings[11:].min() >= 1
+    assert showings[11:].max() == 2
+    assert torch.equal(torch.cat([batch.labels for batch in batches]), places % 7)
+    assert_same(list(pictures.epoch(3, start=2, losses=losses)), batches[2:])
+    if augmentation.shift:
+        images = torch.cat([batch.images for batch in batches])
+        again = [images[places == place] for place in torch.nonzero(showings == 2).flatten()]
+        assert all(not torch.equal(first, second) for first, second in again)
+
+
+def test_a_picture_seen_twice_in_an_epoch_is_seen_from_both_sides() -> None:
+    sides = noise()
+    sides.images[..., :3, :], sides.images[..., 3:, :] = 0, 255
+    pictures = Loader(sides, Order(23, 4, seed=1), Augmentation(flip="alternating"), CPU, pruning=0.5)
+    for epoch in (1, 2):
+        left = torch.zeros(23, 2, dtype=torch.int64)
+        for batch in pictures.epoch(epoch, losses=torch.arange(23.0)):
+            mirrored = batch.images[:, 0, 0, 0] == 255
+            left.index_put_((batch.indices, mirrored.long()), torch.tensor(1), accumulate=True)
+        assert (left[left.sum(1) == 2] == 1).all()

@@ -97,9 +97,10 @@ def test_the_average_of_normalisation_statistics_goes_on_to_the_bit(tmp_path: Pa
     assert digests(run("run", resume=True)) == whole
 
 
-@pytest.mark.parametrize("k", [2, 5])
-def test_growing_pictures_go_on_to_the_bit(tmp_path: Path, k: int) -> None:
-    settings = (*QUICK, "train.progressive=[[0.4, 0.5], [0.7, 0.75]]")
+@pytest.mark.parametrize("k", [2, 5, 6, 8])
+@pytest.mark.parametrize("setting", ["train.progressive=[[0.4, 0.5], [0.7, 0.75]]", "data.pruning=0.6"])
+def test_growing_and_pruned_pictures_go_on_to_the_bit(tmp_path: Path, setting: str, k: int) -> None:
+    settings = (*QUICK, setting)
 
     def run(name: str, resume: bool = False) -> Path:
         return tiny_run(tmp_path, name, "quick", data=shapes(), overrides=TINY if resume else settings, resume=resume)

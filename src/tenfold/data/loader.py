@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tenfold.core.randomness import generator_for
 from tenfold.data.augment import Augmentation
+from tenfold.data.pruning import most_showings, pruned_order
 from tenfold.data.types import Batch, Mixture, Split
 
 _BLOCK = 3 * 1024**2
@@ -31,6 +32,9 @@ _PAGE = 4096
 
 _RESIDENT_SHARE = 0.5
 """Share of a GPU's free memory that a split may take to lie on it whole."""
+
+_NEVER = 1_000_001
+"""An epoch that no run reaches; odd, so that pictures shown again in an epoch are flipped the other way."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Loader:
         augmentation: what happens to each picture.
         device: where batches are needed.
         memory_format: how the pictures of a batch lie in memory.
+        pruning: share of the pictures that are shown more rarely, once it is known which are learnt.
 
     Attributes:
         seconds: of the host, spent so far on gathering and augmenting pictures; anyone may set it back.
@@ -98,8 +103,10 @@ class Loader:
         augmentation: Augmentation,
         device: torch.device,
         memory_format: torch.memory_format = torch.channels_last,
+        pruning: float = 0.0,
     ) -> None:
         self.order = order
+        self.pruning = pruning
         self.seconds = 0.0
         self._augmentation = augmentation
         self._device = device
@@ -110,34 +117,50 @@ class Loader:
         self._images = self._images.to(self._home)
         self._labels = self._labels.to(self._home)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0, losses: Tensor | None = None) -> Iterator[Batch]:
         """Yields the batches of an epoch.
 
         Args:
             epoch: number of the epoch, from 0.
             start: batches to leave out at the front, when a run is resumed in the middle of an epoch.
+            losses: float [N], of each picture when it was last seen; with them, those that are learnt give way to the
+                others (see `pruned_order`).
         """
         size = self.order.batch_size
-        draws = self._augmentation.draw(self.order.count, seed=self.order.seed, epoch=epoch)
-        draws = {name: rows.to(self._home) for name, rows in draws.items()}
-        indices = self.order.indices(epoch).to(self._home)
+        indices, draws = self._chances(epoch, losses)
         picture = self._images.shape[1:].numel()  # bytes
         block = max(1, _BLOCK // (size * picture)) * size
         rest = indices[start * size :]
-        for chosen in rest.split(block) if len(rest) else ():
+        for rows in rest.split(block) if len(rest) else ():
             began = perf_counter()
-            images, share = self._augmentation.prepare(chosen, self._gather, draws)
+            images, share = self._augmentation.prepare(rows, self._gather, draws)
             images = images.contiguous(memory_format=self._memory_format)
             self.seconds += perf_counter() - began  # sending is left out: it may wait for the device's other work
             images = self._sent(images)
+            chosen = rows % len(self._labels)
             labels = self._sent(self._labels[chosen])
             mixtures: Iterable[Mixture | None] = repeat(None)
             if share is not None:
-                others = self._sent(self._labels[draws["partner"][chosen]])
+                others = self._sent(self._labels[draws["partner"][rows]])
                 mixtures = map(Mixture, others.split(size), self._sent(share).split(size))
             yield from map(Batch, images.split(size), labels.split(size), chosen.split(size), mixtures)
 
+    def _chances(self, epoch: int, losses: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the order of an epoch, and the draws whose rows it names: N for each time that a picture is shown."""
+        order, showings = self.order, 1
+        indices = order.indices(epoch)
+        if losses is not None:
+            showings = most_showings(order.count, self.pruning)
+            indices = pruned_order(losses.to(self._home), self.pruning, seed=order.seed, epoch=epoch)[: len(indices)]
+        tables = [
+            self._augmentation.draw(order.count, seed=order.seed, epoch=epoch + showing * _NEVER)
+            for showing in range(showings)
+        ]
+        draws = {name: torch.cat([table[name] for table in tables]).to(self._home) for name in tables[0]}
+        return indices.to(self._home), draws
+
     def _gather(self, places: Tensor) -> Tensor:
+        places = places % len(self._images)  # of pictures that are shown again
         return self._images.index_select(0, places).permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
 
     def _sent(self, tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from tenfold.core.clock import Stopwatch
 from tenfold.core.errors import TrainingError
 from tenfold.core.randomness import derive_seed
 from tenfold.data.loader import Loader
+from tenfold.engine.difficulty import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.execution import Training, prepare
 from tenfold.engine.plan import Plan, make_plan
@@ -44,7 +45,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
     optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim), setup.hardware.autocast)
     average = WeightAverage(model, recipe.optim.ema)
-    state = State(model, optimizer, average, setup.dataset.fingerprint, setup.hardware)
+    difficulty = Difficulty(len(setup.dataset.train), device) if recipe.data.pruning else None
+    state = State(model, optimizer, average, setup.dataset.fingerprint, setup.hardware, difficulty=difficulty)
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
         state.load(checkpoint)
@@ -60,8 +62,10 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
             log.catch_up()
         while not (plan.over(state.step, watch.elapsed) or log.target_is_reached() or log.patience_is_over()):
             epoch, first = divmod(state.step, plan.steps_per_epoch)
+            if difficulty is not None and first == 0:
+                difficulty.begin_epoch(epoch, plan.done(state.step, watch.elapsed))
             watch.start()
-            for batch in loader.epoch(epoch, start=first):
+            for batch in loader.epoch(epoch, start=first, losses=None if difficulty is None else difficulty.ranked):
                 done = plan.done(state.step, watch.elapsed)
                 optimizer.scale_lr(plan.schedule(done))
                 step(plan.resized(batch, done))
@@ -99,7 +103,7 @@ def _prepare_step(setup: Setup, state: State, loader: Loader, checkpoint: Checkp
     state.hardware, state.compile_seconds = prepared.hardware, prepared.seconds
     if prepared.hardware.compiled:
         setup.progress.message(f"step: compiled, ready after {prepared.seconds:.1f} s")
-    step = Step(prepared.learn)
+    step = Step(prepared.learn, state.difficulty)
     if checkpoint is not None:
         step.load_state_tensors(checkpoint.tensors["pending"])
     return step

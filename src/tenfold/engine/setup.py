@@ -55,7 +55,7 @@ def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loa
     by_class = bool((labels[1:] >= labels[:-1]).all())
     size = batch_size_for(train.batch_size, len(labels))
     order = Order(len(labels), size, train.seed, train.shuffle, train.drop_last, mixed=by_class)
-    return Loader(dataset.train, order, augmentation, hardware.device, memory_format(recipe))
+    return Loader(dataset.train, order, augmentation, hardware.device, memory_format(recipe), recipe.data.pruning)
 
 
 def memory_format(recipe: Recipe) -> torch.memory_format:

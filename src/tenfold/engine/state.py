@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunError
+from tenfold.engine.difficulty import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.precision import Hardware
 from tenfold.engine.step import Step
@@ -30,7 +31,7 @@ class Best:
 
 @dataclass
 class State:
-    """Where a run stands. Order and augmentation need no state: they are functions of (seed, epoch).
+    """Where a run stands. Augmentation, and an order without pruning, need no state: they follow from (seed, epoch).
 
     Args:
         model: on its device.
@@ -44,6 +45,7 @@ class State:
         fingerprint: of the data.
         hardware: another number of threads, or another way to carry out a step, may round differently.
         compile_seconds: spent on compiling the step, and on measuring whether that pays.
+        difficulty: of the training pictures, where they are pruned.
     """
 
     model: nn.Module
@@ -57,6 +59,7 @@ class State:
     loading_seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     best: Best | None = None
+    difficulty: Difficulty | None = None
 
     def save(self, folder: Path, step: Step) -> Path:
         """Writes a checkpoint durably and returns its folder.
@@ -78,6 +81,8 @@ class State:
         }
         if average := self.average.state_tensors():
             tensors["average"] = average
+        if self.difficulty is not None:
+            tensors["difficulty"] = self.difficulty.state_tensors()
         state: dict[str, Any] = {
             "seconds": self.seconds,
             "loading_seconds": self.loading_seconds,
@@ -114,6 +119,8 @@ class State:
             raise RunError(f"the checkpoint holds another network: {' '.join(str(error).split())}") from error
         self.optimizer.load_state_tensors(checkpoint.tensors["optimizer"])
         self.average.load_state_tensors(checkpoint.tensors.get("average", {}))
+        if self.difficulty is not None:
+            self.difficulty.load_state_tensors(checkpoint.tensors["difficulty"])
         _set_random_state(checkpoint.tensors["random"], self.model)
         self.step, self.seconds, self.rows = checkpoint.step, saved["seconds"], saved["rows"]
         self.loading_seconds = saved.get("loading_seconds", 0.0)  # a former version did not count them

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.types import Batch
+from tenfold.engine.difficulty import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
 
 _COMPACT_AFTER = 1000
@@ -38,10 +39,12 @@ class Step:
 
     Args:
         learn: takes a step and returns its loss, float [], and logits, float [B, C].
+        difficulty: takes down what became of each picture, where pictures are pruned.
     """
 
-    def __init__(self, learn: Callable[[Batch], tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, learn: Callable[[Batch], tuple[Tensor, Tensor]], difficulty: Difficulty | None = None) -> None:
         self._learn = learn
+        self._difficulty = difficulty
         self._losses: list[Tensor] = []
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -57,6 +60,8 @@ class Step:
         self._losses.append(loss)
         self._logits.append(logits)
         self._labels.append(batch.labels)
+        if self._difficulty is not None:
+            self._difficulty.record(batch, logits)
         if len(self._losses) >= _COMPACT_AFTER:
             self._compact()
 

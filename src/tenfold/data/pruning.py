@@ -1,0 +1,63 @@
+"""Dynamic data pruning: pictures that are learnt already give way to those that are not.
+
+After "InfoBatch" (arXiv:2303.04947) and its forerunners. An epoch stays as long as it is: the pictures with the lowest
+losses are shown less often, and the time that they leave goes to the others, each showing changed by draws of its own.
+
+Shapes: N pictures of the split.
+"""
+
+import torch
+from torch import Tensor
+
+from tenfold.core.randomness import generator_for
+
+RARER = 4
+"""How many times more often a picture is shown that is not among the learnt ones."""
+
+
+def most_showings(count: int, share: float) -> int:
+    """Returns how often an epoch shows a picture at most, in [1, 4].
+
+    Args:
+        count: pictures of the split, at least 1.
+        share: of them that count as learnt, in [0, 1).
+
+    Example:
+        >>> [most_showings(1000, share) for share in (0.0, 0.5, 0.65, 0.9)]
+        [1, 2, 2, 4]
+    """
+    learnt, shown = _learnt(count, share)
+    return -(-(count - shown) // (count - learnt))
+
+
+def _learnt(count: int, share: float) -> tuple[int, int]:
+    """Returns how many pictures count as learnt, and how many of those an epoch shows."""
+    learnt = int(share * count)
+    return learnt, round(learnt * count / (learnt + RARER * (count - learnt)))
+
+
+def pruned_order(losses: Tensor, share: float, *, seed: int, epoch: int) -> Tensor:
+    """Returns the order of an epoch in which the share of the pictures with the lowest losses is shown more rarely.
+
+    A pure function of its arguments; nothing in it waits for a GPU.
+
+    Args:
+        losses: float [N], of each picture when it was last seen; infinite for one that was not.
+        share: of the pictures that count as learnt, in [0, 1).
+        seed: of the run.
+        epoch: number of the epoch, from 0.
+
+    Returns:
+        int64 [N] on the device of `losses`: a picture's place, plus N for each time that it was shown before.
+    """
+    count, device = len(losses), losses.device
+    generator = generator_for(seed, "pruning", epoch)
+
+    def shuffled(values: Tensor) -> Tensor:
+        return values[torch.randperm(len(values), generator=generator).to(device)]
+
+    learnt, shown = _learnt(count, share)
+    places = losses.argsort(stable=True)
+    turns = torch.arange(count - shown, device=device)
+    others = shuffled(places[learnt:])[turns % (count - learnt)] + turns // (count - learnt) * count
+    return shuffled(torch.cat([shuffled(places[:learnt])[:shown], others]))  # N
