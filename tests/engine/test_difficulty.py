@@ -31,7 +31,7 @@ def test_the_latest_loss_of_each_picture_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epoch", "done", "prunes"), [(0, 0.5, False), (1, 0.1, False), (1, 0.5, True), (8, 0.9, False)]
+    ("epoch", "done", "prunes"), [(0, 0.5, False), (1, 0.05, False), (1, 0.5, True), (8, 0.9, False)]
 )
 def test_pruning_begins_after_the_first_epoch_and_ends_before_the_run_does(
     epoch: int, done: float, prunes: bool

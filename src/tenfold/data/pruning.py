@@ -11,12 +11,12 @@ from torch import Tensor
 
 from tenfold.core.randomness import generator_for
 
-RARER = 4
+RARER = 6
 """How many times more often a picture is shown that is not among the learnt ones."""
 
 
 def most_showings(count: int, share: float) -> int:
-    """Returns how often an epoch shows a picture at most, in [1, 4].
+    """Returns how often an epoch shows a picture at most, in [1, 6].
 
     Args:
         count: pictures of the split, at least 1.
@@ -24,7 +24,7 @@ def most_showings(count: int, share: float) -> int:
 
     Example:
         >>> [most_showings(1000, share) for share in (0.0, 0.5, 0.65, 0.9)]
-        [1, 2, 2, 4]
+        [1, 2, 3, 4]
     """
     learnt, shown = _learnt(count, share)
     return -(-(count - shown) // (count - learnt))

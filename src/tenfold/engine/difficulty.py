@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from tenfold.data.types import Batch
 
-_FROM, _UNTIL = 0.15, 0.85
+_FROM, _UNTIL = 0.1, 0.85
 """Shares of the run between which pictures are pruned: before it few are learnt; after it the network sees the classes
 as often as they are, which its last statistics should rest on."""
 

@@ -96,7 +96,7 @@ class DataSection(Section):
         max_unreadable: share of unreadable files above which preparing the data fails.
         exclude: CSV of training pictures to leave out, such as `tenfold suspects` writes; empty means none.
         relabel: CSV of training pictures that get the class under `suggested` as their label; empty means none.
-        pruning: share of the training pictures, those of the lowest losses, that is shown four times more rarely than
+        pruning: share of the training pictures, those of the lowest losses, that is shown six times more rarely than
             the others, from the second epoch on; for runs of many epochs on labels that can be trusted.
         augment: see `AugmentSection`.
     """
