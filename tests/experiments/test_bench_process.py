@@ -1,5 +1,6 @@
 """Processes timed from outside: what is told of them, and that none outlives whoever started it."""
 
+import resource
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ def test_a_process_that_ends_well_tells_its_time_memory_and_output() -> None:
     began = time.perf_counter()
     ended = run_to_end(python("import sys; print('loss: 1.5'); print('accuracy: 53.2 %', file=sys.stderr)"), "it")
     assert 0 < ended.seconds <= time.perf_counter() - began
-    assert ended.memory_mb is None or 1 < ended.memory_mb < 1000
+    # Until it runs its own program, a child counts the pages of whoever started it.
+    ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    assert ended.memory_mb is None or 1 < ended.memory_mb < max(1000, 1.1 * ours)
     assert sorted(ended.output.splitlines()) == ["accuracy: 53.2 %", "loss: 1.5"]
 
 
