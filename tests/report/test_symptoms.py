@@ -161,6 +161,15 @@ def test_a_small_step_up_is_no_leap_such_as_growing_pictures_bring() -> None:
     assert rate_too_high(case(rows=rows(FALLING * np.where(np.arange(20) < 12, 1, 1.2)))) is None
 
 
+def test_the_harder_pictures_of_a_pruned_run_are_no_leap_and_easier_ones_at_its_end_no_steady_fall() -> None:
+    harder = FALLING * np.where((np.arange(20) > 4) & (np.arange(20) < 17), 4, 1)
+    assert rate_too_high(case(rows=rows(harder))) is not None
+    assert rate_too_high(case("data.pruning=0.6", rows=rows(harder))) is None
+    easier = rows(np.linspace(1.4, 0.7, 20))
+    assert rate_too_low(case(rows=easier)) is not None
+    assert rate_too_low(case("data.pruning=0.6", rows=easier)) is None
+
+
 def test_few_rows_suffice_for_a_loss_far_above_knowing_nothing() -> None:
     assert "leapt from 1.20 to 6.00 in epoch 3" in said(rate_too_high(case(rows=rows([1.4, 1.2, 6.0, 1.3]))))
     assert "was 9.00 on the way, ended at 1.39" in said(rate_too_high(case(rows=rows([9.0, 1.39, 1.39, 1.39]))))

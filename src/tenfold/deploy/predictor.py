@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,10 @@ _AT_ONCE = 256
 
 _SHARED_FROM = 8
 """Pictures from which on threads share the decoding; a few are done before the threads have begun."""
+
+_HANDED_OVER, _PARTS = 16, 32
+"""Pictures that a thread gets at once, at most: handing over a single small one takes as long as decoding it; and parts
+that a few pictures, which may be large, are at least cut into."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,15 @@ class Predictor:
     def _load_all(
         self, pictures: Sequence[str | Path | NDArray[np.uint8]], names: Sequence[str]
     ) -> list[NDArray[np.uint8] | str]:
-        if len(pictures) < _SHARED_FROM:
-            return list(map(self._load, pictures, names))
+        pairs = list(zip(pictures, names, strict=True))
+        size = self.classifier.preprocessing.image_size
+        ready = all(isinstance(picture, np.ndarray) and picture.shape[:2] == size for picture in pictures)
+        if ready or len(pairs) < _SHARED_FROM:
+            return [self._load(*pair) for pair in pairs]
+        some = min(_HANDED_OVER, -(-len(pairs) // _PARTS))
+        parts = [pairs[start : start + some] for start in range(0, len(pairs), some)]
         with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # decoders let go of the interpreter
-            return list(pool.map(self._load, pictures, names))
+            return list(chain.from_iterable(pool.map(lambda part: [self._load(*pair) for pair in part], parts)))
 
     def _load(self, picture: str | Path | NDArray[np.uint8], name: str) -> NDArray[np.uint8] | str:
         """Returns the pixels as the model needs them, or why there are none."""

@@ -108,7 +108,7 @@ def rate_too_high(case: Case) -> Finding | None:
             f"Lower it: {_lower(case.recipe)}{rise}.",
         )
     place = _leap(curve, ignorance)
-    if place is None:
+    if place is None or case.recipe.data.pruning:  # which shows ever harder pictures
         return None
     return Finding(
         "rate-too-high",
@@ -167,7 +167,8 @@ def rate_too_low(case: Case) -> Finding | None:
             f"the learning rate, {rate:g}, is too low.",
             f"Raise it: {_higher(case.recipe)}.",
         )
-    if still or not _falls_steadily(curve) or last < 0.25 * ignorance or not _could_go_on(case):
+    pruned = case.recipe.data.pruning > 0  # whose last pictures are easier than those before
+    if still or pruned or not _falls_steadily(curve) or last < 0.25 * ignorance or not _could_go_on(case):
         return None
     quarter = [part.mean() for part in np.array_split(curve, 4)]
     return Finding(
