@@ -55,11 +55,12 @@ def test_files_and_splits_agree_to_the_last_bit_in_every_view(
     assert torch.equal(torch.tensor([one.probabilities[name] for name in CLASSES]), alone)
 
 
-@pytest.mark.parametrize("shared_from", [1, 100])
+@pytest.mark.parametrize(("shared_from", "parts"), [(1, 32), (1, 2), (1, 1), (100, 32)])
 def test_threads_share_the_decoding_and_change_nothing(
-    shared_from: int, predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+    shared_from: int, parts: int, predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predictor_module, "_SHARED_FROM", shared_from)
+    monkeypatch.setattr(predictor_module, "_PARTS", parts)
     files[2].write_bytes(b"no picture")
     found = list(predictor.predict_all(files))
     assert [p.path for p in found] == [str(path) for path in files]

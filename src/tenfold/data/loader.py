@@ -106,7 +106,7 @@ class Loader:
         pruning: float = 0.0,
     ) -> None:
         self.order = order
-        self.pruning = pruning
+        self._pruning = pruning
         self.seconds = 0.0
         self._augmentation = augmentation
         self._device = device
@@ -150,8 +150,8 @@ class Loader:
         order, showings = self.order, 1
         indices = order.indices(epoch)
         if losses is not None:
-            showings = most_showings(order.count, self.pruning)
-            indices = pruned_order(losses.to(self._home), self.pruning, seed=order.seed, epoch=epoch)[: len(indices)]
+            showings = most_showings(order.count, self._pruning)
+            indices = pruned_order(losses.to(self._home), self._pruning, seed=order.seed, epoch=epoch)[: len(indices)]
         tables = [
             self._augmentation.draw(order.count, seed=order.seed, epoch=epoch + showing * _NEVER)
             for showing in range(showings)

@@ -22,16 +22,20 @@ class Difficulty:
     Args:
         count: pictures in the split.
         device: where batches are.
+
+    Attributes:
+        ranked: losses that the present epoch is ordered by, float [N]; None where it shows every picture once.
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
         self._losses = torch.full((count,), torch.inf, device=device)  # N
-        self._ranked: Tensor | None = None
+        self.ranked: Tensor | None = None
 
     def record(self, batch: Batch, logits: Tensor) -> None:
         """Takes down the losses of a batch, for its logits, float [B, C], before the update; waits for nothing."""
         losses = F.cross_entropy(logits.float(), batch.labels, reduction="none")  # B
-        self._losses[batch.indices.to(losses.device)] = losses
+        # Of a picture that is shown twice in a batch the greater one, whatever the order in which a GPU writes them.
+        self._losses.scatter_reduce_(0, batch.indices.to(losses.device), losses, "amax", include_self=False)
 
     def begin_epoch(self, epoch: int, done: float) -> None:
         """Decides by what the coming epoch is ordered; each picture has been seen once after the first.
@@ -41,18 +45,13 @@ class Difficulty:
             done: share of the run that is done.
         """
         prunes = epoch > 0 and _FROM <= done < _UNTIL
-        self._ranked = self._losses.clone() if prunes else None
-
-    @property
-    def ranked(self) -> Tensor | None:
-        """The losses that the present epoch is ordered by, float [N]; None where it shows every picture once."""
-        return self._ranked
+        self.ranked = self._losses.clone() if prunes else None
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Returns what a checkpoint must hold."""
-        return {"losses": self._losses} | ({} if self._ranked is None else {"ranked": self._ranked})
+        return {"losses": self._losses} | ({} if self.ranked is None else {"ranked": self.ranked})
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `state_tensors` returned."""
         self._losses.copy_(tensors["losses"])
-        self._ranked = tensors["ranked"].to(self._losses.device) if "ranked" in tensors else None
+        self.ranked = tensors["ranked"].to(self._losses.device) if "ranked" in tensors else None
