@@ -200,7 +200,7 @@ def _lay(tables: dict[str, Any], key: str, value: object, mark: str) -> None:
     for section in sections:
         here = here.setdefault(section, {})
         if not isinstance(here, dict):
-            raise RecipeError(f"{mark}: '{section}' holds a value, so '{key}' cannot be set")
+            raise RecipeError(f"{mark}: {section!r} holds a value, so {key!r} cannot be set")
     here[name] = value
 
 
