@@ -8,8 +8,8 @@
 
 from typing import TYPE_CHECKING
 
-from tenfold.core.huge_pages import ask_for_huge_pages
 from tenfold.core.lazy import importing
+from tenfold.core.memory import ask_for_huge_pages
 
 if TYPE_CHECKING:
     from tenfold.api import (

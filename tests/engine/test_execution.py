@@ -9,7 +9,7 @@ from harness import tiny
 from tenfold.core.errors import RecipeError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch, Mixture
-from tenfold.engine import graphs, native
+from tenfold.engine import graphs, native, programs
 from tenfold.engine.eager import Eager
 from tenfold.engine.execution import Training, choose_execution, prepare
 from tenfold.engine.precision import Hardware
@@ -19,7 +19,7 @@ from tenfold.optim.build import OptimizerSettings, build_optimizer
 
 CPU = Hardware(torch.device("cpu"), None, threads=1)
 SGD = OptimizerSettings("sgd", 0.001, 0.9, False, 0.0)
-needs_compiler = pytest.mark.skipif(native.compiler() is None, reason="needs a C++ compiler")
+needs_compiler = pytest.mark.skipif(programs.compiler() is None, reason="needs a C++ compiler")
 
 
 class Notes(Silent):

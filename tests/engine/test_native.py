@@ -1,18 +1,17 @@
 import os
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tenfold.core.errors import TrainingError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
 from tenfold.engine.eager import Eager, LossNotFiniteError
-from tenfold.engine.native import NativeStep, compiled, compiler, programs_folder, why_not
+from tenfold.engine.native import NativeStep, compiled, why_not
 from tenfold.engine.precision import Hardware
+from tenfold.engine.programs import compiler, programs_folder
 from tenfold.models.build import build_model
 from tenfold.models.tutorial import TutorialNet, tutorial
 from tenfold.optim.build import CombinedOptimizer, OptimizerSettings, build_optimizer
@@ -172,28 +171,6 @@ def test_a_program_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_size_is_another_program() -> None:
     model, _ = parts(channels=(2, 3))
     assert compiled(model, (32, 32), 4) != compiled(model, (32, 32), 2)
-
-
-def test_a_compiler_that_fails_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "broken++"
-    broken.write_text("#!/bin/sh\necho 'step.cpp:1: error: no such luck' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("CXX", str(broken))
-    with pytest.raises(
-        TrainingError, match=r"broken\+\+ cannot compile the training step: .*no such luck.*eager"
-    ) as raised:
-        compiled(parts()[0], (32, 32), 4)
-    assert "\n" not in str(raised.value)
-    assert not any(path.is_dir() for path in programs_folder().iterdir())
-
-
-def test_a_compiler_that_fails_without_a_word_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = tmp_path / "silent++"
-    silent.write_text("#!/bin/sh\nexit 3\n")
-    silent.chmod(0o755)
-    monkeypatch.setenv("CXX", str(silent))
-    with pytest.raises(TrainingError, match=r"cannot compile the training step: it ended with 3 and said nothing; use"):
-        compiled(parts()[0], (32, 32), 4)
 
 
 def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

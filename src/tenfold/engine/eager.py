@@ -6,6 +6,7 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from tenfold.core.errors import TrainingError
 from tenfold.data.pictures import Preprocessing
@@ -35,6 +36,7 @@ class Eager:
         preprocessing: its `normalize` makes the model's input.
         hardware: see `Hardware`.
         label_smoothing: share of the target that is spread over all classes.
+        layers: carries out layers in PyTorch's stead, forward and backward.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Eager:
         preprocessing: Preprocessing,
         hardware: Hardware,
         label_smoothing: float = 0.0,
+        layers: TorchFunctionMode | None = None,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
@@ -55,6 +58,7 @@ class Eager:
             if hardware.autocast is None
             else torch.autocast(hardware.device.type, dtype=hardware.autocast, cache_enabled=False)
         )
+        self._layers = nullcontext() if layers is None else layers
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the loss, float [], and the logits, float [B, C].
@@ -63,7 +67,7 @@ class Eager:
             LossNotFiniteError: when the loss is not finite and the device is a CPU, where asking is free; no weight
                 was changed.
         """
-        with self._precision:
+        with self._precision, self._layers:
             logits = self._model(self._normalize(batch.images))  # B C
         loss = self._loss(logits.float(), batch)
         if self._on_cpu and not isfinite(loss.item()):

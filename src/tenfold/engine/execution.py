@@ -16,7 +16,7 @@ from tenfold.core.clock import synchronize
 from tenfold.core.errors import RecipeError, TenfoldError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
-from tenfold.engine import graphs, native
+from tenfold.engine import graphs, layers, native, programs
 from tenfold.engine.eager import Eager
 from tenfold.engine.precision import Hardware
 from tenfold.models.tutorial import TutorialNet
@@ -56,8 +56,11 @@ class Training:
             TrainingError: when the step cannot be compiled.
             StorageError: when the cache folder cannot be written.
         """
-        eager = Eager(self.model, self.optimizer, self.preprocessing, self.hardware, self.label_smoothing)
-        if not self.hardware.compiled:
+        hardware = self.hardware
+        fast = hardware.compiled and hardware.device.type == "cpu" and hardware.autocast is not None
+        compiled_layers = layers.CompiledLayers(hardware.threads) if fast else None
+        eager = Eager(self.model, self.optimizer, self.preprocessing, hardware, self.label_smoothing, compiled_layers)
+        if fast or not hardware.compiled:
             return eager
         if self.hardware.device.type == "cuda":
             return graphs.GraphedStep(eager, self.model, self.optimizer, batch)
@@ -68,6 +71,8 @@ class Training:
 
     def why_not_compiled(self, batch: Batch) -> str | None:
         """Returns what keeps the step from being compiled, or None where nothing does."""
+        if self.hardware.device.type == "cpu" and self.hardware.autocast is not None:
+            return layers.why_not(self.model)
         if batch.mixture is not None:
             return "its pictures are mixed (mixup, cutmix)"
         if self.hardware.device.type == "cuda":
@@ -144,7 +149,7 @@ def _fewer(threads: int) -> list[int]:
 def _fastest(ways: Sequence[Hardware], training: Training, batch: Batch) -> Hardware:
     """Returns the way that takes the shortest steps: by what was measured before on this machine, or else is now."""
     named = {str(way): way for way in ways}
-    kept = native.programs_folder() / f"{_identity(ways, training, batch)}.json"
+    kept = programs.programs_folder() / f"{_identity(ways, training, batch)}.json"
     try:
         if kept.is_file():
             seconds = read_json_object(kept, "remove it")
@@ -203,4 +208,4 @@ def _identity(ways: Sequence[Hardware], training: Training, batch: Batch) -> str
     shapes = [(name, tuple(weight.shape)) for name, weight in training.model.named_parameters()]
     rules = [type(rule).__name__ for rule in training.optimizer.rules]
     parts = (*ways, type(training.model), shapes, rules, tuple(batch.images.shape), torch.__version__)
-    return sha256(repr((*parts, native.processor())).encode()).hexdigest()[:24]
+    return sha256(repr((*parts, programs.processor())).encode()).hexdigest()[:24]

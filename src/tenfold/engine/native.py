@@ -6,12 +6,6 @@ compiler, once, and kept in the cache folder. A step then takes about a sixth of
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
@@ -21,12 +15,11 @@ from weakref import finalize
 import torch
 from torch import Tensor, nn
 
-from tenfold.core.errors import TrainingError
 from tenfold.data.pictures import Preprocessing
-from tenfold.data.store import cache_folder
 from tenfold.data.types import Batch
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.precision import Hardware
+from tenfold.engine.programs import compiler, program
 from tenfold.models.tutorial import TutorialNet
 from tenfold.optim.build import CombinedOptimizer
 from tenfold.optim.update import MomentumSGD
@@ -34,10 +27,8 @@ from tenfold.optim.update import MomentumSGD
 LARGEST_BATCH = 32
 """Sums over a batch are kept in registers, of which there are 16 or 32."""
 
-_KERNELS = Path(__file__).with_name("kernels")
 # Sums may be reordered, which is what lets them be done side by side; not-a-number and infinity keep their meaning.
 _SUMS = ("-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros", "-ffp-contract=fast")
-_FLAGS = ("-std=c++17", "-O3", *_SUMS, "-shared", "-fPIC")
 
 
 def why_not(model: nn.Module, optimizer: CombinedOptimizer, hardware: Hardware, batch_size: int) -> str | None:
@@ -119,12 +110,6 @@ class NativeStep:
         return torch.tensor(loss), logits
 
 
-def compiler() -> str | None:
-    """Returns where the machine's C++ compiler lies; the variable CXX may name another one."""
-    named = os.environ.get("CXX")
-    return next(filter(None, map(shutil.which, [named] if named else ["g++", "clang++", "c++"])), None)
-
-
 def compiled(model: TutorialNet, image_size: tuple[int, int], batch_size: int) -> Path:
     """Returns the program for a network's sizes, compiled now unless the cache folder holds it.
 
@@ -133,19 +118,7 @@ def compiled(model: TutorialNet, image_size: tuple[int, int], batch_size: int) -
         StorageError: when the cache folder cannot be written.
     """
     definitions = [f"-D{name}={value}" for name, value in sizes(model, image_size, batch_size).items()]
-    path = programs_folder() / f"{_key(definitions)}.so"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            fresh = Path(folder) / path.name
-            _compile([*definitions, str(_KERNELS / "network.cpp"), "-o", str(fresh)])
-            fresh.replace(path)  # another process may have done the same: either file is right
-    return path
-
-
-def programs_folder() -> Path:
-    """Returns where compiled programs, and what was measured of them, are kept."""
-    return cache_folder() / "programs"
+    return program(["network.cpp", "layers.h"], [*_SUMS, *definitions])
 
 
 def sizes(model: TutorialNet, image_size: tuple[int, int], batch_size: int) -> dict[str, str]:
@@ -169,39 +142,6 @@ def sizes(model: TutorialNet, image_size: tuple[int, int], batch_size: int) -> d
         "FEATURES": f"{channels},{height},{width}",
         "LAYERS": ",".join(f"Linear<{layer.in_features},{layer.out_features}>" for layer in model.layers),
     }
-
-
-def _key(definitions: Sequence[str]) -> str:
-    """Returns what changes whenever the program would: source, sizes, compiler or processor."""
-    found = compiler()
-    stamp = Path(found).stat() if found else None
-    sources = [(_KERNELS / name).read_text("utf-8") for name in ("layers.h", "network.cpp")]
-    parts = [*sources, *_FLAGS, *definitions, found, stamp and (stamp.st_size, stamp.st_mtime)]
-    return hashlib.sha256(repr([*parts, processor()]).encode()).hexdigest()[:24]
-
-
-def processor() -> str:
-    """Names the processor and what it can do: a home folder may be shared by machines that differ."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.is_file():
-        return f"{platform.machine()} {platform.processor()}"
-    lines = cpuinfo.read_text("utf-8", "replace").split("\n\n")[0].splitlines()
-    return "\n".join(line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part")))
-
-
-def _compile(arguments: Sequence[str]) -> None:
-    for processor in (["-march=native"], []):  # not every compiler knows the first
-        done = subprocess.run(
-            [str(compiler()), *_FLAGS, *processor, *arguments], capture_output=True, text=True, errors="replace"
-        )
-        if done.returncode == 0:
-            return
-    last = done.stderr.strip()[-200:] or f"it ended with {done.returncode} and said nothing"
-    complaint = next((line for line in done.stderr.splitlines() if "error" in line), last)
-    raise TrainingError(
-        f"{compiler()} cannot compile the training step: {complaint}; "
-        "use --set train.execution=eager, or set CXX to another compiler"
-    )
 
 
 @functools.cache

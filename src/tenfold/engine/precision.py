@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from tenfold.core.devices import choose_device, computes_bfloat16, convolutions
+from tenfold.core.memory import freed_memory_kept
 from tenfold.recipes.schema import TrainSection
 
 
@@ -44,7 +45,7 @@ class Hardware:
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.deterministic = True  # the same seed shall give the same bits
         try:
-            with convolutions(onednn=self.onednn):
+            with convolutions(onednn=self.onednn), freed_memory_kept():
                 yield
         finally:
             torch.set_num_threads(threads)

@@ -5,6 +5,7 @@ Shapes: B pictures, C channels, H×W pixels.
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 class Norm(nn.BatchNorm2d):
@@ -18,3 +19,22 @@ class Norm(nn.BatchNorm2d):
         if self.training and input.numel() == self.num_features:
             return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(input)
+
+
+def norm_gelu(features: Tensor, norm: Norm, *, pool: bool = False) -> Tensor:
+    """Normalises features, or their 2×2 maxima, and applies GELU.
+
+    Three operations for PyTorch; whoever overrides its functions (`torch.overrides`) can carry them out as one.
+
+    Args:
+        features: float [B, C, H, W].
+        norm: of C channels.
+        pool: whether 2×2 max-pooling comes first.
+
+    Returns:
+        Float [B, C, H, W], or half as high and wide.
+    """
+    if has_torch_function_unary(features):
+        result: Tensor = handle_torch_function(norm_gelu, (features,), features, norm, pool=pool)
+        return result
+    return F.gelu(norm(F.max_pool2d(features, 2) if pool else features))

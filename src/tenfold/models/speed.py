@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import ModelError
-from tenfold.models.blocks import Norm
+from tenfold.models.blocks import Norm, norm_gelu
 from tenfold.models.build import AtLeastOne, models
 
 _AT_ONCE = 2_000_000
@@ -90,6 +90,21 @@ class Group(nn.Sequential):
         if residual and others:
             others = [Skip(*others[:-1]), nn.GELU()]
         super().__init__(*first, _norm(outputs, momentum), nn.GELU(), *others)
+        self._plain = not residual
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that PyTorch's modules use
+        """Returns float [B, outputs, H / 2, W / 2] for float [B, inputs, H, W]."""
+        if not (self.training and self._plain):
+            features: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
+            return features
+        features, pool = input, False
+        for layer in self:  # GELU comes with the normalisation before it
+            if isinstance(layer, nn.Conv2d):
+                features = layer(features)
+            elif isinstance(layer, Norm):
+                features = norm_gelu(features, layer, pool=pool)
+            pool = isinstance(layer, nn.MaxPool2d)
+        return features
 
 
 class SpeedNet(nn.Module):
