@@ -9,7 +9,8 @@ from harness import tiny
 from tenfold.core.errors import RecipeError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch, Mixture
-from tenfold.engine import graphs, native, programs
+from tenfold.engine import graphs
+from tenfold.engine.compiled import native, programs
 from tenfold.engine.eager import Eager
 from tenfold.engine.execution import Training, choose_execution, prepare
 from tenfold.engine.precision import Hardware

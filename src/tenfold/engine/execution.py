@@ -16,7 +16,8 @@ from tenfold.core.clock import synchronize
 from tenfold.core.errors import RecipeError, TenfoldError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
-from tenfold.engine import graphs, layers, native, programs
+from tenfold.engine import graphs
+from tenfold.engine.compiled import layers, native, programs
 from tenfold.engine.eager import Eager
 from tenfold.engine.precision import Hardware
 from tenfold.models.tutorial import TutorialNet

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tenfold.core.devices import computes_bfloat16
-from tenfold.engine.programs import compiler
-from tenfold.engine.winograd import convolve, filters_fit
-from tenfold.engine.workspace import Workspace
+from tenfold.engine.compiled.programs import compiler
+from tenfold.engine.compiled.winograd import convolve, filters_fit
+from tenfold.engine.compiled.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(
     compiler() is None or not computes_bfloat16(torch.device("cpu")), reason="needs a C++ compiler and AVX-512 BF16"

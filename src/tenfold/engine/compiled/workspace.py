@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tenfold.engine.programs import program
+from tenfold.engine.compiled.programs import program
 
 _SOURCES = ("winograd.cpp", "normalize.cpp", "winograd.h", "bfloat16.h")
 

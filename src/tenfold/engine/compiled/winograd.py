@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tenfold.engine.workspace import Workspace, channels_last
+from tenfold.engine.compiled.workspace import Workspace, channels_last
 
 _POINTS = 36
 _PAIR = (1, 1)

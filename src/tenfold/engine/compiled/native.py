@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
+from tenfold.engine.compiled.programs import compiler, program
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.precision import Hardware
-from tenfold.engine.programs import compiler, program
 from tenfold.models.tutorial import TutorialNet
 from tenfold.optim.build import CombinedOptimizer
 from tenfold.optim.update import MomentumSGD

@@ -11,10 +11,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from tenfold.core.devices import computes_bfloat16
-from tenfold.engine.normalization import norm_fits, norm_gelu
-from tenfold.engine.programs import compiler
-from tenfold.engine.winograd import convolve, filters_fit
-from tenfold.engine.workspace import Workspace
+from tenfold.engine.compiled.normalization import norm_fits, norm_gelu
+from tenfold.engine.compiled.programs import compiler
+from tenfold.engine.compiled.winograd import convolve, filters_fit
+from tenfold.engine.compiled.workspace import Workspace
 from tenfold.models import blocks
 
 

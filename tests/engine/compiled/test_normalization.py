@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tenfold.core.devices import computes_bfloat16
-from tenfold.engine.normalization import norm_fits, norm_gelu
-from tenfold.engine.programs import compiler
-from tenfold.engine.workspace import Workspace
+from tenfold.engine.compiled.normalization import norm_fits, norm_gelu
+from tenfold.engine.compiled.programs import compiler
+from tenfold.engine.compiled.workspace import Workspace
 from tenfold.models import blocks
 from tenfold.models.blocks import Norm
 

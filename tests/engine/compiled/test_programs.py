@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import TrainingError
-from tenfold.engine.programs import program, programs_folder
+from tenfold.engine.compiled.programs import program, programs_folder
 
 SOURCES = ("winograd.cpp", "winograd.h", "bfloat16.h")
 

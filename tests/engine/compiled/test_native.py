@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
+from tenfold.engine.compiled.native import NativeStep, compiled, why_not
+from tenfold.engine.compiled.programs import compiler, programs_folder
 from tenfold.engine.eager import Eager, LossNotFiniteError
-from tenfold.engine.native import NativeStep, compiled, why_not
 from tenfold.engine.precision import Hardware
-from tenfold.engine.programs import compiler, programs_folder
 from tenfold.models.build import build_model
 from tenfold.models.tutorial import TutorialNet, tutorial
 from tenfold.optim.build import CombinedOptimizer, OptimizerSettings, build_optimizer

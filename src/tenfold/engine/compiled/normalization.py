@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from tenfold.engine.workspace import Workspace, channels_last
+from tenfold.engine.compiled.workspace import Workspace, channels_last
 from tenfold.models.blocks import Norm
 
 

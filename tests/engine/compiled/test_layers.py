@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from tenfold.core.devices import computes_bfloat16
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch
+from tenfold.engine.compiled.layers import CompiledLayers, why_not
+from tenfold.engine.compiled.programs import compiler
 from tenfold.engine.eager import Eager, LossNotFiniteError
-from tenfold.engine.layers import CompiledLayers, why_not
 from tenfold.engine.precision import Hardware
-from tenfold.engine.programs import compiler
 from tenfold.models.build import build_model
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 
@@ -121,5 +121,5 @@ def test_what_keeps_a_network_from_being_helped_is_told(monkeypatch: pytest.Monk
     helped = network(widths=(32, 64))
     monkeypatch.setenv("CXX", "/dev/null")
     assert why_not(helped) == "there is no C++ compiler (g++ or clang++) on this machine"
-    monkeypatch.setattr("tenfold.engine.layers.computes_bfloat16", lambda device: False)
+    monkeypatch.setattr("tenfold.engine.compiled.layers.computes_bfloat16", lambda device: False)
     assert why_not(helped) == "this CPU does not multiply bfloat16 (AVX-512 BF16)"
