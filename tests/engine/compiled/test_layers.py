@@ -64,10 +64,6 @@ def test_a_network_learns_as_it_does_operation_by_operation(name: str, arguments
     assert found[0] == pytest.approx(expected[0], rel=0.01)
     assert sum(found[-5:]) == pytest.approx(sum(expected[-5:]), rel=0.1)
     assert sum(found[-5:]) < 0.8 * 5 * found[0]  # it did learn
-    statistics = [
-        (a, b) for (n, a), (_, b) in zip(model.named_buffers(), other.named_buffers(), strict=True) if "var" in n
-    ]
-    assert all(float((a / b).log().abs().median()) < 0.2 for a, b in statistics)
 
 
 @needs_program

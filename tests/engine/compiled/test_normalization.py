@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
 from tenfold.core.devices import computes_bfloat16
-from tenfold.engine.compiled.normalization import norm_fits, norm_gelu
+from tenfold.engine.compiled.normalization import gelu, gelu_fits, norm_fits, norm_gelu
 from tenfold.engine.compiled.programs import compiler
 from tenfold.engine.compiled.workspace import Workspace
 from tenfold.models import blocks
@@ -103,3 +104,25 @@ def test_what_does_not_fit_is_left_to_pytorch() -> None:
     assert not norm_fits(features, learning, pool=False)
     assert not norm_fits(features, scaled, pool=False)
     assert not norm_fits(features[:, :24], Norm(24), pool=False)
+
+
+def test_gelu_and_its_gradient_are_exact_to_bfloat16_everywhere() -> None:
+    features = torch.linspace(-12, 12, 16 * 500).bfloat16().view(5, 16, 25, 4)
+    for lasting in (torch.contiguous_format, torch.channels_last):
+        narrow = features.contiguous(memory_format=lasting).requires_grad_()
+        wide = features.double().requires_grad_()
+        result, expected = gelu(Workspace(2), narrow), F.gelu(wide)
+        gradient = torch.randn(features.shape).bfloat16()
+        assert result.stride() == narrow.stride()
+        assert torch.allclose(result.double(), expected, rtol=2**-8, atol=6e-4)
+        pair = (torch.autograd.grad(result, narrow, gradient), torch.autograd.grad(expected, wide, gradient.double()))
+        assert torch.allclose(pair[0][0].double(), pair[1][0], rtol=2**-8, atol=4e-3)
+
+
+def test_gelu_of_what_does_not_fit_is_left_to_pytorch() -> None:
+    features = torch.zeros(2, 8, 4, 4, dtype=torch.bfloat16)
+    assert gelu_fits(features)
+    assert not gelu_fits(features, approximate="tanh")
+    assert not gelu_fits(features.float())
+    assert not gelu_fits(features[:, :, ::2])
+    assert not gelu_fits(features[0, 0, :3, :3].contiguous())

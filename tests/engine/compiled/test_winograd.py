@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tenfold.core.devices import computes_bfloat16
 from tenfold.engine.compiled.programs import compiler
-from tenfold.engine.compiled.winograd import convolve, filters_fit
+from tenfold.engine.compiled.winograd import convolve, filters_fit, images_fit
 from tenfold.engine.compiled.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(
@@ -44,7 +44,7 @@ def distance(found: Tensor, expected: Tensor) -> float:
 
 
 @settings(deadline=None)  # the first compiles the program
-@given(st.integers(1, 5), channels, channels, st.integers(1, 17), st.integers(1, 17))
+@given(st.integers(1, 5), channels, channels, st.integers(2, 17), st.integers(2, 17))
 def test_results_and_gradients_are_those_of_a_convolution_to_two_percent(
     count: int, inputs: int, outputs: int, height: int, width: int
 ) -> None:
@@ -117,3 +117,10 @@ def test_other_convolutions_do_not_fit(shape: tuple[int, ...], bias: bool, chang
     usual = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
     assert filters_fit(torch.zeros(64, 64, 3, 3), None, **usual)  # type: ignore[arg-type]
     assert not filters_fit(torch.zeros(shape), torch.zeros(shape[0]) if bias else None, **{**usual, **changed})  # type: ignore[arg-type]
+
+
+def test_pictures_of_a_single_row_and_no_pictures_do_not_fit() -> None:
+    assert images_fit(torch.zeros(1, 32, 2, 2))
+    assert not images_fit(torch.zeros(1, 32, 1, 5))
+    assert not images_fit(torch.zeros(0, 32, 4, 4))
+    assert not images_fit(torch.zeros(32, 4, 4))

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from tenfold.core.devices import computes_bfloat16
-from tenfold.engine.compiled.normalization import norm_fits, norm_gelu
+from tenfold.engine.compiled.normalization import gelu, gelu_fits, norm_fits, norm_gelu
 from tenfold.engine.compiled.programs import compiler
-from tenfold.engine.compiled.winograd import convolve, filters_fit
+from tenfold.engine.compiled.winograd import convolve, filters_fit, images_fit
 from tenfold.engine.compiled.workspace import Workspace
 from tenfold.models import blocks
 
@@ -53,12 +54,16 @@ class CompiledLayers(TorchFunctionMode):
     ) -> Any:
         """Calls `func`, or takes its place."""
         kwargs = kwargs or {}
-        if func is torch.conv2d and torch.is_grad_enabled() and not kwargs and len(args) == 7:
+        if not torch.is_grad_enabled():
+            return func(*args, **kwargs)
+        if func is torch.conv2d and not kwargs and len(args) == 7:
             images, filters, *others = args
-            if images.ndim == 4 and images.numel() and filters_fit(filters, *others):
+            if images_fit(images) and filters_fit(filters, *others):
                 return convolve(self._workspace, images, filters)
-        if func is blocks.norm_gelu and torch.is_grad_enabled() and norm_fits(*args, **kwargs):
+        if func is blocks.norm_gelu and norm_fits(*args, **kwargs):
             return norm_gelu(self._workspace, *args, **kwargs)
+        if func is F.gelu and gelu_fits(*args, **kwargs):
+            return gelu(self._workspace, *args)
         return func(*args, **kwargs)
 
 

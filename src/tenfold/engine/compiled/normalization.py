@@ -1,4 +1,4 @@
-"""Pooling, batch normalisation and GELU as one operation, on CPUs that multiply bfloat16.
+"""Pooling, batch normalisation and GELU as one operation, and GELU alone, on CPUs that multiply bfloat16.
 
 Shapes: B pictures, C channels, H×W pixels.
 """
@@ -81,3 +81,33 @@ class _NormGelu(torch.autograd.Function):
         arguments = (maxima, corners, channels_last(gradient), mean, inverse, bias, found, of_bias)
         ctx.workspace.call("normalize_back", *arguments, *ctx.shape, needs=ctx.needs)
         return None, found, of_bias, None, None
+
+
+def gelu(workspace: Workspace, features: Tensor) -> Tensor:
+    """Returns GELU of features that fit, bfloat16 [...]."""
+    result: Tensor = _Gelu.apply(workspace, features)  # type: ignore[no-untyped-call]
+    return result
+
+
+def gelu_fits(features: Tensor, approximate: str = "none") -> bool:
+    """Returns whether GELU of these can be had this way."""
+    lasting = features.is_contiguous() or features.is_contiguous(memory_format=torch.channels_last)
+    return features.dtype == torch.bfloat16 and features.numel() % 16 == 0 and lasting and approximate == "none"
+
+
+class _Gelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, workspace: Workspace, features: Tensor) -> Tensor:
+        result = torch.empty_like(features)
+        workspace.call("gelu", features, result, features.numel() // 16)
+        ctx.workspace = workspace
+        ctx.save_for_backward(features)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        (features,) = ctx.saved_tensors
+        found = torch.empty_like(features)
+        alike = torch.empty_like(features).copy_(gradient) if gradient.stride() != features.stride() else gradient
+        ctx.workspace.call("gelu_back", features, alike, found, features.numel() // 16)
+        return None, found

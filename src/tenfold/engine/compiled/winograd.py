@@ -1,7 +1,7 @@
 """3×3 convolutions by Winograd's method, on CPUs that multiply bfloat16.
 
-They need a quarter of the products that a direct convolution does (A. Lavin and S. Gray, arXiv:1509.09308); `kernels/`
-knows how. Their results differ from exact ones by about 1 % of their size, the price of bfloat16 between the
+They need a quarter to a third of the products that a direct convolution does (A. Lavin and S. Gray, arXiv:1509.09308);
+`kernels/` knows how. Their results differ from exact ones by about 1 % of their size, the price of bfloat16 between the
 transforms, where a direct convolution in bfloat16 differs by 0.2 %.
 
 Shapes: B pictures, C channels in, K channels out, H×W pixels.
@@ -15,6 +15,8 @@ from torch import Tensor
 from tenfold.engine.compiled.workspace import Workspace, channels_last
 
 _POINTS = 36
+"""Of a tile, at most: what a filter takes up for each pair of channels."""
+
 _PAIR = (1, 1)
 
 
@@ -22,6 +24,11 @@ def convolve(workspace: Workspace, images: Tensor, filters: Tensor) -> Tensor:
     """Returns bfloat16 [B, K, H, W], the convolution of images [B, C, H, W] with filters, float32 [K, C, 3, 3]."""
     result: Tensor = _Convolution.apply(workspace, channels_last(images.to(torch.bfloat16)), filters)  # type: ignore[no-untyped-call]
     return result
+
+
+def images_fit(images: Tensor) -> bool:
+    """Returns whether these can be convolved this way; those of one row or column are mostly padding, and gain nothing."""
+    return images.ndim == 4 and len(images) > 0 and min(images.shape[2:]) > 1
 
 
 def filters_fit(filters: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
@@ -42,7 +49,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, workspace: Workspace, images: Tensor, filters: Tensor) -> Tensor:
         outputs, inputs = filters.shape[:2]
         ahead, back = torch.empty(2, _POINTS * inputs * outputs, dtype=torch.bfloat16).unbind()
-        workspace.call("prepare", channels_last(filters), inputs, outputs, ahead, back)
+        workspace.call("prepare", channels_last(filters), *images.shape[2:], inputs, outputs, ahead, back)
         ctx.workspace = workspace
         ctx.save_for_backward(images, back)
         return _convolve(workspace, images, ahead, outputs)

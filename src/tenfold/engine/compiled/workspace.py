@@ -58,11 +58,13 @@ def _load(path: Path) -> ctypes.CDLL:
     pointer, count, number = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
     loaded = ctypes.CDLL(str(path))
     signatures: dict[str, list[Any]] = {
-        "prepare": [pointer, count, count, pointer, pointer],
+        "prepare": [pointer, *[count] * 4, pointer, pointer],
         "convolve": [*[pointer] * 3, *[count] * 5, pointer],
         "filter_gradient": [*[pointer] * 3, *[count] * 5, pointer],
         "normalize": [pointer, pointer, number, *[pointer] * 5, *[count] * 5, pointer],
         "normalize_back": [*[pointer] * 8, *[count] * 5, pointer],
+        "gelu": [pointer, pointer, ctypes.c_int64],
+        "gelu_back": [*[pointer] * 3, ctypes.c_int64],
     }
     for name, arguments in signatures.items():
         function = getattr(loaded, name)

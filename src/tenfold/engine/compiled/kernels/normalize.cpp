@@ -215,4 +215,19 @@ void normalize_back(const bfloat16* entries, const uint8_t* which, const bfloat1
         for (int c = 0; c < channels; c++) of_bias[c] = float(sums[c]);
     }
 }
+
+// GELU alone, of `count` vectors of 16 values.
+void gelu(const bfloat16* from, bfloat16* result, int64_t count, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < count * LANES; i += LANES) {
+        Vector z = widen(from + i);
+        narrow(_mm512_mul_ps(z, half_plus_odd(DISTRIBUTION, z)), result + i);
+    }
+}
+
+void gelu_back(const bfloat16* from, const bfloat16* gradient, bfloat16* result, int64_t count, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < count * LANES; i += LANES)
+        narrow(_mm512_mul_ps(widen(gradient + i), half_plus_odd(DERIVATIVE, widen(from + i))), result + i);
+}
 }

@@ -2,7 +2,7 @@
 // AVX-512 BF16.
 //
 // Pictures lie channels last: inputs [N][H][W][C] and outputs [N][H][W][K] in bfloat16; filters [K][3][3][C] in float32.
-// C and K are multiples of 32. Between its transforms (winograd.h) a convolution is 36 matrix products, one for each
+// C and K are multiples of 32. Between its transforms (winograd.h) a convolution is 36 or 25 matrix products, one for each
 // point, over tiles × C × K. Filters stand ready as panels [point][K / width][C / 2][width][2], `width` of 64 or 32 being
 // what one row of accumulators holds.
 
@@ -58,7 +58,9 @@ __attribute__((noinline)) void multiply(const bfloat16* a, size_t row, size_t pa
         for (int j = 0; j < WIDE; j++) _mm512_storeu_ps(result + i * stride + LANES * j, sums[i][j]);
 }
 
+template <class Tile>
 struct Pictures {
+    static constexpr int MADE = Tile::MADE;
     int count, height, width;
 
     int down() const { return (height + MADE - 1) / MADE; }
@@ -80,8 +82,10 @@ struct Pictures {
 
 inline Vector entry(const bfloat16* place, int channel) { return place ? widen(place + channel) : _mm512_setzero_ps(); }
 
+template <class Tile>
 struct Convolution {
-    Pictures pictures;
+    static constexpr int MADE = Tile::MADE, SEEN = Tile::SEEN, POINTS = Tile::POINTS;
+    Pictures<Tile> pictures;
     int inputs, outputs;
 
     // Rows of one tile: its points of all inputs, then of as many outputs as a panel has.
@@ -109,25 +113,27 @@ struct Convolution {
 
     void see(long tile, const bfloat16* from, bfloat16* seen) const {
         const bfloat16* places[POINTS];
-        pictures.places<SEEN>(tile, from, inputs, places);
+        pictures.template places<SEEN>(tile, from, inputs, places);
         for (int c = 0; c < inputs; c += LANES)
-            transform<OfInputs>([&](int i) { return entry(places[i], c); },
+            transform<typename Tile::OfInputs>([&](int i) { return entry(places[i], c); },
                                 [&](int i, Vector value) { narrow(value, seen + size_t(i) * inputs + c); });
     }
 
     void make(long tile, const float* made, int width, bfloat16* to, int k) const {
         bfloat16* places[MADE * MADE];
-        pictures.places<MADE>(tile, to, outputs, places);
+        pictures.template places<MADE>(tile, to, outputs, places);
         for (int c = 0; c < width; c += LANES)
-            transform<ToOutputs>([&](int i) { return _mm512_loadu_ps(made + i * width + c); },
+            transform<typename Tile::ToOutputs>([&](int i) { return _mm512_loadu_ps(made + i * width + c); },
                                  [&](int i, Vector value) {
                                      if (places[i]) narrow(value, places[i] + k + c);
                                  });
     }
 };
 
+template <class Tile>
 struct FilterGradient {
-    Pictures pictures;
+    static constexpr int POINTS = Tile::POINTS;
+    Pictures<Tile> pictures;
     int inputs, outputs;
 
     // One point of all tiles of a chunk, as pairs of tiles.
@@ -140,7 +146,7 @@ struct FilterGradient {
     template <class Matrix>
     void pair(long first, int t, int pairs, const bfloat16* from, int channels, int width, size_t stride, bfloat16* to) const {
         const bfloat16* places[2][POINTS];
-        for (int i = 0; i < 2; i++) pictures.places<Matrix::FROM>(first + 2 * t + i, from, channels, places[i]);
+        for (int i = 0; i < 2; i++) pictures.template places<Matrix::FROM>(first + 2 * t + i, from, channels, places[i]);
         for (int c = 0; c < channels; c += LANES) {
             Vector one[POINTS];
             transform<Matrix>([&](int i) { return entry(places[0][i], c); }, [&](int i, Vector value) { one[i] = value; });
@@ -160,11 +166,39 @@ struct FilterGradient {
                                               pairs, sums + size_t(c + i) * outputs + k, outputs);
     }
 
+    // What each thread of a team does.
+    void run(const bfloat16* from, const bfloat16* to_gradient, float* gradient, char* space) const {
+        auto* seen = reinterpret_cast<bfloat16*>(space);
+        bfloat16* made = seen + POINTS * seen_point();
+        auto* sums = reinterpret_cast<float*>(space + tile_bytes());
+        const int panel = width_of(outputs);
+        for (long first = 0; first < pictures.tiles(); first += CHUNK) {
+            const int pairs = (std::min<long>(CHUNK, pictures.tiles() - first) + 1) / 2;
+#pragma omp for schedule(static)
+            for (int t = 0; t < pairs; t++) {
+                pair<typename Tile::OfInputs>(first, t, pairs, from, inputs, LANES, seen_point(), seen);
+                pair<typename Tile::OfOutputGradients>(first, t, pairs, to_gradient, outputs, panel, made_point(), made);
+            }
+#pragma omp for schedule(static)
+            for (int point = 0; point < POINTS; point++) {
+                const bfloat16 *a = seen + point * seen_point(), *b = made + point * made_point();
+                float* result = sums + size_t(point) * inputs * outputs;
+                if (panel == 64)
+                    first ? sum<4, true>(a, b, pairs, result) : sum<4, false>(a, b, pairs, result);
+                else
+                    first ? sum<2, true>(a, b, pairs, result) : sum<2, false>(a, b, pairs, result);
+            }
+        }
+#pragma omp for collapse(2)
+        for (int k = 0; k < outputs; k += LANES)
+            for (int c = 0; c < inputs; c += LANES) finish(sums, k, c, gradient);
+    }
+
     void finish(const float* sums, int k, int c, float* gradient) const {
         alignas(64) float turned[FILTER * FILTER][LANES][LANES];
         for (int i = 0; i < LANES; i++) {
             const float* from = sums + size_t(c + i) * outputs + k;
-            transform<ToFilterGradients>([&](int p) { return _mm512_loadu_ps(from + size_t(p) * inputs * outputs); },
+            transform<typename Tile::ToFilterGradients>([&](int p) { return _mm512_loadu_ps(from + size_t(p) * inputs * outputs); },
                                          [&](int f, Vector value) { _mm512_store_ps(turned[f][i], value); });
         }
         for (int j = 0; j < LANES; j++)
@@ -174,94 +208,101 @@ struct FilterGradient {
     }
 };
 
+// Panels of filters [K][3][3][C]: `ahead` for the convolution, `back` for the gradient of its inputs, which is the convolution
+// by the filters turned round, from K channels to C.
+template <class Tile>
+struct Panels {
+    static constexpr int POINTS = Tile::POINTS;
+    int inputs, outputs;
+
+    // Of the filters k and k + 1 and 16 of their inputs.
+    void make(const float* filters, int k, int c, bfloat16* ahead, bfloat16* back) const {
+        bfloat16 points[2][POINTS][LANES], turned[2][POINTS][LANES];
+        for (int j = 0; j < 2; j++) {
+            constexpr int LAST = FILTER * FILTER - 1;
+            const float* from = filters + size_t(k + j) * FILTER * FILTER * inputs + c;
+            transform<typename Tile::OfFilters>([&](int f) { return _mm512_loadu_ps(from + size_t(f) * inputs); },
+                                                [&](int i, Vector value) { narrow(value, points[j][i]); });
+            transform<typename Tile::OfFilters>([&](int f) { return _mm512_loadu_ps(from + size_t(LAST - f) * inputs); },
+                                                [&](int i, Vector value) { narrow(value, turned[j][i]); });
+        }
+        const int ahead_width = width_of(outputs), back_width = width_of(inputs);
+        for (int i = 0; i < POINTS; i++) {
+            bfloat16* panel = ahead + (size_t(i) * outputs + k / ahead_width * ahead_width) * inputs;
+            for (int j = 0; j < 2; j++)
+                for (int p = 0; p < LANES; p += 2)
+                    std::memcpy(panel + (size_t(c + p) * ahead_width / 2 + k % ahead_width + j) * 2, points[j][i] + p, 4);
+            panel = back + (size_t(i) * inputs + c / back_width * back_width) * outputs;
+            for (int p = 0; p < LANES; p++)
+                for (int j = 0; j < 2; j++)
+                    panel[(size_t(k) * back_width / 2 + c % back_width + p) * 2 + j] = turned[j][i][p];
+        }
+    }
+};
+
+// Calls `work` with the tile that takes fewer products for pictures of this size.
+template <class Work>
+auto with_tile(int height, int width, Work work) {
+    auto products = [&](auto tile) {
+        using Tile = decltype(tile);
+        return Tile::POINTS * Pictures<Tile>{1, height, width}.tiles();
+    };
+    return products(Three{}) < products(Four{}) ? work(Three{}) : work(Four{});
+}
+
 }  // namespace
 
 extern "C" {
 
 // Bytes that one call of `convolve` needs to work in.
 size_t convolve_space(int count, int height, int width, int inputs, int outputs, int threads) {
-    return Convolution{{count, height, width}, inputs, outputs}.bytes() * threads;
+    return with_tile(height, width, [&](auto tile) {
+        return Convolution<decltype(tile)>{{count, height, width}, inputs, outputs}.bytes() * threads;
+    });
 }
 
 // Bytes that one call of `filter_gradient` needs to work in.
 size_t filter_gradient_space(int count, int height, int width, int inputs, int outputs) {
-    return FilterGradient{{count, height, width}, inputs, outputs}.bytes();
+    return with_tile(height, width, [&](auto tile) {
+        return FilterGradient<decltype(tile)>{{count, height, width}, inputs, outputs}.bytes();
+    });
 }
 
-// Makes panels of `filters` [K][3][3][C]: `ahead` for the convolution, `back` for the gradient of its inputs, which is the
-// convolution by the filters turned round, from K channels to C.
-void prepare(const float* filters, int inputs, int outputs, bfloat16* ahead, bfloat16* back, int threads) {
-    const int ahead_width = width_of(outputs), back_width = width_of(inputs);
+// Makes the panels for pictures of a size.
+void prepare(const float* filters, int height, int width, int inputs, int outputs, bfloat16* ahead, bfloat16* back,
+             int threads) {
+    with_tile(height, width, [&](auto tile) {
+        Panels<decltype(tile)> panels{inputs, outputs};
 #pragma omp parallel for collapse(2) num_threads(threads)
-    for (int k = 0; k < outputs; k += 2)
-        for (int c = 0; c < inputs; c += LANES) {
-            bfloat16 points[2][POINTS][LANES], turned[2][POINTS][LANES];
-            for (int j = 0; j < 2; j++) {
-                constexpr int LAST = FILTER * FILTER - 1;
-                const float* from = filters + size_t(k + j) * FILTER * FILTER * inputs + c;
-                transform<OfFilters>([&](int f) { return _mm512_loadu_ps(from + size_t(f) * inputs); },
-                                     [&](int i, Vector value) { narrow(value, points[j][i]); });
-                transform<OfFilters>([&](int f) { return _mm512_loadu_ps(from + size_t(LAST - f) * inputs); },
-                                     [&](int i, Vector value) { narrow(value, turned[j][i]); });
-            }
-            for (int i = 0; i < POINTS; i++) {
-                bfloat16* panel = ahead + (size_t(i) * outputs + k / ahead_width * ahead_width) * inputs;
-                for (int j = 0; j < 2; j++)
-                    for (int p = 0; p < LANES; p += 2)
-                        std::memcpy(panel + (size_t(c + p) * ahead_width / 2 + k % ahead_width + j) * 2, points[j][i] + p, 4);
-                panel = back + (size_t(i) * inputs + c / back_width * back_width) * outputs;
-                for (int p = 0; p < LANES; p++)
-                    for (int j = 0; j < 2; j++)
-                        panel[(size_t(k) * back_width / 2 + c % back_width + p) * 2 + j] = turned[j][i][p];
-            }
-        }
+        for (int k = 0; k < outputs; k += 2)
+            for (int c = 0; c < inputs; c += LANES) panels.make(filters, k, c, ahead, back);
+    });
 }
 
 void convolve(const bfloat16* from, const bfloat16* filters, bfloat16* to, int count, int height, int width, int inputs,
               int outputs, char* space, int threads) {
-    Convolution convolution{{count, height, width}, inputs, outputs};
-    const long blocks = (convolution.pictures.tiles() + BLOCK - 1) / BLOCK;
+    with_tile(height, width, [&](auto tile) {
+        Convolution<decltype(tile)> convolution{{count, height, width}, inputs, outputs};
+        const long blocks = (convolution.pictures.tiles() + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
-    for (int thread = 0; thread < threads; thread++)
-        for (long b = blocks * thread / threads; b < blocks * (thread + 1) / threads; b++) {
-            char* own = space + thread * convolution.bytes();
-            if (width_of(outputs) == 64)
-                convolution.block<4>(b * BLOCK, from, filters, to, own);
-            else
-                convolution.block<2>(b * BLOCK, from, filters, to, own);
-        }
+        for (int thread = 0; thread < threads; thread++)
+            for (long b = blocks * thread / threads; b < blocks * (thread + 1) / threads; b++) {
+                char* own = space + thread * convolution.bytes();
+                if (width_of(outputs) == 64)
+                    convolution.template block<4>(b * BLOCK, from, filters, to, own);
+                else
+                    convolution.template block<2>(b * BLOCK, from, filters, to, own);
+            }
+    });
 }
 
 // Writes the gradient of the filters, [K][3][3][C]; sums are made in the same order by every number of threads.
 void filter_gradient(const bfloat16* from, const bfloat16* to_gradient, float* gradient, int count, int height, int width,
                      int inputs, int outputs, char* space, int threads) {
-    FilterGradient task{{count, height, width}, inputs, outputs};
-    auto* seen = reinterpret_cast<bfloat16*>(space);
-    bfloat16* made = seen + POINTS * task.seen_point();
-    auto* sums = reinterpret_cast<float*>(space + task.tile_bytes());
-    const int panel = width_of(outputs);
+    with_tile(height, width, [&](auto tile) {
+        FilterGradient<decltype(tile)> task{{count, height, width}, inputs, outputs};
 #pragma omp parallel num_threads(threads)
-    {
-        for (long first = 0; first < task.pictures.tiles(); first += CHUNK) {
-            const int pairs = (std::min<long>(CHUNK, task.pictures.tiles() - first) + 1) / 2;
-#pragma omp for schedule(static)
-            for (int t = 0; t < pairs; t++) {
-                task.pair<OfInputs>(first, t, pairs, from, inputs, LANES, task.seen_point(), seen);
-                task.pair<OfOutputGradients>(first, t, pairs, to_gradient, outputs, panel, task.made_point(), made);
-            }
-#pragma omp for schedule(static)
-            for (int point = 0; point < POINTS; point++) {
-                const bfloat16 *a = seen + point * task.seen_point(), *b = made + point * task.made_point();
-                float* result = sums + size_t(point) * inputs * outputs;
-                if (panel == 64)
-                    first ? task.sum<4, true>(a, b, pairs, result) : task.sum<4, false>(a, b, pairs, result);
-                else
-                    first ? task.sum<2, true>(a, b, pairs, result) : task.sum<2, false>(a, b, pairs, result);
-            }
-        }
-#pragma omp for collapse(2)
-        for (int k = 0; k < outputs; k += LANES)
-            for (int c = 0; c < inputs; c += LANES) task.finish(sums, k, c, gradient);
-    }
+        task.run(from, to_gradient, gradient, space);
+    });
 }
 }
