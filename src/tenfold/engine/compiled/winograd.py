@@ -27,7 +27,7 @@ def convolve(workspace: Workspace, images: Tensor, filters: Tensor) -> Tensor:
 
 
 def images_fit(images: Tensor) -> bool:
-    """Returns whether these can be convolved this way; those of one row or column are mostly padding, and gain nothing."""
+    """Returns whether these can be convolved this way; of a single row or column most would be padding."""
     return images.ndim == 4 and len(images) > 0 and min(images.shape[2:]) > 1
 
 
