@@ -224,8 +224,9 @@ class TrainSection(Section):
         progressive: pairs `[until, size]`: until which share of the run pictures are learnt from at which share of
             their height and width; small pictures cost a fraction of the time.
         execution: how a step is carried out: `eager`, operation by operation; `compiled`, as one program, which the
-            networks of the tutorials can be on a CPU, and whatever SGD or Muon trains on a CUDA GPU; `auto` measures
-            both, where both can be had, and takes the faster one.
+            networks of the tutorials can be on a CPU, and whatever SGD or Muon trains on a CUDA GPU, or with layers of
+            a compiled program, as 3×3 convolutions in bfloat16 on a CPU can be; `auto` measures both, where both can be
+            had, and takes the faster one.
     """
 
     duration: Length = Duration(2, "epochs")
