@@ -175,7 +175,7 @@ def test_a_budget_becomes_a_recipe_that_runs_again_and_its_parts_add_up(
 ) -> None:
     monkeypatch.setattr("tenfold.api.budget.calibrate", partial(calibrate, seconds=0.05))
     notes = Notes()
-    overrides = [*QUICKLY, "evaluate.batch_size=16"]
+    overrides = [*QUICKLY, "evaluate.batch_size=16", "train.execution=eager"]
     data = build_shapes(train=64, test=32)
     run = tenfold.train("quick", data=data, overrides=overrides, runs=tmp_path, budget="8s", progress=notes)
     plan, recipe = planned(run), load_recipe(run.path)

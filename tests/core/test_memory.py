@@ -1,6 +1,7 @@
-"""Large tensors lie in huge pages."""
+"""Large tensors lie in huge pages, and freed memory stays where that is asked for."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -34,3 +35,33 @@ def _megabytes_in_huge_pages(switch: str | None) -> float:
 def test_large_tensors_lie_in_huge_pages_unless_somebody_has_chosen_otherwise() -> None:
     assert _megabytes_in_huge_pages(switch=None) > 32
     assert _megabytes_in_huge_pages(switch="0") < 32
+
+
+_FREE = """
+import tenfold, torch
+from tenfold.core.memory import freed_memory_kept
+
+def resident():  # megabytes
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+def use_and_free():
+    torch.ones(64 * 2**20 // 4)
+
+use_and_free()
+before = resident()
+with freed_memory_kept():
+    use_and_free()
+    print(resident() - before)
+    address = torch.ones(64 * 2**20 // 4).data_ptr()
+    print(torch.ones(64 * 2**20 // 4).data_ptr() == address)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_stays_in_the_process_and_goes_back_in_the_end() -> None:
+    printed = subprocess.run([sys.executable, "-c", _FREE], capture_output=True, text=True, check=True).stdout
+    kept, reused, left = printed.split()
+    assert float(kept) > 56
+    assert reused == "True"
+    assert float(left) < 8

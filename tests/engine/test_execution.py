@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from harness import tiny
+from tenfold.core.devices import computes_bfloat16
 from tenfold.core.errors import RecipeError
 from tenfold.data.pictures import Preprocessing
 from tenfold.data.types import Batch, Mixture
@@ -21,6 +22,11 @@ from tenfold.optim.build import OptimizerSettings, build_optimizer
 CPU = Hardware(torch.device("cpu"), None, threads=1)
 SGD = OptimizerSettings("sgd", 0.001, 0.9, False, 0.0)
 needs_compiler = pytest.mark.skipif(programs.compiler() is None, reason="needs a C++ compiler")
+
+needs_bfloat16 = pytest.mark.skipif(
+    programs.compiler() is None or not computes_bfloat16(torch.device("cpu")),
+    reason="needs a C++ compiler and AVX-512 BF16",
+)
 
 
 class Notes(Silent):
@@ -72,6 +78,30 @@ def test_what_cannot_be_compiled_is_refused_in_one_line_or_left_as_it_is() -> No
     ):
         choose_execution("compiled", quick, batch())
     assert not choose_execution("auto", quick, batch()).compiled
+
+
+@needs_bfloat16
+def test_in_bfloat16_layers_are_compiled_where_that_was_found_faster(cache: Path) -> None:
+    quick = training("quick", replace(CPU, autocast=torch.bfloat16))
+    prepared = prepare("compiled", quick, batch())
+    assert isinstance(prepared.learn, Eager)
+    assert str(prepared.hardware) == "cpu, 1 thread, bfloat16, compiled steps"
+    choose_execution("auto", quick, batch())
+    (kept,) = (cache / "programs").glob("*.json")
+    eager, compiled = "cpu, 1 thread, bfloat16", "cpu, 1 thread, bfloat16, compiled steps"
+    assert sorted(json.loads(kept.read_text())) == [eager, compiled]
+    for seconds, expected in ((0.1, True), (0.3, False)):
+        kept.write_text(json.dumps({compiled: seconds, eager: 0.2}))
+        assert choose_execution("auto", quick, batch()).compiled == expected
+
+
+@needs_bfloat16
+def test_layers_of_mixed_pictures_are_compiled_too() -> None:
+    mixed = batch()._replace(mixture=Mixture(torch.arange(4), torch.ones(4)))
+    assert training("quick", replace(CPU, autocast=torch.bfloat16)).why_not_compiled(mixed) is None
+    assert "no 3×3 convolution" in (
+        training(hardware=replace(CPU, autocast=torch.bfloat16)).why_not_compiled(mixed) or ""
+    )
 
 
 def test_mixed_pictures_are_not_compiled() -> None:

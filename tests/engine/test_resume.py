@@ -11,7 +11,9 @@ from torch import nn
 
 from harness.curves import shapes
 from harness.runs import TINY, Dropped, StopAfter, digests, noise_set, tiny_run
+from tenfold.core.devices import computes_bfloat16
 from tenfold.core.errors import Interrupted, RecipeError, RunError, Stopped, StorageError, Terminated, UsageError
+from tenfold.engine.compiled.programs import compiler
 from tenfold.engine.progress import Silent
 from tenfold.runs.modelfile import load_model
 
@@ -108,6 +110,22 @@ def test_growing_and_pruned_pictures_go_on_to_the_bit(tmp_path: Path, setting: s
     whole = digests(run("whole"))
     stop_after(k, lambda: run("cut"))
     assert digests(run("cut", resume=True)) == whole
+
+
+@pytest.mark.skipif(
+    compiler() is None or not computes_bfloat16(torch.device("cpu")), reason="needs a C++ compiler and AVX-512 BF16"
+)
+def test_compiled_layers_go_on_to_the_bit_though_they_are_not_asked_for_again(tmp_path: Path) -> None:
+    settings = (*QUICK, "model.widths=[32, 32]", "train.precision=bfloat16", "train.execution=compiled")
+
+    def run(name: str, *more: str, resume: bool = False) -> Path:
+        overrides = TINY if resume else (*settings, *more)
+        return tiny_run(tmp_path, name, "quick", data=shapes(), overrides=overrides, resume=resume)
+
+    whole = run("whole")
+    stop_after(5, lambda: run("cut"))
+    assert digests(run("cut", resume=True)) == digests(whole)
+    assert digests(run("eager", "train.execution=eager"))["model"] != digests(whole)["model"]
 
 
 @pytest.mark.parametrize("k", [1, 4, 6])

@@ -87,7 +87,7 @@ def tiny_run(
             return tenfold.train(
                 data=pictures, resume=runs / name, overrides=changes, model=model, progress=progress
             ).path
-        settings = [*overrides, "train.device=cpu", "train.threads=1", "train.precision=float32"]
+        settings = ["train.device=cpu", "train.threads=1", "train.precision=float32", *overrides]
         return tenfold.train(
             recipe, data=pictures, overrides=settings, name=name, runs=runs, model=model, progress=progress
         ).path

@@ -1,5 +1,7 @@
 """The network of the recipe `quick`."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -188,3 +190,13 @@ def test_a_skip_adds_what_its_layers_make_to_what_comes_in() -> None:
         made = layer(made)
     torch.testing.assert_close(group(features), activation(halved + made))
     assert len(list(skip)) == 5
+
+
+@pytest.mark.parametrize("arguments", [{}, {"strided": True, "depth": 3}, {"residual": True}, {"depth": 1}], ids=str)
+def test_a_group_in_training_does_what_its_layers_say(arguments: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    group = quick(widths=(8, 12), **arguments).train().groups[0]
+    layers = nn.Sequential(*deepcopy(group))
+    features = torch.randn(4, 24, 15, 13)
+    assert torch.equal(group(features), layers(features))
+    assert all(map(torch.equal, group.buffers(), layers.buffers()))

@@ -28,8 +28,8 @@ Learn = Callable[[Batch], tuple[Tensor, Tensor]]
 """Learns from a batch and returns the loss, float [], and the logits, float [B, C]; nothing in it waits for a GPU."""
 
 _ROUNDS, _STEPS = 5, 10
-_LONG = 0.02
-"""Seconds above which a step has work for every thread, and is not measured with fewer."""
+_LONG, _LONG_ROUNDS = 0.02, 2
+"""Seconds above which a step has work for every thread, and is not measured with fewer; nor as often."""
 
 
 @dataclass(frozen=True)
@@ -170,14 +170,16 @@ def _measured(ways: Mapping[str, Hardware], training: Training, batch: Batch) ->
     with torch.random.fork_rng():
         learners = {first: _copied(training, ways[first], batch)}
         found = {first: _seconds(learners[first], batch, ways[first], steps=1)}
-        if found[first] > _LONG:
+        long = found[first] > _LONG
+        if long:
             others = [name for name in others if ways[name].compiled]
         for name in others:
             with suppress(TenfoldError):  # a compiler that fails is no reason to stop
                 learners[name] = _copied(training, ways[name], batch)
-        for _ in range(_ROUNDS if len(learners) > 1 else 0):
+        rounds = _LONG_ROUNDS if long else _ROUNDS
+        for _ in range(rounds if len(learners) > 1 else 0):
             for name, learn in learners.items():
-                seconds = _seconds(learn, batch, ways[name], steps=1 if found[first] > _LONG else _STEPS)
+                seconds = _seconds(learn, batch, ways[name], steps=1 if long else _STEPS)
                 found[name] = min(seconds, found.get(name, seconds))
     torch.set_num_threads(threads)
     return found

@@ -91,7 +91,8 @@ class TrainBench:
         if self.utilisation is not None:
             said.append(
                 "utilisation: operations a second of training steps, loading included, over those of the best 3×3 "
-                f"convolution, forward and backward, both in this process, in turns, {ROUNDS} rounds after a warm-up"
+                f"convolution, forward and backward, both in this process, in turns, {ROUNDS} rounds after a warm-up; "
+                "operations are those of direct convolutions, of which compiled layers need a part only"
             )
         return said
 

@@ -41,7 +41,7 @@ class CompiledLayers(TorchFunctionMode):
         StorageError: when the cache folder cannot be written.
 
     Example:
-        >>> with CompiledLayers(threads=2), torch.autocast("cpu", torch.bfloat16):
+        >>> with CompiledLayers(threads=2), torch.autocast("cpu", torch.bfloat16):  # doctest: +SKIP
         ...     logits = model(images)
     """
 
