@@ -115,18 +115,20 @@ struct Convolution {
         const bfloat16* places[POINTS];
         pictures.template places<SEEN>(tile, from, inputs, places);
         for (int c = 0; c < inputs; c += LANES)
-            transform<typename Tile::OfInputs>([&](int i) { return entry(places[i], c); },
-                                [&](int i, Vector value) { narrow(value, seen + size_t(i) * inputs + c); });
+            transform<typename Tile::OfInputs>(
+                [&](int i) { return entry(places[i], c); },
+                [&](int i, Vector value) { narrow(value, seen + size_t(i) * inputs + c); });
     }
 
     void make(long tile, const float* made, int width, bfloat16* to, int k) const {
         bfloat16* places[MADE * MADE];
         pictures.template places<MADE>(tile, to, outputs, places);
         for (int c = 0; c < width; c += LANES)
-            transform<typename Tile::ToOutputs>([&](int i) { return _mm512_loadu_ps(made + i * width + c); },
-                                 [&](int i, Vector value) {
-                                     if (places[i]) narrow(value, places[i] + k + c);
-                                 });
+            transform<typename Tile::ToOutputs>(
+                [&](int i) { return _mm512_loadu_ps(made + i * width + c); },
+                [&](int i, Vector value) {
+                    if (places[i]) narrow(value, places[i] + k + c);
+                });
     }
 };
 
@@ -151,19 +153,20 @@ struct FilterGradient {
             Vector one[POINTS];
             transform<Matrix>([&](int i) { return entry(places[0][i], c); }, [&](int i, Vector value) { one[i] = value; });
             bfloat16* panel = to + (size_t(c / width) * pairs + t) * width * 2 + c % width * 2;
-            transform<Matrix>([&](int i) { return entry(places[1][i], c); },
-                              [&](int i, Vector value) { narrow_pairs(one[i], value, panel + i * stride); });
+            transform<Matrix>(
+                [&](int i) { return entry(places[1][i], c); },
+                [&](int i, Vector value) { narrow_pairs(one[i], value, panel + i * stride); });
         }
     }
 
+    // Sums of one panel of outputs, from `k` on.
     template <int WIDE, bool ADD>
-    void sum(const bfloat16* seen, const bfloat16* made, int pairs, float* sums) const {
-        constexpr int WIDTH = WIDE * LANES, ROWS = 16 / WIDE;
-        for (int k = 0; k < outputs; k += WIDTH)
-            for (int c = 0; c < inputs; c += LANES)
-                for (int i = 0; i < LANES; i += ROWS)
-                    multiply<ROWS, WIDE, ADD>(seen + size_t(c) * pairs * 2 + i * 2, 2, 2 * LANES, made + size_t(k) * pairs * 2,
-                                              pairs, sums + size_t(c + i) * outputs + k, outputs);
+    void sum(const bfloat16* seen, const bfloat16* made, int pairs, float* sums, int k) const {
+        constexpr int ROWS = 16 / WIDE;
+        for (int c = 0; c < inputs; c += LANES)
+            for (int i = 0; i < LANES; i += ROWS)
+                multiply<ROWS, WIDE, ADD>(seen + size_t(c) * pairs * 2 + i * 2, 2, 2 * LANES, made + size_t(k) * pairs * 2, pairs,
+                                          sums + size_t(c + i) * outputs + k, outputs);
     }
 
     // What each thread of a team does.
@@ -179,15 +182,16 @@ struct FilterGradient {
                 pair<typename Tile::OfInputs>(first, t, pairs, from, inputs, LANES, seen_point(), seen);
                 pair<typename Tile::OfOutputGradients>(first, t, pairs, to_gradient, outputs, panel, made_point(), made);
             }
-#pragma omp for schedule(static)
-            for (int point = 0; point < POINTS; point++) {
-                const bfloat16 *a = seen + point * seen_point(), *b = made + point * made_point();
-                float* result = sums + size_t(point) * inputs * outputs;
-                if (panel == 64)
-                    first ? sum<4, true>(a, b, pairs, result) : sum<4, false>(a, b, pairs, result);
-                else
-                    first ? sum<2, true>(a, b, pairs, result) : sum<2, false>(a, b, pairs, result);
-            }
+#pragma omp for schedule(static) collapse(2)
+            for (int point = 0; point < POINTS; point++)
+                for (int k = 0; k < outputs; k += panel) {
+                    const bfloat16 *a = seen + point * seen_point(), *b = made + point * made_point();
+                    float* result = sums + size_t(point) * inputs * outputs;
+                    if (panel == 64)
+                        first ? sum<4, true>(a, b, pairs, result, k) : sum<4, false>(a, b, pairs, result, k);
+                    else
+                        first ? sum<2, true>(a, b, pairs, result, k) : sum<2, false>(a, b, pairs, result, k);
+                }
         }
 #pragma omp for collapse(2)
         for (int k = 0; k < outputs; k += LANES)
@@ -198,8 +202,9 @@ struct FilterGradient {
         alignas(64) float turned[FILTER * FILTER][LANES][LANES];
         for (int i = 0; i < LANES; i++) {
             const float* from = sums + size_t(c + i) * outputs + k;
-            transform<typename Tile::ToFilterGradients>([&](int p) { return _mm512_loadu_ps(from + size_t(p) * inputs * outputs); },
-                                         [&](int f, Vector value) { _mm512_store_ps(turned[f][i], value); });
+            transform<typename Tile::ToFilterGradients>(
+                [&](int p) { return _mm512_loadu_ps(from + size_t(p) * inputs * outputs); },
+                [&](int f, Vector value) { _mm512_store_ps(turned[f][i], value); });
         }
         for (int j = 0; j < LANES; j++)
             for (int f = 0; f < FILTER * FILTER; f++)
@@ -221,10 +226,12 @@ struct Panels {
         for (int j = 0; j < 2; j++) {
             constexpr int LAST = FILTER * FILTER - 1;
             const float* from = filters + size_t(k + j) * FILTER * FILTER * inputs + c;
-            transform<typename Tile::OfFilters>([&](int f) { return _mm512_loadu_ps(from + size_t(f) * inputs); },
-                                                [&](int i, Vector value) { narrow(value, points[j][i]); });
-            transform<typename Tile::OfFilters>([&](int f) { return _mm512_loadu_ps(from + size_t(LAST - f) * inputs); },
-                                                [&](int i, Vector value) { narrow(value, turned[j][i]); });
+            transform<typename Tile::OfFilters>(
+                [&](int f) { return _mm512_loadu_ps(from + size_t(f) * inputs); },
+                [&](int i, Vector value) { narrow(value, points[j][i]); });
+            transform<typename Tile::OfFilters>(
+                [&](int f) { return _mm512_loadu_ps(from + size_t(LAST - f) * inputs); },
+                [&](int i, Vector value) { narrow(value, turned[j][i]); });
         }
         const int ahead_width = width_of(outputs), back_width = width_of(inputs);
         for (int i = 0; i < POINTS; i++) {
