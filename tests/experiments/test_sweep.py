@@ -18,7 +18,7 @@ from tenfold.experiments.sweep import Quiet
 from tenfold.runs.folder import RunFolder
 from tenfold.runs.sweepfolder import SweepFolder, Trial
 
-TRIALS = [Trial(f"{number:03}", {"model.width": number + 1}, 0, number) for number in range(60)]
+TRIALS = [Trial(f"{number:03}", {"model.width": number + 1}, 0, number) for number in range(90)]
 
 
 def start(sweep: SweepFolder) -> subprocess.Popen[bytes]:
