@@ -57,11 +57,10 @@ class Training:
             TrainingError: when the step cannot be compiled.
             StorageError: when the cache folder cannot be written.
         """
-        hardware = self.hardware
-        fast = hardware.compiled and hardware.device.type == "cpu" and hardware.autocast is not None
-        compiled_layers = layers.CompiledLayers(hardware.threads) if fast else None
-        eager = Eager(self.model, self.optimizer, self.preprocessing, hardware, self.label_smoothing, compiled_layers)
-        if fast or not hardware.compiled:
+        by_layers = self.hardware.compiled and self._compiles_layers
+        carrier = layers.CompiledLayers(self.hardware.threads) if by_layers else None
+        eager = Eager(self.model, self.optimizer, self.preprocessing, self.hardware, self.label_smoothing, carrier)
+        if by_layers or not self.hardware.compiled:
             return eager
         if self.hardware.device.type == "cuda":
             return graphs.GraphedStep(eager, self.model, self.optimizer, batch)
@@ -72,13 +71,18 @@ class Training:
 
     def why_not_compiled(self, batch: Batch) -> str | None:
         """Returns what keeps the step from being compiled, or None where nothing does."""
-        if self.hardware.device.type == "cpu" and self.hardware.autocast is not None:
+        if self._compiles_layers:
             return layers.why_not(self.model)
         if batch.mixture is not None:
             return "its pictures are mixed (mixup, cutmix)"
         if self.hardware.device.type == "cuda":
             return graphs.why_not(self.optimizer, self.hardware)
         return native.why_not(self.model, self.optimizer, self.hardware, len(batch.images))
+
+    @property
+    def _compiles_layers(self) -> bool:
+        """Whether to compile is to have single layers carried out by a program, not the whole step."""
+        return self.hardware.device.type == "cpu" and self.hardware.autocast is not None
 
 
 class Prepared(NamedTuple):

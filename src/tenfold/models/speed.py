@@ -94,7 +94,7 @@ class Group(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that PyTorch's modules use
         """Returns float [B, outputs, H / 2, W / 2] for float [B, inputs, H, W]."""
-        if not (self.training and self._plain):
+        if not (self.training and self._plain):  # layer by layer, so that hooks see what each makes
             features: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
             return features
         features, pool = input, False

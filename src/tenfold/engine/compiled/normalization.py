@@ -21,10 +21,12 @@ def norm_gelu(workspace: Workspace, features: Tensor, norm: Norm, *, pool: bool)
         norm: in training mode.
         pool: whether 2×2 max-pooling comes first.
     """
-    result, mean, inverse = _NormGelu.apply(workspace, channels_last(features), norm.bias, norm.eps, pool)  # type: ignore[no-untyped-call]
+    made: tuple[Tensor, Tensor, Tensor] = _NormGelu.apply(  # type: ignore[no-untyped-call]
+        workspace, channels_last(features), norm.bias, norm.eps, pool
+    )
+    result, mean, inverse = made
     _follow(norm, mean, inverse, result.numel() // norm.num_features)
-    made: Tensor = result
-    return made
+    return result
 
 
 def norm_fits(features: Tensor, norm: Norm, *, pool: bool) -> bool:

@@ -12,7 +12,8 @@
 
 namespace {
 
-constexpr int ROWS = 64;  // summed up in float32 before the sums are added in double
+constexpr int ROWS = 64;   // summed up in float32 before the sums are added in double: a block
+constexpr int GROUP = 16;  // blocks summed by one thread
 constexpr float FARTHEST = 4.0f;  // beyond it the normal distribution is 0 or 1, to bfloat16
 
 // Two odd functions, as minimax polynomials on [-4, 4]: Φ(z) - ½ (error 8e-6) and the derivative of z Φ(z), less ½ (8e-5).
@@ -35,12 +36,14 @@ inline void add_to(double* sums, Vector values) {
     _mm512_storeu_pd(sums + 8, _mm512_add_pd(_mm512_loadu_pd(sums + 8), high));
 }
 
+// Bytes of the sums of each group, and of the sums of all, that `sum_blocks` makes.
+size_t sums_bytes(long rows, int channels) { return (rows / (ROWS * GROUP) + 2) * 2 * channels * sizeof(double); }
+
 // Calls `work` with 64 rows and 16 channels at a time, each block by one thread, and adds up the pairs of sums it returns.
 // Blocks are summed in an order that does not depend on the number of threads.
 template <class Work>
 void sum_blocks(long rows, int channels, double* partial, double* sums, Work work) {
     const long blocks = (rows + ROWS - 1) / ROWS;
-    constexpr int GROUP = 16;  // blocks summed by one thread
     const long groups = (blocks + GROUP - 1) / GROUP;
 #pragma omp for schedule(static)
     for (long g = 0; g < groups; g++) {
@@ -122,7 +125,7 @@ extern "C" {
 // Bytes that either call needs to work in.
 size_t normalize_space(int count, int height, int width, int channels, int pooled) {
     const long rows = Features{count, height, width, channels, pooled != 0}.rows();
-    return (rows / (ROWS * 16) + 2) * 2 * channels * sizeof(double) + rows * channels * sizeof(bfloat16);
+    return sums_bytes(rows, channels) + rows * channels * sizeof(bfloat16);
 }
 
 // Writes `result` [N][H'][W'][C], `mean` and `inverse` (of the deviation, each [C]), and, where features are pooled, `maxima`
@@ -175,7 +178,7 @@ void normalize_back(const bfloat16* entries, const uint8_t* which, const bfloat1
     const Features features{count, height, width, channels, pooled != 0};
     const long rows = features.rows();
     auto *sums = reinterpret_cast<double*>(space), *partial = sums + 2 * channels;
-    auto* kept = reinterpret_cast<bfloat16*>(space + (rows / (ROWS * 16) + 2) * 2 * channels * sizeof(double));
+    auto* kept = reinterpret_cast<bfloat16*>(space + sums_bytes(rows, channels));
 #pragma omp parallel num_threads(threads)
     {
         sum_blocks(rows, channels, partial, sums, [&](long begin, long end, int c, Vector& sum, Vector& products) {
