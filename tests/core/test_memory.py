@@ -52,8 +52,9 @@ before = resident()
 with freed_memory_kept():
     use_and_free()
     print(resident() - before)
-    address = torch.ones(64 * 2**20 // 4).data_ptr()
-    print(torch.ones(64 * 2**20 // 4).data_ptr() == address)
+    for _ in range(20):
+        use_and_free()
+    print(resident() - before)
 print(resident() - before)
 """
 
@@ -61,7 +62,7 @@ print(resident() - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_freed_memory_stays_in_the_process_and_goes_back_in_the_end() -> None:
     printed = subprocess.run([sys.executable, "-c", _FREE], capture_output=True, text=True, check=True).stdout
-    kept, reused, left = printed.split()
-    assert float(kept) > 56
-    assert reused == "True"
-    assert float(left) < 8
+    kept, after_twenty_more, left = map(float, printed.split())
+    assert kept > 56
+    assert after_twenty_more < 4 * kept  # used again, though not always at the same place
+    assert left < 8
