@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 
 import tenfold
-from tenfold.experiments.bench_process import Ended, figure, run_to_end
-from tenfold.experiments.bench_runs import CLASSIC, save_for_classic
+from tenfold.experiments.bench.whole_runs import Ended, classic_script, figure, run_to_end, save_for_classic
 from tenfold.runs.environment import describe_environment
 
 WIDTHS = (30, 50, 70, 90, 110, 130, 150, 170)
@@ -30,7 +29,7 @@ STEPS = 37_500  # of three epochs in batches of 4
 
 def classic(pictures: Path, *flags: str) -> Ended:
     """Runs the tutorial as people write it."""
-    return run_to_end([sys.executable, "-m", CLASSIC, str(pictures), *flags], "the classic script")
+    return run_to_end([sys.executable, str(classic_script()), str(pictures), *flags], "the classic script")
 
 
 def classic_round(pictures: Path, steps: int) -> dict[int, dict[str, float]]:
@@ -88,8 +87,8 @@ def reckoned(rounds: list[dict[int, dict[str, float]]]) -> dict[str, object]:
 
 def draw(runs: Path, images: Path) -> None:
     """Draws the width study with what the write-up reports beside it."""
-    from tenfold.report.sweeps import draw_sweep
-    from tenfold.runs.sweepfolder import SweepFolder
+    from tenfold.report.plots.sweep_charts import draw_sweep
+    from tenfold.runs.sweep_folder import SweepFolder
 
     with tempfile.TemporaryDirectory() as folder:
         draw_sweep(SweepFolder.open(runs / "width").rows(), ["model.width"], Path(folder), reference=REPORTED)

@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 import tenfold
-from tenfold.api.suspecting import LONGER
-from tenfold.cli.progress import progress_for
+from tenfold.api.suspects import LONGER
+from tenfold.cli.terminal import progress_for
 from tenfold.core.randomness import derive_seed
 from tenfold.data.types import Dataset
-from tenfold.evaluate.suspects import SCORES, estimate_wrong, rank
-from tenfold.experiments.out_of_fold import lengthened, out_of_fold_logits
+from tenfold.inspect.label_quality import SCORES, estimate_wrong, rank
+from tenfold.inspect.out_of_fold import lengthened, out_of_fold_logits
 from tenfold.recipes.load import load_recipe
 
 

@@ -13,12 +13,12 @@ from torch import nn
 
 import tenfold
 from harness.tiny import CLASSES, dataset, photo_folder, pictures, recipe
-from tenfold.api import evaluate
+from tenfold.api.evaluate import evaluate
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, ModelError, RecipeError, RunError, TrainingError, UsageError
 from tenfold.evaluate.intervals import wilson
 from tenfold.recipes.load import load_recipe
-from tenfold.runs.folder import RunFolder
+from tenfold.runs.run_folder import RunFolder
 
 SHORT = ["train.duration=3 epochs", "train.min_steps=0", "train.threads=1", "train.device=cpu"]
 

@@ -8,23 +8,32 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "tenfold"
 
-# each room may import from rooms further up only, never from its own line
-STOREYS = (
+# Each room may import from the layers above its own, never from another room of its own layer.
+LAYERS = (
     ("core",),
     ("data", "models", "optim", "evaluate"),
     ("recipes",),
     ("runs",),
     ("engine",),
-    ("experiments", "report", "deploy"),
+    (
+        "inspect",
+        "experiments.sweep",
+        "experiments.compare",
+        "experiments.budget",
+        "experiments.bench",
+        "report",
+        "deploy",
+    ),
     ("api",),
     ("cli",),
 )
-STOREY = {room: number for number, rooms in enumerate(STOREYS) for room in rooms}
+LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 FORBIDDEN_ROOMS = {("report", "engine"), ("deploy", "engine")}
 DOORS = {
-    "__init__": set(STOREY) - {"cli"},
+    "__init__": set(LAYER_OF) - {"cli"},
     "__main__": {"cli"},
 }  # files above all rooms, and what they may import: public names, and the command line
+OUTSIDE_ROOMS = ("__init__.py", "__main__.py", "experiments/__init__.py")
 FORBIDDEN_MODULES = ("torchvision", "matplotlib.pyplot")
 MOST_LINES, MOST_BODY_LINES = 300, 60
 
@@ -42,8 +51,10 @@ def module_of(path: str) -> str:
 
 
 def room_of(module: str) -> str:
-    """Returns the first name below the package; the package itself is `__init__`."""
-    return module.split(".")[1] if "." in module else "__init__"
+    """Returns the room of a module: `tenfold.data.types` is in `data`; the package itself is `__init__`."""
+    parts = module.split(".")[1:]
+    nested = ".".join(parts[:2])
+    return nested if nested in LAYER_OF else parts[0] if parts else "__init__"
 
 
 def imported(path: str, text: str) -> Iterator[tuple[int, str]]:
@@ -74,9 +85,9 @@ def edges(sources: Sources) -> Iterator[tuple[str, int, str]]:
     for path, text in sources.items():
         for line, name in imported(path, text):
             if name.split(".")[0] == "tenfold":
-                while name not in modules and room_of(name) in STOREY and name.count(".") > 1:
+                while name not in modules and room_of(name) in LAYER_OF and name.count(".") > 1:
                     name = name.rpartition(".")[0]
-                if name not in modules and room_of(name) not in STOREY:
+                if name not in modules and room_of(name) not in LAYER_OF:
                     name = "tenfold"
                 yield path, line, name
 
@@ -86,10 +97,10 @@ def wrong_ways(sources: Sources) -> Iterator[str]:
         here, there = room_of(module_of(path)), room_of(target)
         if path in ("__init__.py", "__main__.py"):
             allowed = there in DOORS[path.removesuffix(".py")]
-        elif here not in STOREY or there not in STOREY:
+        elif here not in LAYER_OF or there not in LAYER_OF:
             allowed = False
         else:
-            allowed = here == there or (STOREY[there] < STOREY[here] and (here, there) not in FORBIDDEN_ROOMS)
+            allowed = here == there or (LAYER_OF[there] < LAYER_OF[here] and (here, there) not in FORBIDDEN_ROOMS)
         if not allowed:
             yield f"{path}:{line} imports {target}: {here} may not know {there}"
 
@@ -137,7 +148,7 @@ def misplaced(sources: Sources) -> Iterator[str]:
     for path in sources:
         if path.split("/")[-1] in ("util.py", "utils.py"):
             yield f"{path}: a name that says nothing; put each function where it belongs"
-        if path not in ("__init__.py", "__main__.py") and room_of(module_of(path)) not in STOREY:
+        if path not in OUTSIDE_ROOMS and room_of(module_of(path)) not in LAYER_OF:
             yield f"{path} lies in no room of the layout"
 
 
@@ -166,7 +177,8 @@ def test_the_source_is_found():
         ("report/a.py", "from tenfold.deploy.server import serve", "report may not know deploy"),
         ("report/a.py", "if True:\n    from tenfold.engine.loop import train", "report may not know engine"),
         ("deploy/a.py", "import tenfold.engine.loop", "deploy may not know engine"),
-        ("experiments/a.py", "from tenfold.report import tables", "experiments may not know report"),
+        ("experiments/sweep/a.py", "from tenfold.report import tables", "experiments.sweep may not know report"),
+        ("experiments/sweep/a.py", "from tenfold.experiments.bench import x", "sweep may not know experiments.bench"),
         ("engine/a.py", "from importlib import import_module\nimport_module('tenfold.cli.main')", "may not know cli"),
         ("deploy/a.py", "from tenfold.api import train", "deploy may not know api"),
         ("api.py", "from tenfold.cli.main import run", "api may not know cli"),
@@ -178,7 +190,13 @@ def test_the_source_is_found():
     ],
 )  # fmt: skip
 def test_a_planted_wrong_way_is_caught(path, text, fault):
-    sources = {"data/types.py": "", "data/__init__.py": "", "models/__init__.py": "", "engine/loop.py": ""}
+    sources = {
+        "data/types.py": "",
+        "data/__init__.py": "",
+        "models/__init__.py": "",
+        "engine/loop.py": "",
+        "experiments/bench/x.py": "",
+    }
     assert fault in "\n".join(wrong_ways({**sources, "__init__.py": "", path: text}))
 
 
@@ -188,8 +206,8 @@ def test_a_planted_wrong_way_is_caught(path, text, fault):
         ("core/a.py", "import os\nfrom tenfold.core.errors import DataError"),
         ("data/a.py", "from .types import Split\nfrom tenfold.core import durable"),
         ("recipes/a.py", "from tenfold.data import augment\nfrom tenfold.optim.muon import Muon"),
-        ("experiments/a.py", "from tenfold.engine.loop import train"),
-        ("report/a.py", "from tenfold.runs.folder import RunFolder"),
+        ("experiments/sweep/a.py", "from tenfold.engine.loop import train"),
+        ("report/a.py", "from tenfold.runs.run_folder import RunFolder"),
         ("api.py", "def f():\n    from tenfold.deploy.predictor import load"),
         ("cli/main.py", "from tenfold.engine.loop import train\nfrom tenfold import api"),
         ("__init__.py", "def __getattr__(name):\n    from tenfold import api"),

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import tenfold
-from tenfold.data.shapes import build_shapes
+from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.types import Dataset
 from tenfold.evaluate.metrics import Evaluation, evaluate_logits
 from tenfold.recipes.load import load_recipe, to_toml
-from tenfold.runs.folder import RunFolder
+from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.tables import Prediction
 
 

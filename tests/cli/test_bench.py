@@ -7,8 +7,8 @@ import pytest
 
 from harness import tiny
 from tenfold.cli.main import main
-from tenfold.experiments import bench_roof
-from tenfold.experiments.bench_roof import Convolution
+from tenfold.experiments.bench import roofline as bench_roof
+from tenfold.experiments.bench.roofline import Convolution
 
 TRAIN = ["bench", "train", "mlp", "--runs", "1", "--seconds", "0.001", "--set", "train.duration=4 steps"]
 

@@ -11,7 +11,7 @@ from PIL import Image
 from harness.runs import tiny_run
 from harness.written import written_run, written_sweep
 from tenfold.cli.main import main
-from tenfold.data.shapes import build_shapes
+from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.types import Dataset
 
 FILES = {"runs.csv", "pairs.csv", "classes.csv", "differences.csv", "curves.png", "classes.png", "accuracy.png"}
@@ -130,7 +130,7 @@ def test_real_runs_show_the_pictures_on_which_they_disagree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pictures = build_shapes(train=60, test=30)
-    monkeypatch.setattr("tenfold.api.comparing.dataset_of", lambda section, progress: pictures)
+    monkeypatch.setattr("tenfold.api.compare.dataset_of", lambda section, progress: pictures)
     settings = ["model.hidden=[8]", "train.batch_size=10", "train.duration=2 epochs"]
     runs = [
         str(tiny_run(tmp_path, f"seed-{seed}", data=pictures, overrides=[*settings, f"train.seed={seed}"]))
@@ -155,7 +155,7 @@ def test_pictures_that_have_changed_are_left_out_with_a_remark(
     def other(section: object, progress: object) -> Dataset:
         return build_shapes(train=20, test=4)
 
-    monkeypatch.setattr("tenfold.api.comparing.dataset_of", other)
+    monkeypatch.setattr("tenfold.api.compare.dataset_of", other)
     runs = [str(written_run(tmp_path, name, right)) for name, right in (("a", "1010"), ("b", "0101"))]
     assert main(["compare", *runs, "--out", str(tmp_path / "out")]) == 0
     assert "disagreements.png was left out, for the test pictures are gone or have changed" in capsys.readouterr().err

@@ -14,7 +14,9 @@ def test_a_mixed_picture_is_shown_with_both_its_classes_and_their_shares(
     kind: str, fake_api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn: list[list[str]] = []
-    monkeypatch.setattr("tenfold.report.plots.plot_grid", lambda images, titles, *_, **__: drawn.append(titles))
+    monkeypatch.setattr(
+        "tenfold.report.plots.run_charts.plot_grid", lambda images, titles, *_, **__: drawn.append(titles)
+    )
     command = ["show", "shapes", "--count", "8", "--out", str(tmp_path / "x.png"), "--augmented"]
     assert main([*command, "--set", f"data.augment.{kind}=1"]) == 0
     labels = capsys.readouterr().out.splitlines()[0].split()

@@ -123,6 +123,6 @@ def test_an_interrupt_leaves_nothing_behind(photos: Path, tmp_path: Path) -> Non
 
 
 def test_the_command_and_python_train_equally_long_by_default() -> None:
-    from tenfold.api.suspecting import LONGER
+    from tenfold.api.suspects import LONGER
 
     assert inspect.signature(suspects.suspects).parameters["longer"].default == LONGER

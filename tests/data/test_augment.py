@@ -1,6 +1,7 @@
-"""Augmentations against loops that a person can follow, and draws that depend on nothing they should not."""
+"""mixup and cutmix against the formulas of their papers, and draws that depend on nothing they should not."""
 
 from itertools import pairwise
+from math import sqrt
 
 import numpy as np
 import pytest
@@ -10,10 +11,205 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tenfold.core.errors import RecipeError
-from tenfold.data.augment import Augmentation, cutout, flip, shift
+from tenfold.data.augment import Augmentation, cutmix, cutout, draw_mixing, flip, mixup, shift
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
+COUNT = 4000
 quickly = settings(max_examples=60, deadline=None)
+shares = st.integers(0, 4096).map(lambda part: part / 4096)
+places = st.floats(0, 0.9990234375, width=32)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    shape = draw(st.integers(1, 5)), 3, draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    memory_format = draw(st.sampled_from(FORMATS))
+    images, partners = (
+        noise(*shape, seed=draw(st.integers(0, 9))).contiguous(memory_format=memory_format) for _ in "ab"
+    )
+    return images, partners
+
+
+def one_each(data: st.DataObject, values: st.SearchStrategy[float], images: Tensor) -> Tensor:
+    count = len(images)
+    return torch.tensor(data.draw(st.lists(values, min_size=count, max_size=count)), dtype=torch.float32)
+
+
+@quickly
+@given(pairs(), st.data())
+def test_mixup_blends_as_the_formula_says(pair: tuple[Tensor, Tensor], data: st.DataObject) -> None:
+    images, partners = pair
+    share = one_each(data, shares, images)
+    mixed = mixup(images, partners, share)
+    for own, other, part, found in zip(images.numpy(), partners.numpy(), share.tolist(), mixed.numpy(), strict=True):
+        exact = part * own.astype(np.float64) + (1 - part) * other.astype(np.float64)
+        assert np.array_equal(found, np.rint(exact).astype(np.uint8))
+        assert np.all((np.minimum(own, other) <= found) & (found <= np.maximum(own, other)))
+    assert (mixed.dtype, mixed.shape) == (torch.uint8, images.shape)
+
+
+@quickly
+@given(pairs(), st.data())
+def test_cutmix_takes_a_rectangle_around_the_centre(pair: tuple[Tensor, Tensor], data: st.DataObject) -> None:
+    images, partners = pair
+    share = one_each(data, shares, images)
+    centers = torch.stack([one_each(data, places, images), one_each(data, places, images)], 1)
+    mixed, kept = cutmix(images, partners, share, centers)
+    height, width = images.shape[2:]
+    for i, (down, right) in enumerate(centers.numpy()):
+        side = np.sqrt(np.float32(1) - share.numpy()[i])
+        tall, wide = (int(np.rint(np.float32(length) * side)) for length in (height, width))
+        top, left = int(down * np.float32(height)) - tall // 2, int(right * np.float32(width)) - wide // 2
+        box = slice(max(top, 0), max(top + tall, 0)), slice(max(left, 0), max(left + wide, 0))
+        expected = images[i].numpy().copy()
+        expected[:, *box] = partners[i].numpy()[:, *box]
+        own = np.ones((height, width), bool)
+        own[box] = False
+        assert np.array_equal(mixed[i].numpy(), expected)
+        assert kept[i].item() == np.float32(own.sum()) / np.float32(height * width)
+    assert (mixed.dtype, mixed.shape, kept.dtype) == (torch.uint8, images.shape, torch.float32)
+
+
+@quickly
+@given(shares, places, places, st.integers(1, 12), st.integers(1, 12))
+def test_the_share_of_cutmix_is_that_of_the_own_pixels(
+    share: float, down: float, right: float, height: int, width: int
+) -> None:
+    own, other = torch.full((1, 3, height, width), 7, dtype=torch.uint8), torch.zeros(1, 3, height, width).byte()
+    mixed, kept = cutmix(own, other, torch.tensor([share]), torch.tensor([[down, right]]))
+    assert kept.item() == ((mixed == 7).sum() / mixed.numel()).item()
+
+
+def test_a_rectangle_that_lies_inside_has_the_area_that_was_asked_for() -> None:
+    share = torch.tensor([0.75, 0.4375, 1.0])
+    _, kept = cutmix(noise(3, 3, 16, 32), noise(3, 3, 16, 32), share, torch.full((3, 2), 0.5))
+    assert torch.equal(kept, share)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_nothing_or_all_is_one_of_the_two(share: float) -> None:
+    images, partners = noise(2, 3, 4, 6), noise(2, 3, 4, 6, seed=1)
+    expected = images if share else partners
+    assert torch.equal(mixup(images, partners, torch.full((2,), share)), expected)
+    mixed, kept = cutmix(images, partners, torch.full((2,), share), torch.full((2, 2), 0.5))
+    assert torch.equal(mixed, expected)
+    assert kept.tolist() == [share, share]
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_mixing_keeps_the_memory_format_and_both_pictures(memory_format: torch.memory_format) -> None:
+    pair = [noise(3, 3, 5, 7, seed=seed).contiguous(memory_format=memory_format) for seed in (0, 1)]
+    before = [images.clone() for images in pair]
+    share = torch.tensor([0.25, 0.5, 0.75])
+    mixed = mixup(pair[0], pair[1], share), cutmix(pair[0], pair[1], share, torch.full((3, 2), 0.5))[0]
+    assert all(images.is_contiguous(memory_format=memory_format) for images in mixed)
+    assert all(map(torch.equal, pair, before))
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_shares_follow_the_beta_distribution(kind: str, alpha: float) -> None:
+    drawn = draw_mixing(COUNT, **({"mixup": 0.0, "cutmix": 0.0} | {kind: alpha}), seed=1, epoch=2)[kind]
+    share = drawn if kind == "mixup" else drawn[:, 0]
+    variance = 1 / (4 * (2 * alpha + 1))
+    assert abs(share.mean().item() - 0.5) < 4 * sqrt(variance / COUNT)
+    assert share.var().item() == pytest.approx(variance, rel=0.1)
+    assert (share.dtype, share.shape) == (torch.float32, (COUNT,))
+    assert 0 <= share.min() < 0.25
+    assert 0.75 < share.max() <= 1
+    assert torch.equal(share * 4096, (share * 4096).round())
+
+
+@pytest.mark.parametrize("alpha", [1e-300, 1e-3, 1e9])
+def test_extreme_alphas_give_shares_all_the_same(alpha: float) -> None:
+    share = draw_mixing(COUNT, mixup=alpha, cutmix=0, seed=0, epoch=0)["mixup"]
+    assert abs(share.mean().item() - 0.5) < 4 * 0.5 / sqrt(COUNT)
+    assert 0 <= share.min() <= share.max() <= 1
+
+
+def test_every_picture_is_the_partner_of_one_other() -> None:
+    partner = draw_mixing(COUNT, mixup=1, cutmix=0, seed=0, epoch=0)["partner"]
+    assert partner.dtype == torch.int64
+    assert sorted(partner.tolist()) == list(range(COUNT)) != partner.tolist()
+
+
+def test_with_both_each_picture_gets_one_or_the_other_with_equal_chance() -> None:
+    draws = draw_mixing(COUNT, mixup=1, cutmix=1, seed=0, epoch=0)
+    blended, cut = draws["mixup"] < 1, draws["cutmix"][:, 0] < 1
+    assert not (blended & cut).any()
+    assert abs(cut.sum().item() - COUNT / 2) < 4 * sqrt(COUNT / 4)
+    assert (blended | cut).sum() > 0.99 * COUNT
+
+
+def test_centres_cover_the_picture_and_are_drawn_by_themselves() -> None:
+    draws = draw_mixing(COUNT, mixup=0, cutmix=1, seed=0, epoch=0)["cutmix"]
+    assert draws.shape == (COUNT, 3)
+    assert 0 <= draws[:, 1:].min() < 0.01 < 0.99 < draws[:, 1:].max() < 1
+    assert (torch.corrcoef(draws.T) - torch.eye(3)).abs().max() < 4 / sqrt(COUNT)
+
+
+@pytest.mark.parametrize(("mixup_alpha", "cutmix_alpha"), [(0.4, 0.0), (0.0, 1.0), (0.4, 1.0)])
+def test_draws_depend_on_seed_and_epoch_alone(mixup_alpha: float, cutmix_alpha: float) -> None:
+    def draw(seed: int, epoch: int) -> dict[str, Tensor]:
+        return draw_mixing(50, mixup=mixup_alpha, cutmix=cutmix_alpha, seed=seed, epoch=epoch)
+
+    torch.manual_seed(1)
+    np.random.seed(1)
+    first = draw(3, 4)
+    torch.manual_seed(2)
+    np.random.seed(2)
+    for name, rows in first.items():
+        assert torch.equal(rows, draw(3, 4)[name])
+        assert (rows != draw(3, 5)[name]).sum(0).min() > 25
+        assert (rows != draw(4, 4)[name]).sum(0).min() > 25
+
+
+def test_mixing_leaves_the_other_draws_as_they_are() -> None:
+    plain = Augmentation(flip="random", shift=2, cutout=3).draw(20, seed=0, epoch=1)
+    mixed = Augmentation(flip="random", shift=2, cutout=3, mixup=1.0, cutmix=1.0).draw(20, seed=0, epoch=1)
+    assert all(torch.equal(rows, mixed[name]) for name, rows in plain.items())
+    assert mixed.keys() - plain.keys() == {"partner", "mixup", "cutmix"}
+    alone = Augmentation(mixup=1.0).draw(20, seed=0, epoch=1)
+    assert alone.keys() == {"partner", "mixup"}
+
+
+@pytest.mark.parametrize("kinds", [{"mixup"}, {"cutmix"}, {"mixup", "cutmix"}])
+def test_a_picture_is_mixed_with_its_partner_as_the_epoch_shows_it(kinds: set[str]) -> None:
+    split = noise(20, 3, 8, 10)
+    by_itself = Augmentation(flip="random", shift=2, cutout=3)
+    augmentation = Augmentation(flip="random", shift=2, cutout=3, **dict.fromkeys(kinds, 1.0))  # type: ignore[arg-type]
+    draws = augmentation.draw(20, seed=0, epoch=1)
+    seen = by_itself.apply(split, draws)
+    chosen = torch.tensor([3, 17, 0, 5, 11, 8, 9])
+    images, share = augmentation.prepare(chosen, split.__getitem__, draws)
+    assert share is not None
+    for place, image, own in zip(chosen.tolist(), images, share, strict=True):
+        pair = seen[place][None], seen[draws["partner"][place]][None]
+        cut = draws["cutmix"][place][None] if "cutmix" in kinds else torch.ones(1, 3)
+        if cut[0, 0] < 1:
+            expected, kept = cutmix(*pair, cut[:, 0], cut[:, 1:])
+        else:
+            kept = draws["mixup"][place][None]
+            expected = mixup(*pair, kept)
+        assert torch.equal(image, expected[0])
+        assert own == kept[0]
+
+
+def test_without_mixing_no_partner_is_gathered() -> None:
+    split, gathered = noise(4, 3, 8, 8), []
+
+    def gather(places: Tensor) -> Tensor:
+        gathered.append(places.tolist())
+        return split[places]
+
+    augmentation = Augmentation(flip="random")
+    _, share = augmentation.prepare(torch.tensor([2, 0]), gather, augmentation.draw(4, seed=0, epoch=0))
+    assert share is None
+    assert gathered == [[2, 0]]
 
 
 def pictures(count: int, height: int, width: int, seed: int = 0) -> Tensor:

@@ -13,12 +13,12 @@ from harness.images import class_tree, encoded, noise, png, write_tree
 from tenfold.core.errors import DataError, DownloadError, StorageError
 from tenfold.data import build
 from tenfold.data.build import DataRequest, build_dataset
-from tenfold.data.checks import check_labels
-from tenfold.data.cifar import CifarArrays
-from tenfold.data.identity import archive_digest, dataset_name
-from tenfold.data.shapes import build_shapes
-from tenfold.data.sizing import choose_size
-from tenfold.data.store import list_stores
+from tenfold.data.decode.pixels import choose_size
+from tenfold.data.sources.cifar import CifarArrays
+from tenfold.data.sources.shapes import build_shapes
+from tenfold.data.store.cache_key import archive_digest, dataset_name
+from tenfold.data.store.scan import check_labels
+from tenfold.data.store.store import list_stores
 
 torch.set_num_threads(1)
 REAL = Path(__file__).parents[2].parent / "shared/data/cifar10-jpeg.tar.xz"
@@ -56,7 +56,7 @@ def test_a_folder_becomes_a_dataset(pets):
 
 def test_the_second_time_nothing_is_decoded(pets, monkeypatch):
     first = ask(pets)
-    monkeypatch.setattr("tenfold.data.fill.decode_all", None)
+    monkeypatch.setattr("tenfold.data.store.writer.decode_all", None)
     assert ask(pets).fingerprint == first.fingerprint
 
 
@@ -309,8 +309,8 @@ def test_an_archive_is_known_by_its_bytes(tmp_path, monkeypatch):
     one.write_bytes(b"same")
     two.write_bytes(b"same")
     assert archive_digest(one) == archive_digest(two)
-    monkeypatch.setattr("tenfold.data.identity._READ_WHOLE", 1)
-    monkeypatch.setattr("tenfold.data.identity._ENDS", 2)
+    monkeypatch.setattr("tenfold.data.store.cache_key._READ_WHOLE", 1)
+    monkeypatch.setattr("tenfold.data.store.cache_key._ENDS", 2)
     before = archive_digest(one)
     one.write_bytes(b"sama")
     assert archive_digest(one) != before

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from classic import Net
 from torch import Tensor
 
 import tenfold
 from harness.tiny import pictures
 from tenfold.core.errors import StorageError, UsageError
-from tenfold.data.pictures import Preprocessing
+from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.deploy.export import export
-from tenfold.experiments.classic import Net
 from tenfold.models.build import build_model
-from tenfold.runs.classifier import Classifier
+from tenfold.runs.artifact import Classifier
 
 HALF = (0.5, 0.5, 0.5)
 

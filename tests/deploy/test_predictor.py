@@ -10,11 +10,11 @@ from PIL import Image
 
 from harness.tiny import CLASSES, pictures
 from tenfold.core.errors import DataError
-from tenfold.data.pictures import Preprocessing
+from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.deploy import predictor as predictor_module
 from tenfold.deploy.predictor import Predictor
 from tenfold.models.build import build_model
-from tenfold.runs.classifier import Classifier
+from tenfold.runs.artifact import Classifier
 
 HALF = (0.5, 0.5, 0.5)
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from harness.runs import TINY, digests, noise_set, tiny_run
+from tenfold.runs.artifact import Classifier
 from tenfold.runs.checkpoint import load_checkpoint
-from tenfold.runs.classifier import Classifier
-from tenfold.runs.folder import RunFolder
+from tenfold.runs.run_folder import RunFolder
 
 torch.set_num_threads(1)
 

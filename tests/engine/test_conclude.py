@@ -10,9 +10,9 @@ from harness.runs import noise_set, tiny_run
 from harness.written import written_run
 from tenfold.engine.conclude import predictions
 from tenfold.evaluate.calibration import fit_temperature
-from tenfold.experiments.gather import gather
-from tenfold.runs.classifier import Classifier
-from tenfold.runs.folder import RunFolder
+from tenfold.experiments.compare.gather import gather
+from tenfold.runs.artifact import Classifier
+from tenfold.runs.run_folder import RunFolder
 
 
 def test_the_best_model_is_calibrated_on_the_validation_pictures(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from tenfold.data.types import Split
 from tenfold.engine import state
 from tenfold.engine.conclude import clipped_share
 from tenfold.runs.checkpoint import load_checkpoint
-from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import read_log
+from tenfold.runs.run_folder import RunFolder
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ import torch
 from harness import tiny
 from tenfold.core.devices import computes_bfloat16
 from tenfold.core.errors import RecipeError
-from tenfold.data.pictures import Preprocessing
+from tenfold.core.progress import Silent
+from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch, Mixture
 from tenfold.engine import graphs
-from tenfold.engine.compiled import native, programs
 from tenfold.engine.eager import Eager
 from tenfold.engine.execution import Training, choose_execution, prepare
+from tenfold.engine.kernels import programs
+from tenfold.engine.kernels import tutorial_step as native
 from tenfold.engine.precision import Hardware
-from tenfold.engine.progress import Silent
 from tenfold.models.build import build_model
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 

@@ -156,7 +156,7 @@ def refused(work: Callable[[], object]) -> StorageError | None:
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(runs: Path) -> None:
-    from tenfold.runs.folder import RunFolder
+    from tenfold.runs.run_folder import RunFolder
 
     run = tiny_run(runs, data=DATA)
     with RunFolder.open(run).lock():

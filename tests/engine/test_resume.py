@@ -13,9 +13,9 @@ from harness.curves import shapes
 from harness.runs import TINY, Dropped, StopAfter, digests, noise_set, tiny_run
 from tenfold.core.devices import computes_bfloat16
 from tenfold.core.errors import Interrupted, RecipeError, RunError, Stopped, StorageError, Terminated, UsageError
-from tenfold.engine.compiled.programs import compiler
-from tenfold.engine.progress import Silent
-from tenfold.runs.modelfile import load_model
+from tenfold.core.progress import Silent
+from tenfold.engine.kernels.programs import compiler
+from tenfold.runs.model_file import load_model
 
 torch.set_num_threads(1)
 

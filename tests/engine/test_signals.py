@@ -19,7 +19,7 @@ from harness.runs import TINY, Dropped, digest_of, digests, noise_set, tiny_run,
 from tenfold.core.errors import Terminated, TrainingError
 from tenfold.engine.signals import StopRequest
 from tenfold.runs.checkpoint import load_checkpoint
-from tenfold.runs.modelfile import load_model
+from tenfold.runs.model_file import load_model
 
 torch.set_num_threads(1)
 

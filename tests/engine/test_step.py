@@ -1,15 +1,15 @@
 import pytest
 import torch
+from classic import Net
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import TrainingError
-from tenfold.data.pictures import Preprocessing
+from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch, Mixture
 from tenfold.engine.eager import Eager, LossNotFiniteError
 from tenfold.engine.precision import Hardware
 from tenfold.engine.step import Step
-from tenfold.experiments.classic import Net
 from tenfold.models.build import build_model
 from tenfold.optim.build import CombinedOptimizer, OptimizerSettings, build_optimizer
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tenfold.core.errors import UsageError
-from tenfold.evaluate import predict
+from tenfold.evaluate import logits as predict
 from tenfold.evaluate.views import VIEWS, View, averaged_logits, seen, views_named
 from tenfold.recipes.schema import EvaluateSection
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from harness.runs import tiny_run
-from tenfold.data.shapes import build_shapes
+from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.types import Dataset
 
 RECIPES = {

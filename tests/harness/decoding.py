@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tenfold.data import decoders
-from tenfold.data.pixels import Pixels
+from tenfold.data.decode.decode import workers as decoders
+from tenfold.data.decode.pixels import Pixels
 
 
 def process_id(source: Path | bytes) -> Pixels:

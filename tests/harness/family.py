@@ -7,7 +7,7 @@ from typing import Any
 from harness.judged import answers, judged_run
 from tenfold.core import durable
 from tenfold.evaluate.intervals import wilson
-from tenfold.runs.sweepfolder import SweepFolder, Trial
+from tenfold.runs.sweep_folder import SweepFolder, Trial
 from tenfold.runs.tables import Prediction
 
 CLASSES = ("cat", "dog", "ship")

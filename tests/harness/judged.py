@@ -8,7 +8,7 @@ import numpy as np
 from tenfold.core import durable
 from tenfold.data.types import Dataset, Split
 from tenfold.recipes.load import load_recipe, to_toml
-from tenfold.runs.folder import RunFolder
+from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.tables import Prediction
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from harness import pool_work
 from tenfold.engine.signals import StopRequest
-from tenfold.experiments.pool import Job, run_jobs
+from tenfold.experiments.sweep.pool import Job, run_jobs
 
 
 def main(work: str, folder: str, how: str) -> None:

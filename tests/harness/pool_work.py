@@ -12,7 +12,7 @@ from typing import Any
 
 from tenfold.core.errors import RunError
 from tenfold.engine.signals import StopRequest
-from tenfold.experiments.pool import Report
+from tenfold.experiments.sweep.pool import Report
 
 
 def double(number: int, report: Report) -> int:

@@ -97,8 +97,8 @@ def tiny_run(
 def without_plots() -> Iterator[None]:
     """Leaves out charts and page of a run, which take longer than all the rest of a tiny one."""
     with (
-        patch("tenfold.api.running.write_report", lambda folder, pictures, model: None),
-        patch("tenfold.api.resuming.write_report", lambda folder, pictures, model: None),
+        patch("tenfold.api.training_run.write_report", lambda folder, pictures, model: None),
+        patch("tenfold.api.training_run.write_report", lambda folder, pictures, model: None),
     ):
         yield
 

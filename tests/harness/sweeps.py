@@ -8,12 +8,11 @@ from typing import Any
 
 from tenfold.core import durable
 from tenfold.core.errors import TrainingError
-from tenfold.experiments.pool import Work
-from tenfold.experiments.sources import Listed
-from tenfold.experiments.sweep import PRUNED, Quiet, Watcher, run_trials
-from tenfold.runs.folder import RunFolder
+from tenfold.experiments.sweep.pool import Work
+from tenfold.experiments.sweep.trials import PRUNED, Listed, Quiet, Watcher, run_trials
 from tenfold.runs.log import Log
-from tenfold.runs.sweepfolder import SweepFolder, Trial
+from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.sweep_folder import SweepFolder, Trial
 
 SUMMARY: dict[str, Any] = {
     "test_accuracy": 0.7,

@@ -9,8 +9,8 @@ import torch
 from tenfold.core import durable
 from tenfold.evaluate.metrics import evaluate_logits
 from tenfold.recipes.load import load_recipe, to_toml
-from tenfold.runs.folder import RunFolder
-from tenfold.runs.sweepfolder import SweepFolder, Trial
+from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.sweep_folder import SweepFolder, Trial
 from tenfold.runs.tables import Prediction
 
 CLASSES = ("cat", "dog")

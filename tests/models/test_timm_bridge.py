@@ -20,7 +20,7 @@ from harness.tiny import photo_folder
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.models.build import build_model, check_model
 from tenfold.recipes.load import load_recipe
-from tenfold.runs.modelfile import load_model
+from tenfold.runs.model_file import load_model
 
 STAND_IN = """
 import torch

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from classic import Net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -12,7 +13,6 @@ from torch.nn import functional as F
 
 from harness.command_line import run_tenfold
 from tenfold.core.errors import ModelError, RecipeError
-from tenfold.experiments.classic import Net
 from tenfold.models import tutorial as _registers  # noqa: F401
 from tenfold.models.build import build_model
 

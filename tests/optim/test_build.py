@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RecipeError, RunError
-from tenfold.optim.build import CombinedOptimizer, OptimizerSettings, build_optimizer
-from tenfold.optim.groups import group_parameters
+from tenfold.optim.build import CombinedOptimizer, OptimizerSettings, build_optimizer, group_parameters
 from tenfold.optim.muon import Muon
 
 SGD = OptimizerSettings(

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.optim.adaptive import Adam, RMSprop
-from tenfold.optim.update import MomentumSGD, Update
+from tenfold.optim.update import Adam, MomentumSGD, RMSprop, Update
 
 STEPS = 60
 PAIRS: dict[str, tuple[Callable[..., Update], Callable[..., torch.optim.Optimizer], dict[str, Any], dict[str, Any]]] = {

@@ -7,12 +7,12 @@ from pathlib import Path
 from time import perf_counter
 
 from tenfold.core.errors import UsageError
+from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import make_plan
-from tenfold.engine.progress import Progress
-from tenfold.experiments.budget import BudgetPlan, Candidate, Surroundings, parse_budget, plan_budget
-from tenfold.experiments.calibration import calibrate, time_checkpoint, time_setup
-from tenfold.experiments.measured import EPOCH, Network, measured_networks
+from tenfold.experiments.budget.budget_plan import BudgetPlan, Candidate, Surroundings, parse_budget, plan_budget
+from tenfold.experiments.budget.costs import calibrate, time_checkpoint, time_setup
+from tenfold.experiments.budget.measured import EPOCH, Network, measured_networks
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
@@ -120,7 +120,9 @@ def _surroundings(recipe: Recipe, pictures: Dataset, runs: Path, report: bool) -
 
 def _time_of_charts(pictures: Dataset, folder: Path) -> float:
     """Returns the seconds that charts and page will take at the end: one chart is drawn to see, after a warm-up."""
-    from tenfold.report.draw import draw_preview  # it brings matplotlib, which a run without charts need not load
+    from tenfold.report.plots.image_grids import (
+        draw_preview,  # it brings matplotlib, which a run without charts need not load
+    )
 
     for _ in range(2):
         began = perf_counter()

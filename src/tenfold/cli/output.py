@@ -37,7 +37,7 @@ def confusion_lines(evaluation: "Evaluation", most: int = 5) -> list[str]:
         evaluation: with its confusion matrix.
         most: at most so many lines.
     """
-    from tenfold.report.names import printable
+    from tenfold.core.text import printable
 
     names = [printable(result.name) for result in evaluation.per_class]
     found = [

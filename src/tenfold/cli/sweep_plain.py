@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from tenfold.cli.lines import Lines
+from tenfold.cli.plain import Lines
 
 Row = Mapping[str, Any]
 

@@ -11,18 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from tenfold.core.errors import DataError, DownloadError
-from tenfold.data.cifar import downloadable, find_cifar, load_cifar, source_named
-from tenfold.data.cifar_sources import SOURCES
-from tenfold.data.decode import DECODER_VERSION
-from tenfold.data.download import Progress, silent
-from tenfold.data.editing import edited
-from tenfold.data.fill import fill_from_arrays, fill_from_folders
-from tenfold.data.folder import check_source, list_folder
-from tenfold.data.identity import archive_digest, dataset_name, folder_digest
+from tenfold.data.decode.decode import DECODER_VERSION
+from tenfold.data.labels import edited
 from tenfold.data.request import DataRequest as DataRequest
-from tenfold.data.shapes import build_shapes
+from tenfold.data.sources.cifar import downloadable, find_cifar, load_cifar, source_named
+from tenfold.data.sources.cifar_files import SOURCES
+from tenfold.data.sources.class_folders import check_source, list_folder
+from tenfold.data.sources.download import Progress, silent
+from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.splits import stratified_split
-from tenfold.data.store import Build, cache_folder, open_if_sound, open_or_build, store_exists, store_key
+from tenfold.data.store.cache_key import archive_digest, dataset_name, folder_digest
+from tenfold.data.store.store import Build, cache_folder, open_if_sound, open_or_build, store_exists, store_key
+from tenfold.data.store.writer import fill_from_arrays, fill_from_folders
 from tenfold.data.types import Dataset, Split
 
 Size = tuple[int, int] | None

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tenfold.core.randomness import generator_for
 from tenfold.data.augment import Augmentation
-from tenfold.data.pruning import most_showings, pruned_order
+from tenfold.data.sampling import most_showings, pruned_order
 from tenfold.data.types import Batch, Mixture, Split
 
 _BLOCK = 3 * 1024**2

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tenfold.core.errors import DataError
-from tenfold.data.pictures import FITS
-from tenfold.data.sizing import LARGEST, SMALLEST
+from tenfold.data.decode.pixels import LARGEST, SMALLEST
+from tenfold.data.decode.preprocessing import FITS
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tenfold.core.errors import UsageError
 from tenfold.core.registry import Registry
-from tenfold.runs.classifier import Classifier
-from tenfold.runs.modelfile import write_state_dict
+from tenfold.runs.artifact import Classifier
+from tenfold.runs.model_file import write_state_dict
 
 exporters: Registry[Callable[[Classifier, Path], None]] = Registry("export format", UsageError)
 """Writers `(classifier, path) -> None`, by format."""

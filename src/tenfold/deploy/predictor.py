@@ -13,10 +13,10 @@ from PIL import Image
 from torch import nn
 
 from tenfold.core.errors import DataError
-from tenfold.data.pictures import fit_picture
+from tenfold.data.decode.preprocessing import fit_picture
 from tenfold.data.types import Split
 from tenfold.evaluate.metrics import Evaluation
-from tenfold.runs.classifier import Classifier
+from tenfold.runs.artifact import Classifier
 
 _AT_ONCE = 256
 """Pictures decoded before they are judged; bounds the memory."""

@@ -14,8 +14,8 @@ from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
 from tenfold.evaluate.calibration import fit_temperature
 from tenfold.evaluate.metrics import Evaluation
-from tenfold.runs.classifier import Classifier
-from tenfold.runs.folder import Prediction
+from tenfold.runs.artifact import Classifier
+from tenfold.runs.run_folder import Prediction
 
 Save = Callable[[str, dict[str, Any]], None]
 """Writes the model's present weights under the name `last` or `best`, with metrics."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from tenfold.core.errors import TrainingError
-from tenfold.data.pictures import Preprocessing
+from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch
 from tenfold.engine.precision import Hardware
 from tenfold.optim.build import CombinedOptimizer

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from tenfold.core import durable
 from tenfold.core.clock import synchronize
 from tenfold.core.errors import RecipeError, TenfoldError
-from tenfold.data.pictures import Preprocessing
+from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch
 from tenfold.engine import graphs
-from tenfold.engine.compiled import layers, native, programs
 from tenfold.engine.eager import Eager
+from tenfold.engine.kernels import layers, programs
+from tenfold.engine.kernels import tutorial_step as native
 from tenfold.engine.precision import Hardware
 from tenfold.models.tutorial import TutorialNet
 from tenfold.optim.build import CombinedOptimizer
-from tenfold.runs.files import read_json_object
+from tenfold.runs.folders import read_json_object
 
 Learn = Callable[[Batch], tuple[Tensor, Tensor]]
 """Learns from a batch and returns the loss, float [], and the logits, float [B, C]; nothing in it waits for a GPU."""

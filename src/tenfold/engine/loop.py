@@ -9,7 +9,7 @@ from tenfold.core.clock import Stopwatch
 from tenfold.core.errors import TrainingError
 from tenfold.core.randomness import derive_seed
 from tenfold.data.loader import Loader
-from tenfold.engine.difficulty import Difficulty
+from tenfold.data.sampling import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.execution import Training, prepare
 from tenfold.engine.plan import Plan, make_plan

@@ -12,24 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import ModelError
+from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
+from tenfold.data.decode.preprocessing import Preprocessing, channel_statistics
 from tenfold.data.loader import in_order
-from tenfold.data.pictures import Preprocessing
-from tenfold.data.statistics import channel_statistics
 from tenfold.data.types import Dataset
 from tenfold.engine.conclude import conclude
 from tenfold.engine.loop import train
 from tenfold.engine.precision import Hardware, choose_hardware
-from tenfold.engine.progress import Progress
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import Best
-from tenfold.evaluate.predict import evaluation_mode
+from tenfold.evaluate.logits import evaluation_mode
 from tenfold.models.build import build_model
 from tenfold.recipes.schema import Recipe
+from tenfold.runs.artifact import CUSTOM, Classifier
 from tenfold.runs.checkpoint import Checkpoint
-from tenfold.runs.classifier import CUSTOM, Classifier
-from tenfold.runs.folder import RunFolder
 from tenfold.runs.log import Log
+from tenfold.runs.run_folder import RunFolder
 
 _HALF = (0.5, 0.5, 0.5)
 _FITTED_PIXELS = 1000 * 32 * 32

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 import torch
 
+from tenfold.core.progress import Progress
 from tenfold.data.augment import Augmentation
 from tenfold.data.loader import Loader, Order
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import batch_size_for
 from tenfold.engine.precision import Hardware
-from tenfold.engine.progress import Progress
 from tenfold.engine.state import Best
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.classifier import Classifier
-from tenfold.runs.folder import RunFolder
+from tenfold.runs.artifact import Classifier
 from tenfold.runs.log import Log
+from tenfold.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunError
-from tenfold.engine.difficulty import Difficulty
+from tenfold.data.sampling import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.precision import Hardware
 from tenfold.engine.step import Step

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tenfold.data.sampling import Difficulty
 from tenfold.data.types import Batch
-from tenfold.engine.difficulty import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
 
 _COMPACT_AFTER = 1000

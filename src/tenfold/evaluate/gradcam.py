@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tenfold.evaluate.predict import evaluation_mode
+from tenfold.evaluate.logits import evaluation_mode
 
 _PLACES = 7
 """Rows and columns that a convolution must give to be looked at, where one does: those of the usual networks' last."""

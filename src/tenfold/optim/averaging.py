@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from tenfold.optim.memory import restore
+from tenfold.optim.update import restore
 
 
 def decay_at(steps: int, decay: float) -> float:

@@ -10,8 +10,8 @@ from functools import cached_property
 from statistics import NormalDist, fmean
 from typing import Any
 
+from tenfold.core.text import shortened
 from tenfold.evaluate.spread import Estimate, Spread, spread
-from tenfold.report.names import shortened
 
 Row = Mapping[str, Any]
 

@@ -9,8 +9,8 @@ import pytest
 import tenfold
 from harness.judged import answers, dataset_for, judged_run
 from harness.tiny import dataset, recipe
-from tenfold.report.page.page import write_page
-from tenfold.runs.folder import RunFolder
+from tenfold.report.page.run_page import write_page
+from tenfold.runs.run_folder import RunFolder
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = (

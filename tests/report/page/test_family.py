@@ -10,11 +10,11 @@ from harness.judged import answers
 from harness.pages import Element, read_page
 from tenfold.core.errors import RunError
 from tenfold.evaluate.spread import spread
-from tenfold.report.page.facts import Judgement, judgement_of, read_judgement
 from tenfold.report.page.family import family_page, write_family_page
-from tenfold.report.page.relatives import agreement, common_pairs, setting_cells
-from tenfold.runs.folder import RunFolder
-from tenfold.runs.sweepfolder import SweepFolder, Trial
+from tenfold.report.page.family_trials import agreement, common_pairs, setting_cells
+from tenfold.report.page.predictions import Judgement, judgement_of, read_judgement
+from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.sweep_folder import SweepFolder, Trial
 from tenfold.runs.tables import Prediction
 
 

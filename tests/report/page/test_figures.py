@@ -9,7 +9,7 @@ import pytest
 
 from harness.judged import answers, judged_run
 from harness.pages import Element, read_page
-from tenfold.report.page.page import page
+from tenfold.report.page.run_page import page
 
 CLASSES = ("cat", "dog", "ship", "never seen")
 

@@ -9,7 +9,7 @@ import pytest
 from harness.family import family
 from tenfold.report.page.curves import curve_charts
 from tenfold.report.page.family import write_family_page
-from tenfold.runs.folder import RunFolder
+from tenfold.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

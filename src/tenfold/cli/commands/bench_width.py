@@ -12,7 +12,7 @@ from tenfold.cli.commands.bench_output import JsonOption, check_new_files, deliv
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from tenfold.experiments.bench_width import WidthStudy
+    from tenfold.experiments.bench.width_study import WidthStudy
 
 
 def width(
@@ -46,7 +46,7 @@ def width(
     wanted = _whole_numbers("--widths", widths)
     _check_outputs(as_json, as_csv, chart)
 
-    from tenfold.api.bench_width import bench_width
+    from tenfold.api.bench import bench_width
     from tenfold.cli.plain import PlainProgress
 
     study = bench_width(
@@ -99,7 +99,7 @@ def _check_outputs(as_json: str | None, as_csv: str | None, chart: Path | None) 
 
 def _print_table(study: "WidthStudy") -> None:
     from tenfold.cli.output import show
-    from tenfold.report.width import width_table
+    from tenfold.report.plots.width_chart import width_table
 
     show(
         width_table(study.rows(), list(study.devices), study.baseline),
@@ -124,7 +124,7 @@ def _write_csv(target: str, study: "WidthStudy") -> None:
 
 def _draw(chart: Path, study: "WidthStudy") -> None:
     from tenfold.cli.output import narrate
-    from tenfold.report.width import plot_widths
+    from tenfold.report.plots.width_chart import plot_widths
 
     plot_widths(study.rows(), study.devices, study.baseline, study.batch_size, chart)
     narrate(f"wrote {chart}")

@@ -9,7 +9,7 @@ import typer
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from tenfold.data.inspection.findings import Inspection
+    from tenfold.inspect.findings import Inspection
 
 _EXAMPLES_SHOWN = 3
 
@@ -61,8 +61,8 @@ def check(
             refuse_existing(Path(target), "choose another name, or add --force")
     given = _settings(settings or [], data_dir)
 
-    from tenfold import api
-    from tenfold.cli.progress import progress_for
+    from tenfold.api import check as api
+    from tenfold.cli.terminal import progress_for
 
     progress = progress_for(sys.stderr)
     try:
@@ -93,7 +93,7 @@ def _settings(lines: list[str], data_dir: str | None) -> dict[str, object]:
 
 def _print(found: "Inspection") -> None:
     from tenfold.cli.output import show
-    from tenfold.report.check_tables import balance_table, effect_line, findings_table, headline
+    from tenfold.report.tables.check_tables import balance_table, effect_line, findings_table, headline
 
     show(headline(found))
     if found.counts:
@@ -107,7 +107,7 @@ def _print(found: "Inspection") -> None:
 
 
 def _write(found: "Inspection", csv: str | None, json: str | None, html: Path | None) -> None:
-    from tenfold.api.checking import csv_text
+    from tenfold.api.check import csv_text
     from tenfold.core.durable import json_bytes
 
     if csv is not None:
@@ -115,7 +115,7 @@ def _write(found: "Inspection", csv: str | None, json: str | None, html: Path | 
     if json is not None:
         _deliver(json, json_bytes(found.to_json()))
     if html is not None:
-        from tenfold.report.check_page import check_page
+        from tenfold.report.page.check_page import check_page
 
         _deliver(str(html), check_page(found).encode("utf-8", "surrogateescape"))
 

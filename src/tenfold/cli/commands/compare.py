@@ -9,7 +9,7 @@ import typer
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from tenfold.experiments.comparison import Comparison
+    from tenfold.experiments.compare.comparison import Comparison
 
 
 def compare(
@@ -37,7 +37,7 @@ def compare(
     if no_files and out is not None:
         raise UsageError(f"--out {out} and --no-files were both given; expected one of them")
 
-    from tenfold import api
+    from tenfold.api import compare as api
     from tenfold.cli.output import narrate, refuse_existing
 
     if out is not None:
@@ -57,8 +57,8 @@ def compare(
 
 def _print(comparison: "Comparison") -> None:
     from tenfold.cli.output import show
-    from tenfold.report import comparison as tables
-    from tenfold.report.names import printable
+    from tenfold.core.text import printable
+    from tenfold.report.tables import comparison_tables as tables
 
     values, names = comparison.to_json(), [run.name for run in comparison.runs]
     if comparison.differences:
@@ -90,7 +90,7 @@ def _print(comparison: "Comparison") -> None:
 def _print_groups(groups: "list[dict[str, object]]", pairs: "list[dict[str, object]]") -> None:
     """Prints the recipes that were run with several seeds, where there are any."""
     from tenfold.cli.output import show
-    from tenfold.report import comparison as tables
+    from tenfold.report.tables import comparison_tables as tables
 
     repeated = [group for group in groups if group["deviation"] is not None]
     if repeated:
@@ -103,9 +103,9 @@ def _print_groups(groups: "list[dict[str, object]]", pairs: "list[dict[str, obje
 
 
 def _write(comparison: "Comparison", out: Path | None) -> None:
-    from tenfold.api.comparing import write_comparison
+    from tenfold.api.compare import write_comparison
     from tenfold.cli.output import narrate
-    from tenfold.cli.progress import progress_for
+    from tenfold.cli.terminal import progress_for
     from tenfold.core.disk import shown
 
     folder = _new_folder(out)
@@ -122,7 +122,7 @@ def _write(comparison: "Comparison", out: Path | None) -> None:
 def _new_folder(out: Path | None) -> Path:
     """Returns a folder that nobody else has: the one named, or `compare-<date-time>` here."""
     from tenfold.core import durable
-    from tenfold.runs.naming import claim_dated_folder
+    from tenfold.runs.folders import claim_dated_folder
 
     if out is None:
         return claim_dated_folder(Path(), "compare")

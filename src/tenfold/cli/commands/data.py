@@ -8,7 +8,7 @@ import typer
 from tenfold.core.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
-    from tenfold.data.store import StoreInfo
+    from tenfold.data.store.store import StoreInfo
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -29,8 +29,8 @@ def data(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     from tenfold.cli.output import narrate, show
-    from tenfold.data.store import cache_folder, list_stores
-    from tenfold.report.tables import file_size, listing
+    from tenfold.data.store.store import cache_folder, list_stores
+    from tenfold.report.tables.run_tables import file_size, listing
 
     stores = list_stores()
     if not stores:
@@ -69,9 +69,9 @@ def get(
     flags = {"data.source": source} | ({"data.data_dir": data_dir} if data_dir is not None else {})
     section = resolve(resolve(Recipe(), settings or []), flags).data
 
-    from tenfold import api
-    from tenfold.cli.progress import progress_for
-    from tenfold.report.names import printable
+    from tenfold.api import data as api
+    from tenfold.cli.terminal import progress_for
+    from tenfold.core.text import printable
 
     progress = progress_for(sys.stderr)
     try:
@@ -101,8 +101,8 @@ def delete(
     """
     if (name is None) == (not everything):
         raise UsageError("expected either the name of a prepared copy or --all; `tenfold data` lists the names")
-    from tenfold.data.store import delete_all, delete_store
-    from tenfold.report.tables import file_size
+    from tenfold.data.store.store import delete_all, delete_store
+    from tenfold.report.tables.run_tables import file_size
 
     deleted = delete_store(name) if name is not None else delete_all()
     for store in deleted:
@@ -121,7 +121,7 @@ def where() -> None:
     Example:
       du -sh "$(tenfold data where)"
     """
-    from tenfold.data.store import cache_folder
+    from tenfold.data.store.store import cache_folder
 
     print(cache_folder())
 
@@ -159,7 +159,7 @@ def _stores_named(name: str) -> "list[StoreInfo]":
         DataError: when there is none; it names those that exist.
     """
     from tenfold.core.registry import did_you_mean
-    from tenfold.data.store import list_stores
+    from tenfold.data.store.store import list_stores
 
     stores = list_stores()
     chosen = [store for store in stores if name in (store.name, store.key, store.path.name)]

@@ -46,10 +46,10 @@ def evaluate(
 
     import sys
 
-    from tenfold import api
+    from tenfold.api import evaluate as api
     from tenfold.cli.output import confusion_lines, show
-    from tenfold.cli.progress import progress_for
-    from tenfold.report.tables import accuracy_line, class_table, plain_line
+    from tenfold.cli.terminal import progress_for
+    from tenfold.report.tables.run_tables import accuracy_line, class_table, plain_line
 
     progress = progress_for(sys.stderr)
     try:

@@ -23,6 +23,6 @@ def export(
       tenfold export runs/cifar10-tutorial-20260101-120000
       tenfold export runs/mine --format pth --out cifar_net.pth
     """
-    from tenfold import api
+    from tenfold.api import evaluate as api
 
     print(f"wrote {api.export(source, file_format, out)}")

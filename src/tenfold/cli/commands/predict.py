@@ -60,7 +60,7 @@ def predict(
     _check_output(as_json, as_csv)
     pictures = find_pictures(names)
 
-    from tenfold import api
+    from tenfold.api import evaluate as api
 
     predictions = list(api.load(chosen, device=device, model=model, views=views).predict_all(pictures))
     if as_json:
@@ -116,13 +116,13 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    from tenfold.data.decode import SUFFIXES
+    from tenfold.data.decode.decode import SUFFIXES
 
     return path.suffix.lower() in SUFFIXES
 
 
 def _accepted() -> str:
-    from tenfold.data.decode import SUFFIXES
+    from tenfold.data.decode.decode import SUFFIXES
 
     return "files ending in " + ", ".join(sorted(SUFFIXES))
 
@@ -174,7 +174,7 @@ def _write_csv(target: str, predictions: "Sequence[Prediction]", top: int) -> No
 
 def _print_table(predictions: "Sequence[Prediction]", top: int) -> None:
     from tenfold.cli.output import show
-    from tenfold.report.tables import listing, percent, prediction_table
+    from tenfold.report.tables.run_tables import listing, percent, prediction_table
 
     read = [prediction for prediction in predictions if prediction.error is None]
     if read and top == 1:
@@ -187,7 +187,7 @@ def _print_table(predictions: "Sequence[Prediction]", top: int) -> None:
 def _report_unreadable(predictions: "Sequence[Prediction]") -> None:
     """Names each picture that could not be read, and ends with exit code 1 if there is one."""
     from tenfold.cli.output import narrate
-    from tenfold.report.names import printable
+    from tenfold.core.text import printable
 
     broken = [prediction for prediction in predictions if prediction.error is not None]
     for prediction in broken:

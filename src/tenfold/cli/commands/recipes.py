@@ -22,7 +22,7 @@ def recipes(
     """
     from tenfold.cli.output import show
     from tenfold.recipes.load import load_recipe, recipe_header, recipe_names, to_toml
-    from tenfold.report.tables import listing
+    from tenfold.report.tables.run_tables import listing
 
     if name is None:
         rows = [[each, *_facts(recipe_header(each))] for each in recipe_names()]

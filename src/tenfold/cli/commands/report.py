@@ -35,8 +35,8 @@ def report(
 
     import sys
 
-    from tenfold import api
-    from tenfold.cli.progress import progress_for
+    from tenfold.api import report as api
+    from tenfold.cli.terminal import progress_for
     from tenfold.core.disk import shown
 
     for run in runs:

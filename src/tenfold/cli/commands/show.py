@@ -58,8 +58,8 @@ def show(
         {"data.source": data} | ({"data.data_dir": data_dir} if data_dir is not None else {}),
     )
 
-    from tenfold import api
-    from tenfold.cli.progress import progress_for
+    from tenfold.api import data as api
+    from tenfold.cli.terminal import progress_for
 
     progress = progress_for(sys.stderr)
     try:
@@ -82,7 +82,7 @@ def _draw(
     """Writes the PNG and prints the labels in the same rows."""
     import numpy as np
 
-    from tenfold.report.plots import plot_grid
+    from tenfold.report.plots.run_charts import plot_grid
 
     order = np.random.default_rng(seed).permutation(len(split))[:count]
     sample = split.subset(order)
@@ -122,7 +122,7 @@ def _augmented(
 
 def _label_grid(names: list[str]) -> str:
     """Returns the labels in rows as the picture has them, in columns that line up."""
-    from tenfold.report.names import printable
+    from tenfold.core.text import printable
 
     cells = [printable(name) for name in names]
     width = max(map(len, cells))

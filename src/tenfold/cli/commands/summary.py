@@ -35,7 +35,7 @@ def summary(
 
     from tenfold.cli.output import show
     from tenfold.models.summary import summarize
-    from tenfold.report.tables import layer_table
+    from tenfold.report.tables.run_tables import layer_table
 
     show(f"for a picture of 3 × {size[0]} × {size[1]}", layer_table(summarize(model, size)))
 
@@ -44,7 +44,7 @@ def _network(source: str, settings: list[str], classes: int) -> "tuple[nn.Module
     """Returns the network of a run or model file, else of a recipe, and the size of its pictures."""
     path = Path(source)
     if path.suffix == ".safetensors" or (path / "last.safetensors").is_file():
-        from tenfold import api
+        from tenfold.api import evaluate as api
 
         predictor = api.load(path, device="cpu")
         return predictor.model, predictor.classifier.preprocessing.image_size

@@ -9,7 +9,7 @@ import typer
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from tenfold.api import Suspects
+    from tenfold.api.suspects import Suspects
 
 _ROWS_SHOWN = 10
 _PAIRS_SHOWN = 5
@@ -71,8 +71,8 @@ def suspects(
     lines = [*(settings or []), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
     load_recipe(recipe, lines)  # a mistake is told before torch has taken its second to load
 
-    from tenfold import api
-    from tenfold.cli.progress import progress_for
+    from tenfold.api import suspects as api
+    from tenfold.cli.terminal import progress_for
 
     progress = progress_for(sys.stderr)
     try:
@@ -111,8 +111,8 @@ def _print(found: "Suspects", data: str, out: Path, sheet: Path | None) -> None:
     """Prints the first rows, what is estimated, and how to go on."""
     from tenfold.cli.output import narrate, show
     from tenfold.core.disk import shown
-    from tenfold.report.names import printable
-    from tenfold.report.tables import listing, percent
+    from tenfold.core.text import printable
+    from tenfold.report.tables.run_tables import listing, percent
 
     if found.rows:
         cells = [

@@ -9,7 +9,7 @@ import typer
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from tenfold.api import Sweep
+    from tenfold.api.sweep_results import Sweep
 
 
 def sweep(
@@ -73,9 +73,8 @@ def sweep(
             "(several runs of one recipe: tenfold train --seeds 5)"
         )
 
-    from tenfold import api
-    from tenfold.cli.progress import progress_for
-    from tenfold.cli.sweep_progress import sweep_progress_for
+    from tenfold.api import sweep as api
+    from tenfold.cli.terminal import progress_for, sweep_progress_for
 
     progress = progress_for(sys.stderr)
     watcher = sweep_progress_for(sys.stdout)
@@ -106,7 +105,7 @@ def print_results(result: "Sweep") -> None:
     """Prints what came of a sweep or of several seeds, what that is worth, and where everything is."""
     from tenfold.cli.output import show
     from tenfold.core.disk import shown
-    from tenfold.report.sweep_tables import noise_warning, seeds_table, settings_table, sweep_table
+    from tenfold.report.tables.sweep_tables import noise_warning, seeds_table, settings_table, sweep_table
 
     path = shown(result.path)
     if result.kind == "seeds":

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tenfold.core.clock import process_start
 from tenfold.core.errors import UsageError
-from tenfold.core.uptime import process_start
 
 if TYPE_CHECKING:
-    from tenfold.api import Run
+    from tenfold.api.training_run import Run
 
 _PICTURES_NAMED = 8
 # The tutorials that train these networks print a line of their own form.
@@ -115,8 +115,8 @@ def train(
         raise UsageError("--jobs says how many of --seeds N train at once; expected --seeds beside it")
     tutorial_every = _tutorial_every(resume or chosen, lines)
 
-    from tenfold import api
-    from tenfold.cli.progress import progress_for
+    from tenfold.api import train as api
+    from tenfold.cli.terminal import progress_for
 
     progress = progress_for(tutorial_every=tutorial_every)
     try:
@@ -142,10 +142,9 @@ def _train_seeds(
     recipe: str, seeds: int, jobs: int, data: str | None, lines: list[str], name: str | None, runs: Path, report: bool
 ) -> None:
     """Trains one recipe with several seeds, and prints how far they scatter."""
-    from tenfold import api
+    from tenfold.api import sweep as api
     from tenfold.cli.commands.sweep import print_results
-    from tenfold.cli.progress import progress_for
-    from tenfold.cli.sweep_progress import sweep_progress_for
+    from tenfold.cli.terminal import progress_for, sweep_progress_for
     from tenfold.engine.target import settings_for_target
     from tenfold.recipes.load import load_recipe
 
@@ -212,7 +211,7 @@ def _refuse_beside_resume(given: dict[str, Any], settings: list[str]) -> None:
 
 def _check_budget(budget: str, epochs: float | None, seeds: int | None) -> None:
     """Raises UsageError where the budget is no time, or another flag says what it is to plan."""
-    from tenfold.experiments.budget import parse_budget
+    from tenfold.experiments.budget.budget_plan import parse_budget
 
     parse_budget(budget)
     if epochs is not None or seeds is not None:
@@ -237,10 +236,9 @@ def _print_results(run: "Run") -> None:
     """Prints accuracy, classes, some pictures' names as the tutorials do, what is conspicuous, and where to go on."""
     from tenfold.cli.output import show
     from tenfold.core.disk import shown
-    from tenfold.report.doctor import diagnose, doctor_lines
-    from tenfold.report.pictures import ground_truth_lines, sample
-    from tenfold.report.tables import accuracy_line, class_table, plain_line
-    from tenfold.runs.folder import RunFolder
+    from tenfold.report.doctor.diagnose import diagnose, doctor_lines
+    from tenfold.report.tables.run_tables import accuracy_line, class_table, ground_truth_lines, plain_line, sample
+    from tenfold.runs.run_folder import RunFolder
 
     result, path = run.evaluation, shown(run.path)
     headline = accuracy_line(result.accuracy, result.interval, result.total)

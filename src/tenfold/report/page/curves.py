@@ -7,11 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from tenfold.report.names import printable
+from tenfold.core.text import count, duration, percent, printable
 from tenfold.report.page.drawing import COLOURS, MOST_POINTS, Chart, drawing, finished, hover, thinned
-from tenfold.report.page.wording import count, duration, percent
-from tenfold.report.plots import Row, series
-from tenfold.report.sweep_axes import accuracy_ticks
+from tenfold.report.plots.axes import accuracy_ticks
+from tenfold.report.plots.run_charts import Row, series
 
 _FEW_POINTS = 12
 _DECADES = 1000.0  # highest loss over lowest

@@ -9,15 +9,13 @@ from typing import Any
 from tenfold.core import durable
 from tenfold.core.disk import shown
 from tenfold.core.errors import RunError
+from tenfold.core.text import duration, interval, percent, printable
 from tenfold.evaluate.spread import Spread, spread
-from tenfold.report.names import printable
 from tenfold.report.outcomes import Outcome, Study, identity, number_of, value_text
 from tenfold.report.page.confusion import MOST_CLASSES, matrix
 from tenfold.report.page.curves import overlay_charts
-from tenfold.report.page.facts import Judgement
 from tenfold.report.page.family_charts import key_charts, spread_chart
-from tenfold.report.page.head import Head, head_of
-from tenfold.report.page.relatives import (
+from tenfold.report.page.family_trials import (
     Cell,
     agreement,
     class_spreads,
@@ -29,12 +27,13 @@ from tenfold.report.page.relatives import (
     pooled,
     setting_cells,
 )
+from tenfold.report.page.head import Head, head_of
+from tenfold.report.page.predictions import Judgement
 from tenfold.report.page.rendering import render
-from tenfold.report.page.wording import duration, interval, percent
-from tenfold.report.sweep_tables import noise_warning
-from tenfold.runs.folder import RunFolder
+from tenfold.report.tables.sweep_tables import noise_warning
 from tenfold.runs.log import read_log
-from tenfold.runs.sweepfolder import Row, SweepFolder
+from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.sweep_folder import Row, SweepFolder
 
 _PAIRS = 12
 

@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from tenfold.report.canvas import BLUE, GRID, INK, WARM
-from tenfold.report.names import printable, shortened
+from tenfold.core.text import interval, percent, printable, shortened
 from tenfold.report.outcomes import Outcome, Study, number_of, value_text
 from tenfold.report.page.drawing import WIDTH, Chart, Series, drawing, finished, hover
-from tenfold.report.page.relatives import mean_text
-from tenfold.report.page.wording import interval, percent
-from tenfold.report.sweep_axes import accuracy_limits, accuracy_ticks, number_axis, suits_logarithm
+from tenfold.report.page.family_trials import mean_text
+from tenfold.report.plots.axes import accuracy_limits, accuracy_ticks, number_axis, suits_logarithm
+from tenfold.report.plots.canvas import BLUE, GRID, INK, WARM
 
 MOST_ROWS = 24  # of the spread chart; more would not be read
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenfold.core.errors import RunError
+from tenfold.core.text import count, duration, percent, printable
 from tenfold.recipes.load import load_recipe
-from tenfold.report.names import printable
-from tenfold.report.page.wording import count, duration, percent
-from tenfold.runs.folder import RunFolder
+from tenfold.runs.run_folder import RunFolder
 
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 

@@ -13,9 +13,9 @@ from torch import nn
 from tenfold.core.errors import ModelError, TenfoldError
 from tenfold.data.types import Split
 from tenfold.evaluate.gradcam import class_activation
-from tenfold.report.page.facts import Judgement
-from tenfold.runs.classifier import Classifier
-from tenfold.runs.folder import RunFolder
+from tenfold.report.page.predictions import Judgement
+from tenfold.runs.artifact import Classifier
+from tenfold.runs.run_folder import RunFolder
 
 _LIKELIEST = 3
 _LIGHT = 0.75  # of the orange where the network looked most

@@ -15,8 +15,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tenfold.report.names import printable
-from tenfold.report.page import wording
+from tenfold.core import text as wording
+from tenfold.core.text import printable
 
 _STYLES = ("report.css", "charts.css")
 _SCRIPTS = ("report.js", "charts.js")

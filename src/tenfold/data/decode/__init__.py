@@ -1,0 +1,1 @@
+"""From an image file to uint8 RGB of one size, and to the numbers a model sees."""

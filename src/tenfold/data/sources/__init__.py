@@ -1,0 +1,1 @@
+"""Where images come from: class folders, archives, CIFAR, built-in shapes, downloads."""

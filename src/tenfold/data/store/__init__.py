@@ -1,0 +1,1 @@
+"""Datasets decoded once, memory-mapped from the cache folder."""

@@ -1,1 +1,0 @@
-"""Steps and layers of training that compiled programs carry out on a CPU, in PyTorch's stead."""

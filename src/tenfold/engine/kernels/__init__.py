@@ -1,0 +1,1 @@
+"""Training steps and layers as compiled C++ programs on a CPU."""

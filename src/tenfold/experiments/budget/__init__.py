@@ -1,0 +1,1 @@
+"""Which network and length fit into a given time."""

@@ -1,0 +1,1 @@
+"""What `check` and `suspects` look at: files, balance, duplicates, label quality."""

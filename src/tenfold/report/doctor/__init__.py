@@ -1,0 +1,1 @@
+"""The run doctor: rules that explain what is unusual about a run."""

@@ -1,0 +1,245 @@
+"""The model file: one `.safetensors` that is enough to predict; and plain `.pth` files for exchange.
+
+The weights stand under their names in the state_dict; the key `tenfold` of the metadata holds a versioned
+JSON, the `ModelCard`. Nothing in either kind of file is ever executed.
+"""
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tenfold.core import durable
+from tenfold.core.disk import shown, translated
+from tenfold.core.errors import DataError, ModelError
+from tenfold.data.decode.preprocessing import Preprocessing
+from tenfold.runs.checkpoint import tensors_to_save
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT_VERSION = 1
+_KEY = "tenfold"
+# safetensors itself refuses longer headers.
+_LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """All that must be known of weights to use them.
+
+    Args:
+        architecture: registered name of the network.
+        arguments: of the network's builder, as JSON can hold them.
+        classes: class names in the order of the logits.
+        preprocessing: makes the network's input from a picture.
+        recipe: that trained it, as JSON can hold it.
+        metrics: known of it, as plain numbers.
+        format_version: of the file.
+    """
+
+    architecture: str
+    arguments: dict[str, Any]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    recipe: dict[str, Any]
+    metrics: dict[str, Any]
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `from_json` turns back into an equal card."""
+        return {
+            "format_version": self.format_version,
+            "architecture": {"name": self.architecture, "arguments": self.arguments},
+            "classes": list(self.classes),
+            "preprocessing": self.preprocessing.to_json(),
+            "recipe": self.recipe,
+            "metrics": self.metrics,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "ModelCard":
+        """Returns the card that `to_json` described.
+
+        Raises:
+            ModelError: when it is of a newer version, or a key is missing or holds something else; the
+                message is the reason alone.
+        """
+        try:
+            version = int(value["format_version"])
+            if version > FORMAT_VERSION:
+                raise ModelError(
+                    f"has format version {version}, expected at most {FORMAT_VERSION}; "
+                    "it was written by a newer tenfold, update yours"
+                )
+            return cls(
+                architecture=str(value["architecture"]["name"]),
+                arguments=dict(value["architecture"]["arguments"]),
+                classes=_class_names(value["classes"]),
+                preprocessing=Preprocessing.from_json(value["preprocessing"]),
+                recipe=dict(value["recipe"]),
+                metrics=dict(value["metrics"]),
+                format_version=version,
+            )
+        except (KeyError, TypeError, ValueError, DataError) as error:
+            raise ModelError(f"has a damaged description ({error!r}); get the file again") from error
+
+
+def save_model(path: Path, state: Mapping[str, "Tensor"], card: ModelCard) -> None:
+    """Writes a model file durably.
+
+    Args:
+        path: where, ending in `.safetensors`; its folder must exist.
+        state: the network's state_dict, on any device and of any layout.
+        card: see `ModelCard`.
+
+    Raises:
+        StorageError: when the disk refuses; what was there before stays.
+        ValueError: when the card holds NaN or infinity.
+    """
+    from safetensors.torch import save
+
+    description = json.dumps(card.to_json(), ensure_ascii=True, allow_nan=False)
+    # One key only: safetensors writes several in no fixed order, and equal models shall be equal files.
+    durable.write_bytes(path, save(tensors_to_save(state), metadata={_KEY: description}))
+
+
+def load_model(path: Path) -> tuple[dict[str, "Tensor"], ModelCard]:
+    """Reads a model file.
+
+    Returns:
+        The state_dict, on the CPU, and the card.
+
+    Raises:
+        ModelError: when the file is missing, truncated, damaged, foreign or of a newer format.
+        StorageError: when it cannot be read.
+    """
+    data = _read(path)
+    try:
+        header = _read_header(data)
+        description = header.get("__metadata__", {}).get(_KEY)
+        if description is None:
+            raise ModelError(
+                "holds weights but no description of their network, expected a file written by tenfold; "
+                "for plain weights use a .pth file and name its network with --model"
+            )
+        card = ModelCard.from_json(_object(description))
+        return _tensors(data), card
+    except ModelError as error:
+        raise ModelError(f"{shown(path)} {error}") from error
+
+
+def read_state_dict(path: Path) -> dict[str, "Tensor"]:
+    """Reads a plain `.pth` that `torch.save(model.state_dict(), path)` wrote; runs nothing that it holds.
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        ModelError: when the file is missing, damaged, or holds something else than tensors by name.
+        StorageError: when it cannot be read.
+    """
+    import torch
+
+    data = _read(path)
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way; what it asks for is never done
+        forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
+        found = f"found '{forbidden[1]}', which could run code" if forbidden else "it is damaged or something else"
+        raise ModelError(
+            f"{shown(path)} is refused: {found}; expected what torch.save(model.state_dict(), …) writes"
+        ) from error
+    return _checked(state, path)
+
+
+def write_state_dict(path: Path, state: Mapping[str, "Tensor"]) -> None:
+    """Writes a plain `.pth`, durably, as `torch.save(model.state_dict(), path)` would.
+
+    Args:
+        path: where; its folder must exist.
+        state: tensors by name, on any device.
+
+    Raises:
+        StorageError: when the disk refuses; what was there before stays.
+    """
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(tensors_to_save(state), buffer)
+    durable.write_bytes(path, buffer.getvalue())
+
+
+def _class_names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise TypeError("classes must be a list of names")
+    return tuple(value)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise ModelError(f"{shown(path)} {found}; expected a model file")
+    with translated("read", path):
+        return path.read_bytes()
+
+
+def _read_header(data: bytes) -> dict[str, Any]:
+    """Returns the JSON at the start of a safetensors file; raises ModelError with the reason alone."""
+    if data[:2] in (b"PK", b"\x80\x02"):
+        raise ModelError("is a PyTorch file, expected .safetensors; name its network with --model")
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > _LONGEST_HEADER or data[8:9] not in (b"{", b""):
+        raise ModelError("is no safetensors file, expected a model written by tenfold; check the path")
+    if len(data) < 8 + length:
+        raise ModelError(_truncated(len(data), 8 + length))
+    header = _object(data[8 : 8 + length])
+    ends = [
+        entry["data_offsets"][1]
+        for name, entry in header.items()
+        if name != "__metadata__" and isinstance(entry, dict) and "data_offsets" in entry
+    ]
+    if len(data) < 8 + length + max(ends, default=0):
+        raise ModelError(_truncated(len(data), 8 + length + max(ends)))
+    return header
+
+
+def _truncated(found: int, expected: int) -> str:
+    return f"is truncated: found {found} bytes, expected {expected} or more; get the file again"
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelError("has a damaged header, expected JSON; get the file again") from error
+    if not isinstance(value, dict):
+        raise ModelError("has a damaged header, expected a JSON object; get the file again")
+    return value
+
+
+def _tensors(data: bytes) -> dict[str, "Tensor"]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors: dict[str, Tensor] = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"has a damaged header ({error}); get the file again") from error
+    return tensors
+
+
+def _checked(state: object, path: Path) -> dict[str, "Tensor"]:
+    """Returns the value as a dict of tensors; raises ModelError when it is none."""
+    import torch
+
+    expected = "expected tensors by name, as in model.state_dict()"
+    if not isinstance(state, Mapping):
+        raise ModelError(f"{shown(path)} holds a {type(state).__name__}; {expected}")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise ModelError(f"{shown(path)} holds a {type(value).__name__} under {name!r}; {expected}")
+    return {name: value.detach() for name, value in state.items()}

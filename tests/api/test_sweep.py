@@ -1,0 +1,258 @@
+"""Sweeps end to end: real trials in real processes, on pictures so few that each takes a moment."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+import tenfold
+from harness.command_line import environment, run_tenfold
+from harness.tiny import photo_folder
+from tenfold.core.errors import ModelError, RecipeError, TrainingError, UsageError
+from tenfold.experiments.sweep.search import Search
+from tenfold.experiments.sweep.trials import Quiet
+from tenfold.recipes.load import load_recipe
+from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.sweep_folder import SweepFolder
+
+# Compiled steps are so fast that all trials take the same millisecond, which makes no chart.
+SHORT = [
+    "train.execution=eager",
+    "train.duration=3 epochs",
+    "train.batch_size=8",
+    "train.device=cpu",
+    "train.threads=1",
+    "data.image_size=16",
+]
+OTHERS = ["train.duration=2 epochs", "train.batch_size=8", "train.device=cpu", "train.threads=1", "data.image_size=32"]
+SET = [word for line in SHORT for word in ("--set", line)]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photo_folder(tmp_path_factory.mktemp("photos") / "photos")
+
+
+@pytest.fixture(scope="module")
+def grid(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tenfold.Sweep:
+    """Two sizes of network, two seeds of each."""
+    vary = {"model.hidden": [[4], [16, 8]]}
+    runs = tmp_path_factory.mktemp("runs")
+    return tenfold.sweep("mlp", vary=vary, seeds=2, data=photos, overrides=SHORT, runs=runs, name="grid")
+
+
+def weights(run: Path) -> dict[str, Any]:
+    return {name: tensor.tolist() for name, tensor in load_file(run / "last.safetensors").items()}
+
+
+def test_a_sweep_leaves_every_file_of_its_contract(grid):
+    names = {path.name for path in grid.path.iterdir()}
+    assert names >= {"sweep.json", "base.toml", "env.json", "sweep.csv", "best.toml", "summary.json", "plots", "trials"}
+    assert {"model.hidden.png", "parameters.png", "seconds.png"} <= {p.name for p in (grid.path / "plots").iterdir()}
+    with (grid.path / "sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["status"], row["model.hidden"], row["seed"]) for row in rows] == [
+        ("finished", "[4]", "0"), ("finished", "[4]", "1"), ("finished", "[16, 8]", "0"), ("finished", "[16, 8]", "1"),
+    ]  # fmt: skip
+    assert [int(row["parameters"]) for row in rows[::2]] == [768 * 4 + 4 + 4 * 2 + 2, 768 * 16 + 16 + 16 * 8 + 8 + 18]
+
+
+def test_a_trial_is_an_ordinary_run_that_train_repeats_bit_for_bit(grid, tmp_path):
+    trial = grid.path / "trials" / grid.rows[3]["trial"]
+    again = tenfold.train(trial / "recipe.toml", runs=tmp_path)
+    assert weights(again.path) == weights(trial)
+    assert again.accuracy == grid.rows[3]["test_accuracy"]
+
+
+def test_the_best_recipe_runs_as_it_is_and_says_how_it_was_chosen(grid):
+    text = (grid.path / "best.toml").read_text()
+    recipe = load_recipe(grid.path / "best.toml")
+    assert recipe.model.arguments["hidden"] == grid.best.settings["model.hidden"]
+    assert "Chosen by the test pictures: on new ones expect a little less" in text
+    means = [sum(row["test_accuracy"] for row in grid.rows[i : i + 2]) / 2 for i in (0, 2)]
+    assert grid.best.mean == pytest.approx(max(means))
+
+
+def test_the_summary_holds_every_setting_with_its_spread(grid):
+    summary = json.loads((grid.path / "summary.json").read_text())
+    assert summary["trials"] == {"finished": 4}
+    assert [outcome["settings"] for outcome in summary["outcomes"]] == [
+        {"model.hidden": [4]},
+        {"model.hidden": [16, 8]},
+    ]
+    assert [outcome["test_accuracy"]["count"] for outcome in summary["outcomes"]] == [2, 2]
+    assert summary["best"] == grid.best.settings
+    assert summary["seconds"] > 0
+
+
+def test_a_recipe_is_varied_like_a_key_and_every_trial_runs_on_the_same_pictures(photos, tmp_path):
+    result = tenfold.sweep("mlp", vary=["recipe=mlp,tutorial"], data=photos, overrides=OTHERS, runs=tmp_path)
+    assert [row["recipe"] for row in result.rows] == ["mlp", "tutorial"]
+    recipes = [load_recipe(result.path / "trials" / row["trial"]) for row in result.rows]
+    assert [recipe.model.name for recipe in recipes] == ["mlp", "tutorial"]
+    assert {str(recipe.train.duration) for recipe in recipes} == {"2 epochs"}  # what the user asked for holds for all
+    assert {recipe.data.image_size for recipe in recipes} == {(32, 32)}
+    assert load_recipe(result.path / "best.toml").model.name == result.best.settings["recipe"]
+    assert result.path.name.startswith("photos-recipes-sweep-")
+
+
+def test_several_seeds_of_one_recipe_are_told_as_mean_and_spread(photos, tmp_path):
+    done = run_tenfold(
+        *("train", "--recipe", "mlp", "--data", str(photos), "--seeds", "2", "--name", "s", *SET), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "over 2 seeds" in done.stdout
+    assert "everything is in runs/s" in done.stdout
+    assert set(json.loads((tmp_path / "runs" / "s" / "summary.json").read_text())["per_class"]) == {"blue", "green"}
+    rows = SweepFolder.open(tmp_path / "runs" / "s").rows()
+    assert [(row["seed"], row["status"]) for row in rows] == [(0, "finished"), (1, "finished")]
+
+
+def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_bits(photos, grid, tmp_path):
+    words = ["sweep", "--recipe", "mlp", "--vary", "model.hidden=[4],[16,8]", "--seeds", "2", "--data", str(photos)]
+    command = [
+        sys.executable,
+        "-m",
+        "tenfold",
+        *words,
+        *SET,
+        "--runs",
+        str(tmp_path),
+        "--name",
+        "killed",
+        "--jobs",
+        "1",
+    ]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    sweep = SweepFolder(tmp_path / "killed")
+    while process.poll() is None and not list(sweep.trials_folder.glob("*/summary.json")):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in sweep.trials_folder.glob("*/summary.json")}
+    assert len(before) < 4
+    result = tenfold.resume_sweep(sweep.path)
+    assert [row["status"] for row in result.rows] == ["finished"] * 4
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
+    for row in result.rows:
+        assert weights(sweep.trials_folder / row["trial"]) == weights(grid.path / "trials" / row["trial"])
+
+
+def test_ctrl_c_ends_a_sweep_with_every_trial_saved_and_says_how_to_go_on(photos, tmp_path):
+    words = ["sweep", "--recipe", "mlp", "--vary", "optim.lr=0.001,0.01", "--data", str(photos), *SET]
+    words += ["--set", "train.duration=100000 epochs", "--runs", str(tmp_path), "--name", "stopped"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tenfold", *words],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    sweep = SweepFolder(tmp_path / "stopped")
+    while process.poll() is None and len({path.parent for path in sweep.trials_folder.glob("*/checkpoints/*")}) < 2:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"stopped with 0 of 2 trials ended, and saved; go on with: tenfold sweep --resume {sweep.path}" in errors
+    assert "Traceback" not in errors
+    for trial in sweep.trials():
+        assert not RunFolder(sweep.run_path(trial)).is_finished
+        assert list(RunFolder(sweep.run_path(trial)).checkpoints.iterdir())
+
+
+def test_one_failing_trial_is_reported_and_not_fatal(photos, tmp_path):
+    result = tenfold.sweep(
+        "mlp",
+        vary=["optim.lr=0.01,1e30"],
+        data=photos,
+        overrides=SHORT,
+        runs=tmp_path,
+        watcher=Quiet(),
+    )
+    good, bad = result.rows
+    assert (good["status"], bad["status"]) == ("finished", "failed")
+    assert "the loss is not finite at step" in bad["error"]
+    assert result.best.settings == {"optim.lr": 0.01}
+
+
+def test_a_sweep_without_any_result_says_why(photos, tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"none of the 1 trials has a result; the first error: the loss is not finite"
+    ):
+        tenfold.sweep("mlp", vary=["optim.lr=1e30"], data=photos, overrides=SHORT, runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("vary", "error", "message"),
+    [
+        ("model.hidden=[4],[0]", RecipeError, r"model\.hidden"),
+        ("model.nam=mlp,tutorial", RecipeError, r"model\.nam is no argument of 'mlp'"),
+        ("model.name=mlp,tutoral", RecipeError, "did you mean 'tutorial'"),
+        ("train.precision=float32,float16", RecipeError, "expected 'auto', 'float32' or 'bfloat16'"),
+        ("train.early_stop=0,2", RecipeError, "needs validation pictures"),
+    ],
+)
+def test_a_value_that_cannot_run_is_refused_before_any_trial_starts(photos, tmp_path, vary, error, message):
+    with pytest.raises(error, match=message):
+        tenfold.sweep("mlp", vary=[vary], data=photos, overrides=SHORT, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_impossible_network_is_refused_with_its_sizes_before_any_trial_starts(photos, tmp_path):
+    with pytest.raises((ModelError, RecipeError), match=r"conv2 .*×"):
+        tenfold.sweep("tutorial", vary=["model.kernels=3,9"], data=photos, overrides=SHORT, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("key", ["optim.lr=0.01..0.1", "model.hidden=[4],[8]"])
+def test_a_search_with_an_impossible_network_is_refused_before_there_is_a_folder(photos, tmp_path, key):
+    overrides = [*SHORT, "model.kernels=9", "model.channels=[4, 4]"]
+    with pytest.raises((ModelError, RecipeError), match=r"the picture shrinks below 1×1"):
+        tenfold.sweep("tutorial", search=[key], data=photos, overrides=overrides, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_search_selects_on_validation_pictures_and_goes_on_for_longer(photos, tmp_path):
+    result = tenfold.sweep(
+        "mlp", search=["optim.lr=log:1e-3..1e-1"], trials=2, data=photos, overrides=SHORT, runs=tmp_path, name="s"
+    )
+    assert result.study.split == "val"
+    assert load_recipe(result.path / "base.toml").data.val_fraction == 0.1
+    assert (result.path / "study.db").is_file()
+    longer = tenfold.resume_sweep(result.path, trials=3)
+    assert [row["trial"] for row in longer.rows[:2]] == [row["trial"] for row in result.rows]
+    assert [row["status"] for row in longer.rows] == ["finished"] * 3
+    assert all(1e-3 <= row["optim.lr"] <= 1e-1 for row in longer.rows)
+
+
+def test_a_search_compares_trials_at_the_ends_of_epochs_however_often_they_are_judged(photos, tmp_path, monkeypatch):
+    reported = {}
+    report = Search.report
+
+    def noted(search, number, epoch, accuracy):
+        reported.setdefault(number, []).append((epoch, accuracy))
+        return report(search, number, epoch, accuracy)
+
+    monkeypatch.setattr(Search, "report", noted)
+    overrides = [*SHORT, "train.evaluate_every=1 step"]
+    search = ["train.batch_size=4,8"]
+    result = tenfold.sweep("mlp", search=search, trials=2, data=photos, overrides=overrides, runs=tmp_path, name="s")
+    for number, row in enumerate(result.rows):
+        metrics = RunFolder.open(result.path / "trials" / row["trial"]).read_metrics()
+        assert sum(each["val_accuracy"] is not None for each in metrics) > 3
+        assert reported[number] == list({each["epoch"]: each["val_accuracy"] for each in metrics}.items())
+
+
+def test_a_grid_cannot_be_made_longer(grid):
+    with pytest.raises(UsageError, match="is no search: it has the 4 trials of its grid"):
+        tenfold.resume_sweep(grid.path, trials=9)

@@ -1,0 +1,275 @@
+import json
+import multiprocessing
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from tenfold.core import durable
+from tenfold.core.errors import DataError, StorageError
+from tenfold.data.store.format import Index, PixelFile, write_index
+from tenfold.data.store.store import (
+    cache_folder,
+    delete_all,
+    delete_store,
+    list_stores,
+    open_or_build,
+    store_key,
+)
+
+KEY = store_key("test")
+SPLITS = {"train": 4, "test": 2}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def fill(folder: Path, value: int = 0) -> None:
+    for split, count in SPLITS.items():
+        np.save(folder / f"{split}-images.npy", np.full((count, 8, 9, 3), value, np.uint8))
+        np.save(folder / f"{split}-labels.npy", np.arange(count) % 2)
+    index = Index("tiny", ("a", "b"), "pad", "made up", SPLITS, (("x.txt", "why"),), ("a note",))
+    write_index(folder, index, {"train": ["1", "2", "3", "4"], "test": None})
+
+
+def refuse(folder: Path) -> None:
+    raise AssertionError("the store should have been there")
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_store_is_built_once_and_opened_again():
+    built = open_or_build("tiny", KEY, fill)
+    opened = open_or_build("tiny", KEY, refuse)
+    assert opened.classes == ("a", "b")
+    assert (opened.name, opened.fit, opened.notes) == ("tiny", "pad", ("a note",))
+    assert [(one.path, one.reason) for one in opened.skipped] == [("x.txt", "why")]
+    assert opened.train.paths == ("1", "2", "3", "4")
+    assert opened.test.paths is None
+    assert opened.image_size == (8, 9)
+    assert opened.fingerprint == built.fingerprint
+    assert not opened.train.images.flags.writeable
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_what_goes_in_comes_out(tmp_path_factory, data):
+    size = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
+    made = {
+        split: data.draw(arrays.arrays(np.uint8, (data.draw(st.integers(1, 6)), *size, 3)))
+        for split in data.draw(st.sampled_from([("train", "test"), ("train", "test", "val")]))
+    }
+    paths = {split: data.draw(st.lists(st.text(), min_size=len(x), max_size=len(x))) for split, x in made.items()}
+    labels = {split: np.arange(len(images)) % 2 for split, images in made.items()}
+
+    def build(folder: Path) -> None:
+        for split, images in made.items():
+            with PixelFile(folder / f"{split}-images.npy", len(images), size) as file:
+                for row in data.draw(st.permutations(range(len(images)))):
+                    file.write(row, images[row])
+            np.save(folder / f"{split}-labels.npy", labels[split])
+        counts = {split: len(images) for split, images in made.items()}
+        write_index(folder, Index("any", ("a", "b"), "crop", "", counts), paths)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TENFOLD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        splits = open_or_build("any", KEY, build).splits()
+    assert list(splits) == list(made)
+    for name, split in splits.items():
+        assert (split.images == made[name]).all()
+        assert (split.labels == labels[name]).all()
+        assert split.paths == tuple(paths[name])
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_pictures_that_never_came_leave_no_gap(tmp_path_factory, present):
+    path = tmp_path_factory.mktemp("pixels") / "images.npy"
+    with PixelFile(path, len(present), (2, 3)) as file:
+        for row in np.flatnonzero(present)[::-1]:
+            file.write(int(row), np.full((2, 3, 3), row, np.uint8))
+    found = np.load(path, mmap_mode="r")
+    assert found.shape == (sum(present), 2, 3, 3)
+    assert found[:, 0, 0, 0].tolist() == np.flatnonzero(present).tolist()
+
+
+def test_equal_content_means_an_equal_fingerprint():
+    one = open_or_build("one", store_key(1), fill)
+    two = open_or_build("two", store_key(2), fill)
+    other = open_or_build("other", store_key(3), lambda folder: fill(folder, value=1))
+    assert one.fingerprint == two.fingerprint != other.fingerprint
+
+
+def damage_cut(store: Path) -> None:
+    path = store / "train-images.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def damage_missing(store: Path) -> None:
+    (store / "test-labels.npy").unlink()
+
+
+def damage_manifest(store: Path) -> None:
+    (store / "manifest.json").write_text("{")
+
+
+def damage_index(store: Path) -> None:
+    text = (store / "index.json").read_text()
+    (store / "index.json").write_text("[" * len(text.encode()))
+
+
+def damage_labels(store: Path) -> None:
+    np.save(store / "train-labels.npy", np.full(4, 99))
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_missing, damage_manifest, damage_index, damage_labels])
+def test_a_damaged_store_is_made_anew_with_a_note(cache, damage):
+    whole = open_or_build("tiny", KEY, fill)
+    damage(cache / f"stores/tiny-{KEY}")
+    mended = open_or_build("tiny", KEY, fill)
+    assert mended.notes[-1].startswith("the store of tiny was damaged and has been made anew: ")
+    assert mended.fingerprint == whole.fingerprint
+    assert open_or_build("tiny", KEY, refuse).notes == ("a note",)
+
+
+def test_a_failed_build_leaves_nothing_behind(cache):
+    def fail(folder: Path) -> None:
+        fill(folder)
+        raise DataError("no good")
+
+    with pytest.raises(DataError, match="no good"):
+        open_or_build("tiny", KEY, fail)
+    assert files_in(cache / "stores") == []
+    assert open_or_build("tiny", KEY, fill).name == "tiny"
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing_behind(cache, monkeypatch):
+    class Full(durable.Disk):
+        def sync(self, path: Path) -> None:
+            raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(durable, "disk", Full())
+    with pytest.raises(StorageError, match="the disk is full"):
+        open_or_build("tiny", KEY, fill)
+    assert files_in(cache / "stores") == []
+
+
+def build_slowly(cache: str, log: str) -> None:
+    os.environ["TENFOLD_CACHE"] = cache
+
+    def build(folder: Path) -> None:
+        with Path(log).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.3)
+        fill(folder)
+
+    assert len(open_or_build("tiny", KEY, build).train) == 4
+
+
+def build_and_die(cache: str, log: str) -> None:
+    os.environ["TENFOLD_CACHE"] = cache
+
+    def build(folder: Path) -> None:
+        fill(folder)
+        Path(log).write_text("building")
+        time.sleep(60)
+
+    open_or_build("tiny", KEY, build)
+
+
+def test_of_several_processes_one_builds_and_the_others_wait(cache, tmp_path):
+    log = tmp_path / "builders"
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=build_slowly, args=(str(cache), str(log))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_a_killed_builder_leaves_no_lock_and_its_rubbish_is_removed(cache, tmp_path):
+    log = tmp_path / "started"
+    worker = multiprocessing.get_context("fork").Process(target=build_and_die, args=(str(cache), str(log)))
+    worker.start()
+    while not log.exists():
+        time.sleep(0.01)
+    worker.kill()
+    worker.join(60)
+    assert files_in(cache / "stores")
+    open_or_build("tiny", KEY, fill)
+    assert [path.name for path in (cache / "stores").iterdir()] == [f"tiny-{KEY}"]
+
+
+def test_stores_are_listed_with_their_sizes(cache):
+    assert list_stores() == []
+    open_or_build("tiny", KEY, fill)
+    open_or_build("small", store_key(2), fill)
+    (cache / "stores/.tenfold-tmp-1-abcdefabcdef").mkdir()
+    small, tiny = list_stores()
+    assert (small.name, tiny.name, tiny.key, tiny.pictures) == ("small", "tiny", KEY, 6)
+    assert tiny.bytes == sum(path.stat().st_size for path in tiny.path.iterdir())
+    assert json.loads((tiny.path / "index.json").read_text())["created"] == tiny.created
+
+
+def test_a_damaged_store_is_listed_and_can_be_deleted(cache):
+    open_or_build("tiny", KEY, fill)
+    (cache / f"stores/tiny-{KEY}/index.json").write_text("[]")
+    assert list_stores()[0].pictures == 0
+    assert [store.name for store in delete_store("tiny")] == ["tiny"]
+    assert list_stores() == []
+
+
+def test_stores_are_deleted_by_name_by_key_and_altogether():
+    for number in range(3):
+        open_or_build("tiny", store_key(number), fill)
+    open_or_build("other", KEY, fill)
+    assert [store.key for store in delete_store(store_key(1))] == [store_key(1)]
+    assert len(delete_store("tiny")) == 2
+    with pytest.raises(DataError, match=r"no store 'othr'; did you mean 'other'\? \(there are: other\)"):
+        delete_store("othr")
+    assert [store.name for store in delete_all()] == ["other"]
+    with pytest.raises(DataError, match=r"no store 'x' \(there are none\)"):
+        delete_store("x")
+
+
+def test_without_a_home_the_cache_can_be_named(monkeypatch):
+    monkeypatch.delenv("TENFOLD_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *args, **kwargs: "~/.cache/tenfold")
+    monkeypatch.setattr(Path, "expanduser", lambda path: (_ for _ in ()).throw(RuntimeError()))
+    with pytest.raises(StorageError, match=r"no home folder .* TENFOLD_CACHE to a folder that can be written"):
+        cache_folder()
+
+
+def test_a_cache_that_cannot_be_written_says_how_to_name_another(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(StorageError, match=r"cannot create .*TENFOLD_CACHE"):
+        open_or_build("tiny", KEY, fill)
+
+
+def test_keys_tell_settings_apart():
+    assert store_key(1, "crop") == store_key(1, "crop") != store_key(1, "pad")
+
+
+def test_the_index_refuses_another_version(cache):
+    def older(folder: Path) -> None:
+        fill(folder)
+        index = json.loads((folder / "index.json").read_text())
+        (folder / "index.json").write_text(json.dumps({**index, "format": 0}))
+
+    with pytest.raises(DataError, match="format 0; expected 1"):
+        open_or_build("tiny", KEY, older)
+    assert replace(open_or_build("tiny", KEY, fill), notes=()).name == "tiny"

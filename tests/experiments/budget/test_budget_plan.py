@@ -1,0 +1,122 @@
+"""The arithmetic of a budget, with costs made up: what is chosen, and that the parts add up."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tenfold.core.errors import UsageError
+from tenfold.experiments.budget.budget_plan import BudgetPlan, Candidate, Cost, Surroundings, parse_budget, plan_budget
+from tenfold.experiments.budget.measured import Measurement, Network
+
+AROUND = Surroundings(train=50_000, val=0, test=10_000, spent=4.0, setup=0.5, drawing=2.0)
+
+
+def curve(width: int, *points: tuple[float, float]) -> Network:
+    return Network(tuple(Measurement((width,), 250, 0.5, 0.16, epochs, accuracy) for epochs, accuracy in points))
+
+
+SMALL = Candidate("small", Cost(step=0.1, picture=2e-4), 200, network=curve(8, (1, 0.77), (2, 0.82)))
+LARGE = Candidate("large", Cost(step=0.4, picture=8e-4), 200, network=curve(16, (1, 0.83), (2, 0.88)))
+
+
+def parts(plan: BudgetPlan) -> float:
+    timed = ("spent", "setup", "compiling", "training", "validating", "testing", "finishing", "margin", "unused")
+    return sum(getattr(plan, name) for name in timed)
+
+
+@pytest.mark.parametrize(("budget", "chosen"), [(30, "small"), (45, "small"), (250, "large"), (10_000, "large")])
+def test_the_network_that_promises_most_is_chosen(budget: float, chosen: str) -> None:
+    plan = plan_budget(budget, AROUND, [SMALL, LARGE])
+    assert plan.network == chosen == plan_budget(budget, AROUND, [LARGE, SMALL]).network
+    others = [plan_budget(budget, AROUND, [each]).accuracy for each in (SMALL, LARGE)]
+    assert plan.accuracy == max(others)  # type: ignore[type-var]
+
+
+def test_epochs_are_what_is_left_for_training() -> None:
+    plan = plan_budget(100, AROUND, [SMALL])
+    assert plan.training == pytest.approx(plan.epochs * 200 * 0.1)
+    assert (plan.spent, plan.setup, plan.testing) == (4.0, 0.5, pytest.approx(2.0))
+    assert plan.accuracy == pytest.approx(SMALL.network.accuracy(plan.epochs))  # type: ignore[union-attr]
+
+
+@given(
+    st.floats(1, 1e5), st.floats(1e-5, 10), st.floats(1e-7, 0.01), st.integers(1, 1000), st.integers(0, 20),
+    st.floats(0, 40),
+)  # fmt: skip
+def test_the_parts_add_up_to_the_budget(
+    budget: float, step: float, picture: float, steps: int, judgements: int, compiling: float
+) -> None:
+    candidate = Candidate("any", Cost(step, picture, compiling), steps, judgements)
+    around = replace(AROUND, val=5_000 if judgements else 0)
+    try:
+        plan = plan_budget(budget, around, [candidate])
+    except UsageError:
+        assume(False)
+    assert parts(plan) == pytest.approx(budget)
+    assert plan.training >= 0.999 * min(20, 20 / steps) * step
+    assert min(plan.spent, plan.validating, plan.testing, plan.finishing, plan.margin) >= 0
+
+
+def test_judging_on_the_way_and_compiling_leave_less_for_training() -> None:
+    plain = plan_budget(60, AROUND, [SMALL])
+    judged = plan_budget(60, replace(AROUND, val=5_000), [replace(SMALL, judgements=10)])
+    assert judged.validating > 5_000 * 2e-4 * 10 * judged.epochs
+    compiled = plan_budget(60, AROUND, [replace(SMALL, cost=replace(SMALL.cost, compiling=20.0))])
+    written = plan_budget(60, replace(AROUND, checkpoint=2.0), [SMALL])
+    assert written.validating == pytest.approx(2.0 * written.epochs)
+    assert plain.training - compiled.training == pytest.approx(20, rel=0.05)
+    assert judged.training < plain.training
+
+
+def test_pictures_seen_count_and_not_epochs_of_a_small_set() -> None:
+    tenth = replace(AROUND, train=5_000)
+    plan = plan_budget(60, tenth, [replace(SMALL, steps_per_epoch=20)])
+    whole = plan_budget(60, AROUND, [SMALL])
+    assert plan.epochs == pytest.approx(10 * whole.epochs, rel=0.05)
+    assert plan.accuracy == pytest.approx(whole.accuracy, abs=0.01)
+
+
+def test_more_than_two_hundred_epochs_are_never_planned() -> None:
+    few = replace(AROUND, train=500, test=100)
+    plan = plan_budget(600, few, [replace(SMALL, steps_per_epoch=2)])
+    assert plan.epochs == 200
+    assert plan.training == pytest.approx(200 * 2 * 0.1)
+    assert parts(plan) == pytest.approx(600)
+    assert "not needed 5" in plan.text()
+
+
+def test_too_small_a_budget_names_one_that_would_do() -> None:
+    with pytest.raises(UsageError, match=r"--budget 5 s is too short.* take 7\.3 s; expected at least \d+ s") as caught:
+        plan_budget(5, AROUND, [SMALL, LARGE])
+    named = float(str(caught.value).split()[-2])
+    assert plan_budget(named, AROUND, [SMALL, LARGE]).network == "small"
+    with pytest.raises(UsageError, match="too short"):
+        plan_budget(named / 1.5, AROUND, [SMALL, LARGE])
+
+
+def test_a_network_without_measurements_is_planned_without_a_promise() -> None:
+    plan = plan_budget(60, AROUND, [replace(SMALL, network=None)])
+    assert plan.accuracy is None
+    assert "CIFAR-10" not in plan.text()
+
+
+def test_the_plan_is_one_line_whose_figures_are_all_seconds() -> None:
+    text = plan_budget(60, AROUND, [SMALL]).text()
+    assert "\n" not in text
+    assert text.startswith("plan: small for about 2.")
+    assert "60 s = start and plan 4.0 + set-up 0.5 + training" in text
+    assert "compiling" not in text
+    assert text.endswith("test 2.0 + charts and files 2.8 + reserve 1.8")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60s", 60), ("60 s", 60), ("2 min", 120), ("1.5h", 5400)])
+def test_a_budget_is_any_time(text: str, seconds: float) -> None:
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["60", "", "2 epochs", "500 steps", "0 s", "-5 s", "soon"])
+def test_what_is_no_time_is_no_budget(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--budget is '.*'; expected a time, e\.g\. 60s or '2 min'"):
+        parse_budget(text)

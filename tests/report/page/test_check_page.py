@@ -1,0 +1,63 @@
+"""The page of a check: complete, escaped and of bounded size."""
+
+import numpy as np
+import pytest
+
+from harness.images import noise
+from harness.pages import read_page
+from harness.scenes import jpeg, scene, scenes
+from tenfold.data.types import Dataset, Split
+from tenfold.inspect.dataset_check import inspect_dataset
+from tenfold.inspect.findings import Effect
+from tenfold.report.page.check_page import check_page
+from tenfold.report.tables.check_tables import balance_table, effect_line
+
+
+def test_pairs_stand_side_by_side_with_paths_and_labels() -> None:
+    data = scenes([(scene(1), 0), (scene(1), 1), (scene(2), 0)], [(jpeg(scene(2), 80), 0)], paths=True)
+    page = read_page(check_page(inspect_dataset(data)))
+    conflict = page.one("section", id="conflicts")
+    assert "cat train train/0.png" in conflict.text
+    assert "dog train train/1.png" in conflict.text
+    assert len(conflict.all("span", role="img")) == 2
+    assert "test/0.png" in page.one("section", id="across").text
+    assert "1 of 1 test pictures have a duplicate in train" in page.one("header").text
+
+
+def test_names_are_escaped() -> None:
+    evil = "<script>alert(1)</script>"
+    images = np.stack([scene(1), scene(1)])
+    split = Split(images, np.array([0, 1]), (f"{evil}/0.png", f"{evil}/1.png"))
+    text = check_page(inspect_dataset(Dataset(evil, (evil, "b"), split, Split(images[:1], np.array([0]), (evil,)))))
+    assert evil not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_the_page_stays_small_and_asks_nothing_of_a_network() -> None:
+    pictures = [noise(96, 96, n) for n in range(150)]
+    data = scenes([(one, 0) for one in pictures], [(one, n % 2) for n, one in enumerate(pictures)])
+    found = inspect_dataset(data)
+    assert len(found.pairs) == 150
+    text = check_page(found)
+    assert len(text.encode()) < 3_000_000
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_sound_data_gets_a_page_too() -> None:
+    found = inspect_dataset(
+        scenes([(scene(n), n % 2) for n in range(40)], [(scene(100 + n), n % 2) for n in range(100)])
+    )
+    assert found.findings == ()
+    assert "Nothing to report" in read_page(check_page(found)).text
+
+
+@pytest.mark.parametrize("classes", [3, 400])
+def test_the_balance_of_very_many_classes_keeps_to_a_screen(classes: int) -> None:
+    table = balance_table({"train": {f"c{n}": n for n in range(classes)}})
+    assert table.row_count == min(classes, 11)
+
+
+def test_no_accuracy_without_pictures() -> None:
+    line = effect_line(Effect("r", 5, 1.0, (0.57, 1.0), 0, None, (0.0, 1.0)))
+    assert "without them – (no test picture is left), with them 100.0 %" in line
