@@ -1,17 +1,32 @@
-"""Names on screens and pictures."""
+"""Names made safe to show, and numbers with their units."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.core.text import printable, shortened
+from tenfold.core.text import escaped, mean_text, one_line, printable, shortened
 
 
-def test_control_signs_newlines_and_stray_bytes_are_replaced():
+def test_control_characters_newlines_and_invalid_bytes_are_replaced():
     assert printable("a\x1b[31mb\nc\udcffd\u202e") == "a�[31mb�c�d�"
 
 
-def test_ordinary_names_of_any_script_stay():
-    assert printable("Straße 猫 $x$ <b>") == "Straße 猫 $x$ <b>"
+def test_names_in_any_script_stay_unchanged():
+    name = "Straße 猫 $x$ <b>"
+    assert printable(name) == name == escaped(name)
+
+
+def test_escapes_name_the_exact_characters():
+    assert escaped("<b>a\n b\udce9") == r"<b>a\n b\udce9"
+
+
+@given(st.text(st.characters(codec=None)))
+def test_one_line_is_always_printable(text):
+    assert one_line(text).isprintable()
+
+
+def test_one_line_joins_lines_with_spaces():
+    assert one_line(" first\r\n\tsecond\x07 ") == r"first second\x07"
 
 
 def test_a_long_name_keeps_its_beginning_and_its_end():
@@ -24,3 +39,8 @@ def test_a_shortened_name_fits(name, width):
     assert len(short) <= width
     assert short.isprintable() or not short
     assert len(name) > width or short == printable(name)
+
+
+@pytest.mark.parametrize(("std", "text"), [(0.00099, "50.00 ± 0.10 %"), (0.001, "50.0 ± 0.1 %"), (0.0, "50.0 ± 0.0 %")])
+def test_a_small_std_gets_another_decimal(std, text):
+    assert mean_text(0.5, std) == text

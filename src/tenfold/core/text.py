@@ -1,20 +1,44 @@
-"""Names as they came from folders and files, made fit for a screen or a picture."""
+"""Text for people: names made safe to show, and numbers with their units."""
 
 
 def printable(name: str) -> str:
-    """Returns `name` with a replacement sign for each control sign, newline or byte that is no UTF-8.
+    """Returns `name` with a replacement character for each control character, line break or invalid UTF-8 byte.
 
     Example:
         >>> printable("cat\\x1b[2J")
         'cat�[2J'
     """
-    return "".join(sign if sign.isprintable() else "�" for sign in name)
+    return "".join(character if character.isprintable() else "�" for character in name)
+
+
+def escaped(name: str) -> str:
+    """Returns `name` with an escape sequence for each control character, line break or invalid UTF-8 byte.
+
+    Unlike `printable` it loses nothing, so a message can name the exact file.
+
+    Example:
+        >>> escaped("a\\nb  c")
+        'a\\\\nb  c'
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in name
+    )
+
+
+def one_line(text: str) -> str:
+    """Returns `text` as one line: runs of white space become one space, control characters escape sequences.
+
+    Example:
+        >>> one_line("first\\n  second\\x1b")
+        'first second\\\\x1b'
+    """
+    return escaped(" ".join(text.split()))
 
 
 def shortened(name: str, width: int) -> str:
-    """Returns a printable name of at most `width` signs (at least 1); a longer one loses its middle.
+    """Returns a printable name of at most `width` characters (at least 1); a longer name loses its middle.
 
-    Names that share a beginning often differ at the end, so some of the end is kept.
+    Names that share a beginning often differ at the end, so part of the end is kept.
 
     Example:
         >>> shortened("hippopotamus", 7)
@@ -27,18 +51,49 @@ def shortened(name: str, width: int) -> str:
     return name[: width - 1 - tail] + "…" + name[len(name) - tail :]
 
 
-def percent(share: float | None, decimals: int = 1) -> str:
-    """Returns a share in percent, or a dash for none.
+def percent(fraction: float | None, decimals: int = 1) -> str:
+    """Returns a fraction as a percentage, or a dash for None.
 
     Example:
         >>> percent(0.6174), percent(1), percent(None)
         ('61.7 %', '100.0 %', '–')
     """
-    return "–" if share is None else f"{100 * share:.{decimals}f} %"
+    return "–" if fraction is None else f"{100 * fraction:.{decimals}f} %"
+
+
+def mean_text(mean: float, std: float | None, decimals: int = 1) -> str:
+    """Returns the mean and standard deviation of fractions as percentages.
+
+    One more decimal is written where the standard deviation would be rounded to zero.
+
+    Args:
+        mean: in [0, 1].
+        std: standard deviation, at least 0; None for a single value.
+        decimals: number of decimals.
+
+    Example:
+        >>> mean_text(0.71, 0.01), mean_text(0.9986, 0.0003), mean_text(0.7, None), mean_text(0.9412, 0.0021, 2)
+        ('71.0 ± 1.0 %', '99.86 ± 0.03 %', '70.0 %', '94.12 ± 0.21 %')
+    """
+    if std is None:
+        return percent(mean, decimals)
+    if 0 < std < 10 ** -(decimals + 2):
+        decimals += 1
+    return f"{100 * mean:.{decimals}f} ± {100 * std:.{decimals}f} %"
+
+
+def interval(bounds: tuple[float, float] | None, decimals: int = 1) -> str:
+    """Returns an interval of fractions as percentages, or a dash for None.
+
+    Example:
+        >>> interval((0.6079, 0.6269))
+        '60.8 – 62.7 %'
+    """
+    return "–" if bounds is None else f"{100 * bounds[0]:.{decimals}f} – {percent(bounds[1], decimals)}"
 
 
 def count(number: int) -> str:
-    """Returns a whole number with commas.
+    """Returns an integer with a comma between thousands.
 
     Example:
         >>> count(10000)
@@ -47,18 +102,8 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def interval(ends: tuple[float, float] | None, decimals: int = 1) -> str:
-    """Returns an interval of shares in percent, or a dash for none.
-
-    Example:
-        >>> interval((0.6079, 0.6269))
-        '60.8 – 62.7 %'
-    """
-    return "–" if ends is None else f"{100 * ends[0]:.{decimals}f} – {100 * ends[1]:.{decimals}f} %"
-
-
 def duration(seconds: float | None) -> str:
-    """Returns a time in the units that suit it, or a dash for none.
+    """Returns a time in seconds, minutes or hours, or a dash for None.
 
     Example:
         >>> duration(4.25), duration(95), duration(7384), duration(None)
