@@ -83,13 +83,15 @@ def mean_text(mean: float, std: float | None, decimals: int = 1) -> str:
 
 
 def interval(bounds: tuple[float, float] | None, decimals: int = 1) -> str:
-    """Returns an interval of fractions as percentages, or a dash for None.
+    """Returns an interval of fractions as percentages within 0 and 100 %, or a dash for None.
 
     Example:
-        >>> interval((0.6079, 0.6269))
-        '60.8 – 62.7 %'
+        >>> interval((0.6079, 0.6269)), interval((0.9, 1.2)), interval(None)
+        ('60.8–62.7 %', '90.0–100.0 %', '–')
     """
-    return "–" if bounds is None else f"{100 * bounds[0]:.{decimals}f} – {percent(bounds[1], decimals)}"
+    if bounds is None:
+        return "–"
+    return f"{100 * max(bounds[0], 0.0):.{decimals}f}–{percent(min(bounds[1], 1.0), decimals)}"
 
 
 def count(number: int) -> str:
@@ -100,6 +102,16 @@ def count(number: int) -> str:
         '10,000'
     """
     return f"{number:,}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Returns a count with its noun, in the plural unless the count is 1.
+
+    Example:
+        >>> plural(1, "test image"), plural(1200, "step")
+        ('1 test image', '1,200 steps')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def duration(seconds: float | None) -> str:
