@@ -1,4 +1,4 @@
-"""Intervals and tests of significance, against published and closed values."""
+"""Confidence intervals and significance tests, against published and closed-form values."""
 
 import math
 from fractions import Fraction
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.evaluate.intervals import mcnemar, mean_and_deviation, wilson
+from tenfold.evaluate.intervals import mcnemar, mean_and_std, wilson
 
 
 @pytest.mark.parametrize(
@@ -24,25 +24,25 @@ def test_wilson_agrees_with_the_published_table(correct, total, low, high):
     assert wilson(correct, total) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_wilson_at_the_ends_has_the_closed_form():
+def test_wilson_of_none_or_all_correct_has_the_closed_form():
     z2 = 1.959963984540054**2
     assert wilson(0, 50) == (0.0, pytest.approx(z2 / (50 + z2)))
     assert wilson(50, 50) == (pytest.approx(50 / (50 + z2)), 1.0)
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1))
-def test_wilson_holds_the_measured_share_and_mirrors(total, share):
-    correct = round(share * total)
+def test_wilson_contains_the_measured_fraction_and_is_symmetric(total, fraction):
+    correct = round(fraction * total)
     low, high = wilson(correct, total)
     assert 0 <= low <= correct / total <= high <= 1
     assert wilson(total - correct, total) == pytest.approx((1 - high, 1 - low), abs=1e-12)
 
 
-def test_wilson_of_nothing_says_nothing():
+def test_wilson_without_trials_is_0_to_1():
     assert wilson(0, 0) == (0.0, 1.0)
 
 
-def test_more_confidence_widens_the_interval():
+def test_higher_confidence_widens_the_interval():
     low, high = wilson(80, 100, confidence=0.99)
     assert low < wilson(80, 100)[0]
     assert high > wilson(80, 100)[1]
@@ -55,7 +55,7 @@ def test_wilson_refuses_impossible_counts(correct, total):
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95])
-def test_wilson_refuses_a_confidence_that_is_no_share(confidence):
+def test_wilson_refuses_a_confidence_outside_0_to_1(confidence):
     with pytest.raises(ValueError, match="expected more than 0 and less than 1"):
         wilson(1, 2, confidence)
 
@@ -64,7 +64,7 @@ def test_wilson_refuses_a_confidence_that_is_no_share(confidence):
     ("only_a", "only_b", "p"),
     [(0, 0, 1.0), (5, 5, 1.0), (0, 1, 1.0), (0, 6, 2 / 64), (1, 9, 22 / 1024), (3, 9, 598 / 4096)],
 )
-def test_mcnemar_has_the_closed_binomial_value(only_a, only_b, p):
+def test_mcnemar_has_the_closed_form_value(only_a, only_b, p):
     assert mcnemar(only_a, only_b) == p == mcnemar(only_b, only_a)
 
 
@@ -88,12 +88,12 @@ def test_mcnemar_refuses_negative_counts():
         mcnemar(-1, 2)
 
 
-def test_deviation_is_that_of_a_sample():
-    mean, deviation = mean_and_deviation([2, 4, 4, 4, 5, 5, 7, 9])
-    assert (mean, deviation) == (5, pytest.approx(math.sqrt(32 / 7)))
+def test_std_is_the_sample_standard_deviation():
+    mean, std = mean_and_std([2, 4, 4, 4, 5, 5, 7, 9])
+    assert (mean, std) == (5, pytest.approx(math.sqrt(32 / 7)))
 
 
-def test_a_single_value_has_no_deviation():
-    assert mean_and_deviation([0.5]) == (0.5, None)
-    with pytest.raises(ValueError, match="no mean of no values"):
-        mean_and_deviation([])
+def test_a_single_value_has_no_std():
+    assert mean_and_std([0.5]) == (0.5, None)
+    with pytest.raises(ValueError, match="no values to average"):
+        mean_and_std([])

@@ -1,4 +1,4 @@
-"""Paired tests and corrections, against published and closed values."""
+"""Paired tests and corrections, against published and closed-form values."""
 
 import math
 
@@ -20,7 +20,7 @@ def test_the_interval_without_disagreement_has_the_closed_form():
     assert paired_interval(0, 0, 100) == pytest.approx((-half, half))
 
 
-def test_two_classifiers_are_compared_picture_by_picture():
+def test_two_classifiers_are_compared_image_by_image():
     first = np.array([True] * 5 + [False] * 9 + [True] + [False] * 5)
     second = np.array([True] * 5 + [True] * 9 + [False] + [False] * 5)
     found = paired_difference(first, second)
@@ -30,7 +30,7 @@ def test_two_classifiers_are_compared_picture_by_picture():
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
-def test_the_interval_holds_the_difference_and_mirrors(only_first, only_second, rest):
+def test_the_interval_contains_the_difference_and_is_symmetric(only_first, only_second, rest):
     total = only_first + only_second + rest + 1
     low, high = paired_interval(only_first, only_second, total)
     assert -1 <= low <= (only_second - only_first) / total <= high <= 1
@@ -43,10 +43,10 @@ def test_counts_that_do_not_add_up_are_refused(counts):
         paired_interval(*counts)
 
 
-def test_pictures_must_be_as_many():
-    with pytest.raises(ValueError, match="2 and 3 pictures; expected as many"):
+def test_both_classifiers_need_the_same_number_of_images():
+    with pytest.raises(ValueError, match="2 and 3 images; expected equal numbers"):
         paired_difference(np.ones(2, bool), np.ones(3, bool))
-    with pytest.raises(ValueError, match="0 and 0 pictures"):
+    with pytest.raises(ValueError, match="0 and 0 images"):
         paired_difference(np.ones(0, bool), np.ones(0, bool))
 
 
@@ -64,12 +64,12 @@ def test_a_confidence_out_of_range_is_refused():
         ([0.9, 0.8], [1.0, 1.0]),
     ],
 )
-def test_holm_agrees_with_values_worked_out_by_hand(given_values, corrected):
+def test_holm_agrees_with_values_computed_by_hand(given_values, corrected):
     assert holm(given_values) == pytest.approx(corrected)
 
 
 @given(st.lists(st.floats(0, 1)))
-def test_holm_keeps_order_and_lies_between_no_correction_and_bonferroni(values):
+def test_holm_keeps_the_order_and_never_exceeds_bonferroni(values):
     corrected = holm(values)
     assert all(p <= c <= min(1.0, len(values) * p) for p, c in zip(values, corrected, strict=True))
     by_value = [c for _, c in sorted(zip(values, corrected, strict=True))]

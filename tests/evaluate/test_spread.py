@@ -1,4 +1,4 @@
-"""Scatter of several runs, against closed forms and published tables."""
+"""Spread of several runs, against closed forms and published tables."""
 
 import math
 from statistics import NormalDist
@@ -11,7 +11,7 @@ from tenfold.evaluate.spread import Estimate, difference_margin, spread, t_quant
 
 
 @pytest.mark.parametrize("confidence", [0.1, 0.5, 0.9, 0.95, 0.99, 0.999])
-def test_quantiles_have_the_closed_forms_of_one_two_and_four_degrees(confidence):
+def test_quantiles_of_1_2_and_4_degrees_have_the_closed_forms(confidence):
     assert t_quantile(1, confidence) == pytest.approx(math.tan(math.pi * confidence / 2), rel=1e-10)
     assert t_quantile(2, confidence) == pytest.approx(confidence * math.sqrt(2 / (1 - confidence**2)), rel=1e-10)
     root = math.sqrt(1 - confidence**2)  # W. T. Shaw, Journal of Computational Finance 9 (2006) 37–73, equation 36
@@ -37,14 +37,14 @@ def test_quantiles_agree_with_the_published_table(degrees, confidence, published
     assert t_quantile(degrees, confidence) == pytest.approx(published, abs=5e-4)
 
 
-def test_quantiles_go_over_into_the_normal_ones_without_a_step():
+def test_quantiles_approach_the_normal_quantile_without_a_step():
     below, above = t_quantile(9_999.999), t_quantile(10_000.001)
     assert 0 < below - above < 1e-9
     assert t_quantile(math.inf) == NormalDist().inv_cdf(0.975)
 
 
 @given(st.floats(1, 1e6), st.floats(1.01, 10))
-def test_more_degrees_bring_the_quantile_down_towards_the_normal_one(degrees, times):
+def test_more_degrees_lower_the_quantile_towards_the_normal_one(degrees, times):
     assert t_quantile(degrees) > t_quantile(degrees * times) > NormalDist().inv_cdf(0.975)
 
 
@@ -55,7 +55,7 @@ def test_too_few_degrees_are_refused(degrees):
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95])
-def test_a_confidence_that_is_no_share_is_refused(confidence):
+def test_a_confidence_outside_0_to_1_is_refused(confidence):
     with pytest.raises(ValueError, match="expected more than 0 and less than 1"):
         t_quantile(3, confidence)
 
@@ -63,34 +63,38 @@ def test_a_confidence_that_is_no_share_is_refused(confidence):
 def test_two_values_have_the_interval_of_the_cauchy_distribution():
     found = spread([1.0, 3.0])
     assert (found.count, found.mean, found.lowest, found.highest) == (2, 2.0, 1.0, 3.0)
-    assert found.deviation == pytest.approx(math.sqrt(2))
+    assert found.std == pytest.approx(math.sqrt(2))
     half = math.tan(math.pi * 0.95 / 2)  # t of one degree times the standard error, which is 1
     assert found.interval == pytest.approx((2 - half, 2 + half))
 
 
-def test_one_value_has_no_scatter_and_none_has_nothing():
+def test_one_value_has_no_std_and_no_values_are_refused():
     found = spread([0.5])
-    assert (found.mean, found.deviation, found.interval) == (0.5, None, None)
-    with pytest.raises(ValueError, match="no mean of no values"):
+    assert (found.mean, found.std, found.interval) == (0.5, None, None)
+    with pytest.raises(ValueError, match="no values to average"):
         spread([])
 
 
 @given(st.floats(0, 1), st.floats(1e-9, 1), st.floats(1e-9, 1))
-def test_known_errors_add_up_as_squares(value, a, b):
+def test_known_errors_add_in_quadrature(value, a, b):
     margin = difference_margin(Estimate(value, a), Estimate(0.5, b))
     assert margin == pytest.approx(NormalDist().inv_cdf(0.975) * math.hypot(a, b))
 
 
-def test_equal_groups_have_the_degrees_of_both_together():
+def test_equal_groups_have_the_sum_of_their_degrees():
     margin = difference_margin(Estimate(0.7, 0.01, 4), Estimate(0.6, 0.01, 4))
     assert margin == pytest.approx(t_quantile(8) * 0.01 * math.sqrt(2))
 
 
 @given(st.floats(1e-6, 1), st.floats(1e-6, 1), st.integers(1, 50), st.integers(1, 50))
-def test_the_degrees_lie_between_the_smaller_group_and_both_together(a, b, first, second):
+def test_the_degrees_lie_between_the_smaller_group_and_the_sum(a, b, first, second):
     margin = difference_margin(Estimate(0, a, first), Estimate(0, b, second)) / math.hypot(a, b)
     assert t_quantile(first + second) * (1 - 1e-9) <= margin <= t_quantile(min(first, second)) * (1 + 1e-9)
 
 
-def test_figures_without_error_differ_by_any_amount():
+def test_estimates_without_error_have_no_margin():
     assert difference_margin(Estimate(1, 0, 1), Estimate(2, 0, 1)) == 0
+
+
+def test_json_keeps_the_key_deviation() -> None:
+    assert spread([0.5, 0.7]).to_json().keys() == {"count", "mean", "deviation", "interval", "lowest", "highest"}

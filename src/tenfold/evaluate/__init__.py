@@ -1,1 +1,1 @@
-"""From logits and labels to figures with intervals."""
+"""From logits and labels to metrics with confidence intervals."""

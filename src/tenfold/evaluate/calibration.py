@@ -1,11 +1,11 @@
-"""Whether probabilities can be believed, and what is gained by leaving the doubtful pictures to a person.
+"""Calibration of predicted probabilities, and selective classification.
 
 C. Guo et al., "On calibration of modern neural networks" (arXiv:1706.04599): reliability diagram, expected
 calibration error, temperature scaling. Y. Geifman and R. El-Yaniv, "Selective classification for deep neural
 networks" (arXiv:1705.08500), after R. El-Yaniv and Y. Wiener, "On the foundations of noise-free selective
-classification", Journal of Machine Learning Research 11 (2010) 1605–1641: share answered against share of errors.
+classification", Journal of Machine Learning Research 11 (2010) 1605–1641: error rate against coverage.
 
-Shapes: N pictures, C classes, M points of a curve.
+Shapes: N images, C classes, M points of a curve.
 """
 
 import math
@@ -19,22 +19,22 @@ from torch import Tensor
 from tenfold.core.errors import ModelError
 from tenfold.evaluate.intervals import wilson
 
-_COLDEST, _HOTTEST = 0.05, 20.0
-"""Ends of the temperature; without them that of a set without a single error would be 0."""
+_LOWEST_TEMPERATURE, _HIGHEST_TEMPERATURE = 0.05, 20.0
+"""Bounds of the temperature; without them it would be 0 where every prediction is correct."""
 
-_DRAWS = 2000  # of the bootstrap
+_BOOTSTRAP_DRAWS = 2000
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Pictures whose probabilities lie close together.
+    """A range of confidence in a reliability diagram.
 
     Args:
-        low: probability above which the bin begins.
-        high: the highest that belongs to it.
-        count: pictures in it, at least 1.
-        confidence: mean of their probabilities.
-        accuracy: share of them that was recognised.
+        low: lower end of the range, exclusive.
+        high: upper end of the range, inclusive.
+        count: number of images in the bin, at least 1.
+        confidence: mean confidence of the images.
+        accuracy: fraction of the images predicted correctly.
         interval: 95 % Wilson interval of the accuracy.
     """
 
@@ -48,11 +48,12 @@ class Bin:
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """How far probabilities lie from the truth, on average.
+    """Expected calibration error (ECE).
 
     Args:
-        value: expected calibration error, in [0, 1].
-        interval: which holds the true one in 95 % of all cases or more; from 0 where chance alone explains the value.
+        value: the error, in [0, 1].
+        interval: interval that contains the true error with probability 95 % or more; it starts at 0 where noise alone
+            explains the value.
     """
 
     value: float
@@ -61,51 +62,51 @@ class CalibrationError:
 
 @dataclass(frozen=True)
 class RejectCurve:
-    """What a classifier achieves that keeps silent below a threshold.
+    """Coverage and error rate of a classifier that rejects images below a confidence threshold.
 
     Args:
-        threshold: M probabilities, falling: pictures with at least this one are answered.
-        answered: share of all pictures, rising to 1.
-        errors: share of those answered that are wrong.
+        threshold: M confidences, decreasing; images with at least this confidence are accepted.
+        coverage: fraction of all images that are accepted, increasing to 1.
+        error_rate: fraction of the accepted images that are predicted wrongly.
     """
 
     threshold: tuple[float, ...]
-    answered: tuple[float, ...]
-    errors: tuple[float, ...]
+    coverage: tuple[float, ...]
+    error_rate: tuple[float, ...]
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Returns the temperature T for which softmax(logits / T) has the least cross-entropy.
+    """Returns the temperature T with the lowest cross-entropy of softmax(logits / T) (Guo et al., arXiv:1706.04599).
 
-    It changes no prediction, only how sure each one is; above 1 the network was too sure. The loss is convex in 1/T,
-    so that halving finds its least value, to a millionth.
+    Scaling changes no prediction, only its confidence; T above 1 means that the network was overconfident. The loss
+    is convex in 1/T, so bisection finds the minimum, to a relative precision of 1e-6.
 
     Args:
-        logits: float [N, C] of pictures that were not learnt from, N at least 1.
+        logits: float [N, C] of images that were not trained on, N at least 1.
         labels: int64 [N], each in [0, C).
 
     Returns:
-        T, in [0.05, 20]; 1 where every one is as good as another.
+        T, in [0.05, 20]; 1 where every T gives the same loss.
 
     Raises:
-        ValueError: when there are no pictures.
+        ValueError: when there are no images.
         ModelError: when the logits are not all finite.
 
     Example:
         >>> import torch
-        >>> logits = torch.tensor([[2.0, 0.0]]).repeat(10, 1)  # 88 % sure of class 0
-        >>> T = fit_temperature(logits, torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, 1]))  # and right in 70 %
+        >>> logits = torch.tensor([[2.0, 0.0]]).repeat(10, 1)  # class 0 with confidence 88 %
+        >>> T = fit_temperature(logits, torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, 1]))  # accuracy 70 %
         >>> [round(p, 4) for p in (logits / T).softmax(1)[0].tolist()]
         [0.7, 0.3]
     """
     if not len(labels):
-        raise ValueError("there are no pictures to fit a temperature to; expected 1 or more")
+        raise ValueError("no images to fit a temperature to; expected 1 or more")
     if not logits.isfinite().all():
         raise ModelError("the logits are not all finite: the training diverged; use an earlier checkpoint")
     scores = logits.detach().cpu().double()
     scores = scores - scores.amax(1, keepdim=True)  # N C, so that no exponential overflows
     own = scores.gather(1, labels.cpu()[:, None])[:, 0]  # N
-    low, high = 1 / _HOTTEST, 1 / _COLDEST  # of 1/T; the first middle is 1
+    low, high = 1 / _HIGHEST_TEMPERATURE, 1 / _LOWEST_TEMPERATURE  # of 1/T; the first middle is 1
     while high / low > 1 + 1e-6:
         middle = math.sqrt(low * high)
         expected = ((middle * scores).softmax(1) * scores).sum(1)  # N
@@ -116,135 +117,138 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return 1 / math.sqrt(low * high)
 
 
-def reliability(probabilities: ArrayLike, correct: ArrayLike, bins: int = 15) -> tuple[Bin, ...]:
-    """Returns how often pictures of about the same probability were recognised.
+def reliability(confidences: ArrayLike, correct: ArrayLike, num_bins: int = 15) -> tuple[Bin, ...]:
+    """Returns the bins of a reliability diagram (Guo et al., arXiv:1706.04599): accuracy against confidence.
 
     Args:
-        probabilities: float [N] in [0, 1], of each picture's likeliest class.
-        correct: bool [N], whether that is its own.
-        bins: of equal width from 0 to 1, each without its lower end.
+        confidences: float [N] in [0, 1], probability of the predicted class of each image.
+        correct: bool [N], whether the predicted class is the true class.
+        num_bins: number of bins of equal width from 0 to 1; each includes its upper end only.
 
     Returns:
-        The bins that hold pictures, the lowest first.
+        The bins that contain images, the lowest first.
 
     Raises:
         ValueError: when an argument is out of range.
 
     Example:
-        >>> [(b.count, b.accuracy) for b in reliability([0.6, 0.9, 0.95], [False, True, True], bins=2)]
+        >>> [(b.count, b.accuracy) for b in reliability([0.6, 0.9, 0.95], [False, True, True], num_bins=2)]
         [(3, 0.6666666666666666)]
     """
-    edges, table = _binned(*_checked(probabilities, correct), bins)
-    rows = zip(*(column.tolist() for column in (edges[:-1], edges[1:], *table)), strict=True)
+    edges, sums = _binned(*_checked(confidences, correct), num_bins)
+    rows = zip(*(column.tolist() for column in (edges[:-1], edges[1:], *sums)), strict=True)
     return tuple(
-        Bin(low, high, count, confidence / count, right / count, wilson(right, count))
-        for low, high, count, confidence, right in rows
+        Bin(low, high, count, confidence / count, num_correct / count, wilson(num_correct, count))
+        for low, high, count, confidence, num_correct in rows
         if count
     )
 
 
-def calibration_error(probabilities: ArrayLike, correct: ArrayLike, bins: int = 15) -> CalibrationError:
-    """Returns the expected calibration error: the mean distance of accuracy and confidence within a bin.
+def calibration_error(confidences: ArrayLike, correct: ArrayLike, num_bins: int = 15) -> CalibrationError:
+    """Returns the expected calibration error (Guo et al., arXiv:1706.04599) with a 95 % interval.
 
-    Noise drives the accuracies of the bins away from the truth, so that even a calibrated network has an error, and
-    resampled pictures have more of it still: the usual bootstrap intervals miss the truth. Here a parametric
-    bootstrap says how far noise alone moves the accuracies: the pictures that are right in a bin are drawn from a
-    binomial distribution, about Agresti and Coull's estimate (The American Statistician 52 (1998) 119–126). By the
-    triangle inequality the true error lies no further from the measured one.
+    The error is the mean distance of accuracy and confidence within a bin. Noise moves the accuracies of the bins
+    away from their true values, so even a calibrated network has an error above 0, and resampled images have a larger
+    one: the usual bootstrap intervals miss the true error. Here a parametric bootstrap measures how far noise alone
+    moves the accuracies: the number of correct images in a bin is drawn from a binomial distribution around Agresti
+    and Coull's estimate (The American Statistician 52 (1998) 119–126). By the triangle inequality the true error is
+    no further from the measured one.
 
     Args:
-        probabilities: see `reliability`; N at least 1.
+        confidences: see `reliability`; N at least 1.
         correct: see `reliability`.
-        bins: see `reliability`.
+        num_bins: see `reliability`.
 
     Returns:
-        The error with its interval; the same for the same pictures, in whatever order.
+        The error with its interval. It does not depend on the order of the images.
 
     Raises:
-        ValueError: when an argument is out of range, or there are no pictures.
+        ValueError: when an argument is out of range, or there are no images.
     """
-    checked = _checked(probabilities, correct)
+    checked = _checked(confidences, correct)
     total = len(checked[0])
     if not total:
-        raise ValueError("there is no calibration error of no pictures; expected 1 or more")
-    _, table = _binned(*checked, bins)
-    value = float(np.abs(table.right - table.confidence).sum() / total)
-    share = (table.right + 2) / (table.pictures + 4)
-    drawn = np.random.default_rng(0).binomial(table.pictures, share, (_DRAWS, bins))  # draws × bins
-    noise = np.abs(drawn - table.pictures * share).sum(1) / total
-    reach = float(np.quantile(noise, 0.95))
-    return CalibrationError(value, (max(0.0, value - reach), min(1.0, value + reach)))
+        raise ValueError("no images to compute a calibration error of; expected 1 or more")
+    _, sums = _binned(*checked, num_bins)
+    value = float(np.abs(sums.correct - sums.confidence).sum() / total)
+    accuracy = (sums.correct + 2) / (sums.num_images + 4)
+    drawn = np.random.default_rng(0).binomial(sums.num_images, accuracy, (_BOOTSTRAP_DRAWS, num_bins))  # draws × bins
+    noise = np.abs(drawn - sums.num_images * accuracy).sum(1) / total
+    margin = float(np.quantile(noise, 0.95))
+    return CalibrationError(value, (max(0.0, value - margin), min(1.0, value + margin)))
 
 
-def reject_curve(probabilities: ArrayLike, correct: ArrayLike) -> RejectCurve:
-    """Returns what share of the pictures is answered, and with what share of errors, for every threshold.
+def reject_curve(confidences: ArrayLike, correct: ArrayLike) -> RejectCurve:
+    """Returns coverage and error rate for every confidence threshold (Geifman and El-Yaniv, arXiv:1705.08500).
 
     Args:
-        probabilities: see `reliability`.
+        confidences: see `reliability`.
         correct: see `reliability`.
 
     Returns:
-        One point for each different probability, the highest first.
+        One point per distinct confidence, the highest first.
 
     Raises:
         ValueError: when an argument is out of range.
 
     Example:
-        >>> reject_curve([0.9, 0.6, 0.9, 0.5], [True, False, True, True]).errors
+        >>> reject_curve([0.9, 0.6, 0.9, 0.5], [True, False, True, True]).error_rate
         (0.0, 0.3333333333333333, 0.25)
     """
-    values, right = _checked(probabilities, correct)
+    values, is_correct = _checked(confidences, correct)
     order = np.argsort(-values, kind="stable")
-    falling = values[order]
-    last = np.flatnonzero(np.diff(falling, append=-1.0))  # M, the last picture of each probability
-    wrong = np.cumsum(~right[order])[last]
-    count = last + 1
-    shares = count / max(1, len(values)), wrong / count
-    return RejectCurve(tuple(falling[last].tolist()), *(tuple(share.tolist()) for share in shares))
+    decreasing = values[order]
+    last = np.flatnonzero(np.diff(decreasing, append=-1.0))  # M, the last image of each distinct confidence
+    num_wrong = np.cumsum(~is_correct[order])[last]
+    num_accepted = last + 1
+    fractions = num_accepted / max(1, len(values)), num_wrong / num_accepted
+    return RejectCurve(tuple(decreasing[last].tolist()), *(tuple(column.tolist()) for column in fractions))
 
 
-def answered_at(curve: RejectCurve, errors: float = 0.02) -> tuple[float, float] | None:
-    """Returns the threshold that answers most pictures with no more than a share of errors, and their share.
+def best_coverage(curve: RejectCurve, max_error_rate: float = 0.02) -> tuple[float, float] | None:
+    """Returns the threshold of the highest coverage with at most `max_error_rate`, and that coverage.
 
-    The threshold is read off pictures that it fits; on others the share of errors varies about it.
+    The threshold is optimistic: it is read off the images that it is applied to. On new images the error rate varies.
 
     Args:
         curve: see `reject_curve`.
-        errors: the share of those answered that may be wrong, in [0, 1].
+        max_error_rate: allowed fraction of errors among the accepted images, in [0, 1].
 
     Returns:
-        Threshold and share answered; None where no threshold keeps within it.
+        Threshold and coverage; None where no threshold keeps to the error rate.
 
     Example:
-        >>> answered_at(reject_curve([0.9, 0.6, 0.9, 0.5], [True, False, True, True]))
+        >>> best_coverage(reject_curve([0.9, 0.6, 0.9, 0.5], [True, False, True, True]))
         (0.9, 0.5)
     """
-    within = np.flatnonzero(np.asarray(curve.errors) <= errors)
-    return (curve.threshold[within[-1]], curve.answered[within[-1]]) if len(within) else None
+    allowed = np.flatnonzero(np.asarray(curve.error_rate) <= max_error_rate)
+    return (curve.threshold[allowed[-1]], curve.coverage[allowed[-1]]) if len(allowed) else None
 
 
-class _Sums(NamedTuple):
-    """What each bin holds: pictures, the sum of their probabilities, pictures that were recognised."""
+class _BinSums(NamedTuple):
+    """Sums over the images of each bin: their number, their confidences, the number predicted correctly."""
 
-    pictures: NDArray[np.int64]
+    num_images: NDArray[np.int64]
     confidence: NDArray[np.float64]
-    right: NDArray[np.int64]
+    correct: NDArray[np.int64]
 
 
-def _binned(values: NDArray[np.float64], right: NDArray[np.bool_], bins: int) -> tuple[NDArray[np.float64], _Sums]:
-    """Returns the edges of the bins and what lies between them."""
-    if bins < 1:
-        raise ValueError(f"{bins} bins; expected 1 or more")
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.searchsorted(edges[1:-1], values)  # N
-    pictures, recognised = (np.bincount(places, minlength=bins) for places in (place, place[right]))
-    return edges, _Sums(pictures, np.bincount(place, values, bins).astype(np.float64), recognised)
+def _binned(
+    values: NDArray[np.float64], is_correct: NDArray[np.bool_], num_bins: int
+) -> tuple[NDArray[np.float64], _BinSums]:
+    """Returns the edges of the bins, float64 [num_bins + 1], and the sums of each bin."""
+    if num_bins < 1:
+        raise ValueError(f"{num_bins} bins; expected 1 or more")
+    edges = np.linspace(0, 1, num_bins + 1)
+    index = np.searchsorted(edges[1:-1], values)  # N
+    count, num_correct = (np.bincount(indices, minlength=num_bins) for indices in (index, index[is_correct]))
+    return edges, _BinSums(count, np.bincount(index, values, num_bins).astype(np.float64), num_correct)
 
 
-def _checked(probabilities: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    values, right = np.asarray(probabilities, np.float64), np.asarray(correct, np.bool_)
-    if values.ndim != 1 or values.shape != right.shape:
-        raise ValueError(f"{list(values.shape)} probabilities for {list(right.shape)} pictures; expected one each")
+def _checked(confidences: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    values, is_correct = np.asarray(confidences, np.float64), np.asarray(correct, np.bool_)
+    if values.ndim != 1 or values.shape != is_correct.shape:
+        raise ValueError(f"{list(values.shape)} confidences for {list(is_correct.shape)} images; expected one each")
     if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError("some probabilities are not in [0, 1]")
-    return values, right
+        raise ValueError("some confidences are not in [0, 1]")
+    return values, is_correct

@@ -1,4 +1,4 @@
-"""How far a measured figure can be trusted.
+"""Confidence intervals and significance tests for measured accuracies.
 
 Wilson: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
 American Statistical Association 22 (1927) 209–212. McNemar: Q. McNemar, "Note on the sampling error of the
@@ -11,12 +11,12 @@ from statistics import NormalDist, fmean, stdev
 
 
 def wilson(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Returns the ends of Wilson's score interval for a share, both in [0, 1].
+    """Returns the bounds of Wilson's score interval for a fraction (Wilson, 1927), both in [0, 1].
 
     Args:
-        correct: successes, in [0, total].
-        total: trials; with 0 of them nothing is known, and the interval is (0, 1).
-        confidence: how often such intervals hold the true share, in (0, 1).
+        correct: number of successes, in [0, total].
+        total: number of trials; with 0 trials nothing is known, and the interval is (0, 1).
+        confidence: probability that the interval contains the true fraction, in (0, 1).
 
     Raises:
         ValueError: when an argument is out of range.
@@ -33,23 +33,23 @@ def wilson(correct: int, total: int, confidence: float = 0.95) -> tuple[float, f
     if total == 0:
         return 0.0, 1.0
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, weight = correct / total, 1 + z * z / total
-    middle = (share + z * z / (2 * total)) / weight
-    half = z / weight * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    # at the ends the formula gives 0 and 1 but for rounding
+    fraction, weight = correct / total, 1 + z * z / total
+    middle = (fraction + z * z / (2 * total)) / weight
+    half = z / weight * math.sqrt(fraction * (1 - fraction) / total + z * z / (4 * total * total))
+    # for no or only successes the bound is exactly 0 or 1, but the formula rounds
     low = 0.0 if correct == 0 else max(0.0, middle - half)
     high = 1.0 if correct == total else min(1.0, middle + half)
     return low, high
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Returns the exact two-sided p-value that two classifiers are equally good, in (0, 1].
+    """Returns the exact two-sided p-value of McNemar's test (1947) that two classifiers are equally good, in (0, 1].
 
-    The sum is done in whole numbers, so it is exact for any count; a value below 1e-308 comes out as 0.
+    The sum uses integers, so it is exact for any count; a p-value below 1e-308 becomes 0.
 
     Args:
-        only_a: pictures that only the first got right, at least 0.
-        only_b: pictures that only the second got right, at least 0.
+        only_a: number of images that only the first classifier predicted correctly, at least 0.
+        only_b: number of images that only the second classifier predicted correctly, at least 0.
 
     Raises:
         ValueError: when a count is negative.
@@ -67,16 +67,16 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * tail / (1 << total))
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Returns the mean and the sample standard deviation (n − 1), which is None for a single value.
 
     Raises:
         ValueError: when there are no values.
 
     Example:
-        >>> mean_and_deviation([1.0, 2.0, 3.0])
+        >>> mean_and_std([1.0, 2.0, 3.0])
         (2.0, 1.0)
     """
     if not values:
-        raise ValueError("there is no mean of no values; expected 1 or more")
+        raise ValueError("no values to average; expected 1 or more")
     return fmean(values), stdev(values) if len(values) > 1 else None

@@ -1,4 +1,4 @@
-"""From a model and batches of pictures to logits. B pictures in a batch, N in all, C classes."""
+"""From a model and batches of images to logits. B images in a batch, N in all, C classes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,27 +19,27 @@ def predict_logits(
     unsure_below: float = 1.0,
     autocast: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Runs a model over pictures in evaluation mode and leaves it as it was, also after an error.
+    """Runs a model over images in evaluation mode; the modes of its modules are restored, also after an error.
 
-    Logits stay on the device until the end: the processor waits for it once, not once a batch.
+    Logits stay on the device until the end: the CPU waits for the device once, not once per batch.
 
     Args:
-        model: takes float [B, 3, H, W], gives logits [B, C].
+        model: from float [B, 3, H, W] to logits [B, C].
         batches: uint8 [B, 3, H, W] each, on the model's device.
-        normalize: from uint8 pictures to the model's input.
-        views: of each picture whose logits are averaged; a name of `VIEWS`.
+        normalize: from uint8 images to the model's input.
+        views: test-time augmentation (TTA): the views of each image whose logits are averaged; a key of `VIEWS`.
         unsure_below: see `averaged_logits`.
-        autocast: computes in this type where the device allows it, e.g. `torch.bfloat16`.
+        autocast: dtype for the computation where the device supports it, e.g. `torch.bfloat16`.
 
     Returns:
-        Logits averaged over the views, and those of the plain view alone: float32 [N, C] each, on the CPU.
+        Logits averaged over the views, and logits without TTA: float32 [N, C] each, on the CPU.
 
     Raises:
-        DataError: when there is no batch.
-        ModelError: when the model gives something else than one row of logits for each picture.
-        UsageError: when there are no such views.
+        DataError: when there are no batches.
+        ModelError: when the model does not return one row of logits per image.
+        UsageError: when `views` is not a key of `VIEWS`.
     """
-    shown = views_named(views)
+    image_views = views_named(views)
 
     def logits_of(images: Tensor) -> Tensor:
         return _checked(model(images), len(images)).float()  # B C
@@ -48,25 +48,26 @@ def predict_logits(
     with evaluation_mode(model), torch.inference_mode():
         for batch in batches:
             with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
-                chunks.append(averaged_logits(logits_of, normalize(batch), shown, unsure_below))
+                chunks.append(averaged_logits(logits_of, normalize(batch), image_views, unsure_below))
     if not chunks:
-        raise DataError("there are no pictures to predict; expected at least one batch")
+        raise DataError("there are no images to predict; expected at least one batch")
     averaged, plain = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     return averaged.cpu(), plain.cpu()  # outside inference mode, so that they are ordinary tensors
 
 
-def _checked(logits: object, count: int) -> Tensor:
-    if isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == count:
+def _checked(logits: object, num_images: int) -> Tensor:
+    if isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == num_images:
         return logits
     found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     raise ModelError(
-        f"the model returned {found} for {count} pictures; expected one row of logits for each, [{count}, classes]"
+        f"the model returned {found} for {num_images} images; "
+        f"expected one row of logits per image, [{num_images}, classes]"
     )
 
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode, and each of its modules back into its own mode in the end.
+    """Puts a model into evaluation mode, and restores the mode of each of its modules at the end.
 
     Example:
         >>> model = nn.Dropout()

@@ -1,6 +1,6 @@
-"""What logits say about a classifier: pure functions of logits and labels.
+"""Classification metrics: pure functions of logits and labels.
 
-N pictures, C classes. Counts are summed as whole numbers and divided last.
+N images, C classes. Counts are summed as integers and divided last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,16 @@ from tenfold.evaluate.intervals import wilson
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How one class fared; a share of nothing is None.
+    """Results of one class; a fraction with denominator 0 is None.
 
     Args:
-        name: the class.
-        support: pictures of this class.
-        correct: those of them that were recognised.
-        predicted: pictures that were taken for this class.
+        name: class name.
+        support: number of images of this class.
+        correct: number of images of this class that were predicted correctly.
+        predicted: number of images predicted as this class.
         precision: correct / predicted.
         recall: correct / support, the accuracy within this class.
-        f1: harmonic mean of the two.
+        f1: harmonic mean of precision and recall.
         interval: 95 % Wilson interval of the recall.
     """
 
@@ -40,21 +40,20 @@ class ClassResult:
     interval: tuple[float, float] | None
 
 
-@dataclass(frozen=True, eq=False)  # a tensor has no single truth value to compare by
+@dataclass(frozen=True, eq=False)  # == of tensors gives no single truth value
 class Evaluation:
-    """What is known about a classifier after one pass over labelled pictures.
+    """Results of a classifier on labeled images.
 
     Args:
         accuracy: correct / total.
         interval: 95 % Wilson interval of the accuracy.
-        correct: pictures that were recognised.
-        total: pictures, at least 1.
-        top5: share whose class is among the five largest logits; None with five classes or fewer.
+        correct: number of images predicted correctly.
+        total: number of images, at least 1.
+        top5: fraction of images whose class is among the five largest logits; None for five classes or fewer.
         loss: mean cross-entropy in nats.
         confusion: int64 [C, C], true class × predicted class.
-        per_class: one result for each class, in the order of the labels.
-        plain_accuracy: the accuracy from one view of each picture, where several were averaged for all the rest; else
-            None.
+        per_class: one result per class, in the order of the labels.
+        plain_accuracy: accuracy without test-time augmentation (TTA), where all other results use TTA; else None.
     """
 
     accuracy: float
@@ -68,7 +67,7 @@ class Evaluation:
     plain_accuracy: float | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Returns plain lists, numbers and None, fit for `summary.json`."""
+        """Returns plain lists, numbers and None, as written to `summary.json`."""
         return {
             "accuracy": self.accuracy,
             "interval": list(self.interval),
@@ -83,10 +82,10 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Evaluation":
-        """Returns the object that `to_json` described.
+        """Returns the evaluation that `to_json` wrote.
 
         Raises:
-            KeyError: when something is missing.
+            KeyError: when an entry is missing.
         """
         results = tuple(
             ClassResult(**{**entry, "interval": None if entry["interval"] is None else tuple(entry["interval"])})
@@ -99,12 +98,12 @@ class Evaluation:
             interval=(low, high),
             confusion=torch.tensor(value["confusion"]),
             per_class=results,
-            plain_accuracy=value.get("plain_accuracy"),  # former runs do not have it
+            plain_accuracy=value.get("plain_accuracy"),  # runs of earlier versions do not have it
         )
 
 
 def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Evaluation:
-    """Judges a classifier by its logits.
+    """Evaluates a classifier by its logits.
 
     Args:
         logits: float [N, C].
@@ -112,11 +111,11 @@ def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> E
         classes: C names, in the order of the labels.
 
     Returns:
-        Accuracy with interval, top-5 accuracy, loss, confusion matrix and the table of classes.
+        Accuracy with interval, top-5 accuracy, loss, confusion matrix and per-class results.
 
     Raises:
-        DataError: when there is no picture, or a label is out of range.
-        ModelError: when the logits do not fit labels and classes, or are not all finite.
+        DataError: when there are no images, or a label is out of range.
+        ModelError: when the logits do not fit the labels and classes, or are not all finite.
     """
     logits, labels = logits.detach().cpu(), labels.cpu()
     _check(logits, labels, classes)
@@ -128,8 +127,8 @@ def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> E
         interval=wilson(correct, total),
         correct=correct,
         total=total,
-        top5=int(count_correct(logits, labels, k=5)) / total if len(classes) > 5 else None,
-        loss=float(sum_of_losses(logits, labels)) / total,
+        top5=accuracy(logits, labels, k=5) if len(classes) > 5 else None,
+        loss=float(F.cross_entropy(logits.double(), labels, reduction="sum")) / total,
         confusion=confusion,
         per_class=per_class_results(confusion, classes),
     )
@@ -137,82 +136,50 @@ def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> E
 
 def _check(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
     if len(labels) == 0:
-        raise DataError("there are no pictures to judge by; expected at least one labelled picture")
+        raise DataError("there are no images to evaluate; expected at least one labeled image")
     if logits.shape != (len(labels), len(classes)):
         raise ModelError(
             f"the model gave logits {list(logits.shape)}; expected [{len(labels)}, {len(classes)}] "
-            f"for {len(labels)} pictures of {len(classes)} classes: use the classes it was trained on"
+            f"for {len(labels)} images of {len(classes)} classes: use the classes it was trained on"
         )
     if not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
         raise DataError(
-            f"labels run from {int(labels.min())} to {int(labels.max())}; "
+            f"labels range from {int(labels.min())} to {int(labels.max())}; "
             f"expected 0 to {len(classes) - 1} for {len(classes)} classes"
         )
-    broken = int((~logits.isfinite()).any(1).sum())
-    if broken:
+    num_broken = int((~logits.isfinite()).any(1).sum())
+    if num_broken:
         raise ModelError(
-            f"the model gave no finite logits for {broken} of {len(labels)} pictures: "
+            f"the model gave non-finite logits for {num_broken} of {len(labels)} images: "
             "its training diverged or its weights are damaged; use an earlier checkpoint"
         )
 
 
-def count_correct(logits: Tensor, labels: Tensor, k: int = 1) -> Tensor:
-    """Returns how many labels are among the k largest logits: int64 scalar, on the device, without a sync.
-
-    Equal logits rank by class, the lower one first, as `argmax` does; NaN is never correct.
-
-    Args:
-        logits: float [N, C].
-        labels: int64 [N], each in [0, C).
-        k: at least 1; above C every finite row counts.
-    """
-    own = logits.gather(1, labels[:, None])  # [N, 1]
-    lower = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
-    ahead = (logits > own) | ((logits == own) & lower) | logits.isnan()  # [N, C]
-    return ((ahead.sum(1) < k) & ~own[:, 0].isnan()).sum()
-
-
 def accuracy(logits: Tensor, labels: Tensor, k: int = 1) -> float:
-    """Returns the share of labels among the k largest logits, or NaN for no pictures.
+    """Returns the fraction of labels among the k largest logits.
+
+    Equal logits rank by class index, the lowest first, as in `argmax`; a row with NaN at its label is wrong.
 
     Args:
-        logits: float [N, C].
+        logits: float [N, C], N at least 1.
         labels: int64 [N], each in [0, C).
         k: 1 for accuracy, 5 for top-5 accuracy.
     """
-    return int(count_correct(logits, labels, k)) / len(labels) if len(labels) else float("nan")
+    own = logits.gather(1, labels[:, None])  # N 1
+    lower = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
+    ahead = (logits > own) | ((logits == own) & lower) | logits.isnan()  # N C
+    return int(((ahead.sum(1) < k) & ~own[:, 0].isnan()).sum()) / len(labels)
 
 
-def sum_of_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Returns the summed cross-entropy in nats: a scalar on the device, float64 where that has it.
-
-    Args:
-        logits: float [N, C].
-        labels: int64 [N], each in [0, C).
-    """
-    precise = logits.float() if logits.device.type == "mps" else logits.double()
-    return F.cross_entropy(precise, labels, reduction="sum")
-
-
-def log_loss(logits: Tensor, labels: Tensor) -> float:
-    """Returns the mean cross-entropy in nats, or NaN for no pictures.
-
-    Args:
-        logits: float [N, C].
-        labels: int64 [N], each in [0, C).
-    """
-    return float(sum_of_losses(logits, labels)) / len(labels) if len(labels) else float("nan")
-
-
-def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Returns int64 [C, C]: how often each true class (row) was taken for each class (column).
+def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Returns the confusion matrix, int64 [C, C]: true class (row) × predicted class (column).
 
     Args:
         predicted: int64 [N], each in [0, C).
         labels: int64 [N], each in [0, C).
-        classes: C.
+        num_classes: C.
     """
-    return torch.bincount(labels * classes + predicted, minlength=classes * classes).view(classes, classes)
+    return torch.bincount(labels * num_classes + predicted, minlength=num_classes**2).view(num_classes, num_classes)
 
 
 def per_class_results(confusion: Tensor, classes: Sequence[str]) -> tuple[ClassResult, ...]:
@@ -232,12 +199,12 @@ def _class_result(name: str, correct: int, support: int, predicted: int) -> Clas
         support=support,
         correct=correct,
         predicted=predicted,
-        precision=_share(correct, predicted),
-        recall=_share(correct, support),
-        f1=_share(2 * correct, predicted + support),
+        precision=_fraction(correct, predicted),
+        recall=_fraction(correct, support),
+        f1=_fraction(2 * correct, predicted + support),
         interval=wilson(correct, support) if support else None,
     )
 
 
-def _share(part: int, whole: int) -> float | None:
+def _fraction(part: int, whole: int) -> float | None:
     return part / whole if whole else None

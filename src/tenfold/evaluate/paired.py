@@ -1,9 +1,9 @@
-"""Whether two classifiers differ by more than chance, judged on the same pictures. N pictures.
+"""Comparison of two classifiers on the same images, and correction for several comparisons.
 
-Bonett and Price: D. G. Bonett and R. M. Price, "Adjusted Wald confidence interval for a difference of binomial
-proportions based on paired data", Journal of Educational and Behavioral Statistics 37 (2012) 479–488; recommended
-by M. W. Fagerland, S. Lydersen and P. Laake, Statistics in Medicine 33 (2014) 2850–2875. Holm: S. Holm, "A simple
-sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979) 65–70.
+N images. Bonett and Price: D. G. Bonett and R. M. Price, "Adjusted Wald confidence interval for a difference of
+binomial proportions based on paired data", Journal of Educational and Behavioral Statistics 37 (2012) 479–488;
+recommended by M. W. Fagerland, S. Lydersen and P. Laake, Statistics in Medicine 33 (2014) 2850–2875. Holm: S. Holm,
+"A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979) 65–70.
 """
 
 import math
@@ -19,15 +19,15 @@ from tenfold.evaluate.intervals import mcnemar
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How two classifiers differ on the same pictures.
+    """Difference of two classifiers on the same images.
 
     Args:
-        total: pictures, at least 1.
-        only_first: pictures that only the first got right.
-        only_second: pictures that only the second got right.
-        difference: accuracy of the second less that of the first, in [-1, 1].
-        interval: its 95 % interval, see `paired_interval`.
-        p: of McNemar's exact test, in (0, 1].
+        total: number of images, at least 1.
+        only_first: number of images that only the first predicted correctly.
+        only_second: number of images that only the second predicted correctly.
+        difference: accuracy of the second minus accuracy of the first, in [-1, 1].
+        interval: 95 % interval of the difference, see `paired_interval`.
+        p: p-value of McNemar's exact test, in (0, 1].
     """
 
     total: int
@@ -38,25 +38,25 @@ class PairedDifference:
     p: float
 
 
-def paired_difference(right_first: NDArray[np.bool_], right_second: NDArray[np.bool_]) -> PairedDifference:
-    """Compares two classifiers picture by picture.
+def paired_difference(correct_first: NDArray[np.bool_], correct_second: NDArray[np.bool_]) -> PairedDifference:
+    """Compares two classifiers image by image.
 
     Args:
-        right_first: bool [N], which pictures the first got right, N at least 1.
-        right_second: the same of the second, in the same order.
+        correct_first: bool [N], images that the first predicted correctly, N at least 1.
+        correct_second: bool [N], images that the second predicted correctly, in the same order.
 
     Raises:
-        ValueError: when there is no picture, or not as many of one as of the other.
+        ValueError: when there are no images, or the numbers of images differ.
 
     Example:
         >>> paired_difference(np.array([True, False, False]), np.array([True, True, False])).only_second
         1
     """
-    total = len(right_first)
-    if not total or right_first.shape != right_second.shape:
-        raise ValueError(f"{total} and {len(right_second)} pictures; expected as many, at least 1")
-    only_first = int(np.count_nonzero(right_first & ~right_second))
-    only_second = int(np.count_nonzero(right_second & ~right_first))
+    total = len(correct_first)
+    if not total or correct_first.shape != correct_second.shape:
+        raise ValueError(f"{total} and {len(correct_second)} images; expected equal numbers, at least 1")
+    only_first = int(np.count_nonzero(correct_first & ~correct_second))
+    only_second = int(np.count_nonzero(correct_second & ~correct_first))
     return PairedDifference(
         total=total,
         only_first=only_first,
@@ -68,15 +68,15 @@ def paired_difference(right_first: NDArray[np.bool_], right_second: NDArray[np.b
 
 
 def paired_interval(only_first: int, only_second: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Returns the ends of Bonett and Price's interval for a difference of accuracies, second less first.
+    """Returns the bounds of Bonett and Price's interval (2012) for a difference of accuracies, second minus first.
 
     With p₁ = (only_first + 1) / (total + 2) and p₂ likewise: p₂ − p₁ ± z √((p₁ + p₂ − (p₂ − p₁)²) / (total + 2)).
 
     Args:
-        only_first: pictures that only the first got right, at least 0.
-        only_second: pictures that only the second got right, at least 0.
-        total: pictures in all, at least 1.
-        confidence: how often such intervals hold the true difference, in (0, 1).
+        only_first: number of images that only the first predicted correctly, at least 0.
+        only_second: number of images that only the second predicted correctly, at least 0.
+        total: number of all images, at least 1.
+        confidence: probability that the interval contains the true difference, in (0, 1).
 
     Raises:
         ValueError: when an argument is out of range.
@@ -87,7 +87,7 @@ def paired_interval(only_first: int, only_second: int, total: int, confidence: f
         (0.2548, 0.6252)
     """
     if min(only_first, only_second) < 0 or total < 1 or only_first + only_second > total:
-        raise ValueError(f"{only_first} and {only_second} of {total} pictures; expected counts that add up")
+        raise ValueError(f"{only_first} and {only_second} of {total} images; expected counts that add up")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; expected more than 0 and less than 1")
     first, second = (only_first + 1) / (total + 2), (only_second + 1) / (total + 2)
@@ -98,17 +98,17 @@ def paired_interval(only_first: int, only_second: int, total: int, confidence: f
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns p-values corrected for their number by Holm's method, in the order given.
+    """Returns p-values corrected for multiple tests by Holm's method (1979), in the given order.
 
-    Below 0.05 they keep the chance of even one false alarm among all tests below 5 %, however the tests depend on
-    one another.
+    Corrected p-values below 0.05 keep the probability of any false positive among all tests below 5 %, also for
+    dependent tests.
 
     Example:
         >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
         [0.03, 0.06, 0.06]
     """
     corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = highest
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
     return corrected

@@ -1,4 +1,4 @@
-"""How far several runs scatter, and how large a difference between them must be to mean something.
+"""Mean, standard deviation and interval of several runs, and the significance of a difference between runs.
 
 Student: "The probable error of a mean", Biometrika 6 (1908) 1–25. Welch: B. L. Welch, "The generalization of
 'Student's' problem when several different population variances are involved", Biometrika 34 (1947) 28–35.
@@ -6,44 +6,48 @@ Student: "The probable error of a mean", Biometrika 6 (1908) 1–25. Welch: B. L
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
-from tenfold.evaluate.intervals import mean_and_deviation
+from tenfold.evaluate.intervals import mean_and_std
 
-_NEARLY_NORMAL = 10_000.0  # degrees of freedom from which the first terms of a series are exact to 1e-11
-_FRACTION_TERMS = 100  # enough for 15 digits up to there
+_NEARLY_NORMAL = 10_000.0  # above so many degrees of freedom the first terms of a series are exact to 1e-11
+_FRACTION_TERMS = 100  # enough for 15 digits below that
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What several values of one quantity say about it.
+    """Summary statistics of several values of one quantity.
 
     Args:
-        count: how many, at least 1.
-        mean: of them.
-        deviation: sample standard deviation (n − 1); None for a single value.
+        count: number of values, at least 1.
+        mean: mean of the values.
+        std: sample standard deviation (n − 1); None for a single value.
         interval: 95 % interval of the mean, by Student's t; None for a single value.
-        lowest: of them.
-        highest: of them.
+        lowest: smallest value.
+        highest: largest value.
     """
 
     count: int
     mean: float
-    deviation: float | None
+    std: float | None
     interval: tuple[float, float] | None
     lowest: float
     highest: float
 
+    def to_json(self) -> dict[str, object]:
+        """Returns plain values for JSON files, where `std` is called `deviation`."""
+        return {"deviation" if name == "std" else name: value for name, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and how well it is known.
+    """A measured value with its standard error.
 
     Args:
-        value: the figure.
+        value: the measured value.
         error: its standard error, at least 0.
-        degrees: degrees of freedom that the error was estimated with; infinite where it is known.
+        degrees: degrees of freedom of the estimated error; infinite where the error is known.
     """
 
     value: float
@@ -52,43 +56,46 @@ class Estimate:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Sums up values, such as the accuracies of several seeds.
+    """Returns the summary statistics of values such as the accuracies of several seeds.
 
     Raises:
-        ValueError: when there are none.
+        ValueError: when there are no values.
 
     Example:
         >>> s = spread([0.70, 0.71, 0.72])
-        >>> round(s.mean, 4), round(s.deviation, 4), [round(end, 4) for end in s.interval]
+        >>> round(s.mean, 4), round(s.std, 4), [round(bound, 4) for bound in s.interval]
         (0.71, 0.01, [0.6852, 0.7348])
     """
-    mean, deviation = mean_and_deviation(values)
+    mean, std = mean_and_std(values)
     interval = None
-    if deviation is not None:
-        half = t_quantile(len(values) - 1) * deviation / math.sqrt(len(values))
+    if std is not None:
+        half = t_quantile(len(values) - 1) * std / math.sqrt(len(values))
         interval = (mean - half, mean + half)
-    return Spread(len(values), mean, deviation, interval, min(values), max(values))
+    return Spread(len(values), mean, std, interval, min(values), max(values))
 
 
 def difference_margin(a: Estimate, b: Estimate, confidence: float = 0.95) -> float:
-    """Returns how far two figures must lie apart to differ by more than chance, by Welch's approximation.
+    """Returns the smallest significant difference of two estimates, by Welch's approximation.
 
-    Two errors that are known, such as binomial ones, give z · √(errorₐ² + error_b²).
+    Two known errors, such as binomial ones, give z · √(errorₐ² + error_b²).
 
     Args:
-        a: one figure.
-        b: the other, measured independently.
-        confidence: how often chance alone stays below the margin, in (0, 1).
+        a: one estimate.
+        b: the other estimate, measured independently.
+        confidence: probability that the difference stays below the margin by chance alone, in (0, 1).
+
+    Returns:
+        The margin, at least 0, in the unit of the values.
 
     Example:
         >>> round(difference_margin(Estimate(0.71, 0.0045), Estimate(0.70, 0.0046)), 4)
         0.0126
     """
-    part_a, part_b = a.error**2, b.error**2
-    total = part_a + part_b
+    variance_a, variance_b = a.error**2, b.error**2
+    total = variance_a + variance_b
     if total == 0:
         return 0.0
-    inverse = (part_a / total) ** 2 / a.degrees + (part_b / total) ** 2 / b.degrees  # Welch–Satterthwaite
+    inverse = (variance_a / total) ** 2 / a.degrees + (variance_b / total) ** 2 / b.degrees  # Welch–Satterthwaite
     return t_quantile(1 / inverse if inverse else math.inf, confidence) * math.sqrt(total)
 
 
@@ -96,8 +103,8 @@ def t_quantile(degrees: float, confidence: float = 0.95) -> float:
     """Returns t such that a Student variable lies in (−t, t) with probability `confidence`.
 
     Args:
-        degrees: of freedom, at least 1; need not be whole, may be infinite.
-        confidence: in (0, 1).
+        degrees: degrees of freedom, at least 1; may be fractional or infinite.
+        confidence: probability of the interval, in (0, 1).
 
     Raises:
         ValueError: when an argument is out of range.
@@ -131,7 +138,7 @@ def _t_within(t: float, degrees: float) -> float:
         + 0.5 * math.log(inside)
         + 0.5 * degrees * math.log(outside)
     )
-    if inside < 3 / (degrees + 5):  # where the fraction converges fast
+    if inside < 3 / (degrees + 5):  # where the continued fraction converges fast
         return front * _beta_fraction(0.5, degrees / 2, inside) / 0.5
     return 1 - front * _beta_fraction(degrees / 2, 0.5, outside) / (degrees / 2)
 
@@ -139,8 +146,8 @@ def _t_within(t: float, degrees: float) -> float:
 def _beta_fraction(a: float, b: float, x: float) -> float:
     """Returns the continued fraction of the incomplete beta function (Abramowitz and Stegun, 26.5.8)."""
     value = 1.0
-    for place in range(_FRACTION_TERMS, 0, -1):
-        m, odd = divmod(place, 2)
-        top = -(a + m) * (a + b + m) if odd else m * (b - m)
-        value = 1 + top * x / ((a + place - 1) * (a + place)) / value
+    for term in range(_FRACTION_TERMS, 0, -1):
+        m, odd = divmod(term, 2)
+        numerator = -(a + m) * (a + b + m) if odd else m * (b - m)
+        value = 1 + numerator * x / ((a + term - 1) * (a + term)) / value
     return 1 / value
