@@ -1,4 +1,4 @@
-"""Likely wrong labels, against hand-worked cases, cleanlab and what must hold of any probabilities."""
+"""Label quality agrees with cleanlab, with cases worked by hand, and with properties of any probabilities."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tenfold.inspect.label_quality import (
     confidence_weighted_entropy,
     confident_class,
     confident_joint,
-    estimate_wrong,
+    estimate_label_errors,
     likeliest_other,
     normalized_margin,
     off_diagonal,
@@ -20,7 +20,7 @@ from tenfold.inspect.label_quality import (
     self_confidence,
 )
 
-# What cleanlab 2.9.0 says of these (cleanlab.rank, cleanlab.count).
+# Reference values from cleanlab 2.9.0 (cleanlab.rank, cleanlab.count).
 LABELS = np.repeat([0, 1, 2], 4)
 PROBABILITIES = np.array(
     [
@@ -42,8 +42,8 @@ CLEANLAB = {
 
 
 @st.composite
-def judged_pictures(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Draws probabilities, some of them equal or 0, and labels, some classes of which may have no picture."""
+def predictions_and_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Draws probabilities, some equal or 0, and labels; a class may have no image."""
     classes, count = draw(st.integers(2, 5)), draw(st.integers(1, 30))
     weights = draw(arrays(np.int64, (count, classes), elements=st.integers(0, 6)))
     weights[:, 0] += weights.sum(1) == 0
@@ -51,56 +51,55 @@ def judged_pictures(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("function", CLEANLAB, ids=lambda function: function.__name__)
-def test_cleanlab_says_the_same(function):
+def test_scores_equal_those_of_cleanlab(function):
     assert np.asarray(function(PROBABILITIES, LABELS)) == pytest.approx(np.array(CLEANLAB[function]), abs=1e-6)
 
 
-def test_cleanlab_estimates_as_many_wrong_labels():
-    # Its joint is scaled to [[2, 1, 1], [1, 3, 0], [1, 0, 3]], and num_label_issues is 4.
-    assert estimate_wrong(PROBABILITIES, LABELS) == (4, ((0, 1, 1), (0, 2, 1), (1, 0, 1), (2, 0, 1)))
+def test_the_estimate_equals_that_of_cleanlab():
+    # Its scaled joint is [[2, 1, 1], [1, 3, 0], [1, 0, 3]]; num_label_issues is 4.
+    assert estimate_label_errors(PROBABILITIES, LABELS) == (4, ((0, 1, 1), (0, 2, 1), (1, 0, 1), (2, 0, 1)))
 
 
-def test_a_case_worked_by_hand():
+def test_a_small_case_is_right_by_hand():
     probabilities = np.array([[0.75, 0.25, 0.0], [0.75, 0.25, 0.0], [0.25, 0.5, 0.25], [0.0, 1.0, 0.0]])
     labels = np.array([0, 0, 0, 1])
-    # Class 0 is reached from (0.75 + 0.75 + 0.25) / 3 on, class 1 from 1 on, class 2 has no picture.
+    # Thresholds: class 0 (0.75 + 0.75 + 0.25) / 3, class 1 1, class 2 has no image.
     assert class_thresholds(probabilities, labels).tolist() == [pytest.approx(7 / 12), 1.0, np.inf]
     assert confident_class(probabilities, labels).tolist() == [0, 0, -1, 1]
     assert confident_joint(probabilities, labels).tolist() == [[2, 0, 0], [0, 1, 0], [0, 0, 0]]
-    assert estimate_wrong(probabilities, labels) == (0, ())
+    assert estimate_label_errors(probabilities, labels) == (0, ())
     ranking = rank(probabilities, labels)
     assert ranking.order.tolist() == [2, 0, 1, 3]
     assert ranking.scores.tolist() == [0.75, 0.75, 0.25, 1.0]
     assert ranking.suggested.tolist() == [1, 1, 1, 0]
 
 
-def test_the_joint_is_scaled_to_the_pictures_of_a_label():
-    sure = [[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]  # of label 0, for which 0.525 will do, and the last reaches only 1
-    unsure = [[0.2, 0.8]] * 1
-    probabilities = np.array([*sure, *unsure, [0.1, 0.9], [0.1, 0.9]])
+def test_the_joint_is_scaled_to_the_images_of_each_label():
+    # Label 0 has the threshold 0.525, label 1 0.9; the third image reaches only class 1, the fourth none.
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.1, 0.9]])
     labels = np.array([0, 0, 0, 0, 1, 1])
     assert confident_joint(probabilities, labels).tolist() == [[2, 1], [0, 2]]
-    assert estimate_wrong(probabilities, labels) == (1, ((0, 1, 1),))  # 4 pictures × 1 of 3
+    assert estimate_label_errors(probabilities, labels) == (1, ((0, 1, 1),))  # 4 images × 1 of 3
 
 
-def test_a_picture_counts_to_the_likeliest_of_the_classes_that_it_reaches():
+def test_an_image_belongs_to_the_most_likely_class_it_reaches():
     probabilities = np.array([[0.3, 0.0, 0.7], [0.5, 0.5, 0.0], [0.2, 0.3, 0.5], [0.0, 0.0, 1.0]])
-    labels = np.array([0, 1, 1, 2])  # reached from 0.3, 0.4 and 1 on
+    labels = np.array([0, 1, 1, 2])  # thresholds 0.3, 0.4 and 1
     assert confident_class(probabilities, labels).tolist() == [0, 0, -1, 2]
 
 
-def test_pictures_that_are_equally_sure_reach_their_own_threshold():
-    probabilities = np.tile([0.1, 0.9], (3, 1))  # three times 0.1, divided by three, is more than 0.1
+def test_equal_probabilities_reach_their_own_mean():
+    probabilities = np.tile([0.1, 0.9], (3, 1))  # 3 × 0.1 / 3 is more than 0.1
     assert confident_joint(probabilities, np.zeros(3, np.int64)).tolist() == [[3, 0], [0, 0]]
 
 
-def test_pictures_off_the_diagonal_come_first():
+def test_images_off_the_diagonal_come_first():
     scores = off_diagonal(PROBABILITIES, LABELS)
     assert set(np.flatnonzero(scores < 0.5)) == {0, 1, 6, 11}
     assert rank(PROBABILITIES, LABELS, "off-diagonal").order[:4].tolist() == [6, 1, 11, 0]
 
 
-def test_an_answer_without_any_doubt_is_judged_by_the_label():
+def test_the_label_decides_where_the_prediction_is_certain():
     probabilities = np.array([[0.0, 0.5, 0.5], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     scores = confidence_weighted_entropy(probabilities, np.array([0, 0, 0]))
     assert scores[:2] == pytest.approx(0, abs=1e-4)
@@ -108,9 +107,9 @@ def test_an_answer_without_any_doubt_is_judged_by_the_label():
 
 
 @pytest.mark.parametrize("score", SCORES)
-@given(judged_pictures())
-def test_scores_lie_between_0_and_1_and_the_order_follows_them(score, judged):
-    probabilities, labels = judged
+@given(predictions_and_labels())
+def test_scores_are_in_0_1_and_the_order_follows_them(score, drawn):
+    probabilities, labels = drawn
     ranking = rank(probabilities, labels, score)
     assert ((ranking.scores >= 0) & (ranking.scores <= 1)).all()
     assert sorted(ranking.order) == list(range(len(labels)))
@@ -118,49 +117,51 @@ def test_scores_lie_between_0_and_1_and_the_order_follows_them(score, judged):
     assert (ranking.suggested != labels).all()
 
 
-@given(judged_pictures())
-def test_the_suggestion_is_the_likeliest_class_beside_the_label(judged):
-    probabilities, labels = judged
+@given(predictions_and_labels())
+def test_the_suggestion_is_the_most_likely_other_class(drawn):
+    probabilities, labels = drawn
     suggested = likeliest_other(probabilities, labels)
     for row, label, other in zip(probabilities, labels, suggested, strict=True):
-        assert row[other] == max(value for place, value in enumerate(row) if place != label)
+        assert row[other] == max(value for index, value in enumerate(row) if index != label)
 
 
-@given(judged_pictures(), st.randoms(use_true_random=False))
-def test_the_order_of_the_pictures_changes_nothing_but_their_places(judged, random):
-    probabilities, labels = judged
+@given(predictions_and_labels(), st.randoms(use_true_random=False))
+def test_scores_do_not_depend_on_the_image_order(drawn, random):
+    probabilities, labels = drawn
     shuffled = list(range(len(labels)))
     random.shuffle(shuffled)
-    assert estimate_wrong(probabilities[shuffled], labels[shuffled]) == estimate_wrong(probabilities, labels)
-    moved = rank(probabilities[shuffled], labels[shuffled])
-    assert (moved.scores == rank(probabilities, labels).scores[shuffled]).all()
+    assert estimate_label_errors(probabilities[shuffled], labels[shuffled]) == estimate_label_errors(
+        probabilities, labels
+    )
+    ranking = rank(probabilities[shuffled], labels[shuffled])
+    assert (ranking.scores == rank(probabilities, labels).scores[shuffled]).all()
 
 
-@given(judged_pictures())
-def test_no_more_labels_are_estimated_wrong_than_there_are(judged):
-    probabilities, labels = judged
-    total, pairs = estimate_wrong(probabilities, labels)
+@given(predictions_and_labels())
+def test_the_estimate_is_at_most_the_number_of_labels(drawn):
+    probabilities, labels = drawn
+    total, pairs = estimate_label_errors(probabilities, labels)
     assert 0 <= total <= len(labels)
     assert all(given != other and count > 0 for given, other, count in pairs)
     assert [count for *_, count in pairs] == sorted((count for *_, count in pairs), reverse=True)
 
 
-@given(judged_pictures())
-def test_classifiers_that_are_sure_of_every_label_find_none_wrong(judged):
-    probabilities, labels = judged
-    sure = np.eye(probabilities.shape[1])[labels]
-    assert estimate_wrong(sure, labels) == (0, ())
-    assert (rank(sure, labels).scores == 1).all()
+@given(predictions_and_labels())
+def test_certain_and_right_predictions_give_no_label_errors(drawn):
+    probabilities, labels = drawn
+    certain = np.eye(probabilities.shape[1])[labels]
+    assert estimate_label_errors(certain, labels) == (0, ())
+    assert (rank(certain, labels).scores == 1).all()
 
 
-def test_flipped_labels_come_first_and_their_number_is_told():
+def test_flipped_labels_come_first_and_are_counted():
     generator = np.random.default_rng(0)
     true = generator.integers(0, 4, 2000)
     flipped = generator.permutation(2000)[:100]
     labels = true.copy()
     labels[flipped] = (true[flipped] + generator.integers(1, 4, 100)) % 4
-    strength = np.eye(4)[true] * generator.uniform(2, 6, (2000, 1)) + generator.normal(0, 1, (2000, 4))
-    probabilities = np.exp(strength) / np.exp(strength).sum(1, keepdims=True)
+    logits = np.eye(4)[true] * generator.uniform(2, 6, (2000, 1)) + generator.normal(0, 1, (2000, 4))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     found = set(rank(probabilities, labels).order[:100])
     assert len(found & set(flipped)) >= 80
-    assert 70 <= estimate_wrong(probabilities, labels).total <= 180
+    assert 70 <= estimate_label_errors(probabilities, labels).total <= 180

@@ -1,150 +1,118 @@
-"""How many pictures each class has in each split."""
+"""Class counts of a dataset, and warnings about empty, tiny and imbalanced classes and small test splits."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.data.decode.decode import one_line
+from tenfold.core.text import plural, printable
 from tenfold.data.types import Dataset
+from tenfold.evaluate.intervals import wilson
 from tenfold.inspect.findings import Finding
 
-Counts = Mapping[str, Mapping[str, int]]
-"""Pictures by split and class."""
+ClassCounts = Mapping[str, int]
+"""Number of images by class name."""
 
-FEW = 10
-"""Fewer training pictures than this teach a network next to nothing about a class."""
-LOPSIDED = 10
-"""From this ratio of the largest to the smallest class on, plain accuracy tells little of the small ones."""
+_MIN_CLASS_IMAGES = 10
+"""A network learns next to nothing about a class from fewer training images."""
+
+_MAX_IMBALANCE = 10.0
+"""Ratio of the largest to the smallest class from which overall accuracy says little about the small classes."""
+
+_MIN_TEST_IMAGES = 100
+"""With fewer test images an accuracy is a rough estimate at best."""
+
+_MAX_NAMES = 5
 
 
 def class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Returns the number of pictures by split and class, zeros included; raises nothing."""
-    labels = {name: split.labels for name, split in dataset.splits().items()}
-    return counted(dataset.classes, labels)
+    """Returns the number of images by split and class, zeros included."""
+    return count_labels(dataset.classes, {name: split.labels for name, split in dataset.splits().items()})
 
 
-def counted(classes: Sequence[str], labels: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, int]]:
+def count_labels(classes: Sequence[str], labels: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, int]]:
     """Returns the number of labels by split and class.
 
     Args:
-        classes: names in the order of the labels.
-        labels: int64 [N] of each split, each in [0, number of classes).
+        classes: C names in label order.
+        labels: int64 [N] of each split, each in [0, C).
     """
     return {
-        split: dict(zip(classes, np.bincount(found, minlength=len(classes)).tolist(), strict=True))
-        for split, found in labels.items()
+        split: dict(zip(classes, np.bincount(values, minlength=len(classes)).tolist(), strict=True))
+        for split, values in labels.items()
     }
 
 
-def empty_classes(counts: Mapping[str, int]) -> list[str]:
-    """Returns the classes without a picture."""
-    return [name for name, count in counts.items() if count == 0]
-
-
-def tiny_classes(counts: Mapping[str, int]) -> list[str]:
-    """Returns the classes with fewer than `FEW` pictures, empty ones left out."""
-    return [name for name, count in counts.items() if 0 < count < FEW]
-
-
-def lopsided(counts: Mapping[str, int]) -> tuple[str, str, float] | None:
-    """Returns the largest and the smallest class and their ratio, where that is `LOPSIDED` or more.
+def label_warnings(dataset: Dataset) -> tuple[str, ...]:
+    """Returns a sentence for each problem with the labels: empty, tiny or imbalanced classes, a small test split.
 
     Example:
-        >>> lopsided({"cat": 900, "dog": 60, "fish": 0})
-        ('cat', 'dog', 15.0)
-    """
-    there = {name: count for name, count in counts.items() if count}
-    if not there:
-        return None
-    largest, smallest = max(there, key=lambda name: there[name]), min(there, key=lambda name: there[name])
-    ratio = there[largest] / there[smallest]
-    return (largest, smallest, ratio) if ratio >= LOPSIDED else None
-
-
-FEW_TEST = 100
-"""Below so many test pictures an accuracy is hardly more than a guess."""
-_Z = 1.96
-_MOST_NAMES = 5
-
-
-def first_glance(dataset: Dataset) -> tuple[str, ...]:
-    """Returns sentences about empty, tiny and lopsided classes and a tiny test split; none for ordinary data.
-
-    Args:
-        dataset: only its labels are looked at.
-
-    Example:
-        >>> first_glance(dataset)  # doctest: +SKIP
-        ("1 class has fewer than 10 training pictures: 'bat' (3); more pictures of it would help",)
+        >>> label_warnings(dataset)  # doctest: +SKIP
+        ("1 class has fewer than 10 training images: 'bat' (3); add more images of it",)
     """
     return tuple(finding.sentence for finding in label_findings(class_counts(dataset)))
 
 
-def label_findings(counts: Counts) -> Iterator[Finding]:
-    """Yields what is to be said of the numbers of pictures by split and class."""
-    for split, of_classes in counts.items():
-        if names := empty_classes(of_classes):
-            noun = "class has" if len(names) == 1 else "classes have"
-            severity = "error" if split == "train" else "warning"
-            sentence = f"{len(names):,} {noun} no {split} pictures: {quoted(names)}"
-            yield Finding(severity, "empty-class", sentence, len(names), tuple(names))
-    yield from _tiny(counts["train"])
-    yield from _lopsided(counts["train"])
-    if "test" in counts:  # else a share of train is drawn for it
-        yield from _few_test(sum(counts["test"].values()))
+def label_findings(counts: Mapping[str, ClassCounts]) -> Iterator[Finding]:
+    """Yields the findings on the class counts of all splits.
 
-
-def interval_width(pictures: int) -> float:
-    """Returns the width of Wilson's 95 % interval around an accuracy of one half, the widest there is, in [0, 1].
-
-    Example:
-        >>> round(interval_width(10_000), 3), round(interval_width(40), 2)
-        (0.02, 0.3)
+    Args:
+        counts: number of images by split and class; holds `train`.
     """
-    return min(1.0, _Z / math.sqrt(pictures + _Z**2))
+    for split, split_counts in counts.items():
+        yield from _empty_classes(split, split_counts)
+    yield from _tiny_classes(counts["train"])
+    yield from _class_imbalance(counts["train"])
+    if "test" in counts:  # without one, a fraction of train becomes the test split
+        yield from _small_test_split(sum(counts["test"].values()))
 
 
-def quoted(names: list[str], counts: Mapping[str, int] | None = None) -> str:
-    """Returns names in quotation marks, with their counts where given, cut off after five.
-
-    Example:
-        >>> quoted(["cat", "dog"], {"cat": 3, "dog": 1})
-        "'cat' (3), 'dog' (1)"
-    """
-    parts = [f"'{one_line(name)}'" + (f" ({counts[name]:,})" if counts else "") for name in names[:_MOST_NAMES]]
-    more = len(names) - _MOST_NAMES
-    return ", ".join(parts) + (f" and {more:,} more" if more > 0 else "")
+def _empty_classes(split: str, counts: ClassCounts) -> Iterator[Finding]:
+    names = [name for name, count in counts.items() if count == 0]
+    if names:
+        noun = "class has" if len(names) == 1 else "classes have"
+        sentence = f"{len(names):,} {noun} no {split} images: {_quoted_names(names)}"
+        yield Finding("error" if split == "train" else "warning", "empty-class", sentence, len(names), tuple(names))
 
 
-def _tiny(counts: Mapping[str, int]) -> Iterator[Finding]:
-    names = tiny_classes(counts)
+def _tiny_classes(counts: ClassCounts) -> Iterator[Finding]:
+    names = [name for name, count in counts.items() if 0 < count < _MIN_CLASS_IMAGES]
     if names:
         noun, them = ("class has", "it") if len(names) == 1 else ("classes have", "them")
         sentence = (
-            f"{len(names):,} {noun} fewer than {FEW} training pictures: {quoted(names, counts)}; "
-            f"more pictures of {them} would help"
+            f"{len(names):,} {noun} fewer than {_MIN_CLASS_IMAGES} training images: {_quoted_names(names, counts)}; "
+            f"add more images of {them}"
         )
         yield Finding("warning", "tiny-class", sentence, len(names), tuple(names))
 
 
-def _lopsided(counts: Mapping[str, int]) -> Iterator[Finding]:
-    found = lopsided(counts)
-    if found is not None:
-        largest, smallest, ratio = found
+def _class_imbalance(counts: ClassCounts) -> Iterator[Finding]:
+    present = {name: count for name, count in counts.items() if count}
+    if not present:
+        return
+    largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
+    ratio = present[largest] / present[smallest]
+    if ratio >= _MAX_IMBALANCE:
         sentence = (
-            f"lopsided classes: '{one_line(largest)}' has {counts[largest]:,} training pictures, "
-            f"'{one_line(smallest)}' {counts[smallest]:,}, {ratio:.0f} times fewer; "
-            "judge by the classes one by one, not by the accuracy of all"
+            f"class imbalance: '{printable(largest)}' has {counts[largest]:,} training images, "
+            f"'{printable(smallest)}' has {counts[smallest]:,}, {ratio:.0f} times fewer; "
+            "compare per-class accuracies, not only the overall accuracy"
         )
         yield Finding("warning", "lopsided", sentence, 2, (largest, smallest))
 
 
-def _few_test(pictures: int) -> Iterator[Finding]:
-    if pictures < FEW_TEST:
+def _small_test_split(num_images: int) -> Iterator[Finding]:
+    if num_images < _MIN_TEST_IMAGES:
+        low, high = wilson(num_images // 2, num_images)  # widest at an accuracy of one half
         sentence = (
-            f"only {pictures:,} test picture{'s' * (pictures != 1)}: the 95 % interval of an accuracy can be "
-            f"{100 * interval_width(pictures):.0f} points wide"
+            f"only {plural(num_images, 'test image')}: a 95 % interval of the accuracy is up to "
+            f"{100 * (high - low):.0f} points wide"
         )
-        yield Finding("warning", "few-test", sentence, pictures)
+        yield Finding("warning", "few-test", sentence, num_images)
+
+
+def _quoted_names(names: Sequence[str], counts: ClassCounts | None = None) -> str:
+    """Returns the first names in quotation marks, each with its count if `counts` is given."""
+    parts = [f"'{printable(name)}'" + (f" ({counts[name]:,})" if counts else "") for name in names[:_MAX_NAMES]]
+    more = len(names) - _MAX_NAMES
+    return ", ".join(parts) + (f" and {more:,} more" if more > 0 else "")

@@ -1,250 +1,254 @@
-"""Pairs of pictures whose signatures agree, among all pairs there are: a product of matrices, piece by piece.
+"""Exact and near duplicates within and across splits, and the leak from train into test.
 
-N signatures, M pairs.
+Pairs with similar signatures are found among all pairs by blocked matrix products; then their pixels are compared.
+
+N images or signatures, M pairs.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.data.sources.download import Progress
-from tenfold.inspect.gallery import Gallery, Picture, Places
-from tenfold.inspect.similarity import EVEN, Floats, Traits, likeness, traits
+from tenfold.inspect.dataset_images import DatasetImages, ImageRef, Indices
+from tenfold.inspect.similarity import NUM_EVEN, Floats, ImageFeatures, image_features, likeness
 
-ALIKE = 0.75
-"""Signatures that agree less belong to different pictures; see docs/check.md for what is missed."""
-MOST_PAIRS = 50_000
-"""So many pairs are looked at more closely, or as many as there are pictures; the most similar first."""
+MIN_AGREEMENT = 0.75
+"""Pairs whose signatures agree less are not compared; docs/check.md says what this misses."""
 
-_ROWS, _COLUMNS = 512, 2048  # their products fit into the cache of a core
-_MOST_PARTNERS = 16
+MAX_PAIRS = 50_000
+"""Maximum number of pairs to compare, or N if that is larger; the most similar come first."""
+
+_ROWS, _COLUMNS = 512, 2048  # a block of products fits in a core's cache
+_MAX_PARTNERS = 16
+_MAX_RANGE = 8
+"""Images whose channels vary by no more than this are a single color, with nothing to compare."""
+
+_CHUNK_PIXELS = 4 << 20
 
 
-class Candidates(NamedTuple):
-    """Pairs that may show the same thing.
+class CandidatePairs(NamedTuple):
+    """Pairs with similar signatures.
 
     Args:
-        first: int64 [M], places of signatures.
+        first: int64 [M], indices of signatures.
         second: int64 [M], each greater than its `first`.
-        agreement: float32 [M], in [-1, 1].
+        agreement: float32 [M], correlation in [-1, 1].
         mirrored: bool [M], whether one agrees with the other's mirror image.
-        more: whether a tenth of the pairs or more was left out, for there were too many.
+        truncated: whether a tenth of the pairs or more was dropped because there were too many.
     """
 
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
+    first: Indices
+    second: Indices
     agreement: Floats
     mirrored: NDArray[np.bool_]
-    more: bool
+    truncated: bool
 
 
-def candidates(signatures: Floats, progress: Progress) -> Candidates:
-    """Returns the pairs that agree, as they are or one of them mirrored.
-
-    Where a picture has very many partners (a film's frames), only its 16 best among each 2,048 are taken.
+@dataclass(frozen=True)
+class Duplicates:
+    """Exact and near duplicates, as arrays of image indices.
 
     Args:
-        signatures: float32 [N, 64], see `traits`.
-        progress: told how many pictures are done.
+        owner: int64 [N], the first image with the same pixels; an image without an earlier copy is its own.
+        first: int64 [M], near duplicates; each is the first image with its pixels.
+        second: int64 [M], each greater than its `first`.
+        likeness: float32 [M] in (0, 1], correlation of local contrast.
+        mirrored: bool [M], whether one is the other's mirror image.
+        flat: int64, indices of the images of a single color.
+        truncated: whether some candidate pairs were not compared.
     """
-    even, odd = np.ascontiguousarray(signatures[:, :EVEN]), np.ascontiguousarray(signatures[:, EVEN:])
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Floats, NDArray[np.bool_]]] = []
-    left_out = 0
+
+    owner: Indices
+    first: Indices
+    second: Indices
+    likeness: Floats
+    mirrored: NDArray[np.bool_]
+    flat: Indices
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class DuplicatePair:
+    """Two images that are the same or nearly the same.
+
+    Args:
+        rule: `exact` or `near`.
+        first: the earlier one, with train before val before test.
+        second: the later one.
+        likeness: 1 for exact duplicates, else the correlation of local contrast.
+        mirrored: whether one is the other's mirror image.
+    """
+
+    rule: str
+    first: ImageRef
+    second: ImageRef
+    likeness: float
+    mirrored: bool
+
+    @property
+    def across(self) -> bool:
+        """Whether they are in different splits."""
+        return self.first.split != self.second.split
+
+    @property
+    def conflict(self) -> bool:
+        """Whether their labels differ."""
+        return self.first.label != self.second.label
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Test images that have a duplicate in train.
+
+    Args:
+        total: number of test images.
+        exact: number with an exact duplicate in train.
+        near: number with only a near duplicate in train.
+        indices: positions in the test split of both kinds, ascending.
+    """
+
+    total: int
+    exact: int
+    near: int
+    indices: tuple[int, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Returns plain values."""
+        return {"places" if name == "indices" else name: value for name, value in asdict(self).items()}
+
+
+def find_duplicates(images: DatasetImages, progress: Progress) -> Duplicates:
+    """Finds exact and near duplicates among all images, within and across splits.
+
+    Args:
+        images: the images of all splits.
+        progress: called with what is being done.
+    """
+    by_split = [image_features(array, progress) for array in images.arrays()]
+    features = ImageFeatures(*(np.concatenate(parts) for parts in zip(*by_split, strict=True)))
+    _, starts, groups = np.unique(features.digests, return_index=True, return_inverse=True)
+    owner = starts[groups].astype(np.int64)
+    # One image of each group of equal ones is compared with all others; a single color is never compared.
+    compared = np.flatnonzero((owner == np.arange(len(images))) & (features.ranges > _MAX_RANGE))
+    pairs = candidate_pairs(features.signatures[compared], progress)
+    first, second = compared[pairs.first], compared[pairs.second]
+    values = _likeness_of_pairs(images, first, second, pairs.mirrored, progress)
+    near = values > 0
+    flat = np.flatnonzero(features.ranges <= _MAX_RANGE)
+    return Duplicates(owner, first[near], second[near], values[near], pairs.mirrored[near], flat, pairs.truncated)
+
+
+def candidate_pairs(signatures: Floats, progress: Progress) -> CandidatePairs:
+    """Returns the pairs of signatures that agree, directly or with one of them mirrored.
+
+    An image with very many partners, such as a video frame, keeps the 16 best in each block of 2,048.
+
+    Args:
+        signatures: float32 [N, 64], see `image_features`.
+        progress: called with the number of images done.
+    """
+    even, odd = np.ascontiguousarray(signatures[:, :NUM_EVEN]), np.ascontiguousarray(signatures[:, NUM_EVEN:])
+    blocks: list[tuple[Indices, Indices, Floats, NDArray[np.bool_]]] = []
+    num_dropped = 0
     for top in range(0, len(signatures), _ROWS):
         rows = slice(top, top + _ROWS)
         for left in range(0, top + _ROWS, _COLUMNS):
             columns = slice(left, min(left + _COLUMNS, top + _ROWS))
-            second, first, dropped = _block(even[rows], odd[rows], even[columns], odd[columns], top - left)
-            left_out += dropped
+            second, first, dropped = _block_pairs(even[rows], odd[rows], even[columns], odd[columns], top - left)
+            num_dropped += dropped
             if len(first):
                 first, second = first + left, second + top
-                straight = np.einsum("mk,mk->m", odd[first], odd[second])
-                agreement = np.einsum("mk,mk->m", even[first], even[second]) + np.abs(straight)
-                found.append((first, second, agreement, straight < 0))
-        progress("Comparing pictures", min(top + _ROWS, len(signatures)), len(signatures))
-    return _best(found, left_out, max(MOST_PAIRS, len(signatures)))
+                direct = np.einsum("mk,mk->m", odd[first], odd[second])
+                agreement = np.einsum("mk,mk->m", even[first], even[second]) + np.abs(direct)
+                blocks.append((first, second, agreement, direct < 0))
+        progress("Comparing images", min(top + _ROWS, len(signatures)), len(signatures))
+    return _best_pairs(blocks, num_dropped, max(MAX_PAIRS, len(signatures)))
 
 
-def _block(
-    even: Floats, odd: Floats, other_even: Floats, other_odd: Floats, ahead: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Returns row and column of the pairs in one block, and how many were left out.
+def _block_pairs(
+    even: Floats, odd: Floats, other_even: Floats, other_odd: Floats, offset: int
+) -> tuple[Indices, Indices, int]:
+    """Returns row and column of each pair in one block, and the number of dropped pairs.
 
     Args:
         even: float32 [R, 32] of the rows.
         odd: float32 [R, 32] of the rows.
         other_even: float32 [C, 32] of the columns.
         other_odd: float32 [C, 32] of the columns.
-        ahead: by how much the first row's place exceeds that of the first column.
+        offset: index of the first row minus index of the first column.
     """
     agreement = even @ other_even.T  # [R, C]
     mirrored = odd @ other_odd.T
     agreement += np.abs(mirrored, out=mirrored)
-    alike = agreement > ALIKE
-    if ahead < len(alike[0]):
-        alike &= np.tri(
-            alike.shape[0], alike.shape[1], ahead - 1, dtype=np.bool_
-        )  # each pair once, and none with itself
-    total = int(np.count_nonzero(alike))
-    for row in np.flatnonzero(alike.sum(1) > _MOST_PARTNERS) if total > _MOST_PARTNERS else ():
-        partners = np.flatnonzero(alike[row])
-        weakest = np.argsort(-agreement[row, partners], kind="stable")[_MOST_PARTNERS:]
-        alike[row, partners[weakest]] = False
-    rows, columns = np.divmod(np.flatnonzero(alike), alike.shape[1])
+    agree = agreement > MIN_AGREEMENT
+    if offset < agree.shape[1]:
+        agree &= np.tri(*agree.shape, offset - 1, dtype=np.bool_)  # each pair once, and no image with itself
+    total = int(np.count_nonzero(agree))
+    for row in np.flatnonzero(agree.sum(1) > _MAX_PARTNERS) if total > _MAX_PARTNERS else ():
+        partners = np.flatnonzero(agree[row])
+        weakest = np.argsort(-agreement[row, partners], kind="stable")[_MAX_PARTNERS:]
+        agree[row, partners[weakest]] = False
+    rows, columns = np.divmod(np.flatnonzero(agree), agree.shape[1])
     return rows, columns, total - len(rows)
 
 
-def _best(
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Floats, NDArray[np.bool_]]], left_out: int, most: int
-) -> Candidates:
-    if not found:
+def _best_pairs(
+    blocks: list[tuple[Indices, Indices, Floats, NDArray[np.bool_]]], num_dropped: int, max_pairs: int
+) -> CandidatePairs:
+    if not blocks:
         none = np.zeros(0, np.int64)
-        return Candidates(none, none, np.zeros(0, np.float32), np.zeros(0, np.bool_), False)
-    first, second, agreement, mirrored = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    chosen = np.sort(np.argsort(-agreement, kind="stable")[:most])
-    left_out += len(first) - len(chosen)
-    more = 9 * left_out >= len(chosen)
-    return Candidates(first[chosen], second[chosen], agreement[chosen], mirrored[chosen], more)
+        return CandidatePairs(none, none, np.zeros(0, np.float32), np.zeros(0, np.bool_), False)
+    first, second, agreement, mirrored = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    best = np.sort(np.argsort(-agreement, kind="stable")[:max_pairs])
+    num_dropped += len(first) - len(best)
+    truncated = 9 * num_dropped >= len(best)
+    return CandidatePairs(first[best], second[best], agreement[best], mirrored[best], truncated)
 
 
-ONE_COLOUR = 8
-"""Pictures whose channels vary by so little hold one colour, and nothing that could be compared."""
-_CHUNK_PIXELS = 4 << 20
-
-
-@dataclass(frozen=True)
-class Twins:
-    """Pairs of pictures that are the same or nearly so.
-
-    Args:
-        owner: int64 [N], the first picture with the same pixels; a picture without an earlier twin is its own.
-        first: int64 [M], places; each the first with its pixels.
-        second: int64 [M], places, greater than their `first`; near duplicates of it.
-        likeness: float32 [M] in (0, 1], the correlation of local contrast.
-        mirrored: bool [M], whether one is the other's mirror image.
-        flat: int64 places of the pictures of one colour.
-        more: whether the pictures are so alike that pairs were left unchecked.
-    """
-
-    owner: Places
-    first: Places
-    second: Places
-    likeness: Floats
-    mirrored: NDArray[np.bool_]
-    flat: Places
-    more: bool
-
-
-def find_twins(gallery: Gallery, progress: Progress) -> Twins:
-    """Finds exact and near duplicates among all pictures, within and across splits.
-
-    Args:
-        gallery: the pictures.
-        progress: told what is done.
-    """
-    looks = [traits(images, progress) for images in gallery.parts()]
-    digests, signatures, ranges = (np.concatenate(parts) for parts in zip(*looks, strict=True))
-    found = Traits(digests, signatures, ranges)
-    _, starts, groups = np.unique(found.digests, return_index=True, return_inverse=True)
-    owner = starts[groups].astype(np.int64)
-    # Of equal pictures one is compared with all others; where there is nothing to see, nothing is compared.
-    compared = np.flatnonzero((owner == np.arange(len(gallery))) & (found.ranges > ONE_COLOUR))
-    pairs = candidates(found.signatures[compared], progress)
-    first, second = compared[pairs.first], compared[pairs.second]
-    alike = _looked_at(gallery, first, second, pairs.mirrored, progress)
-    same = alike > 0
-    flat = np.flatnonzero(found.ranges <= ONE_COLOUR)
-    return Twins(owner, first[same], second[same], alike[same], pairs.mirrored[same], flat, pairs.more)
-
-
-def _looked_at(
-    gallery: Gallery, first: Places, second: Places, mirrored: NDArray[np.bool_], progress: Progress
+def _likeness_of_pairs(
+    images: DatasetImages, first: Indices, second: Indices, mirrored: NDArray[np.bool_], progress: Progress
 ) -> Floats:
-    """Returns the likeness [M] of each pair."""
-    height, width = gallery.parts()[0].shape[1:3]
+    """Returns the likeness of each pair, float32 [M]."""
+    height, width = images.arrays()[0].shape[1:3]
     step = max(1, min(512, _CHUNK_PIXELS // (height * width)))
     result = np.zeros(len(first), np.float32)
     for start in range(0, len(first), step):
         part = slice(start, start + step)
-        there = gallery.images(second[part])
-        turned = mirrored[part]
-        there[turned] = there[turned][:, :, ::-1]
-        result[part] = likeness(gallery.images(first[part]), there)
-        progress("Looking at similar pictures", min(start + step, len(first)), len(first))
+        others = images.images(second[part])
+        flip = mirrored[part]
+        others[flip] = others[flip][:, :, ::-1]
+        result[part] = likeness(images.images(first[part]), others)
+        progress("Comparing similar images", min(start + step, len(first)), len(first))
     return result
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two pictures that are the same or nearly so.
-
-    Args:
-        rule: `exact` or `near`.
-        first: the one that stands earlier, train before val before test.
-        second: the other.
-        likeness: 1 for exact ones, else the correlation of local contrast.
-        mirrored: whether one is the other's mirror image.
-    """
-
-    rule: str
-    first: Picture
-    second: Picture
-    likeness: float
-    mirrored: bool
-
-    @property
-    def across(self) -> bool:
-        """Whether they lie in different splits."""
-        return self.first.split != self.second.split
-
-    @property
-    def conflict(self) -> bool:
-        """Whether they carry different labels."""
-        return self.first.label != self.second.label
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Test pictures that were learnt from.
-
-    Args:
-        total: test pictures.
-        exact: those that are in train pixel for pixel.
-        near: those of which only a near duplicate is in train.
-        places: places in the test split of both kinds, ascending.
-    """
-
-    total: int
-    exact: int
-    near: int
-    places: tuple[int, ...]
-
-
-def pairs_of(gallery: Gallery, twins: Twins) -> tuple[Pair, ...]:
-    """Returns all pairs: those across splits first, most similar first."""
-    copies = np.flatnonzero(twins.owner != np.arange(len(gallery)))
+def duplicate_pairs(images: DatasetImages, duplicates: Duplicates) -> tuple[DuplicatePair, ...]:
+    """Returns all pairs: those across splits first, exact before near, most similar first."""
+    copies = np.flatnonzero(duplicates.owner != np.arange(len(images)))
     exact = [
-        Pair("exact", gallery.picture(int(twins.owner[place])), gallery.picture(int(place)), 1.0, False)
-        for place in copies
+        DuplicatePair("exact", images.ref(int(duplicates.owner[index])), images.ref(int(index)), 1.0, False)
+        for index in copies
     ]
+    rows = zip(duplicates.first, duplicates.second, duplicates.likeness, duplicates.mirrored, strict=True)
     near = [
-        Pair("near", gallery.picture(int(one)), gallery.picture(int(other)), round(float(alike), 3), bool(turned))
-        for one, other, alike, turned in zip(twins.first, twins.second, twins.likeness, twins.mirrored, strict=True)
+        DuplicatePair("near", images.ref(int(a)), images.ref(int(b)), round(float(value), 3), bool(mirrored))
+        for a, b, value, mirrored in rows
     ]
     return tuple(sorted([*exact, *near], key=lambda pair: (not pair.across, pair.rule, -pair.likeness)))
 
 
-def leak_of(gallery: Gallery, twins: Twins) -> Leak:
-    """Returns which test pictures have a twin in train; one of a group of equal pictures speaks for all of them."""
-    learnt = np.zeros(len(gallery), np.bool_)
-    learnt[twins.owner[gallery.within("train")]] = True
-    near = np.zeros(len(gallery), np.bool_)
-    near[twins.second[learnt[twins.first]]] = True
-    near[twins.first[learnt[twins.second]]] = True
-    owners = twins.owner[gallery.within("test")]
-    exactly = learnt[owners]
-    leaked: NDArray[np.bool_] = exactly | near[owners]
-    places = tuple(np.flatnonzero(leaked).tolist())
-    return Leak(len(owners), int(exactly.sum()), int((leaked & ~exactly).sum()), places)
+def find_leak(images: DatasetImages, duplicates: Duplicates) -> Leak:
+    """Returns which test images have a duplicate in train; the owner of a group of equal images stands for them all."""
+    in_train = np.zeros(len(images), np.bool_)
+    in_train[duplicates.owner[images.split_range("train")]] = True
+    near_train = np.zeros(len(images), np.bool_)
+    near_train[duplicates.second[in_train[duplicates.first]]] = True
+    near_train[duplicates.first[in_train[duplicates.second]]] = True
+    owners = duplicates.owner[images.split_range("test")]
+    exact = in_train[owners]
+    leaked: NDArray[np.bool_] = exact | near_train[owners]
+    indices = tuple(np.flatnonzero(leaked).tolist())
+    return Leak(len(owners), int(exact.sum()), int((leaked & ~exact).sum()), indices)

@@ -1,4 +1,4 @@
-"""What the files of a source are: formats, sizes, modes and what will be converted; only headers are read."""
+"""Survey of image files by their headers: formats, sizes, color modes, and what decoding converts."""
 
 import io
 import warnings
@@ -15,29 +15,29 @@ from tenfold.data.sources.download import Progress
 from tenfold.data.sources.layout import Layout
 
 CONVERTED = {
-    "grey": "in grey: become RGB",
-    "black and white": "in black and white: become RGB",
-    "palette": "with a palette: become RGB",
+    "grey": "in grayscale: converted to RGB",
+    "black and white": "in black and white: converted to RGB",
+    "palette": "with a palette: converted to RGB",
     "alpha": "with transparency: laid over white",
-    "CMYK": "in CMYK: become RGB, without a colour profile",
-    "16-bit": "of 16 bits a channel: the upper eight are kept",
-    "EXIF-rotated": "with an EXIF tag that turns them: turned upright",
+    "CMYK": "in CMYK: converted to RGB, without a color profile",
+    "16-bit": "with 16 bits per channel: reduced to the upper 8",
+    "EXIF-rotated": "with an EXIF orientation: rotated upright",
 }
-"""Kinds of files whose pixels are changed on the way to RGB, and how; the rule is that of data/decode.py."""
+"""Kinds of files whose pixels change on the way to RGB, and how; see data/decode/decode.py."""
 
 _ORIENTATION_TAG = 0x0112
-_MOST_PATHS = 5
-_PROGRESS_EVERY = 500
+_MAX_EXAMPLES = 5
+_PROGRESS_INTERVAL = 500  # files
 
 
 @dataclass
-class Survey:
-    """What the headers of all picture files say.
+class FileSurvey:
+    """Counts of image files by what their headers say.
 
     Args:
-        formats: number of files by format, `unknown` where a header cannot be read.
-        modes: number of files by Pillow's mode.
-        sizes: number of files by height and width as stored, before EXIF turns them.
+        formats: number of files by format, `unknown` if a header cannot be read.
+        modes: number of files by Pillow mode.
+        sizes: number of files by height and width as stored, before an EXIF rotation.
         converted: number of files by kind, see `CONVERTED`.
         examples: some paths of each kind.
     """
@@ -49,12 +49,13 @@ class Survey:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, path: str, source: FileSource) -> None:
-        """Reads one header; a file that has none is counted as `unknown`, and decoding will say why."""
+        """Reads one header. A file without a valid one counts as `unknown`; decoding reports the reason."""
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's, of odd metadata and of large pictures
-                with Image.open(_stream(source), formats=FORMATS) as image:
-                    kinds = _kinds(image)
+                warnings.simplefilter("ignore")  # Pillow warns about odd metadata and large images
+                with Image.open(stream, formats=FORMATS) as image:
+                    kinds = _conversions(image)
                     self.sizes[image.height, image.width] += 1
                     self.modes[image.mode] += 1
                     self.formats[str(image.format)] += 1
@@ -64,11 +65,11 @@ class Survey:
         for kind in kinds:
             self.converted[kind] += 1
             examples = self.examples.setdefault(kind, [])
-            if len(examples) < _MOST_PATHS:
+            if len(examples) < _MAX_EXAMPLES:
                 examples.append(path)
 
     def to_json(self) -> dict[str, object]:
-        """Returns plain values; sizes as `width×height`, the most frequent first."""
+        """Returns plain values, most frequent first; sizes as `width×height`."""
         return {
             "formats": dict(self.formats.most_common()),
             "modes": dict(self.modes.most_common()),
@@ -80,37 +81,33 @@ class Survey:
         }
 
 
-def survey(path: Path, progress: Progress) -> tuple[Survey, Layout]:
-    """Reads the header of every picture of a folder or archive, and finds the classes on the way.
+def survey_files(path: Path, progress: Progress) -> tuple[FileSurvey, Layout]:
+    """Reads the header of every image of a folder or archive and finds its classes in the same pass.
 
     Args:
         path: a folder or archive of class folders.
-        progress: told how many files were looked at.
+        progress: called with the number of files read.
 
     Raises:
-        DataError: when there is nothing, or nothing that could be learnt.
+        DataError: when nothing is there, or nothing to train on.
     """
-    found = Survey()
-    seen = 0
+    survey = FileSurvey()
+    num_files = 0
 
-    def look(name: str, source: FileSource) -> None:
-        nonlocal seen
-        found.add(name, source)
-        seen += 1
-        if seen % _PROGRESS_EVERY == 1:
-            progress("Looking at files", seen, 0)
+    def add(name: str, source: FileSource) -> None:
+        nonlocal num_files
+        survey.add(name, source)
+        num_files += 1
+        if num_files % _PROGRESS_INTERVAL == 1:
+            progress("Reading image headers", num_files, 0)
 
-    return found, scan(path, look=look)
-
-
-def _stream(source: FileSource) -> Path | io.BytesIO:
-    return io.BytesIO(source) if isinstance(source, bytes) else source
+    return survey, scan(path, look=add)
 
 
-def _kinds(image: Image.Image) -> Sequence[str]:
-    """Returns the kinds of `CONVERTED` that a picture is of, from its header."""
+def _conversions(image: Image.Image) -> Sequence[str]:
+    """Returns the kinds in `CONVERTED` that apply to an image, from its header."""
     mode = image.mode
-    tests = {
+    applies = {
         "grey": mode in ("L", "LA", "I", "F") or mode.startswith("I;16"),
         "black and white": mode == "1",
         "palette": mode in ("P", "PA"),
@@ -119,4 +116,4 @@ def _kinds(image: Image.Image) -> Sequence[str]:
         "16-bit": mode.startswith("I") or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())),
         "EXIF-rotated": "exif" in image.info and image.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9),
     }
-    return [kind for kind, is_so in tests.items() if is_so]
+    return [kind for kind, is_true in applies.items() if is_true]

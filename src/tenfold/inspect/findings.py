@@ -1,30 +1,30 @@
-"""What an inspection found, as plain values.
+"""Results of a dataset check, as plain values.
 
-Severities: an `error` keeps the data from being trained on as it is meant; a `warning` makes a result worse, or
-look better than it is; a `note` is worth knowing.
+Severities: an `error` prevents training as intended; a `warning` makes a result worse, or makes it look better than
+it is; a `note` is good to know.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from tenfold.data.types import Dataset, Skipped
-from tenfold.inspect.duplicates import Leak, Pair
-from tenfold.inspect.file_survey import Survey
-from tenfold.inspect.gallery import Picture
+from tenfold.inspect.dataset_images import ImageRef
+from tenfold.inspect.duplicates import DuplicatePair, Leak
+from tenfold.inspect.file_survey import FileSurvey
 
-SEVERITIES = ("error", "warning", "note")
+_SEVERITIES = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One problem or remark.
 
     Args:
         severity: `error`, `warning` or `note`.
-        rule: short name of what was looked for: `unreadable`, `leak`, `conflict` …
-        sentence: what was found, with its number.
-        count: of pictures, pairs or classes.
-        examples: some names of them.
+        rule: short name of the check: `unreadable`, `leak`, `conflict` …
+        sentence: what was found, with its count.
+        count: number of images, pairs or classes.
+        examples: names of some of them.
     """
 
     severity: str
@@ -35,16 +35,16 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What a run's accuracy is worth without the test pictures that were learnt from.
+class LeakEffect:
+    """Test accuracy of a run with and without the test images that have a duplicate in train.
 
     Args:
-        run: name of its folder.
-        total: test pictures.
-        accuracy: on all of them, in [0, 1].
+        run: run name.
+        total: number of test images.
+        accuracy: on all test images, in [0, 1].
         interval: its 95 % interval.
-        kept: test pictures without a twin in train.
-        accuracy_without: on those alone; None where none is left.
+        kept: number of test images without a duplicate in train.
+        accuracy_without: accuracy on those alone; None if there are none.
         interval_without: its 95 % interval.
     """
 
@@ -59,22 +59,22 @@ class Effect:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Everything that is known of a dataset before training.
+    """Everything the check knows about a dataset.
 
     Args:
         name: of the dataset.
-        classes: names in the order of the labels.
-        counts: pictures by split and class.
-        image_size: height and width as prepared; None where nothing could be prepared.
+        classes: class names in label order.
+        counts: number of images by split and class.
+        image_size: height and width after preparation; None if nothing could be prepared.
         findings: errors before warnings before notes.
-        survey: what the files are; None where there are none, as with arrays.
-        unreadable: picture files that cannot be read, and why.
-        skipped: other files that were passed over, and why.
-        pairs: exact and near duplicates, across splits first.
-        flat: pictures of one colour.
-        leak: test pictures that have a twin in train.
-        effect: on a run's accuracy, where a run was given.
-        dataset: the pictures themselves; None where nothing could be prepared.
+        survey: formats, modes and sizes of the files; None for data without files, such as arrays.
+        unreadable: image files that cannot be decoded, and why.
+        skipped: other files that were ignored, and why.
+        pairs: exact and near duplicates, those across splits first.
+        flat: images of a single color.
+        leak: test images that have a duplicate in train.
+        effect: of the leak on a run's accuracy, if a run was given.
+        dataset: the prepared images; None if nothing could be prepared.
     """
 
     name: str
@@ -82,42 +82,38 @@ class Inspection:
     counts: dict[str, dict[str, int]] | None = None
     image_size: tuple[int, int] | None = None
     findings: tuple[Finding, ...] = ()
-    survey: Survey | None = None
+    survey: FileSurvey | None = None
     unreadable: tuple[Skipped, ...] = ()
     skipped: tuple[Skipped, ...] = ()
-    pairs: tuple[Pair, ...] = ()
-    flat: tuple[Picture, ...] = ()
+    pairs: tuple[DuplicatePair, ...] = ()
+    flat: tuple[ImageRef, ...] = ()
     leak: Leak | None = None
-    effect: Effect | None = None
+    effect: LeakEffect | None = None
     dataset: Dataset | None = field(default=None, repr=False, compare=False)
 
     @property
     def has_errors(self) -> bool:
-        """Whether a finding is an error."""
+        """Whether any finding is an error."""
         return any(finding.severity == "error" for finding in self.findings)
 
     def to_json(self) -> dict[str, object]:
-        """Returns plain values, all but the pictures themselves; raises nothing."""
+        """Returns everything except the images as plain values."""
         return {
             "name": self.name,
             "classes": list(self.classes),
             "counts": self.counts,
             "image_size": None if self.image_size is None else list(self.image_size),
-            "findings": [_plain(finding) for finding in self.findings],
+            "findings": [asdict(finding) for finding in self.findings],
             "files": None if self.survey is None else self.survey.to_json(),
-            "unreadable": [_plain(one) for one in self.unreadable],
-            "skipped": [_plain(one) for one in self.skipped],
-            "pairs": [_plain(pair) | {"across": pair.across, "conflict": pair.conflict} for pair in self.pairs],
-            "one_colour": [_plain(picture) for picture in self.flat],
-            "leak": None if self.leak is None else _plain(self.leak),
-            "effect": None if self.effect is None else _plain(self.effect),
+            "unreadable": [asdict(file) for file in self.unreadable],
+            "skipped": [asdict(file) for file in self.skipped],
+            "pairs": [asdict(pair) | {"across": pair.across, "conflict": pair.conflict} for pair in self.pairs],
+            "one_colour": [asdict(image) for image in self.flat],
+            "leak": None if self.leak is None else self.leak.to_json(),
+            "effect": None if self.effect is None else asdict(self.effect),
         }
 
 
-def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Returns errors before warnings before notes; otherwise as they are."""
-    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
-
-
-def _plain(value: Finding | Skipped | Pair | Picture | Leak | Effect) -> dict[str, object]:
-    return asdict(value)
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Returns errors before warnings before notes, each in the given order."""
+    return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
