@@ -1,4 +1,4 @@
-"""What every test gets: one CPU thread, a cache folder of its own, and no network but this machine's own."""
+"""Fixtures of every test: one CPU thread, a cache folder of the test run, and no network beyond this machine."""
 
 import os
 import socket
@@ -8,21 +8,23 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["harness.skip_rule"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Keeps PyTorch to one thread: small work is faster so, and rounds the same on every machine."""
     import torch
 
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keeps the user's cache out of the tests and the tests out of it, in child processes too."""
+    """Gives the tests, and the processes they start, a cache folder apart from the user's."""
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TENFOLD_CACHE", str(cache))
@@ -31,22 +33,22 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_network() -> Iterator[None]:
-    """Lets connections to this machine through and refuses all others, as a machine without a network does."""
+    """Allows connections to this machine and refuses all others, as a machine without a network does."""
     resolve, connect = socket.getaddrinfo, socket.socket.connect
 
-    def only_local(host: Any, *args: Any, **kwargs: Any) -> Any:
+    def resolve_local(host: Any, *args: Any, **kwargs: Any) -> Any:
         if not _is_local(host):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return resolve(host, *args, **kwargs)
 
-    def connect_locally(self: socket.socket, address: Any) -> None:
+    def connect_local(self: socket.socket, address: Any) -> None:
         if isinstance(address, tuple) and not _is_local(address[0]):
             raise OSError(101, os.strerror(101))
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", only_local)
-        patch.setattr(socket.socket, "connect", connect_locally)
+        patch.setattr(socket, "getaddrinfo", resolve_local)
+        patch.setattr(socket.socket, "connect", connect_local)
         yield
 
 

@@ -25,7 +25,7 @@ def browser() -> Iterator[Any]:
     """The system's Chromium."""
     driver = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.is_file():
-        pytest.skip(f"{CHROMIUM} is not installed")
+        pytest.skip(f"no {CHROMIUM}; install it (Debian: apt-get install chromium)")
     with driver.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
         yield chromium
