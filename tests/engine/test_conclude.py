@@ -1,4 +1,4 @@
-"""The end of a run: what is written down, with a validation split and without."""
+"""The end of a run: what is written, with a validation split and without."""
 
 import csv
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.runs import noise_set, tiny_run
+from harness.runs import noise_dataset, tiny_run
 from harness.written import written_run
 from tenfold.engine.conclude import predictions
 from tenfold.evaluate.calibration import fit_temperature
@@ -15,24 +15,24 @@ from tenfold.runs.artifact import Classifier
 from tenfold.runs.run_folder import RunFolder
 
 
-def test_the_best_model_is_calibrated_on_the_validation_pictures(tmp_path: Path) -> None:
-    data = noise_set(val=6)
+def test_the_best_model_is_calibrated_on_the_validation_split(tmp_path: Path) -> None:
+    data = noise_dataset(val=6)
     assert data.val is not None
     folder = RunFolder(tiny_run(tmp_path, data=data))
     best = Classifier.load(folder.best)
-    temperature = fit_temperature(best.logits(data.val), torch.from_numpy(data.val.labels))
+    temperature = fit_temperature(best.logits(data.val.images), torch.from_numpy(data.val.labels))
     assert folder.read_summary()["calibration"] == {"temperature": temperature, "pictures": 6}
-    logits = best.logits(data.test)
+    logits = best.logits(data.test.images)
     plain, scaled = logits.softmax(1), (logits / temperature).softmax(1)
     rows = folder.read_predictions()
-    places = range(len(rows)), [data.classes.index(row.predicted) for row in rows]
-    assert places[1] == logits.argmax(1).tolist()
-    assert [row.probability for row in rows] == plain[places].tolist()
-    assert [row.calibrated for row in rows] == scaled[places].tolist()
+    cells = range(len(rows)), [data.classes.index(row.predicted) for row in rows]
+    assert cells[1] == logits.argmax(1).tolist()
+    assert [row.probability for row in rows] == plain[cells].tolist()
+    assert [row.calibrated for row in rows] == scaled[cells].tolist()
 
 
-def test_without_validation_pictures_nothing_is_calibrated(tmp_path: Path) -> None:
-    folder = RunFolder(tiny_run(tmp_path, data=noise_set(val=0)))
+def test_without_a_validation_split_nothing_is_calibrated(tmp_path: Path) -> None:
+    folder = RunFolder(tiny_run(tmp_path, data=noise_dataset(val=0)))
     assert folder.read_summary()["calibration"] is None
     with folder.predictions.open(newline="") as file:
         assert next(csv.reader(file)) == ["picture", "true", "predicted", "probability"]
@@ -40,8 +40,8 @@ def test_without_validation_pictures_nothing_is_calibrated(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("temperature", [0.05, 20.0])
-def test_a_temperature_changes_how_sure_a_prediction_is_but_not_what_it_says(temperature: float) -> None:
-    test = noise_set().test
+def test_a_temperature_changes_probabilities_but_no_predicted_class(temperature: float) -> None:
+    test = noise_dataset().test
     logits = torch.randn(len(test), 3, generator=torch.Generator().manual_seed(0))
     rows = predictions(test, logits, ("a", "b", "c"), temperature)
     assert [row[:4] for row in rows] == [row[:4] for row in predictions(test, logits, ("a", "b", "c"))]
@@ -50,8 +50,8 @@ def test_a_temperature_changes_how_sure_a_prediction_is_but_not_what_it_says(tem
         assert (row.calibrated > row.probability) == (temperature < 1)
 
 
-def test_runs_with_and_without_calibration_are_compared(tmp_path: Path) -> None:
-    folder = RunFolder(written_run(tmp_path, "new", "1101"))  # as runs were before there was a calibration
+def test_runs_with_and_without_calibration_can_be_compared(tmp_path: Path) -> None:
+    folder = RunFolder(written_run(tmp_path, "new", "1101"))  # a run from before calibration existed
     written_run(tmp_path, "old", "1001")
     folder.write_predictions([row._replace(calibrated=0.5) for row in folder.read_predictions()])
     folder.write_summary({**folder.read_summary(), "calibration": {"temperature": 1.5, "pictures": 4}})

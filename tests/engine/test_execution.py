@@ -6,31 +6,24 @@ import pytest
 import torch
 
 from harness import tiny
-from tenfold.core.devices import computes_bfloat16
+from harness.needs import needs_bfloat16, needs_compiler, needs_gpu
 from tenfold.core.errors import RecipeError
-from tenfold.core.progress import Silent
+from tenfold.core.progress import SilentProgress
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch, Mixture
 from tenfold.engine import graphs
-from tenfold.engine.eager import Eager
-from tenfold.engine.execution import Training, choose_execution, prepare
-from tenfold.engine.kernels import programs
-from tenfold.engine.kernels import tutorial_step as native
+from tenfold.engine.eager import EagerStep
+from tenfold.engine.execution import StepContext, choose_execution, prepare_step
+from tenfold.engine.kernels import tutorial_step
 from tenfold.engine.precision import Hardware
 from tenfold.models.build import build_model
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 
 CPU = Hardware(torch.device("cpu"), None, threads=1)
 SGD = OptimizerSettings("sgd", 0.001, 0.9, False, 0.0)
-needs_compiler = pytest.mark.skipif(programs.compiler() is None, reason="needs a C++ compiler")
-
-needs_bfloat16 = pytest.mark.skipif(
-    programs.compiler() is None or not computes_bfloat16(torch.device("cpu")),
-    reason="needs a C++ compiler and AVX-512 BF16",
-)
 
 
-class Notes(Silent):
+class RecordedMessages(SilentProgress):
     def __init__(self) -> None:
         self.messages: list[str] = []
 
@@ -38,11 +31,11 @@ class Notes(Silent):
         self.messages.append(text)
 
 
-def training(model: str = "tutorial", hardware: Hardware = CPU) -> Training:
+def step_context(model: str = "tutorial", hardware: Hardware = CPU) -> StepContext:
     torch.manual_seed(0)
-    network = build_model(model, {}, classes=10, image_size=(32, 32))
+    network = build_model(model, {}, num_classes=10, image_size=(32, 32))
     half = Preprocessing((32, 32), "crop", (0.5,) * 3, (0.5,) * 3)
-    return Training(network, build_optimizer(network, SGD), half, hardware)
+    return StepContext(network, build_optimizer(network, SGD), half, hardware)
 
 
 def batch(count: int = 4) -> Batch:
@@ -57,23 +50,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_eager_is_eager() -> None:
-    prepared = prepare("eager", training(), batch())
-    assert isinstance(prepared.learn, Eager)
+def test_eager_execution_is_eager() -> None:
+    prepared = prepare_step("eager", step_context(), batch())
+    assert isinstance(prepared.step, EagerStep)
     assert not prepared.hardware.compiled
-    assert prepared.seconds == 0.0
+    assert prepared.compile_seconds == 0.0
 
 
 @needs_compiler
-def test_compiled_is_compiled_and_tells_how_long_that_took(cache: Path) -> None:
-    prepared = prepare("compiled", training(), batch())
-    assert isinstance(prepared.learn, native.NativeStep)
+def test_compiled_execution_is_compiled_and_timed(cache: Path) -> None:
+    prepared = prepare_step("compiled", step_context(), batch())
+    assert isinstance(prepared.step, tutorial_step.CompiledTutorialStep)
     assert str(prepared.hardware) == "cpu, 1 thread, float32, compiled steps"
-    assert prepared.seconds > 0
+    assert prepared.compile_seconds > 0
 
 
-def test_what_cannot_be_compiled_is_refused_in_one_line_or_left_as_it_is() -> None:
-    quick = training("quick")
+def test_an_uncompilable_step_is_refused_or_stays_eager() -> None:
+    quick = step_context("quick")
     with pytest.raises(
         RecipeError, match=r"is 'compiled', but this training cannot be: .*more than conv.*use 'auto' or"
     ):
@@ -82,10 +75,11 @@ def test_what_cannot_be_compiled_is_refused_in_one_line_or_left_as_it_is() -> No
 
 
 @needs_bfloat16
-def test_in_bfloat16_layers_are_compiled_where_that_was_found_faster(cache: Path) -> None:
-    quick = training("quick", replace(CPU, autocast=torch.bfloat16))
-    prepared = prepare("compiled", quick, batch())
-    assert isinstance(prepared.learn, Eager)
+@needs_compiler
+def test_in_bfloat16_layers_are_compiled_where_that_is_faster(cache: Path) -> None:
+    quick = step_context("quick", replace(CPU, autocast=torch.bfloat16))
+    prepared = prepare_step("compiled", quick, batch())
+    assert isinstance(prepared.step, EagerStep)
     assert str(prepared.hardware) == "cpu, 1 thread, bfloat16, compiled steps"
     choose_execution("auto", quick, batch())
     (kept,) = (cache / "programs").glob("*.json")
@@ -97,34 +91,35 @@ def test_in_bfloat16_layers_are_compiled_where_that_was_found_faster(cache: Path
 
 
 @needs_bfloat16
-def test_layers_of_mixed_pictures_are_compiled_too() -> None:
+@needs_compiler
+def test_layers_are_compiled_for_mixed_images_too() -> None:
     mixed = batch()._replace(mixture=Mixture(torch.arange(4), torch.ones(4)))
-    assert training("quick", replace(CPU, autocast=torch.bfloat16)).why_not_compiled(mixed) is None
+    assert step_context("quick", replace(CPU, autocast=torch.bfloat16)).uncompiled_reason(mixed) is None
     assert "no 3×3 convolution" in (
-        training(hardware=replace(CPU, autocast=torch.bfloat16)).why_not_compiled(mixed) or ""
+        step_context(hardware=replace(CPU, autocast=torch.bfloat16)).uncompiled_reason(mixed) or ""
     )
 
 
-def test_mixed_pictures_are_not_compiled() -> None:
+def test_a_step_on_mixed_images_is_not_compiled() -> None:
     mixed = batch()._replace(mixture=Mixture(torch.arange(4), torch.ones(4)))
-    assert training().why_not_compiled(mixed) == "its pictures are mixed (mixup, cutmix)"
+    assert step_context().uncompiled_reason(mixed) == "its images are mixed (mixup, cutmix)"
 
 
 @needs_compiler
 @pytest.mark.parametrize("compiled_is_faster", [True, False])
-def test_auto_measures_once_and_keeps_to_what_it_found(cache: Path, compiled_is_faster: bool) -> None:
-    first = choose_execution("auto", training(), batch())
+def test_auto_measures_once_and_keeps_the_result(cache: Path, compiled_is_faster: bool) -> None:
+    first = choose_execution("auto", step_context(), batch())
     (kept,) = (cache / "programs").glob("*.json")
     found = json.loads(kept.read_text())
     assert found[str(first)] == min(found.values())
     eager, compiled = "cpu, 1 thread, float32", "cpu, 1 thread, float32, compiled steps"
     kept.write_text(json.dumps({compiled: 1.0, eager: 2.0 if compiled_is_faster else 0.5}))
-    assert choose_execution("auto", training(), batch()).compiled == compiled_is_faster
+    assert choose_execution("auto", step_context(), batch()).compiled == compiled_is_faster
 
 
-def test_fewer_threads_are_used_where_they_were_found_faster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.engine.execution._LONG", 60.0)
-    many = training(hardware=replace(CPU, threads=4))
+def test_fewer_threads_are_used_where_that_is_faster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.engine.execution._LONG_STEP", 60.0)
+    many = step_context(hardware=replace(CPU, threads=4))
     choose_execution("eager", many, batch(), choose_threads=True)
     (kept,) = (cache / "programs").glob("*.json")
     found = json.loads(kept.read_text())
@@ -137,15 +132,15 @@ def test_fewer_threads_are_used_where_they_were_found_faster(cache: Path, monkey
 
 
 def test_a_long_step_is_not_measured_with_fewer_threads(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.engine.execution._LONG", 0.0)
-    many = training(hardware=replace(CPU, threads=4))
+    monkeypatch.setattr("tenfold.engine.execution._LONG_STEP", 0.0)
+    many = step_context(hardware=replace(CPU, threads=4))
     assert choose_execution("eager", many, batch(), choose_threads=True).threads == 4
     (kept,) = (cache / "programs").glob("*.json")
     assert list(json.loads(kept.read_text())) == ["cpu, 4 threads, float32"]
 
 
-def test_a_cache_that_is_damaged_is_no_reason_to_stop(cache: Path) -> None:
-    many = training(hardware=replace(CPU, threads=4))
+def test_a_damaged_measurement_does_not_stop_the_run(cache: Path) -> None:
+    many = step_context(hardware=replace(CPU, threads=4))
     choose_execution("eager", many, batch(), choose_threads=True)
     (kept,) = (cache / "programs").glob("*.json")
     kept.write_text("[")
@@ -153,8 +148,8 @@ def test_a_cache_that_is_damaged_is_no_reason_to_stop(cache: Path) -> None:
 
 
 @needs_compiler
-def test_measuring_leaves_weights_memory_and_randomness_alone(cache: Path) -> None:
-    measured = training()
+def test_measuring_leaves_weights_and_random_state_unchanged(cache: Path) -> None:
+    measured = step_context()
     tensors = [*measured.model.parameters(), *measured.optimizer.state_tensors().values()]
     before, state = [tensor.detach().clone() for tensor in tensors], torch.get_rng_state()
     choose_execution("auto", measured, batch())
@@ -163,23 +158,23 @@ def test_measuring_leaves_weights_memory_and_randomness_alone(cache: Path) -> No
     assert all(rule.lr == 0.001 for rule in measured.optimizer.rules)
 
 
-def test_auto_goes_on_without_a_compiler_that_works(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_works_with_a_broken_compiler(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "broken++"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
-    assert not choose_execution("auto", training(), batch()).compiled
+    assert not choose_execution("auto", step_context(), batch()).compiled
 
 
-def test_graphs_are_for_cuda_and_for_rules_that_read_their_rate_there() -> None:
+def test_cuda_graphs_need_cuda_and_a_capturable_optimizer() -> None:
     gpu = Hardware(torch.device("cuda"), None, threads=1)
-    model = training().model
-    assert graphs.why_not(build_optimizer(model, SGD), gpu) is None
-    assert graphs.why_not(build_optimizer(model, SGD), CPU) == "it computes on cpu, and CUDA graphs need a CUDA GPU"
+    model = step_context().model
+    assert graphs.unsupported_reason(build_optimizer(model, SGD), gpu) is None
+    assert (
+        graphs.unsupported_reason(build_optimizer(model, SGD), CPU) == "it runs on cpu, and CUDA graphs need a CUDA GPU"
+    )
     adam = build_optimizer(model, OptimizerSettings("adam", 0.001, 0.9, False, 0.0))
-    assert graphs.why_not(adam, gpu) == "its optimiser is none of SGD and Muon"
+    assert graphs.unsupported_reason(adam, gpu) == "its optimizer is neither SGD nor Muon"
 
 
 @pytest.mark.parametrize("name", ["sgd", "muon"])
@@ -187,12 +182,12 @@ def test_a_learning_rate_on_the_device_gives_the_same_steps(name: str) -> None:
     ends = []
     for on_device in (False, True):
         torch.manual_seed(0)
-        model = build_model("tutorial", {}, classes=10, image_size=(32, 32))
+        model = build_model("tutorial", {}, num_classes=10, image_size=(32, 32))
         optimizer = build_optimizer(model, OptimizerSettings(name, 0.01, 0.9, True, 0.01))
         if on_device:
             for rule in optimizer.rules:
-                rule.keep_lr_on_device()
-        eager = Eager(model, optimizer, Preprocessing((32, 32), "crop", (0.5,) * 3, (0.5,) * 3), CPU)
+                rule.move_lr_to_device()
+        eager = EagerStep(model, optimizer, Preprocessing((32, 32), "crop", (0.5,) * 3, (0.5,) * 3), CPU)
         for factor in (1.0, 0.3):
             optimizer.scale_lr(factor)
             eager(batch())
@@ -200,30 +195,30 @@ def test_a_learning_rate_on_the_device_gives_the_same_steps(name: str) -> None:
     assert torch.allclose(*ends, atol=1e-7)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@needs_gpu
 @pytest.mark.parametrize("count", [4, 3])
-def test_a_recorded_step_learns_as_operation_by_operation(count: int) -> None:
+def test_a_captured_step_trains_like_an_eager_one(count: int) -> None:
     gpu = Hardware(torch.device("cuda"), None, threads=1)
     ends = []
-    for wanted in ("eager", "compiled"):
-        parts = training(hardware=gpu)
+    for execution in ("eager", "compiled"):
+        parts = step_context(hardware=gpu)
         parts.model.cuda()
-        parts = Training(parts.model, build_optimizer(parts.model, SGD), parts.preprocessing, gpu)
+        parts = StepContext(parts.model, build_optimizer(parts.model, SGD), parts.preprocessing, gpu)
         first = Batch(*(tensor.cuda() for tensor in batch()[:3]))
-        learn = prepare(wanted, parts, first).learn
+        step = prepare_step(execution, parts, first).step
         for _ in range(20):
-            learn(Batch(*(tensor.cuda() for tensor in batch(count)[:3])))
+            step(Batch(*(tensor.cuda() for tensor in batch(count)[:3])))
         ends.append(torch.cat([weight.detach().flatten() for weight in parts.model.parameters()]))
     assert torch.allclose(*ends, atol=1e-5)
 
 
 @needs_compiler
-def test_a_whole_run_says_that_its_steps_are_compiled(tmp_path: Path, cache: Path) -> None:
+def test_a_whole_run_reports_compiled_steps(tmp_path: Path, cache: Path) -> None:
     import tenfold
 
-    notes = Notes()
+    progress = RecordedMessages()
     recipe = tiny.recipe("tutorial", "train.execution=compiled", "train.duration=8 steps")
-    run = tenfold.train(recipe, data=tiny.dataset(), runs=tmp_path / "runs", progress=notes)
-    assert any(message.startswith("step: compiled, ready after ") for message in notes.messages)
+    run = tenfold.train(recipe, data=tiny.dataset(), runs=tmp_path / "runs", progress=progress)
+    assert any(message.startswith("step: compiled, ready after ") for message in progress.messages)
     assert run.summary["hardware"] == "cpu, 1 thread, float32, compiled steps"
     assert run.summary["compile_seconds"] > 0

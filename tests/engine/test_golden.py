@@ -1,4 +1,4 @@
-"""A refactoring must not change what is learnt: the curves in `tests/golden` are to be met."""
+"""Golden loss curves: a refactoring must not change training."""
 
 import json
 from pathlib import Path
@@ -16,16 +16,16 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_first_steps_are_those_on_record(recipe: str) -> None:
-    on_record, found = json.loads((GOLDEN / f"{recipe}.json").read_text()), curve(recipe)
+def test_the_first_steps_match_the_golden_curve(recipe: str) -> None:
+    golden, found = json.loads((GOLDEN / f"{recipe}.json").read_text()), curve(recipe)
     assert len(found["train_loss"]) == STEPS
-    assert found["lr"] == pytest.approx(on_record["lr"], rel=1e-12)
-    # Another processor adds up in another order, and the steps carry the difference on.
-    assert found["train_loss"] == pytest.approx(on_record["train_loss"], rel=1e-3)
+    assert found["lr"] == pytest.approx(golden["lr"], rel=1e-12)
+    # Another CPU adds up in another order, and the difference grows from step to step.
+    assert found["train_loss"] == pytest.approx(golden["train_loss"], rel=1e-3)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_two_runs_of_one_seed_are_equal_to_the_last_bit(tmp_path: Path, recipe: str) -> None:
+def test_two_runs_of_one_seed_are_bit_identical(tmp_path: Path, recipe: str) -> None:
     settings = ("train.duration=6 steps", *RECIPES[recipe])
     first, second = (tiny_run(tmp_path, name, recipe, data=shapes(), overrides=settings) for name in "ab")
     assert digests(first) == digests(second)
@@ -44,7 +44,7 @@ def test_every_shipped_recipe_takes_a_step(tmp_path: Path, recipe: str) -> None:
     assert json.loads((run / "summary.json").read_text())["steps"] == 1
 
 
-def test_a_run_leaves_the_random_numbers_of_its_caller_alone(tmp_path: Path) -> None:
+def test_a_run_does_not_change_its_callers_random_state(tmp_path: Path) -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)

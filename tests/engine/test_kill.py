@@ -1,4 +1,4 @@
-"""The kill loop and the errno loop: a run that is killed or refused anywhere ends as though nothing had happened."""
+"""The kill loop and the errno loop: a run killed or refused at any operation resumes to the same end."""
 
 import errno
 import os
@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 import pytest
 import torch
 
-from harness.disks import KillingDisk, RaisingDisk, in_child, installed, leftovers
-from harness.runs import TINY, digests, noise_set, tiny_run
+from harness.disks import KillingDisk, RaisingDisk, in_child, installed, temporaries
+from harness.runs import TINY, digests, noise_dataset, tiny_run
 from tenfold.core import durable
 from tenfold.core.errors import RunError, StorageError
 from tenfold.optim.build import CombinedOptimizer
@@ -20,21 +20,21 @@ from tenfold.runs.checkpoint import load_checkpoint
 
 torch.set_num_threads(1)
 
-DATA = noise_set()
+DATA = noise_dataset()
 LONGER = ("train.duration=3 epochs",)
 NEVER = 10**9
 
 
 @pytest.fixture
 def runs() -> Iterator[Path]:
-    """A folder in memory where there is one: what a kill leaves is the same, and syncing costs nothing."""
+    """A folder in memory where there is one: a kill leaves the same, and syncing costs nothing."""
     memory = Path("/dev/shm")
     with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Path(folder)
 
 
 def begin_or_resume(runs: Path, changes: tuple[str, ...] = TINY) -> Path:
-    """Starts the run, or goes on with it; one that died before it was described is started anew."""
+    """Starts or resumes the run; one that died before its recipe was written starts again."""
     if (runs / "run" / "recipe.toml").exists():
         return tiny_run(runs, data=DATA, resume=True, overrides=changes)
     shutil.rmtree(runs / "run", ignore_errors=True)
@@ -42,7 +42,7 @@ def begin_or_resume(runs: Path, changes: tuple[str, ...] = TINY) -> Path:
 
 
 def killed_at(k: int, work: Callable[[], object], *, torn: bool) -> bool:
-    """Does `work` in a child that is killed at its k-th operation on the disk; returns whether it came to its end."""
+    """Does `work` in a child that is killed at its k-th disk operation; returns whether it finished."""
 
     def child(acknowledge: object) -> None:
         durable.disk = KillingDisk(k, torn=torn)
@@ -52,7 +52,7 @@ def killed_at(k: int, work: Callable[[], object], *, torn: bool) -> bool:
 
 
 def points(start: int, step: int, runs: Path, work: Callable[[], object], *, torn: bool) -> Iterator[int]:
-    """Kills `work` at every `step`-th operation, in a fresh folder each time, until it comes to its end."""
+    """Kills `work` at every `step`-th operation, in a new folder each time, until it finishes."""
     for k in count(start, step):
         shutil.rmtree(runs / "run", ignore_errors=True)
         if killed_at(k, work, torn=torn):
@@ -62,7 +62,7 @@ def points(start: int, step: int, runs: Path, work: Callable[[], object], *, tor
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the uninterrupted run leaves."""
+    """The digests of the uninterrupted run."""
     return digests(tiny_run(tmp_path_factory.mktemp("whole"), data=DATA))
 
 
@@ -70,15 +70,15 @@ def test_no_kill_at_any_operation_changes_the_end(runs: Path, whole: dict[str, s
     killed = 0
     for k in points(1, 1, runs, lambda: begin_or_resume(runs), torn=False):
         assert digests(begin_or_resume(runs)) == whole, f"killed at operation {k}"
-        assert not leftovers(runs), f"killed at operation {k}"
+        assert not temporaries(runs), f"killed at operation {k}"
         killed = k
-    disk = RaisingDisk(NEVER, errno.EIO, for_good=False)
+    disk = RaisingDisk(NEVER, errno.EIO, permanent=False)
     with installed(disk):
         tiny_run(runs, "counted", data=DATA)
     assert killed == disk.done >= 100, "every operation is a kill point"
 
 
-def test_no_kill_changes_the_end_of_a_run_that_averages_its_weights(runs: Path) -> None:
+def test_no_kill_changes_the_end_of_a_run_with_ema(runs: Path) -> None:
     settings = (*TINY, "optim.name=adam", "optim.ema=0.9")
     whole = digests(tiny_run(runs, "whole", data=DATA, overrides=settings))
 
@@ -97,17 +97,17 @@ def test_no_torn_write_and_no_second_kill_changes_the_end(runs: Path, whole: dic
         second = 1 + 7 * k % 61
         killed_at(second, lambda: begin_or_resume(runs), torn=True)
         assert digests(begin_or_resume(runs)) == whole, f"killed at operations {k} and {second}"
-        assert not leftovers(runs), f"killed at operations {k} and {second}"
+        assert not temporaries(runs), f"killed at operations {k} and {second}"
 
 
-def test_what_a_kill_costs_is_at_most_one_interval(runs: Path) -> None:
-    """Beside the end itself: no step behind the newest checkpoint that was announced in the log is lost."""
+def test_a_kill_costs_at_most_one_checkpoint_interval(runs: Path) -> None:
+    """No step before the newest checkpoint in the log is lost."""
     for k in points(40, 9, runs, lambda: begin_or_resume(runs), torn=True):
         announced = (runs / "run" / "log.jsonl").read_text().count('"event": "checkpoint"')
         assert load_checkpoint(runs / "run" / "checkpoints").step >= 2 * announced, f"killed at operation {k}"
 
 
-def test_the_harness_notices_a_checkpoint_that_forgets_the_optimiser(
+def test_the_harness_catches_a_checkpoint_without_the_optimizer(
     runs: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CombinedOptimizer, "state_tensors", lambda self: {})
@@ -122,32 +122,32 @@ def digests_without(found: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if key != name}
 
 
-# The disk refuses
+# Disk errors
 
 
-@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("permanent", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS], ids=lambda n: errno.errorcode[n])
-def test_a_disk_that_refuses_is_one_line_and_costs_nothing(
-    runs: Path, whole: dict[str, str], number: int, for_good: bool
+def test_a_disk_error_is_one_line_and_loses_nothing(
+    runs: Path, whole: dict[str, str], number: int, permanent: bool
 ) -> None:
-    first = 1 + (number + for_good) % 2  # each case meets other operations; together they meet all
+    first = 1 + (number + permanent) % 2  # each case covers other operations; together they cover all
     for k in count(first, 2):
         shutil.rmtree(runs / "run", ignore_errors=True)
-        disk = RaisingDisk(k, number, for_good=for_good)
+        disk = RaisingDisk(k, number, permanent=permanent)
         with installed(disk):
             outcome = refused(lambda: begin_or_resume(runs))
         if disk.done < k:
             break
         assert outcome is None or "\n" not in str(outcome)
-        assert outcome is not None or not for_good or number == errno.ENOSPC, f"refused at operation {k}"
+        assert outcome is not None or not permanent or number == errno.ENOSPC, f"refused at operation {k}"
         if any((runs / "run").glob("checkpoints/step-*")):
             load_checkpoint(runs / "run" / "checkpoints")
         assert digests(begin_or_resume(runs)) == whole, f"refused at operation {k}"
-        assert not leftovers(runs), f"refused at operation {k}"
+        assert not temporaries(runs), f"refused at operation {k}"
 
 
 def refused(work: Callable[[], object]) -> StorageError | None:
-    """Returns what `work` raises of our own, or None; anything else is a fault."""
+    """Returns the TenfoldError that `work` raises, or None; any other error fails the test."""
     try:
         work()
     except StorageError as error:
@@ -155,7 +155,7 @@ def refused(work: Callable[[], object]) -> StorageError | None:
     return None
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(runs: Path) -> None:
+def test_only_one_process_trains_a_run_at_a_time(runs: Path) -> None:
     from tenfold.runs.run_folder import RunFolder
 
     run = tiny_run(runs, data=DATA)
@@ -170,7 +170,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(runs: Path) -> None:
         assert in_child(child) == (True, ["refused"])
 
 
-def test_a_killed_extension_goes_on_to_its_new_end(runs: Path) -> None:
+def test_a_killed_extension_resumes_to_its_new_end(runs: Path) -> None:
     expected = digests(tiny_run(runs, "planned", data=DATA, overrides=(*TINY, *LONGER)))
     finished = runs / "finished"
     shutil.copytree(tiny_run(runs, data=DATA), finished)

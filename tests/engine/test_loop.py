@@ -1,4 +1,4 @@
-"""What stops a training in its tracks, and what its user is told."""
+"""Errors that end training, and their messages."""
 
 import re
 from pathlib import Path
@@ -7,56 +7,54 @@ import pytest
 import torch
 from torch import nn
 
-from harness.runs import CLASSES, noise_set, tiny_run
+from harness.runs import CLASSES, noise_dataset, tiny_run
 from tenfold.core.errors import TrainingError
-
-torch.set_num_threads(1)
 
 SHORT = ("train.batch_size=4", "train.duration=2 epochs")
 
 
-class Shrinking(nn.Sequential):
-    """A user's own network, which leaves a single place of 8×8 pixels to its normalisation."""
+class ShrinkingNet(nn.Sequential):
+    """A user's own network, whose batch norm gets one value per channel from an image of 8×8 pixels."""
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(3, 4, 8), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, len(CLASSES)))
 
 
 @pytest.mark.parametrize(
-    ("pictures", "keys", "message"),
+    ("num_images", "keys", "message"),
     [
         (
             *(17, ()),
-            "Shrinking cannot normalise over the last batch of an epoch: it is a single picture, which has shrunk to "
-            "1×1, and one value has no deviation; set train.drop_last = true, or another train.batch_size (now 4), "
-            "and start a new run",
+            "the batch norm of ShrinkingNet got a single value per channel: the last batch of an epoch is one image "
+            "whose features have shrunk to 1×1, expected two values or more; set train.drop_last = true, or another "
+            "train.batch_size (now 4), and start a new run",
         ),
         (
             *(16, ("train.batch_size=1",)),
-            "Shrinking cannot normalise over a batch: it is a single picture, which has shrunk to 1×1, "
-            "and one value has no deviation; set a larger train.batch_size (now 1), and start a new run",
+            "the batch norm of ShrinkingNet got a single value per channel: a batch is one image whose features have "
+            "shrunk to 1×1, expected two values or more; set a larger train.batch_size (now 1), and start a new run",
         ),
     ],
 )
-def test_a_normalisation_of_a_single_value_is_told_in_one_line(
-    tmp_path: Path, pictures: int, keys: tuple[str, ...], message: str
+def test_batch_norm_of_a_single_value_ends_with_one_line(
+    tmp_path: Path, num_images: int, keys: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(TrainingError, match=f"^{re.escape(message)}$"):
-        tiny_run(tmp_path, data=noise_set(pictures), overrides=(*SHORT, *keys), model=Shrinking())
+        tiny_run(tmp_path, data=noise_dataset(num_images), overrides=(*SHORT, *keys), model=ShrinkingNet())
 
 
 @pytest.mark.parametrize("keys", [("train.drop_last=true",), ("train.batch_size=3",)])
-def test_what_the_line_says_helps(tmp_path: Path, keys: tuple[str, ...]) -> None:
-    run = tiny_run(tmp_path, data=noise_set(17), overrides=(*SHORT, *keys), model=Shrinking())
+def test_the_remedies_of_that_line_work(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    run = tiny_run(tmp_path, data=noise_dataset(17), overrides=(*SHORT, *keys), model=ShrinkingNet())
     assert (run / "summary.json").is_file()
 
 
-def test_another_value_error_of_a_users_network_keeps_its_own_words(tmp_path: Path) -> None:
-    class Refusing(Shrinking):
+def test_other_value_errors_of_a_users_network_pass_through(tmp_path: Path) -> None:
+    class RefusingNet(ShrinkingNet):
         def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - the name that PyTorch's modules use
             if self.training:
-                raise ValueError("these pictures are not for me")
+                raise ValueError("these images are refused")
             return super().forward(input)
 
-    with pytest.raises(ValueError, match="these pictures are not for me"):
-        tiny_run(tmp_path, overrides=SHORT, model=Refusing())
+    with pytest.raises(ValueError, match="these images are refused"):
+        tiny_run(tmp_path, overrides=SHORT, model=RefusingNet())

@@ -1,4 +1,4 @@
-"""Runs on mixed pictures keep the promises of all runs."""
+"""Runs with mixup and cutmix resume to the same bits, as all runs do."""
 
 import signal
 from pathlib import Path
@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 
 @pytest.mark.parametrize("keys", [("mixup",), ("cutmix",), ("mixup", "cutmix")])
 @pytest.mark.parametrize("k", [1, 4, 6])
-def test_a_stopped_run_on_mixed_pictures_goes_on_to_the_bit(tmp_path: Path, keys: tuple[str, ...], k: int) -> None:
+def test_a_run_with_mixed_images_resumes_to_the_same_bits(tmp_path: Path, keys: tuple[str, ...], k: int) -> None:
     settings = (*TINY, "data.augment.flip=random", *(f"data.augment.{key}=1" for key in keys))
     whole = digests(tiny_run(tmp_path, "whole", overrides=settings))
     with StopAfter(k).installed(signal.SIGINT), pytest.raises(Interrupted):
@@ -22,7 +22,7 @@ def test_a_stopped_run_on_mixed_pictures_goes_on_to_the_bit(tmp_path: Path, keys
     assert digests(tiny_run(tmp_path, resume=True)) == whole
 
 
-def test_mixing_is_learnt_from(tmp_path: Path) -> None:
+def test_mixing_changes_the_trained_weights(tmp_path: Path) -> None:
     kinds = {
         key: digests(tiny_run(tmp_path, key, overrides=(*TINY, f"data.augment.{key}=1")))["model"]
         for key in ("mixup", "cutmix")

@@ -3,20 +3,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.runs import noise_set
+from harness.runs import noise_dataset
 from tenfold.core.errors import RecipeError
 from tenfold.data.types import Batch
-from tenfold.engine.plan import Plan, batch_size_for, extended, make_plan
+from tenfold.engine.plan import Plan, effective_batch_size, extended, make_plan
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
 
 def plan_of(*overrides: str, train: int = 40, val: int = 0) -> Plan:
-    return make_plan(resolve(Recipe(), list(overrides)), noise_set(train, val=val))
+    return make_plan(resolve(Recipe(), list(overrides)), noise_dataset(train, val=val))
 
 
 def no_clock() -> float:
-    raise AssertionError("a run that counts steps must not ask the clock")
+    raise AssertionError("a run that counts steps must not read the clock")
 
 
 @pytest.mark.parametrize(
@@ -35,32 +35,33 @@ def no_clock() -> float:
 def test_a_duration_becomes_steps(settings: list[str], steps: int) -> None:
     plan = plan_of(*settings)
     assert plan.steps == steps
-    assert not plan.over(steps - 1, no_clock)
-    assert plan.over(steps, no_clock)
-    assert plan.done(0, no_clock) == 0
-    assert plan.done(10**9, no_clock) == 1
+    assert not plan.is_over(steps - 1, no_clock)
+    assert plan.is_over(steps, no_clock)
+    assert plan.fraction_done(0, no_clock) == 0
+    assert plan.fraction_done(10**9, no_clock) == 1
 
 
-def test_seconds_are_left_to_the_clock() -> None:
+def test_a_duration_in_seconds_depends_on_the_clock() -> None:
     plan = plan_of("train.duration=60 s")
     assert plan.steps is None
-    assert plan.done(10**9, lambda: 15.0) == 0.25
-    assert not plan.over(10**9, lambda: 59.9)
-    assert plan.over(0, lambda: 60.0)
+    assert plan.fraction_done(10**9, lambda: 15.0) == 0.25
+    assert not plan.is_over(10**9, lambda: 59.9)
+    assert plan.is_over(0, lambda: 60.0)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "pictures", "size"), [(500, 50_000, 500), (500, 160, 40), (4, 16, 4), (4, 8, 2), (4, 1, 2), (1, 100, 1)]
+    ("requested", "num_images", "size"),
+    [(500, 50_000, 500), (500, 160, 40), (4, 16, 4), (4, 8, 2), (4, 1, 2), (1, 100, 1)],
 )
-def test_a_small_set_gets_smaller_batches(wanted: int, pictures: int, size: int) -> None:
-    assert batch_size_for(wanted, pictures) == size
+def test_a_small_dataset_gets_smaller_batches(requested: int, num_images: int, size: int) -> None:
+    assert effective_batch_size(requested, num_images) == size
 
 
 @given(st.integers(1, 1000), st.integers(1, 100_000))
-def test_a_batch_is_never_larger_than_asked_for(wanted: int, pictures: int) -> None:
-    size = batch_size_for(wanted, pictures)
-    assert 1 <= size <= wanted
-    assert size == wanted or size == 2 or pictures // size >= 4
+def test_a_batch_is_never_larger_than_requested(requested: int, num_images: int) -> None:
+    size = effective_batch_size(requested, num_images)
+    assert 1 <= size <= requested
+    assert size == requested or size == 2 or num_images // size >= 4
 
 
 def test_epochs_are_counted_from_one() -> None:
@@ -69,13 +70,13 @@ def test_epochs_are_counted_from_one() -> None:
     assert [step for step in range(1, 25) if plan.ends_epoch(step)] == [10, 20]
 
 
-def test_rows_are_ten_an_epoch_unless_the_recipe_says_otherwise() -> None:
+def test_ten_rows_per_epoch_are_logged_by_default() -> None:
     assert plan_of(train=400).log_every == 10
     assert plan_of().log_every == 1
     assert plan_of("train.log_every=3").log_every == 3
 
 
-def test_checkpoints_come_by_steps_epochs_or_seconds() -> None:
+def test_checkpoints_are_due_by_steps_epochs_or_seconds() -> None:
     by_steps = plan_of("train.checkpoint_every=3 steps")
     assert [step for step in range(1, 8) if by_steps.checkpoint_due(step, 1e9)] == [3, 6]
     by_epochs = plan_of("train.checkpoint_every=0.5 epochs")
@@ -85,20 +86,20 @@ def test_checkpoints_come_by_steps_epochs_or_seconds() -> None:
     assert by_seconds.checkpoint_due(5, 30.0)
 
 
-def test_early_stopping_needs_pictures_to_judge_by() -> None:
+def test_early_stopping_needs_a_validation_split() -> None:
     assert plan_of("train.early_stop=2", val=6).patience == 2
-    with pytest.raises(RecipeError, match=r"early_stop needs validation pictures.*data\.val_fraction"):
+    with pytest.raises(RecipeError, match=r"early_stop needs a validation split.*data\.val_fraction"):
         plan_of("train.early_stop=2")
 
 
-def test_a_target_needs_pictures_to_judge_by() -> None:
+def test_a_target_needs_a_validation_split() -> None:
     assert plan_of("train.target=0.9", val=6).target == 0.9
-    with pytest.raises(RecipeError, match=r"train\.target needs validation pictures.*data\.val_fraction"):
+    with pytest.raises(RecipeError, match=r"train\.target needs a validation split.*data\.val_fraction"):
         plan_of("train.target=0.9")
 
 
 @pytest.mark.parametrize(
-    ("every", "judged"),
+    ("every", "evaluated"),
     [
         ("1 epoch", [10, 20]),
         ("0.5 epochs", [5, 10, 15, 20]),
@@ -108,18 +109,18 @@ def test_a_target_needs_pictures_to_judge_by() -> None:
         ("500 steps", [10, 20]),
     ],
 )
-def test_judgements_come_within_each_epoch_and_at_its_end(every: str, judged: list[int]) -> None:
+def test_evaluations_are_due_within_each_epoch_and_at_its_end(every: str, evaluated: list[int]) -> None:
     plan = plan_of(f"train.evaluate_every={every}", val=6)  # ten steps an epoch
-    assert [step for step in range(1, 21) if plan.evaluation_due(step)] == judged
+    assert [step for step in range(1, 21) if plan.evaluation_due(step)] == evaluated
 
 
-def test_without_validation_pictures_nothing_is_due_within_an_epoch() -> None:
+def test_without_a_validation_split_only_epoch_ends_are_due() -> None:
     plan = plan_of("train.evaluate_every=1 step")
     assert [step for step in range(1, 21) if plan.evaluation_due(step)] == [10, 20]
 
 
 @pytest.mark.parametrize("every", ["30 s", "1.5 epochs"])
-def test_a_judgement_by_the_clock_or_after_more_than_an_epoch_is_refused(every: str) -> None:
+def test_an_evaluation_by_seconds_or_beyond_an_epoch_is_refused(every: str) -> None:
     with pytest.raises(RecipeError, match=rf"evaluate_every is {every}; expected steps or at most an epoch"):
         plan_of(f"train.evaluate_every={every}", val=6)
 
@@ -137,7 +138,7 @@ def test_a_judgement_by_the_clock_or_after_more_than_an_epoch_is_refused(every: 
         "train.early_stop=3",
     ],
 )
-def test_a_resumed_run_may_change_its_length_and_what_is_written(change: str) -> None:
+def test_a_resumed_run_may_change_its_length_and_logging(change: str) -> None:
     after = resolve(Recipe(), [change])
     assert extended(Recipe(), after) == after
 
@@ -155,11 +156,11 @@ def test_a_resumed_run_keeps_its_unit_of_time() -> None:
     timed = resolve(Recipe(), ["train.duration=60 s"])
     assert extended(timed, resolve(timed, ["train.duration=90 s"])).train.duration.amount == 90
     for before, after in ((timed, Recipe()), (Recipe(), timed)):
-        with pytest.raises(RecipeError, match=r"cannot go on for .* give the new length in the same unit"):
+        with pytest.raises(RecipeError, match=r"cannot be extended to .* give the new length in the same unit"):
             extended(before, after)
 
 
-def test_pictures_grow_with_the_run() -> None:
+def test_image_size_grows_with_the_run() -> None:
     plan = plan_of("train.progressive=[[0.5, 0.5], [0.75, 0.8]]")
     batch = Batch(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.zeros(2), torch.zeros(2))
     sizes = [tuple(plan.resized(batch, done).images.shape[2:]) for done in (0.0, 0.49, 0.5, 0.75, 1.0)]
@@ -168,6 +169,6 @@ def test_pictures_grow_with_the_run() -> None:
 
 
 @pytest.mark.parametrize("val", [0, 8])
-def test_judging_by_the_clock_is_refused_also_where_there_is_nothing_to_judge(val: int) -> None:
+def test_an_evaluation_by_seconds_is_refused_without_a_split_too(val: int) -> None:
     with pytest.raises(RecipeError, match=r"train.evaluate_every is 3 s; expected steps or at most an epoch"):
         plan_of("train.evaluate_every=3 s", val=val)

@@ -5,11 +5,11 @@ from tenfold.core.errors import RecipeError
 from tenfold.engine.preflight import check_network
 
 
-def test_a_network_for_one_size_is_refused_where_pictures_are_to_grow() -> None:
+def test_a_network_for_one_size_is_refused_with_progressive_resizing() -> None:
     recipe = tiny.recipe("tutorial", "train.progressive=[[0.5, 0.6]]")
-    with pytest.raises(RecipeError, match=r"shrinks pictures to 10×10, and the network 'tutorial' for 16×16 does not"):
+    with pytest.raises(RecipeError, match=r"shrinks images to 10×10, and the network 'tutorial' for 16×16 does not"):
         check_network(recipe, tiny.dataset())
 
 
-def test_a_network_that_pools_all_that_is_left_takes_any_size() -> None:
+def test_a_network_with_global_pooling_takes_any_size() -> None:
     check_network(tiny.recipe("quick", "model.widths=[8, 8]", "train.progressive=[[0.5, 0.6]]"), tiny.dataset())

@@ -10,11 +10,10 @@ import torch
 from torch import nn
 
 from harness.curves import shapes
-from harness.runs import TINY, Dropped, StopAfter, digests, noise_set, tiny_run
-from tenfold.core.devices import computes_bfloat16
+from harness.needs import needs_bfloat16, needs_compiler
+from harness.runs import TINY, DropoutNet, StopAfter, digests, noise_dataset, tiny_run
 from tenfold.core.errors import Interrupted, RecipeError, RunError, Stopped, StorageError, Terminated, UsageError
-from tenfold.core.progress import Silent
-from tenfold.engine.kernels.programs import compiler
+from tenfold.core.progress import SilentProgress
 from tenfold.runs.model_file import load_model
 
 torch.set_num_threads(1)
@@ -22,8 +21,8 @@ torch.set_num_threads(1)
 QUICK = ("train.batch_size=16", "train.duration=2 epochs", "train.min_steps=1", "model.widths=[8, 8]")
 
 
-class Notes(Silent):
-    """Keeps what a run says."""
+class Notes(SilentProgress):
+    """Records the messages of a run."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -38,14 +37,14 @@ class Notes(Silent):
 
 def stop_after(k: int, run: Callable[[], Path], number: int = signal.SIGINT) -> None:
     """Runs until a signal ends it after `k` steps."""
-    with StopAfter(k).installed(number), pytest.raises(Stopped, match=r"stopped at step .* and saved; go on with"):
+    with StopAfter(k).installed(number), pytest.raises(Stopped, match=r"stopped at step .* and saved; resume with"):
         run()
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 8])
 @pytest.mark.parametrize("val", [0, 6])
-def test_a_stopped_run_ends_as_though_it_had_not_been_stopped(tmp_path: Path, k: int, val: int) -> None:
-    data = noise_set(val=val)
+def test_a_stopped_run_resumes_to_the_same_end(tmp_path: Path, k: int, val: int) -> None:
+    data = noise_dataset(val=val)
     whole = digests(tiny_run(tmp_path, "whole", data=data))
     stop_after(k, lambda: tiny_run(tmp_path, data=data))
     assert digests(tiny_run(tmp_path, data=data, resume=True)) == whole
@@ -61,7 +60,7 @@ def test_a_run_may_be_stopped_after_every_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("k", [2, 4, 5])
-def test_muon_and_batch_normalisation_go_on_to_the_bit(tmp_path: Path, k: int) -> None:
+def test_muon_and_batch_norm_resume_to_the_same_bits(tmp_path: Path, k: int) -> None:
     def run(name: str, *, resume: bool = False) -> Path:
         return tiny_run(tmp_path, name, "quick", data=shapes(), overrides=TINY if resume else QUICK, resume=resume)
 
@@ -83,13 +82,13 @@ def test_muon_and_batch_normalisation_go_on_to_the_bit(tmp_path: Path, k: int) -
     ids=" ".join,
 )
 @pytest.mark.parametrize("k", [1, 3, 4, 7])
-def test_every_optimiser_and_the_average_go_on_to_the_bit(tmp_path: Path, settings: tuple[str, ...], k: int) -> None:
+def test_every_optimizer_and_the_ema_resume_to_the_same_bits(tmp_path: Path, settings: tuple[str, ...], k: int) -> None:
     whole = digests(tiny_run(tmp_path, "whole", overrides=(*TINY, *settings)))
     stop_after(k, lambda: tiny_run(tmp_path, overrides=(*TINY, *settings)))
     assert digests(tiny_run(tmp_path, resume=True)) == whole
 
 
-def test_the_average_of_normalisation_statistics_goes_on_to_the_bit(tmp_path: Path) -> None:
+def test_the_ema_of_batch_norm_statistics_resumes_to_the_same_bits(tmp_path: Path) -> None:
     def run(name: str, *, resume: bool = False) -> Path:
         settings = TINY if resume else (*QUICK, "optim.ema=0.9")
         return tiny_run(tmp_path, name, "quick", data=shapes(), overrides=settings, resume=resume)
@@ -101,7 +100,7 @@ def test_the_average_of_normalisation_statistics_goes_on_to_the_bit(tmp_path: Pa
 
 @pytest.mark.parametrize("k", [2, 5, 6, 8])
 @pytest.mark.parametrize("setting", ["train.progressive=[[0.4, 0.5], [0.7, 0.75]]", "data.pruning=0.6"])
-def test_growing_and_pruned_pictures_go_on_to_the_bit(tmp_path: Path, setting: str, k: int) -> None:
+def test_resizing_and_pruning_resume_to_the_same_bits(tmp_path: Path, setting: str, k: int) -> None:
     settings = (*QUICK, setting)
 
     def run(name: str, resume: bool = False) -> Path:
@@ -112,10 +111,9 @@ def test_growing_and_pruned_pictures_go_on_to_the_bit(tmp_path: Path, setting: s
     assert digests(run("cut", resume=True)) == whole
 
 
-@pytest.mark.skipif(
-    compiler() is None or not computes_bfloat16(torch.device("cpu")), reason="needs a C++ compiler and AVX-512 BF16"
-)
-def test_compiled_layers_go_on_to_the_bit_though_they_are_not_asked_for_again(tmp_path: Path) -> None:
+@needs_bfloat16
+@needs_compiler
+def test_a_resumed_run_keeps_its_compiled_layers(tmp_path: Path) -> None:
     settings = (*QUICK, "model.widths=[32, 32]", "train.precision=bfloat16", "train.execution=compiled")
 
     def run(name: str, *more: str, resume: bool = False) -> Path:
@@ -129,23 +127,23 @@ def test_compiled_layers_go_on_to_the_bit_though_they_are_not_asked_for_again(tm
 
 
 @pytest.mark.parametrize("k", [1, 4, 6])
-def test_dropout_in_a_network_of_ones_own_goes_on_to_the_bit(tmp_path: Path, k: int) -> None:
+def test_dropout_in_a_users_network_resumes_to_the_same_bits(tmp_path: Path, k: int) -> None:
     settings = tuple(line for line in TINY if not line.startswith("model"))
-    whole = digests(tiny_run(tmp_path, "whole", overrides=settings, model=Dropped()))
-    stop_after(k, lambda: tiny_run(tmp_path, overrides=settings, model=Dropped()))
-    assert digests(tiny_run(tmp_path, resume=True, model=Dropped())) == whole
+    whole = digests(tiny_run(tmp_path, "whole", overrides=settings, model=DropoutNet()))
+    stop_after(k, lambda: tiny_run(tmp_path, overrides=settings, model=DropoutNet()))
+    assert digests(tiny_run(tmp_path, resume=True, model=DropoutNet())) == whole
 
 
 def test_dropout_is_not_frozen() -> None:
     torch.manual_seed(0)
-    model, pictures = Dropped().train(), torch.rand(4, 3, 8, 8)
-    assert not torch.equal(model(pictures), model(pictures))
+    model, images = DropoutNet().train(), torch.rand(4, 3, 8, 8)
+    assert not torch.equal(model(images), model(images))
 
 
 @pytest.mark.parametrize(
     ("duration", "k"), [("1.5 epochs", 3), ("1.5 epochs", 5), ("1.5 epochs", 6), ("5 steps", 4), ("5 steps", 5)]
 )
-def test_a_run_that_ends_within_an_epoch_is_judged_at_its_end(tmp_path: Path, duration: str, k: int) -> None:
+def test_a_run_that_ends_within_an_epoch_is_evaluated_at_its_end(tmp_path: Path, duration: str, k: int) -> None:
     settings = (*TINY, f"train.duration={duration}")
     whole = digests(tiny_run(tmp_path, "whole", overrides=settings))
     stop_after(k, lambda: tiny_run(tmp_path, overrides=settings))
@@ -153,14 +151,14 @@ def test_a_run_that_ends_within_an_epoch_is_judged_at_its_end(tmp_path: Path, du
 
 
 @pytest.mark.parametrize(("every", "k"), [("1 step", 1), ("1 step", 4), ("1 step", 6), ("3 steps", 3), ("3 steps", 5)])
-def test_judging_within_an_epoch_goes_on_to_the_bit(tmp_path: Path, every: str, k: int) -> None:
+def test_evaluation_within_an_epoch_resumes_to_the_same_bits(tmp_path: Path, every: str, k: int) -> None:
     settings = (*TINY, f"train.evaluate_every={every}", "optim.ema=0.5")
     whole = digests(tiny_run(tmp_path, "whole", overrides=settings))
     stop_after(k, lambda: tiny_run(tmp_path, overrides=settings))
     assert digests(tiny_run(tmp_path, resume=True)) == whole
 
 
-def test_judging_more_often_changes_nothing_that_is_learnt(tmp_path: Path) -> None:
+def test_more_frequent_evaluation_does_not_change_training(tmp_path: Path) -> None:
     data = replace(shapes(), val=shapes().test)
 
     def run(name: str, *settings: str) -> dict[str, str]:
@@ -174,7 +172,7 @@ def test_judging_more_often_changes_nothing_that_is_learnt(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("k", [1, 4, 6])
-def test_a_run_with_a_target_ends_at_the_same_judgement_after_a_resume(tmp_path: Path, k: int) -> None:
+def test_a_run_with_a_target_resumes_to_the_same_evaluation(tmp_path: Path, k: int) -> None:
     settings = (*TINY, "train.duration=20 epochs", "train.evaluate_every=1 step", "train.target=0.5", "optim.lr=0.01")
     whole = tiny_run(tmp_path, "whole", overrides=settings)
     steps = json.loads((whole / "summary.json").read_text())["steps"]
@@ -183,7 +181,7 @@ def test_a_run_with_a_target_ends_at_the_same_judgement_after_a_resume(tmp_path:
     assert digests(tiny_run(tmp_path, resume=True)) == digests(whole)
 
 
-def test_a_run_may_be_cut_short_where_it_stands(tmp_path: Path) -> None:
+def test_a_run_may_be_shortened_to_its_present_step(tmp_path: Path) -> None:
     stop_after(1, lambda: tiny_run(tmp_path))
     run = tiny_run(tmp_path, resume=True, overrides=("train.duration=1 step",))
     assert json.loads((run / "summary.json").read_text())["steps"] == 1
@@ -191,21 +189,21 @@ def test_a_run_may_be_cut_short_where_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("val", [0, 6])
-def test_a_longer_run_ends_as_though_it_had_been_planned_that_long(tmp_path: Path, val: int) -> None:
-    data = noise_set(val=val)
+def test_an_extended_run_equals_one_planned_that_long(tmp_path: Path, val: int) -> None:
+    data = noise_dataset(val=val)
     planned = tiny_run(tmp_path, "planned", data=data, overrides=(*TINY, "train.duration=4 epochs"))
     tiny_run(tmp_path, data=data)
     run = tiny_run(tmp_path, data=data, resume=True, overrides=("train.duration=4 epochs",))
     extended, whole = digests(run), digests(planned)
     for file in ("last.safetensors", "best.safetensors") if val else ("last.safetensors",):
-        # The card holds the recipe; both were completed from one file in another way.
+        # The model card holds the recipe, which the two runs complete in different ways.
         assert load_model(run / file)[1] == load_model(planned / file)[1]
     assert extended == whole
     assert (run / "recipe.toml").read_text() == (planned / "recipe.toml").read_text()
 
 
 @pytest.mark.parametrize("k", [5, 6, 7])
-def test_early_stopping_ends_at_the_same_epoch_after_a_resume(tmp_path: Path, k: int) -> None:
+def test_early_stopping_resumes_to_the_same_epoch(tmp_path: Path, k: int) -> None:
     settings = (*TINY, "train.duration=20 epochs", "train.early_stop=1", "optim.lr=1e-6")
     whole = tiny_run(tmp_path, "whole", overrides=settings)
     steps = json.loads((whole / "summary.json").read_text())["steps"]
@@ -214,10 +212,10 @@ def test_early_stopping_ends_at_the_same_epoch_after_a_resume(tmp_path: Path, k:
     assert digests(tiny_run(tmp_path, resume=True)) == digests(whole)
 
 
-def test_changed_data_are_refused(tmp_path: Path) -> None:
+def test_changed_data_is_refused(tmp_path: Path) -> None:
     stop_after(5, lambda: tiny_run(tmp_path))
     with pytest.raises(RunError, match=r"the data has changed since the checkpoint at step 5.*bring the old data back"):
-        tiny_run(tmp_path, data=noise_set(seed=1), resume=True)
+        tiny_run(tmp_path, data=noise_dataset(seed=1), resume=True)
     assert digests(tiny_run(tmp_path, resume=True)) == digests(tiny_run(tmp_path, "whole"))
 
 
@@ -233,10 +231,10 @@ def test_another_recipe_is_refused(tmp_path: Path, change: str) -> None:
 def test_another_network_is_refused(tmp_path: Path) -> None:
     stop_after(5, lambda: tiny_run(tmp_path))
     with pytest.raises(RunError, match="the checkpoint holds another network"):
-        tiny_run(tmp_path, resume=True, model=Dropped())
+        tiny_run(tmp_path, resume=True, model=DropoutNet())
 
 
-def test_a_finished_run_says_so_and_changes_nothing(tmp_path: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     run, notes = tiny_run(tmp_path), Notes()
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert tiny_run(tmp_path, resume=True, progress=notes) == run
@@ -244,7 +242,7 @@ def test_a_finished_run_says_so_and_changes_nothing(tmp_path: Path) -> None:
     assert any("is finished already (2 epochs)" in text and "--epochs" in text for text in notes.messages)
 
 
-def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_starts_again(tmp_path: Path) -> None:
     stop_after(1, lambda: tiny_run(tmp_path))
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     notes = Notes()
@@ -268,16 +266,14 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(tmp_path: Path, file: st
     assert "going on from step 6" in notes.messages
 
 
-def test_a_kill_between_checkpoint_and_best_model_is_made_good(tmp_path: Path) -> None:
+def test_a_kill_between_checkpoint_and_best_model_is_repaired(tmp_path: Path) -> None:
     whole = digests(tiny_run(tmp_path, "whole"))
     stop_after(4, lambda: tiny_run(tmp_path))  # the first epoch's end, and so far the best
     (tmp_path / "run" / "best.safetensors").unlink()
     assert digests(tiny_run(tmp_path, resume=True)) == whole
 
 
-def test_the_best_model_never_runs_ahead_of_the_checkpoint_that_knows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_model_is_never_newer_than_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise StorageError("the disk is full")
 
@@ -288,8 +284,8 @@ def test_the_best_model_never_runs_ahead_of_the_checkpoint_that_knows_it(
     assert not (tmp_path / "run" / "best.safetensors").exists()
 
 
-def test_a_stop_is_named_after_its_signal(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)  # a job in the background begins with the signal ignored
+def test_the_error_of_a_stop_matches_its_signal(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)  # a background job starts with the signal ignored
     with StopAfter(3).installed(signal.SIGTERM), pytest.raises(Terminated):
         tiny_run(tmp_path)
     with StopAfter(1).installed(signal.SIGINT), pytest.raises(Interrupted, match=r"--resume .*run"):
@@ -297,12 +293,12 @@ def test_a_stop_is_named_after_its_signal(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_an_own_network_is_loaded_by_its_class(tmp_path: Path) -> None:
+def test_a_users_network_is_loaded_through_its_class(tmp_path: Path) -> None:
     import tenfold
 
     settings = tuple(line for line in TINY if not line.startswith("model"))
-    run = tiny_run(tmp_path, overrides=settings, model=Dropped())
-    model: nn.Module = Dropped()
+    run = tiny_run(tmp_path, overrides=settings, model=DropoutNet())
+    model: nn.Module = DropoutNet()
     assert tenfold.load(run, device="cpu", model=model) is not None
     with pytest.raises(UsageError, match="for plain"):
         tenfold.load(run, device="cpu", model="mlp")

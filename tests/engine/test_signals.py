@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import tenfold
 from harness.command_line import environment, run_tenfold
-from harness.disks import in_child, leftovers
+from harness.disks import in_child, temporaries
 from harness.images import class_tree
-from harness.runs import TINY, Dropped, digest_of, digests, noise_set, tiny_run, without_plots
+from harness.runs import TINY, DropoutNet, digest_of, digests, noise_dataset, tiny_run, without_plots
 from tenfold.core.errors import Terminated, TrainingError
 from tenfold.engine.signals import StopRequest
 from tenfold.runs.checkpoint import load_checkpoint
@@ -36,24 +36,24 @@ OWN = tuple(line for line in TINY if not line.startswith("model"))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty tiny pictures in two class folders, as a user may have them."""
+    """Forty tiny images in two class folders."""
     root = tmp_path_factory.mktemp("signals")
-    class_tree(root / "pictures", {"train/cat": 15, "train/dog": 15, "test/cat": 5, "test/dog": 5})
+    class_tree(root / "images", {"train/cat": 15, "train/dog": 15, "test/cat": 5, "test/dog": 5})
     return root
 
 
 @pytest.fixture(scope="module")
 def whole(folder: Path) -> dict[str, str]:
-    """What the uninterrupted run leaves."""
+    """The digests of the uninterrupted run."""
     with pytest.MonkeyPatch.context() as patched, without_plots():
         patched.setenv("TENFOLD_CACHE", str(folder / "cache"))
-        run = tenfold.train("mlp", data=folder / "pictures", overrides=SETTINGS, runs=folder / "runs", name="whole")
+        run = tenfold.train("mlp", data=folder / "images", overrides=SETTINGS, runs=folder / "runs", name="whole")
     return digests(run.path)
 
 
 def command(folder: Path, name: str, *more: str) -> list[str]:
     settings = [word for line in SETTINGS for word in ("--set", line)]
-    return ["train", "-r", "mlp", "-d", str(folder / "pictures"), *settings, "--name", name, *more]
+    return ["train", "-r", "mlp", "-d", str(folder / "images"), *settings, "--name", name, *more]
 
 
 def interrupted(folder: Path, name: str, number: int) -> tuple[int, str]:
@@ -75,7 +75,7 @@ def interrupted(folder: Path, name: str, number: int) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_says_how_to_go_on_and_costs_nothing(
+def test_a_signal_saves_and_says_how_to_resume(
     folder: Path, whole: dict[str, str], number: int, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"run-{code}"
@@ -83,10 +83,10 @@ def test_a_signal_saves_says_how_to_go_on_and_costs_nothing(
     assert returned == code, errors
     last = errors.strip().splitlines()[-1]
     assert last.startswith("tenfold: stopped at step ")
-    assert last.endswith(f"and saved; go on with: tenfold train --resume runs/{name}")
+    assert last.endswith(f"and saved; resume with: tenfold train --resume runs/{name}")
     assert "Traceback" not in errors
     assert load_checkpoint(folder / "runs" / name / "checkpoints").step < 80
-    assert not leftovers(folder / "runs")
+    assert not temporaries(folder / "runs")
     monkeypatch.setenv("TENFOLD_CACHE", str(folder / "cache"))
     with without_plots():
         tenfold.train(resume=folder / "runs" / name)
@@ -106,7 +106,7 @@ def test_a_loss_that_is_not_finite_is_one_line_that_names_step_and_epoch(folder:
     assert not (folder / "runs" / "nan" / "last.safetensors").exists()
 
 
-def test_the_second_signal_is_obeyed_at_once() -> None:
+def test_the_second_signal_ends_the_process_at_once() -> None:
     def twice(acknowledge: Callable[[str], None]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         with StopRequest() as stop:
@@ -118,7 +118,7 @@ def test_the_second_signal_is_obeyed_at_once() -> None:
     assert in_child(twice) == (False, ["noted"])
 
 
-def test_a_stop_request_puts_the_former_handlers_back() -> None:
+def test_a_stop_request_restores_the_previous_handlers() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with StopRequest() as stop:
         assert signal.getsignal(signal.SIGINT) != before[0]
@@ -127,7 +127,7 @@ def test_a_stop_request_puts_the_former_handlers_back() -> None:
     assert isinstance(stop.error("over"), Terminated)
 
 
-def test_outside_the_main_thread_no_handler_is_touched(tmp_path: Path) -> None:
+def test_outside_the_main_thread_no_handler_changes(tmp_path: Path) -> None:
     ended: list[Path] = []
     thread = threading.Thread(target=lambda: ended.append(tiny_run(tmp_path)))
     thread.start()
@@ -135,10 +135,10 @@ def test_outside_the_main_thread_no_handler_is_touched(tmp_path: Path) -> None:
     assert ended == [tmp_path / "run"]
 
 
-# What stops a run from within
+# Errors inside a run
 
 
-class Failing(Dropped):
+class Failing(DropoutNet):
     """A user's own network that fails at its k-th batch."""
 
     def __init__(self, error: Exception, k: int) -> None:
@@ -169,22 +169,22 @@ def test_out_of_memory_is_one_line_that_suggests_a_batch_size(tmp_path: Path, er
     ):
         tiny_run(tmp_path, overrides=OWN, model=Failing(error, 6))
     assert load_checkpoint(tmp_path / "run" / "checkpoints").step == 4
-    resumed = tiny_run(tmp_path, resume=True, model=Dropped())
-    assert digests(resumed) == digests(tiny_run(tmp_path, "whole", overrides=OWN, model=Dropped()))
+    resumed = tiny_run(tmp_path, resume=True, model=DropoutNet())
+    assert digests(resumed) == digests(tiny_run(tmp_path, "whole", overrides=OWN, model=DropoutNet()))
 
 
-def test_where_nothing_was_saved_yet_no_checkpoint_is_called_intact(tmp_path: Path) -> None:
+def test_before_the_first_checkpoint_none_is_called_intact(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="at step 1; no checkpoint was due yet; try"):
         tiny_run(tmp_path, overrides=OWN, model=Failing(MemoryError(), 1))
 
 
-def test_an_error_of_a_users_network_keeps_its_own_words(tmp_path: Path) -> None:
+def test_an_error_of_a_users_network_passes_through(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         tiny_run(tmp_path, overrides=OWN, model=Failing(RuntimeError("shapes cannot be multiplied"), 3))
 
 
 def test_a_loss_that_is_not_finite_never_replaces_the_best(tmp_path: Path) -> None:
-    class Diverging(Dropped):
+    class Diverging(DropoutNet):
         left = 6
 
         def forward(self, images: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_never_replaces_the_best(tmp_path: Path) -> No
 
     with pytest.raises(TrainingError, match=r"not finite at step 6 \(epoch 2\), .*the last checkpoint"):
         tiny_run(tmp_path, overrides=OWN, model=Diverging())
-    epoch = tiny_run(tmp_path, "epoch", overrides=(*OWN, "train.duration=1 epoch"), model=Dropped())
+    epoch = tiny_run(tmp_path, "epoch", overrides=(*OWN, "train.duration=1 epoch"), model=DropoutNet())
     kept, expected = (load_model(folder / "best.safetensors")[0] for folder in (tmp_path / "run", epoch))
     assert digest_of(kept) == digest_of(expected)
 
@@ -202,16 +202,16 @@ def test_a_loss_that_is_not_finite_never_replaces_the_best(tmp_path: Path) -> No
 def test_weights_that_overflow_at_the_last_step_are_not_saved(tmp_path: Path, val: int) -> None:
     settings = (*TINY, "train.duration=1 step", "optim.lr=1e300")
     with pytest.raises(TrainingError, match=r"not finite at step 1 \(epoch 1\).*no checkpoint was due yet"):
-        tiny_run(tmp_path, data=noise_set(val=val), overrides=settings)
+        tiny_run(tmp_path, data=noise_dataset(val=val), overrides=settings)
     assert not list((tmp_path / "run").glob("*.safetensors"))
     assert not list((tmp_path / "run").glob("checkpoints/step-*"))
 
 
-def test_a_network_without_weights_to_learn_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(tenfold.TenfoldError, match="no weights that learn"):
+def test_a_network_without_trainable_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(tenfold.TenfoldError, match="no trainable weights"):
         tiny_run(tmp_path, overrides=OWN, model=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
 
 
-def test_a_network_with_other_outputs_than_classes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(tenfold.TenfoldError, match=r"Flatten returned \[2, 192\] for 2 pictures; expected \[2, 3\]"):
+def test_a_network_with_a_wrong_number_of_outputs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(tenfold.TenfoldError, match=r"Flatten returned \[2, 192\] for 2 images; expected \[2, 3\]"):
         tiny_run(tmp_path, overrides=OWN, model=nn.Flatten())

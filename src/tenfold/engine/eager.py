@@ -1,12 +1,11 @@
-"""Forward, backward and update, operation by operation: for every network, optimiser and device."""
+"""The training step in PyTorch's eager mode: for every network, optimizer and device."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from math import isfinite
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from tenfold.core.errors import TrainingError
 from tenfold.data.decode.preprocessing import Preprocessing
@@ -19,7 +18,7 @@ class LossNotFiniteError(TrainingError):
     """A loss was NaN or infinite.
 
     Args:
-        steps_ago: 0 for the step that could not be completed, 1 for the last one that was, 2 for the one before.
+        steps_ago: 0 for the step that could not be completed, 1 for the last completed one, 2 for the one before.
     """
 
     def __init__(self, steps_ago: int) -> None:
@@ -27,16 +26,16 @@ class LossNotFiniteError(TrainingError):
         self.steps_ago = steps_ago
 
 
-class Eager:
-    """Learns from one batch; nothing in it waits for the device.
+class EagerStep:
+    """Forward, loss, backward and update for one batch. Nothing in it waits for a GPU.
 
     Args:
         model: on its device, in training mode.
         optimizer: of the model's weights.
         preprocessing: its `normalize` makes the model's input.
         hardware: see `Hardware`.
-        label_smoothing: share of the target that is spread over all classes.
-        layers: carries out layers in PyTorch's stead, forward and backward.
+        label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
+        kernels: context in which layers run as compiled kernels; see `CompiledLayers`.
     """
 
     def __init__(
@@ -46,28 +45,28 @@ class Eager:
         preprocessing: Preprocessing,
         hardware: Hardware,
         label_smoothing: float = 0.0,
-        layers: TorchFunctionMode | None = None,
+        kernels: AbstractContextManager[object] | None = None,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._normalize = preprocessing.normalize
         self._smoothing = label_smoothing
         self._on_cpu = hardware.device.type == "cpu"
-        self._precision = (
+        self._autocast = (
             nullcontext()
             if hardware.autocast is None
             else torch.autocast(hardware.device.type, dtype=hardware.autocast, cache_enabled=False)
         )
-        self._layers = nullcontext() if layers is None else layers
+        self._kernels = nullcontext() if kernels is None else kernels
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the loss, float [], and the logits, float [B, C].
 
         Raises:
-            LossNotFiniteError: when the loss is not finite and the device is a CPU, where asking is free; no weight
-                was changed.
+            LossNotFiniteError: when the loss is not finite and the device is a CPU, where checking is free; no weight
+                has changed.
         """
-        with self._precision, self._layers:
+        with self._autocast, self._kernels:
             logits = self._model(self._normalize(batch.images))  # B C
         loss = self._loss(logits.float(), batch)
         if self._on_cpu and not isfinite(loss.item()):
@@ -77,10 +76,10 @@ class Eager:
         return loss.detach(), logits.detach()
 
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Returns the mean loss; a mixed picture's is that of its own label and its partner's, by their shares."""
+        """Returns the mean cross-entropy; for mixed images that of both labels, weighted by the mixing ratio."""
         if batch.mixture is None:
             return F.cross_entropy(logits, batch.labels, label_smoothing=self._smoothing)
-        labels, share = batch.mixture
+        labels, weight = batch.mixture
         own = F.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=self._smoothing)  # B
         partner = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self._smoothing)  # B
-        return (share * own + (1 - share) * partner).mean()
+        return (weight * own + (1 - weight) * partner).mean()

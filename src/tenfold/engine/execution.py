@@ -1,4 +1,4 @@
-"""Whether a step is carried out operation by operation or as one compiled program, and which of the two is faster."""
+"""Builds the training step: eager or compiled, whichever is faster where the recipe leaves the choice."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -17,32 +17,33 @@ from tenfold.core.errors import RecipeError, TenfoldError
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch
 from tenfold.engine import graphs
-from tenfold.engine.eager import Eager
-from tenfold.engine.kernels import layers, programs
-from tenfold.engine.kernels import tutorial_step as native
+from tenfold.engine.eager import EagerStep
+from tenfold.engine.kernels import layers, programs, tutorial_step
 from tenfold.engine.precision import Hardware
 from tenfold.models.tutorial import TutorialNet
 from tenfold.optim.build import CombinedOptimizer
 from tenfold.runs.folders import read_json_object
 
-Learn = Callable[[Batch], tuple[Tensor, Tensor]]
-"""Learns from a batch and returns the loss, float [], and the logits, float [B, C]; nothing in it waits for a GPU."""
+TrainStep = Callable[[Batch], tuple[Tensor, Tensor]]
+"""Forward, loss, backward and update for one batch: returns the loss, float [], and the logits, float [B, C].
+
+Nothing in it waits for a GPU."""
 
 _ROUNDS, _STEPS = 5, 10
-_LONG, _LONG_ROUNDS = 0.02, 2
-"""Seconds above which a step has work for every thread, and is not measured with fewer; nor as often."""
+_LONG_STEP, _LONG_STEP_ROUNDS = 0.02, 2
+"""Seconds above which a step has work for every thread: fewer threads are not measured, and fewer rounds suffice."""
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a step needs beside its batch.
+class StepContext:
+    """What a training step is built from.
 
     Args:
         model: on its device, in training mode.
         optimizer: of the model's weights.
         preprocessing: its `normalize` makes the model's input.
-        hardware: see `Hardware`; must be active while steps are taken.
-        label_smoothing: share of the target that is spread over all classes.
+        hardware: see `Hardware`; must be active while steps run.
+        label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
     """
 
     model: nn.Module
@@ -51,100 +52,100 @@ class Training:
     hardware: Hardware
     label_smoothing: float = 0.0
 
-    def learner(self, batch: Batch) -> Learn:
-        """Returns what takes the steps, as the hardware says; for the shape of `batch`, from which nothing is learnt.
+    def build(self, batch: Batch) -> TrainStep:
+        """Returns the step that `hardware` describes, for batches shaped like `batch`, which is not trained on.
 
         Raises:
             TrainingError: when the step cannot be compiled.
             StorageError: when the cache folder cannot be written.
         """
         by_layers = self.hardware.compiled and self._compiles_layers
-        carrier = layers.CompiledLayers(self.hardware.threads) if by_layers else None
-        eager = Eager(self.model, self.optimizer, self.preprocessing, self.hardware, self.label_smoothing, carrier)
+        kernels = layers.CompiledLayers(self.model, self.hardware.threads) if by_layers else None
+        eager = EagerStep(self.model, self.optimizer, self.preprocessing, self.hardware, self.label_smoothing, kernels)
         if by_layers or not self.hardware.compiled:
             return eager
         if self.hardware.device.type == "cuda":
             return graphs.GraphedStep(eager, self.model, self.optimizer, batch)
         assert isinstance(self.model, TutorialNet)
-        return native.NativeStep(
+        return tutorial_step.CompiledTutorialStep(
             self.model, self.optimizer, self.preprocessing, self.label_smoothing, len(batch.images)
         )
 
-    def why_not_compiled(self, batch: Batch) -> str | None:
-        """Returns what keeps the step from being compiled, or None where nothing does."""
+    def uncompiled_reason(self, batch: Batch) -> str | None:
+        """Returns why the step cannot be compiled, or None where it can."""
         if self._compiles_layers:
-            return layers.why_not(self.model)
+            return layers.unsupported_reason(self.model)
         if batch.mixture is not None:
-            return "its pictures are mixed (mixup, cutmix)"
+            return "its images are mixed (mixup, cutmix)"
         if self.hardware.device.type == "cuda":
-            return graphs.why_not(self.optimizer, self.hardware)
-        return native.why_not(self.model, self.optimizer, self.hardware, len(batch.images))
+            return graphs.unsupported_reason(self.optimizer, self.hardware)
+        return tutorial_step.unsupported_reason(self.model, self.optimizer, self.hardware, len(batch.images))
 
     @property
     def _compiles_layers(self) -> bool:
-        """Whether to compile is to have single layers carried out by a program, not the whole step."""
+        """Whether compiled execution means kernels for single layers, not one program for the whole step."""
         return self.hardware.device.type == "cpu" and self.hardware.autocast is not None
 
 
-class Prepared(NamedTuple):
-    """What takes the steps.
+class PreparedStep(NamedTuple):
+    """A training step that is ready to run.
 
     Args:
-        learn: see `Learn`.
-        hardware: as it is used.
-        seconds: spent on compiling and on measuring whether that pays; 0 where there was nothing to compile.
+        step: see `TrainStep`.
+        hardware: as used: number of threads and execution.
+        compile_seconds: spent on compiling and on measuring whether that pays; 0 where nothing is compiled.
     """
 
-    learn: Learn
+    step: TrainStep
     hardware: Hardware
-    seconds: float
+    compile_seconds: float
 
 
-def prepare(wanted: str, training: Training, batch: Batch, *, choose_threads: bool = False) -> Prepared:
-    """Returns what takes the steps, for the shape of `batch`; arguments and errors are those of `choose_execution`.
+def prepare_step(execution: str, context: StepContext, batch: Batch, *, choose_threads: bool = False) -> PreparedStep:
+    """Returns the training step, ready to run; arguments and errors are those of `choose_execution`.
 
     Raises:
         StorageError: when the cache folder cannot be written.
     """
-    began = perf_counter()
-    chosen = replace(training, hardware=choose_execution(wanted, training, batch, choose_threads=choose_threads))
+    started = perf_counter()
+    chosen = replace(context, hardware=choose_execution(execution, context, batch, choose_threads=choose_threads))
     if chosen.hardware.device.type == "cpu":
         torch.set_num_threads(chosen.hardware.threads)
-    learn = chosen.learner(batch)
-    return Prepared(learn, chosen.hardware, perf_counter() - began if chosen.hardware.compiled else 0.0)
+    step = chosen.build(batch)
+    return PreparedStep(step, chosen.hardware, perf_counter() - started if chosen.hardware.compiled else 0.0)
 
 
-def choose_execution(wanted: str, training: Training, batch: Batch, *, choose_threads: bool = False) -> Hardware:
-    """Returns the hardware of `training` with the execution that `wanted` names, and perhaps fewer threads.
+def choose_execution(execution: str, context: StepContext, batch: Batch, *, choose_threads: bool = False) -> Hardware:
+    """Returns the hardware of `context` with the execution asked for, and perhaps fewer threads.
 
-    Where there is a choice, each way is measured on copies, once; what is found is kept in the cache folder, so that
-    the same recipe gives the same bits on the same machine however busy that is.
+    Where there is a choice, each option is measured once, on copies. The measurement is kept in the cache folder, so
+    that the same recipe gives the same bits on the same machine, however busy it is.
 
     Args:
-        wanted: `auto`, `eager` or `compiled`.
-        training: its hardware must be active.
-        batch: of the training pictures.
-        choose_threads: whether fewer CPU threads than the hardware's may be used where that is faster: a handful of
-            pictures is learnt from before many threads have woken up.
+        execution: `auto`, `eager` or `compiled`.
+        context: its hardware must be active.
+        batch: of training images.
+        choose_threads: whether fewer CPU threads may be used where that is faster: a step on a few small images is
+            over before many threads have started.
 
     Raises:
-        RecipeError: when `compiled` is asked for and cannot be had.
+        RecipeError: when `compiled` is asked for and not supported.
         TrainingError: when `compiled` is asked for and the compiler fails.
     """
-    reason = None if wanted == "eager" else training.why_not_compiled(batch)
-    if wanted == "compiled" and reason is not None:
+    reason = None if execution == "eager" else context.uncompiled_reason(batch)
+    if execution == "compiled" and reason is not None:
         raise RecipeError(
             f"train.execution is 'compiled', but this training cannot be: {reason}; use 'auto' or 'eager'"
         )
-    compiled = replace(training.hardware, compiled=True)
-    if wanted == "compiled":
+    compiled = replace(context.hardware, compiled=True)
+    if execution == "compiled":
         return compiled
-    ways = [training.hardware]
-    if choose_threads and training.hardware.device.type == "cpu":
-        ways += [replace(training.hardware, threads=threads) for threads in _fewer(training.hardware.threads)]
-    if wanted == "auto" and reason is None:
-        ways.append(compiled)
-    return ways[0] if len(ways) == 1 else _fastest(ways, training, batch)
+    options = [context.hardware]
+    if choose_threads and context.hardware.device.type == "cpu":
+        options += [replace(context.hardware, threads=threads) for threads in _fewer(context.hardware.threads)]
+    if execution == "auto" and reason is None:
+        options.append(compiled)
+    return options[0] if len(options) == 1 else _fastest(options, context, batch)
 
 
 def _fewer(threads: int) -> list[int]:
@@ -152,68 +153,67 @@ def _fewer(threads: int) -> list[int]:
     return [threads >> power for power in range(1, threads.bit_length())]
 
 
-def _fastest(ways: Sequence[Hardware], training: Training, batch: Batch) -> Hardware:
-    """Returns the way that takes the shortest steps: by what was measured before on this machine, or else is now."""
-    named = {str(way): way for way in ways}
-    kept = programs.programs_folder() / f"{_identity(ways, training, batch)}.json"
+def _fastest(options: Sequence[Hardware], context: StepContext, batch: Batch) -> Hardware:
+    """Returns the option with the shortest step, by an earlier measurement on this machine or by a new one."""
+    named = {str(option): option for option in options}
+    path = programs.programs_folder() / f"{_measurement_key(options, context, batch)}.json"
     try:
-        if kept.is_file():
-            seconds = read_json_object(kept, "remove it")
+        if path.is_file():
+            seconds = read_json_object(path, "remove it")
         else:
-            seconds = _measured(named, training, batch)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            durable.write_json(kept, seconds)
-    except (TenfoldError, OSError):  # a cache that cannot be written or is damaged is no reason to stop
-        return ways[0]
-    return min((way for name, way in named.items() if name in seconds), key=lambda way: seconds[str(way)])
+            seconds = _measure(named, context, batch)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            durable.write_json(path, seconds)
+    except (TenfoldError, OSError):  # a damaged or read-only cache must not stop the run
+        return options[0]
+    return min((option for name, option in named.items() if name in seconds), key=lambda option: seconds[str(option)])
 
 
-def _measured(ways: Mapping[str, Hardware], training: Training, batch: Batch) -> dict[str, float]:
-    """Returns seconds a step, the fastest of several rounds in turns: what else the machine does only slows down."""
-    first, *others = ways
+def _measure(options: Mapping[str, Hardware], context: StepContext, batch: Batch) -> dict[str, float]:
+    """Returns seconds per step of each option: the fastest of several alternating rounds, as other load only slows."""
+    first, *others = options
     threads = torch.get_num_threads()
     with torch.random.fork_rng():
-        learners = {first: _copied(training, ways[first], batch)}
-        found = {first: _seconds(learners[first], batch, ways[first], steps=1)}
-        long = found[first] > _LONG
-        if long:
-            others = [name for name in others if ways[name].compiled]
+        steps = {first: _warmed_up_copy(context, options[first], batch)}
+        fastest = {first: _seconds_per_step(steps[first], batch, options[first], count=1)}
+        is_long = fastest[first] > _LONG_STEP
+        if is_long:
+            others = [name for name in others if options[name].compiled]
         for name in others:
-            with suppress(TenfoldError):  # a compiler that fails is no reason to stop
-                learners[name] = _copied(training, ways[name], batch)
-        rounds = _LONG_ROUNDS if long else _ROUNDS
-        for _ in range(rounds if len(learners) > 1 else 0):
-            for name, learn in learners.items():
-                seconds = _seconds(learn, batch, ways[name], steps=1 if long else _STEPS)
-                found[name] = min(seconds, found.get(name, seconds))
+            with suppress(TenfoldError):  # a failing compiler must not stop the run
+                steps[name] = _warmed_up_copy(context, options[name], batch)
+        rounds = _LONG_STEP_ROUNDS if is_long else _ROUNDS
+        for _ in range(rounds if len(steps) > 1 else 0):
+            for name, step in steps.items():
+                seconds = _seconds_per_step(step, batch, options[name], count=1 if is_long else _STEPS)
+                fastest[name] = min(seconds, fastest.get(name, seconds))
     torch.set_num_threads(threads)
-    return found
+    return fastest
 
 
-def _copied(training: Training, hardware: Hardware, batch: Batch) -> Learn:
-    """Returns what takes steps on a copy, at a learning rate of 0, so that no loss grows out of bounds; warmed up."""
-    copied = copy.deepcopy(replace(training, hardware=hardware))
-    learn = copied.learner(batch)
+def _warmed_up_copy(context: StepContext, hardware: Hardware, batch: Batch) -> TrainStep:
+    """Returns the step of a copied model after one call, at a learning rate of 0 so that no loss diverges."""
+    copied = copy.deepcopy(replace(context, hardware=hardware))
+    step = copied.build(batch)
     copied.optimizer.scale_lr(0.0)
-    learn(batch)
-    return learn
+    step(batch)
+    return step
 
 
-def _seconds(learn: Learn, batch: Batch, hardware: Hardware, steps: int) -> float:
-    """Returns seconds a step."""
+def _seconds_per_step(step: TrainStep, batch: Batch, hardware: Hardware, count: int) -> float:
     if hardware.device.type == "cpu":
         torch.set_num_threads(hardware.threads)
     synchronize(hardware.device)
-    began = perf_counter()
-    for _ in range(steps):
-        learn(batch)
+    started = perf_counter()
+    for _ in range(count):
+        step(batch)
     synchronize(hardware.device)
-    return (perf_counter() - began) / steps
+    return (perf_counter() - started) / count
 
 
-def _identity(ways: Sequence[Hardware], training: Training, batch: Batch) -> str:
-    """Names everything that a measurement depends on."""
-    shapes = [(name, tuple(weight.shape)) for name, weight in training.model.named_parameters()]
-    rules = [type(rule).__name__ for rule in training.optimizer.rules]
-    parts = (*ways, type(training.model), shapes, rules, tuple(batch.images.shape), torch.__version__)
+def _measurement_key(options: Sequence[Hardware], context: StepContext, batch: Batch) -> str:
+    """Returns a digest of everything that a measurement depends on."""
+    shapes = [(name, tuple(weight.shape)) for name, weight in context.model.named_parameters()]
+    rules = [type(rule).__name__ for rule in context.optimizer.rules]
+    parts = (*options, type(context.model), shapes, rules, tuple(batch.images.shape), torch.__version__)
     return sha256(repr((*parts, programs.processor())).encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""A whole training step as one CUDA graph: recorded once, replayed without Python or the driver in between.
+"""The training step as one CUDA graph: captured once, replayed without Python or the driver in between.
 
 https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
@@ -10,40 +10,40 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.data.types import Batch
-from tenfold.engine.eager import Eager
+from tenfold.engine.eager import EagerStep
 from tenfold.engine.precision import Hardware
 from tenfold.optim.build import CombinedOptimizer
 
-_WARM_UP = 3
-"""Steps before the recording: libraries choose their kernels and claim their memory in these."""
+_WARM_UP_STEPS = 3
+"""Steps before the capture, in which libraries choose their kernels and allocate their memory."""
 
 
-def why_not(optimizer: CombinedOptimizer, hardware: Hardware) -> str | None:
-    """Returns what keeps a training from being recorded, or None where nothing does."""
+def unsupported_reason(optimizer: CombinedOptimizer, hardware: Hardware) -> str | None:
+    """Returns why a training step cannot be captured as a CUDA graph, or None where it can."""
     if hardware.device.type != "cuda":
-        return f"it computes on {hardware.device.type}, and CUDA graphs need a CUDA GPU"
-    if not all(rule.reads_lr_on_device for rule in optimizer.rules):
-        return "its optimiser is none of SGD and Muon"
+        return f"it runs on {hardware.device.type}, and CUDA graphs need a CUDA GPU"
+    if not all(rule.capturable for rule in optimizer.rules):
+        return "its optimizer is neither SGD nor Muon"
     return None
 
 
 class GraphedStep:
-    """Learns from one batch by replaying a recorded step; batches of another shape, and mixed ones, go step by step.
+    """A training step that replays a captured graph. Batches of another shape and mixed ones run eagerly.
 
     Args:
-        eager: the step to record.
-        model: that it trains.
-        optimizer: that it updates with; its learning rates move to the device.
-        batch: of the shape that is to come; the warm-up learns from it, and is undone.
+        eager: the step to capture.
+        model: that the step trains.
+        optimizer: that the step uses; its learning rates move to the device.
+        batch: of the shape to capture; the warm-up trains on it, and is undone.
     """
 
-    def __init__(self, eager: Eager, model: nn.Module, optimizer: CombinedOptimizer, batch: Batch) -> None:
+    def __init__(self, eager: EagerStep, model: nn.Module, optimizer: CombinedOptimizer, batch: Batch) -> None:
         for rule in optimizer.rules:
-            rule.keep_lr_on_device()
+            rule.move_lr_to_device()
         self._eager = eager
         self._batch = batch._replace(images=batch.images.clone(), labels=batch.labels.clone(), mixture=None)
         self._graph = torch.cuda.CUDAGraph()
-        with _undone(model, optimizer, batch.images.device):
+        with _state_restored(model, optimizer, batch.images.device):
             _on_side_stream(lambda: eager(self._batch), batch.images.device)
             with torch.cuda.graph(self._graph):
                 self._loss, self._logits = eager(self._batch)
@@ -55,26 +55,26 @@ class GraphedStep:
         self._batch.images.copy_(batch.images)
         self._batch.labels.copy_(batch.labels)
         self._graph.replay()
-        return self._loss.clone(), self._logits.clone()  # the next replay overwrites the recorded ones
+        return self._loss.clone(), self._logits.clone()  # the next replay overwrites the captured tensors
 
 
 def _on_side_stream(step: Callable[[], object], device: torch.device) -> None:
-    """Warms up away from the main stream, as recording demands."""
+    """Warms up on a side stream, which a capture requires."""
     side = torch.cuda.Stream(device)
     side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side):
-        for _ in range(_WARM_UP):
+        for _ in range(_WARM_UP_STEPS):
             step()
     torch.cuda.current_stream(device).wait_stream(side)
 
 
 @contextmanager
-def _undone(model: nn.Module, optimizer: CombinedOptimizer, device: torch.device) -> Iterator[None]:
-    """Puts weights, buffers, the optimiser's memory and the random generator back as they were, in their places."""
+def _state_restored(model: nn.Module, optimizer: CombinedOptimizer, device: torch.device) -> Iterator[None]:
+    """Restores weights, buffers, optimizer state and random generator at the end, in place."""
     tensors = [*model.parameters(), *model.buffers(), *optimizer.state_tensors().values()]
-    former = [tensor.detach().clone() for tensor in tensors]
+    previous = [tensor.detach().clone() for tensor in tensors]
     with torch.random.fork_rng(devices=[device]):
         yield
     with torch.no_grad():
-        for tensor, value in zip(tensors, former, strict=True):
+        for tensor, value in zip(tensors, previous, strict=True):
             tensor.copy_(value)

@@ -1,41 +1,51 @@
-"""Training, told in the order in which it happens."""
+"""Training, in the order in which it happens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 
-from tenfold.core.clock import Stopwatch
 from tenfold.core.errors import TrainingError
 from tenfold.core.randomness import derive_seed
 from tenfold.data.loader import Loader
 from tenfold.data.sampling import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
-from tenfold.engine.execution import Training, prepare
+from tenfold.engine.execution import PreparedStep, StepContext, prepare_step
 from tenfold.engine.plan import Plan, make_plan
-from tenfold.engine.recorder import Recorder
+from tenfold.engine.precision import Hardware
 from tenfold.engine.setup import Setup, memory_format, training_loader
 from tenfold.engine.signals import StopRequest
-from tenfold.engine.state import State
-from tenfold.engine.step import Step
-from tenfold.optim.averaging import WeightAverage
+from tenfold.engine.state import Best, Row, State
+from tenfold.engine.times import RunTimes
+from tenfold.optim.averaging import WeightEMA
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.runs.checkpoint import Checkpoint
 
 
-def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
-    """Trains the model of `setup` to the end of its recipe, or to its target, and returns where the run then stands.
+class Trained(NamedTuple):
+    """The end of training.
 
-    The model holds its averaged weights then, where the recipe asks for an average, and its last ones otherwise.
+    Args:
+        state: its model holds the averaged weights where the recipe asks for an average, else the last ones.
+        hardware: as used: number of threads and execution.
+    """
+
+    state: State
+    hardware: Hardware
+
+
+def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
+    """Trains the model of `setup` to the end of its recipe, or to its target.
 
     Args:
         setup: its hardware must be active.
-        checkpoint: to go on from; the model's present weights otherwise.
+        checkpoint: to resume from; training starts from the model's present weights otherwise.
 
     Raises:
-        Stopped: when a signal asked for it; all is saved.
-        TrainingError: when the loss is not finite, memory runs out, or a network normalises over a batch that leaves
-            it a single value; the last checkpoint is intact.
+        Stopped: when a signal asked for it; everything is saved.
+        TrainingError: when the loss is not finite, memory runs out, or batch norm gets a single value; the last
+            checkpoint is intact.
         StorageError: when the disk refuses; the last checkpoint is intact.
         RecipeError: when the recipe does not fit the data, or its step cannot be compiled.
         RunError: when the checkpoint does not fit.
@@ -43,75 +53,144 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> State:
     recipe, device = setup.recipe, setup.hardware.device
     plan = make_plan(recipe, setup.dataset)
     model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
-    optimizer = build_optimizer(model, OptimizerSettings.of(recipe.optim), setup.hardware.autocast)
-    average = WeightAverage(model, recipe.optim.ema)
+    optimizer = build_optimizer(model, OptimizerSettings.from_section(recipe.optim), setup.hardware.autocast)
+    average = WeightEMA(model, recipe.optim.ema)
     difficulty = Difficulty(len(setup.dataset.train), device) if recipe.data.pruning else None
-    state = State(model, optimizer, average, setup.dataset.fingerprint, setup.hardware, difficulty=difficulty)
+    loader = training_loader(recipe, setup.dataset, setup.hardware)
+    times = RunTimes(device, loader, setup.started)
+    state = State(model, optimizer, average, times, setup.dataset.fingerprint, difficulty)
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
         state.load(checkpoint)
-    loader = training_loader(recipe, setup.dataset, setup.hardware)
-    with _explained(setup, plan, state):
-        step = _prepare_step(setup, state, loader, checkpoint)
-    watch = Stopwatch(device, state.seconds)
-    loader.seconds = state.loading_seconds
-    log = Recorder(setup, plan, state, step, watch, loader)
+    with _clear_errors(setup, plan, state):
+        step, hardware, times.compile_seconds = _prepare(setup, state, loader, checkpoint)
 
-    with StopRequest() as stop, _watched(setup, plan), _explained(setup, plan, state):
-        if checkpoint is not None:
-            log.catch_up()
-        while not (plan.over(state.step, watch.elapsed) or log.target_is_reached() or log.patience_is_over()):
-            epoch, first = divmod(state.step, plan.steps_per_epoch)
-            if difficulty is not None and first == 0:
-                difficulty.begin_epoch(epoch, plan.done(state.step, watch.elapsed))
-            watch.start()
-            for batch in loader.epoch(epoch, start=first, losses=None if difficulty is None else difficulty.ranked):
-                done = plan.done(state.step, watch.elapsed)
+    with StopRequest() as stop, _shown(setup, plan), _clear_errors(setup, plan, state):
+        if checkpoint is not None:  # a kill may have come between the checkpoint and these files
+            setup.folder.write_metrics(state.rows)
+            _save_if_best(setup, state)
+        while not (plan.is_over(state.step, times.elapsed) or _ends_early(plan, state)):
+            epoch, first_batch = divmod(state.step, plan.steps_per_epoch)
+            if difficulty is not None and first_batch == 0:
+                difficulty.begin_epoch(epoch, plan.fraction_done(state.step, times.elapsed))
+            losses = None if difficulty is None else difficulty.epoch_losses
+            times.start_training()
+            for batch in loader.epoch(epoch, start=first_batch, losses=losses):
+                done = plan.fraction_done(state.step, times.elapsed)
                 optimizer.scale_lr(plan.schedule(done))
-                step(plan.resized(batch, done))
+                loss, logits = step(plan.resized(batch, done))  # forward, loss, backward, update
+                state.metrics.update(loss, logits, batch.labels)
+                if difficulty is not None:
+                    difficulty.record(batch, logits)
                 state.step += 1
                 average.update(state.step)
-                if plan.over(state.step, watch.elapsed):
+
+                last = plan.ends_epoch(state.step) or plan.is_over(state.step, times.elapsed)
+                if evaluate := last or plan.evaluation_due(state.step):
+                    _evaluate(setup, plan, state)
+                elif plan.log_due(state.step):
+                    _log_row(setup, plan, state)
+                new_best = evaluate and state.is_best
+                checkpoint_due = last or new_best or plan.checkpoint_due(state.step, times.since_checkpoint())
+                if checkpoint_due or stop.received:
+                    _save_checkpoint(setup, state, hardware)
+                if stop.received:
+                    raise stop.error(
+                        f"stopped at step {state.step:,} and saved; resume with: tenfold train --resume "
+                        f"{setup.folder.path}"
+                    )
+                if last or _target_reached(plan, state):
                     break
-                log.after_step()
-                if stop.received or log.target_is_reached():
-                    break
-            watch.stop()
-            if stop.received and not plan.ends_epoch(state.step):
-                log.save_checkpoint()
-            elif not log.target_is_reached():  # which is known, and saved, in the middle of an epoch only
-                log.after_epoch()
-            if stop.received:
-                raise stop.error(
-                    f"stopped at step {state.step:,} and saved; go on with: tenfold train --resume {setup.folder.path}"
-                )
-        if not state.rows or state.rows[-1]["step"] != state.step:
-            log.after_epoch()  # stopped in the middle of an epoch, at what has become the end of the run
-    average.take_over()
-    return state
+                times.start_training()
+        if not state.rows or state.rows[-1]["step"] != state.step:  # resumed in the middle of an epoch, with a new end
+            _evaluate(setup, plan, state)
+            _save_checkpoint(setup, state, hardware)
+    average.copy_to_model()
+    return Trained(state, hardware)
 
 
-def _prepare_step(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint | None) -> Step:
-    """Returns what takes the steps; a resumed run goes on as it began, for the two ways round differently."""
-    wanted = setup.recipe.train.execution
-    if checkpoint is not None and wanted == "auto":
-        wanted = "compiled" if checkpoint.state["compiled"] else "eager"
+def _prepare(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint | None) -> PreparedStep:
+    """Builds the training step. A resumed run keeps its execution: eager and compiled steps round differently."""
+    execution = setup.recipe.train.execution
+    if checkpoint is not None and execution == "auto":
+        execution = "compiled" if checkpoint.state["compiled"] else "eager"
     smoothing = setup.recipe.optim.label_smoothing
-    training = Training(state.model, state.optimizer, setup.classifier.preprocessing, setup.hardware, smoothing)
-    free = checkpoint is None and setup.recipe.train.threads == 0
-    prepared = prepare(wanted, training, next(loader.epoch(0)), choose_threads=free)
-    state.hardware, state.compile_seconds = prepared.hardware, prepared.seconds
+    context = StepContext(state.model, state.optimizer, setup.classifier.preprocessing, setup.hardware, smoothing)
+    choose_threads = checkpoint is None and setup.recipe.train.threads == 0
+    prepared = prepare_step(execution, context, next(loader.epoch(0)), choose_threads=choose_threads)
     if prepared.hardware.compiled:
-        setup.progress.message(f"step: compiled, ready after {prepared.seconds:.1f} s")
-    step = Step(prepared.learn, state.difficulty)
-    if checkpoint is not None:
-        step.load_state_tensors(checkpoint.tensors["pending"])
-    return step
+        setup.progress.message(f"step: compiled, ready after {prepared.compile_seconds:.1f} s")
+    return prepared
+
+
+def _ends_early(plan: Plan, state: State) -> bool:
+    """Returns whether the target is reached, or the validation accuracy has not improved for too long."""
+    if state.best is None:
+        return False
+    return _target_reached(plan, state) or plan.patience_exceeded(state.step, state.best.epoch)
+
+
+def _target_reached(plan: Plan, state: State) -> bool:
+    return state.best is not None and plan.target_reached(state.best.accuracy)
+
+
+def _evaluate(setup: Setup, plan: Plan, state: State) -> None:
+    """Evaluates the validation split, where there is one, logs a row and updates the best accuracy."""
+    state.times.pause_training()
+    state.check_weights()
+    if setup.dataset.val is None:
+        _log_row(setup, plan, state)
+        return
+    with state.average.applied():
+        evaluation = setup.classifier.evaluate(setup.dataset.val)
+    _log_row(setup, plan, state, val_loss=evaluation.loss, val_accuracy=evaluation.accuracy)
+    if state.best is None or evaluation.accuracy > state.best.accuracy:
+        state.best = Best(evaluation.accuracy, plan.epoch_of(state.step), state.step)
+
+
+def _log_row(
+    setup: Setup, plan: Plan, state: State, val_loss: float | None = None, val_accuracy: float | None = None
+) -> None:
+    """Adds a row of `metrics.csv` and shows it."""
+    metrics, epoch = state.metrics.compute(), plan.epoch_of(state.step)
+    row: Row = {
+        "epoch": epoch,
+        "step": state.step,
+        "time_s": round(state.times.training_seconds(), 3),
+        "lr": setup.recipe.optim.lr * plan.schedule(plan.fraction_done(state.step - 1, state.times.elapsed)),
+        "train_loss": metrics.loss,
+        "train_accuracy": metrics.accuracy,
+        "val_loss": val_loss,
+        "val_accuracy": val_accuracy,
+    }
+    state.rows.append(row)
+    batch = state.step - (epoch - 1) * plan.steps_per_epoch
+    setup.progress.log({**row, "batch": batch, "steps": plan.steps})
+
+
+def _save_checkpoint(setup: Setup, state: State, hardware: Hardware) -> None:
+    """Saves a checkpoint, the rows so far, and the model where it is the best.
+
+    The model comes last: its file must never hold weights that a run resumed from the checkpoint, with another
+    schedule or length, may not reach.
+    """
+    state.times.pause_training()
+    path = state.save(setup.folder.checkpoints, hardware)
+    setup.folder.write_metrics(state.rows)
+    setup.log.write("checkpoint", step=state.step, path=path.name)
+    state.times.checkpoint_saved()
+    _save_if_best(setup, state)
+
+
+def _save_if_best(setup: Setup, state: State) -> None:
+    if state.best is not None and state.is_best:
+        with state.average.applied():
+            setup.save_model(setup.folder.best, {"val_accuracy": state.best.accuracy, "epoch": state.best.epoch})
 
 
 @contextmanager
-def _watched(setup: Setup, plan: Plan) -> Iterator[None]:
-    """Tells the watcher that training begins, and that it is over, well or not."""
+def _shown(setup: Setup, plan: Plan) -> Iterator[None]:
+    """Notifies the progress display that training begins, and that it is over, successful or not."""
     setup.progress.start(setup.folder.path, plan.steps, plan.steps_per_epoch)
     try:
         yield
@@ -120,45 +199,45 @@ def _watched(setup: Setup, plan: Plan) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
-    """Turns what stops a run in its tracks into one line that says what to do."""
+def _clear_errors(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
+    """Turns an error that ends training into one line that says what to do."""
     try:
         yield
     except LossNotFiniteError as error:
-        at = state.step + 1 - error.steps_ago
-        setup.log.write("loss not finite", step=at)
+        step = state.step + 1 - error.steps_ago
+        setup.log.write("loss not finite", step=step)
         raise TrainingError(
-            f"the loss is not finite at step {at} (epoch {plan.epoch_of(at)}), expected a number; "
-            f"{_kept(setup)}; try a lower learning rate (--lr, now {setup.recipe.optim.lr:g})"
+            f"the loss is not finite at step {step} (epoch {plan.epoch_of(step)}), expected a number; "
+            f"{_last_checkpoint(setup)}; try a lower learning rate (--lr, now {setup.recipe.optim.lr:g})"
         ) from error
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
         raise TrainingError(
             f"out of memory on {setup.hardware.device} with batches of {plan.batch_size} at step {state.step + 1}; "
-            f"{_kept(setup)}; try --batch-size {max(1, plan.batch_size // 2)}"
+            f"{_last_checkpoint(setup)}; try --batch-size {max(1, plan.batch_size // 2)}"
         ) from error
     except ValueError as error:
-        if not str(error).startswith("Expected more than 1 value per channel"):  # PyTorch's batch normalisation
+        if not str(error).startswith("Expected more than 1 value per channel"):  # PyTorch's batch norm
             raise
-        raise _no_deviation(type(state.model).__name__, plan.batch_size) from error
+        raise _single_value_error(type(state.model).__name__, plan.batch_size) from error
 
 
-def _no_deviation(network: str, batch_size: int) -> TrainingError:
-    """Returns what to tell of a batch normalisation that was given a single value, which is a user's own network's."""
-    which, remedy = "a batch", "set a larger train.batch_size"
+def _single_value_error(network: str, batch_size: int) -> TrainingError:
+    """Returns the error of a user's own network whose batch norm got a single value per channel."""
+    batch, remedy = "a batch", "set a larger train.batch_size"
     if batch_size > 1:
-        which, remedy = "the last batch of an epoch", "set train.drop_last = true, or another train.batch_size"
+        batch, remedy = "the last batch of an epoch", "set train.drop_last = true, or another train.batch_size"
     return TrainingError(
-        f"{network} cannot normalise over {which}: it is a single picture, which has shrunk to 1×1, and one value "
-        f"has no deviation; {remedy} (now {batch_size}), and start a new run"
+        f"the batch norm of {network} got a single value per channel: {batch} is one image whose features have shrunk "
+        f"to 1×1, expected two values or more; {remedy} (now {batch_size}), and start a new run"
     )
 
 
-def _kept(setup: Setup) -> str:
+def _last_checkpoint(setup: Setup) -> str:
     folder = setup.folder
-    any_yet = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
-    return f"the last checkpoint in {folder.path} is intact" if any_yet else "no checkpoint was due yet"
+    exists = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
+    return f"the last checkpoint in {folder.path} is intact" if exists else "no checkpoint was due yet"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -1,37 +1,37 @@
-"""How long a run lasts, and what is due at which step: decided once, before the first."""
+"""How long a run takes and what is due at which step, decided before the first one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tenfold.core.errors import RecipeError
-from tenfold.data.loader import Order
-from tenfold.data.resizing import Course, share_at, shrink
+from tenfold.data.resizing import SizeSchedule, shrink, size_fraction
+from tenfold.data.sampling import Order
 from tenfold.data.types import Batch, Dataset
 from tenfold.optim.schedules import Schedule, build_schedule
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import Recipe
 
-_BATCHES_AT_LEAST = 4
-"""Batches an epoch has at least: a small set gets smaller batches instead of one step an epoch."""
+_MIN_BATCHES_PER_EPOCH = 4
+"""A small dataset gets smaller batches instead of one step per epoch."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The course of a run.
+    """The plan of a run.
 
     Args:
-        batch_size: pictures in a step.
+        batch_size: number of images in a step.
         steps_per_epoch: at least 1.
-        steps: in the whole run, or None where a clock decides.
-        seconds: of training in the whole run, or None where steps decide.
+        steps: in the whole run, or None where the time decides.
+        seconds: of training in the whole run, or None where the steps decide.
         log_every: steps between two rows of the log.
         checkpoint_every: steps or seconds between two checkpoints.
-        schedule: share of the run that is done → factor on the learning rates.
-        patience: epochs without a better validation accuracy that end the run; 0 for never.
-        evaluate_every: steps, counted from the start of each epoch, after which the validation split is judged; it is
-            judged at the end of an epoch in any case.
+        schedule: fraction of the run that is done → factor on the learning rates.
+        patience: epochs without a better validation accuracy that end the run; 0 for no early stopping.
+        evaluate_every: steps, counted from the start of each epoch, after which the validation split is evaluated;
+            it is always evaluated at the end of an epoch.
         target: validation accuracy that ends the run; 0 for none.
-        progressive: see `Course`; empty where pictures are learnt from at their own size throughout.
+        progressive: see `SizeSchedule`; empty where images keep their size throughout.
     """
 
     batch_size: int
@@ -44,38 +44,42 @@ class Plan:
     patience: int = 0
     evaluate_every: int = 1
     target: float = 0.0
-    progressive: Course = ()
+    progressive: SizeSchedule = ()
 
-    def done(self, step: int, seconds: Callable[[], float]) -> float:
-        """Returns the share of the run that is done after `step` steps, in [0, 1].
+    def fraction_done(self, step: int, elapsed: Callable[[], float]) -> float:
+        """Returns the fraction of the run that is done after `step` steps, in [0, 1].
 
         Args:
-            step: steps taken.
-            seconds: tells the training time so far; only asked where a clock decides.
+            step: number of steps taken.
+            elapsed: returns the training time so far in seconds; called only where the time decides.
         """
         if self.steps is not None:
             return min(1.0, step / self.steps)
-        return min(1.0, seconds() / (self.seconds or 1.0))
+        return min(1.0, elapsed() / (self.seconds or 1.0))
 
-    def resized(self, batch: Batch, done: float) -> Batch:
-        """Returns `batch` with its pictures at the size that is due when `done` of the run is done."""
-        share = share_at(self.progressive, done)
-        return batch if share == 1.0 else batch._replace(images=shrink(batch.images, share))
+    def resized(self, batch: Batch, fraction_done: float) -> Batch:
+        """Returns `batch` with its images at the size due at this fraction of the run."""
+        fraction = size_fraction(self.progressive, fraction_done)
+        return batch if fraction == 1.0 else batch._replace(images=shrink(batch.images, fraction))
 
-    def over(self, step: int, seconds: Callable[[], float]) -> bool:
-        """Returns whether the run is at its end after `step` steps; for `seconds` see `done`."""
-        return self.done(step, seconds) >= 1.0
+    def is_over(self, step: int, elapsed: Callable[[], float]) -> bool:
+        """Returns whether the run ends after `step` steps; for `elapsed` see `fraction_done`."""
+        return self.fraction_done(step, elapsed) >= 1.0
 
     def epoch_of(self, step: int) -> int:
-        """Returns the epoch, from 1, to which the step numbered `step` (from 1) belongs."""
+        """Returns the epoch, from 1, of the step numbered `step` (from 1)."""
         return (max(step, 1) - 1) // self.steps_per_epoch + 1
 
     def ends_epoch(self, step: int) -> bool:
         """Returns whether an epoch ends with the step numbered `step` (from 1)."""
         return step % self.steps_per_epoch == 0
 
+    def log_due(self, step: int) -> bool:
+        """Returns whether a row of the log is due after `step` steps."""
+        return step % self.steps_per_epoch % self.log_every == 0
+
     def evaluation_due(self, step: int) -> bool:
-        """Returns whether the validation split is judged after `step` steps; the end of an epoch always counts."""
+        """Returns whether the validation split is evaluated after `step` steps."""
         return self.ends_epoch(step) or step % self.steps_per_epoch % self.evaluate_every == 0
 
     def checkpoint_due(self, step: int, seconds_since_last: float) -> bool:
@@ -85,28 +89,37 @@ class Plan:
             return seconds_since_last >= every.amount
         return step % (every.steps(self.steps_per_epoch) or 1) == 0
 
+    def target_reached(self, best_accuracy: float) -> bool:
+        """Returns whether a validation accuracy reaches the target, where there is one."""
+        return bool(self.target and best_accuracy >= self.target)
+
+    def patience_exceeded(self, step: int, best_epoch: int) -> bool:
+        """Returns whether the validation accuracy has not improved for `patience` whole epochs."""
+        whole_epochs = step // self.steps_per_epoch  # without the epoch that a resumed run is in
+        return bool(self.patience and whole_epochs - best_epoch >= self.patience)
+
 
 def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
-    """Returns the course that `recipe` takes on `dataset`.
+    """Returns the plan of `recipe` on `dataset`.
 
     Raises:
-        RecipeError: when early stopping or a target is asked for without a validation split to judge by, or
-            `train.evaluate_every` is no part of an epoch.
+        RecipeError: when early stopping or a target is set without a validation split, or `train.evaluate_every` is
+            more than an epoch.
     """
     train, optim = recipe.train, recipe.optim
     for key, value in (("early_stop", train.early_stop), ("target", train.target)):
         if value and dataset.val is None:
-            raise RecipeError(f"train.{key} needs validation pictures to judge by: set data.val_fraction, e.g. 0.1")
-    batch_size = batch_size_for(train.batch_size, len(dataset.train))
-    per_epoch = Order(len(dataset.train), batch_size, train.seed, drop_last=train.drop_last).batches
-    steps = train.duration.steps(per_epoch)
-    judged = _evaluate_every(train.evaluate_every, per_epoch)  # refused also where there is nothing to judge
+            raise RecipeError(f"train.{key} needs a validation split: set data.val_fraction, e.g. 0.1")
+    batch_size = effective_batch_size(train.batch_size, len(dataset.train))
+    steps_per_epoch = Order(len(dataset.train), batch_size, train.seed, drop_last=train.drop_last).num_batches
+    steps = train.duration.steps(steps_per_epoch)
+    evaluate_every = _evaluate_every(train.evaluate_every, steps_per_epoch)  # checked even without a validation split
     return Plan(
         batch_size=batch_size,
-        steps_per_epoch=per_epoch,
+        steps_per_epoch=steps_per_epoch,
         steps=None if steps is None else max(steps, train.min_steps),
         seconds=train.duration.amount if steps is None else None,
-        log_every=train.log_every or max(1, per_epoch // 10),
+        log_every=train.log_every or max(1, steps_per_epoch // 10),
         checkpoint_every=train.checkpoint_every,
         schedule=build_schedule(
             optim.schedule,
@@ -118,42 +131,42 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
         ),
         progressive=train.progressive,
         patience=train.early_stop,
-        evaluate_every=per_epoch if dataset.val is None else judged,
+        evaluate_every=steps_per_epoch if dataset.val is None else evaluate_every,
         target=train.target,
     )
 
 
-def _evaluate_every(every: Duration, per_epoch: int) -> int:
-    """Returns the steps between two judgements; more of them than an epoch has mean each epoch's end.
+def _evaluate_every(every: Duration, steps_per_epoch: int) -> int:
+    """Returns the steps between two evaluations, at most an epoch.
 
-    A clock would judge after other steps in every run, and so keep another model as the best.
+    Seconds are refused: each run would evaluate after other steps, and so keep another model as the best.
     """
-    steps = every.steps(per_epoch)
+    steps = every.steps(steps_per_epoch)
     if steps is None or (every.unit == "epochs" and every.amount > 1):
         raise RecipeError(
             f'train.evaluate_every is {every}; expected steps or at most an epoch, e.g. "100 steps" or "0.1 epochs"'
         )
-    return min(steps, per_epoch)
+    return min(steps, steps_per_epoch)
 
 
-def batch_size_for(wanted: int, pictures: int) -> int:
-    """Returns `wanted`, or less where an epoch would have fewer than four batches; never below 2.
+def effective_batch_size(requested: int, num_images: int) -> int:
+    """Returns the requested batch size, or less where an epoch would have fewer than four batches; at least 2.
 
     Example:
-        >>> batch_size_for(500, 50_000), batch_size_for(500, 160)
+        >>> effective_batch_size(500, 50_000), effective_batch_size(500, 160)
         (500, 40)
     """
-    return min(wanted, max(2, pictures // _BATCHES_AT_LEAST)) if wanted > 1 else 1
+    return min(requested, max(2, num_images // _MIN_BATCHES_PER_EPOCH)) if requested > 1 else 1
 
 
 def extended(before: Recipe, after: Recipe) -> Recipe:
-    """Returns the recipe with which a run that began with `before` goes on when `after` is asked for.
+    """Returns the recipe with which a run that started with `before` resumes when `after` is asked for.
 
-    The rule for a run that goes on for longer: it takes up the longer run's schedule at the step that it has reached.
-    With a constant learning rate it thus ends bit for bit where a run planned that long from the start ends.
+    A longer run follows the longer run's schedule from the step that it has reached. With a constant learning rate it
+    ends bit-identical to a run planned that long from the start.
 
     Raises:
-        RecipeError: when something else than the length, the device and what is written down would change.
+        RecipeError: when more than the length, the device and what is logged would change.
     """
     free = (
         *("duration", "device", "log_every", "checkpoint_every", "early_stop"),
@@ -162,12 +175,12 @@ def extended(before: Recipe, after: Recipe) -> Recipe:
     kept = {name: getattr(before.train, name) for name in free}
     if after.model_copy(update={"train": after.train.model_copy(update=kept)}) != before:
         raise RecipeError(
-            "a run that is resumed keeps its recipe; only "
-            f"{', '.join(f'train.{name}' for name in free)} may change: start a new run for the rest"
+            "a resumed run keeps its recipe; only "
+            f"{', '.join(f'train.{name}' for name in free)} may change; start a new run for other changes"
         )
     if (after.train.duration.unit == "s") != (before.train.duration.unit == "s"):
         raise RecipeError(
-            f"a run of {before.train.duration} cannot go on for {after.train.duration}; "
+            f"a run of {before.train.duration} cannot be extended to {after.train.duration}; "
             "give the new length in the same unit"
         )
     return after

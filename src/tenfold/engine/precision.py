@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tenfold.core.devices import choose_device, computes_bfloat16, convolutions
+from tenfold.core.devices import choose_device, supports_bfloat16, use_onednn
 from tenfold.core.memory import freed_memory_kept
 from tenfold.recipes.schema import TrainSection
 
@@ -16,11 +16,11 @@ class Hardware:
     """The device of a run and how it is used.
 
     Args:
-        device: where the network and its batches lie.
+        device: where the network and its batches are.
         autocast: dtype of convolutions and matrix products, or None for float32 throughout.
-        threads: CPU threads.
-        onednn: whether convolutions on a CPU go through oneDNN, which is slower for a handful of small pictures.
-        compiled: whether a training step is one compiled program.
+        threads: number of CPU threads.
+        onednn: whether convolutions on a CPU use oneDNN, which is slower for a few small images.
+        compiled: whether the training step is compiled.
     """
 
     device: torch.device
@@ -40,12 +40,12 @@ class Hardware:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Applies the process-wide settings of this run, and puts the former ones back."""
+        """Applies the process-wide settings of this run, and restores the previous ones at the end."""
         threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
         torch.set_num_threads(self.threads)
-        torch.backends.cudnn.deterministic = True  # the same seed shall give the same bits
+        torch.backends.cudnn.deterministic = True  # the same seed must give the same bits
         try:
-            with convolutions(onednn=self.onednn), freed_memory_kept():
+            with use_onednn(self.onednn), freed_memory_kept():
                 yield
         finally:
             torch.set_num_threads(threads)
@@ -53,17 +53,17 @@ class Hardware:
 
 
 def choose_hardware(train: TrainSection) -> Hardware:
-    """Returns what a recipe's `[train]` asks for.
+    """Returns the hardware that a recipe's `[train]` asks for.
 
     Raises:
-        DeviceError: when the device is not there.
-        UsageError: when the device's name is no device's.
+        DeviceError: when the device is not available.
+        UsageError: when the name is not a device name.
     """
     device = choose_device(train.device)
-    wants_bfloat16 = train.precision == "bfloat16" or (train.precision == "auto" and computes_bfloat16(device))
+    bfloat16 = train.precision == "bfloat16" or (train.precision == "auto" and supports_bfloat16(device))
     return Hardware(
         device=device,
-        autocast=torch.bfloat16 if wants_bfloat16 else None,
+        autocast=torch.bfloat16 if bfloat16 else None,
         threads=train.threads or torch.get_num_threads(),
         onednn=train.onednn,
     )

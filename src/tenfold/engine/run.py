@@ -1,8 +1,9 @@
-"""A whole run: from a recipe and its data to a run folder that holds all that comes after training needs."""
+"""A whole run: from a recipe and a dataset to a finished run folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from math import prod
 from time import perf_counter
 from typing import Any
@@ -15,24 +16,23 @@ from tenfold.core.errors import ModelError
 from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
 from tenfold.data.decode.preprocessing import Preprocessing, channel_statistics
-from tenfold.data.loader import in_order
+from tenfold.data.loader import image_batches
 from tenfold.data.types import Dataset
 from tenfold.engine.conclude import conclude
 from tenfold.engine.loop import train
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.setup import Setup
-from tenfold.engine.state import Best
 from tenfold.evaluate.logits import evaluation_mode
 from tenfold.models.build import build_model
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.artifact import CUSTOM, Classifier
+from tenfold.runs.artifact import CUSTOM_ARCHITECTURE, Classifier
 from tenfold.runs.checkpoint import Checkpoint
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
 
 _HALF = (0.5, 0.5, 0.5)
-_FITTED_PIXELS = 1000 * 32 * 32
-"""Training pixels that are enough to fit what a network derives from its data."""
+_FIT_PIXELS = 1000 * 32 * 32
+"""Number of training pixels that suffice for what a network derives from its data, such as whitening filters."""
 
 
 def run(
@@ -43,60 +43,63 @@ def run(
     *,
     model: nn.Module | None = None,
     checkpoint: Checkpoint | None = None,
-    began: float | None = None,
+    started: float | None = None,
 ) -> dict[str, Any]:
-    """Trains, judges once on the test split, writes everything down.
+    """Trains, evaluates once on the test split, and writes everything to the run folder.
 
     Args:
         recipe: complete.
         dataset: see `Dataset`.
         folder: exists and holds `recipe.toml`.
-        progress: is told what happens.
-        model: a network of the user's own, in the place of the recipe's.
-        checkpoint: to go on from.
-        began: reading of `time.perf_counter` from which the seconds in all count; this call's by default.
+        progress: is notified of what happens.
+        model: the user's own network, which replaces the recipe's.
+        checkpoint: to resume from.
+        started: `time.perf_counter()` at the start of the command; `total_seconds` counts from it. This call's start
+            by default.
 
     Returns:
-        What `summary.json` holds; see `conclude`.
+        The content of `summary.json`; see `conclude`.
 
     Raises:
-        TenfoldError: see `train`; whatever was saved before stays.
+        TenfoldError: see `train`; everything saved before stays.
     """
-    began = perf_counter() if began is None else began
+    started = perf_counter() if started is None else started
     hardware = choose_hardware(recipe.train)
     if checkpoint is not None:
-        # Another number of threads adds up in another order, and would round differently.
+        # Another number of threads adds up in another order, which rounds differently.
         hardware = replace(hardware, threads=int(checkpoint.state["threads"]))
         folder.reopen()
     progress.message(f"device: {hardware}")
-    with hardware.active(), _own_randomness(hardware):
+    with hardware.active(), _random_state_restored(hardware):
         classifier = make_classifier(recipe, dataset, model)
-        architecture = CUSTOM if model is not None else recipe.model.name
-
-        def save(name: str, metrics: dict[str, Any]) -> None:
-            classifier.save(
-                getattr(folder, name),
-                architecture=architecture,
-                arguments={} if model is not None else recipe.model.arguments,
-                metrics=metrics,
-            )
-
-        def save_best(best: Best) -> None:
-            save("best", {"val_accuracy": best.accuracy, "epoch": best.epoch})
-
+        save_model = partial(
+            classifier.save,
+            architecture=recipe.model.name if model is None else CUSTOM_ARCHITECTURE,
+            arguments=recipe.model.arguments if model is None else {},
+        )
         log = Log(folder.log)
-        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, log, save_best)
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
-        state = train(setup, checkpoint)
-        return conclude(setup, state, save, seconds=lambda: perf_counter() - began)
+        setup = Setup(
+            recipe,
+            dataset,
+            classifier,
+            hardware,
+            folder,
+            progress,
+            log,
+            save_model=lambda path, metrics: save_model(path, metrics=metrics),
+            started=started,
+        )
+        state, used_hardware = train(setup, checkpoint)
+        return conclude(setup, state, used_hardware)
 
 
 def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -> Classifier:
-    """Returns the untrained classifier that `recipe` describes, its weights a function of the recipe's seed.
+    """Returns the untrained classifier of `recipe`; its weights are a function of the recipe's seed.
 
     Raises:
         RecipeError: when the network's name or arguments are refused.
-        ModelError: when no such network can exist for the data, or a user's own does not fit the classes.
+        ModelError: when no such network can exist for the data, or the user's own does not fit the classes.
     """
     preprocessing = make_preprocessing(recipe, dataset)
     if model is None:
@@ -104,14 +107,14 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
         model = build_model(
             recipe.model.name,
             recipe.model.arguments,
-            classes=len(dataset.classes),
+            num_classes=len(dataset.classes),
             image_size=dataset.image_size,
         )
         fit_to = getattr(model, "fit_to", None)
         if callable(fit_to):
-            fit_to(_sample(dataset, preprocessing, _FITTED_PIXELS // prod(dataset.image_size)))
+            fit_to(_sample(dataset, preprocessing, _FIT_PIXELS // prod(dataset.image_size)))
     else:
-        _try_out(model, _sample(dataset, preprocessing, 2), dataset.classes)
+        _check_output(model, _sample(dataset, preprocessing, 2), dataset.classes)
     return Classifier(
         model,
         dataset.classes,
@@ -122,37 +125,37 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
 
 
 def _sample(dataset: Dataset, preprocessing: Preprocessing, count: int) -> Tensor:
-    """Returns some training pictures from all over the split, as the network sees them: float [count, 3, H, W]."""
+    """Returns normalised training images from all over the split, float [count, 3, H, W]."""
     count = max(1, min(count, len(dataset.train)))
-    places = np.linspace(0, len(dataset.train) - 1, count).astype(np.int64)
-    images = next(in_order(dataset.train.subset(places), count, torch.device("cpu")))
+    indices = np.linspace(0, len(dataset.train) - 1, count).astype(np.int64)
+    images = next(image_batches(dataset.train.subset(indices), count, torch.device("cpu")))
     return preprocessing.normalize(images)
 
 
-def _try_out(model: nn.Module, images: Tensor, classes: tuple[str, ...]) -> None:
-    """Raises ModelError where a user's own network does not turn pictures into one logit for each class."""
+def _check_output(model: nn.Module, images: Tensor, classes: tuple[str, ...]) -> None:
+    """Raises ModelError when the user's own network does not return one logit per class."""
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
     with evaluation_mode(model), torch.inference_mode():
         logits = model(images.to(device))
     if not isinstance(logits, Tensor) or logits.shape != (len(images), len(classes)):
         found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ModelError(
-            f"{type(model).__name__} returned {found} for {len(images)} pictures; "
+            f"{type(model).__name__} returned {found} for {len(images)} images; "
             f"expected [{len(images)}, {len(classes)}], one logit for each of {len(classes)} classes"
         )
 
 
 def make_preprocessing(recipe: Recipe, dataset: Dataset) -> Preprocessing:
-    """Returns what turns a picture into the model's input, with the training pixels' statistics where asked for."""
+    """Returns the preprocessing of a run: mean and std of the training pixels, or one half where the recipe says so."""
     if recipe.data.normalize == "half":
         return Preprocessing(dataset.image_size, dataset.fit, _HALF, _HALF)
-    mean, deviation = channel_statistics(dataset.train.images)
-    return Preprocessing(dataset.image_size, dataset.fit, mean, deviation)
+    mean, std = channel_statistics(dataset.train.images)
+    return Preprocessing(dataset.image_size, dataset.fit, mean, std)
 
 
 @contextmanager
-def _own_randomness(hardware: Hardware) -> Iterator[None]:
-    """Leaves the process's random generators as they were: a run seeds them for itself."""
+def _random_state_restored(hardware: Hardware) -> Iterator[None]:
+    """Restores the process's random generators at the end: a run seeds them for itself."""
     devices = [hardware.device] if hardware.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield

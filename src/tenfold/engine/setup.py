@@ -1,17 +1,19 @@
-"""What a run is made of, before its first step."""
+"""What a run is built from, before its first step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from tenfold.core.progress import Progress
 from tenfold.data.augment import Augmentation
-from tenfold.data.loader import Loader, Order
+from tenfold.data.loader import Loader
+from tenfold.data.sampling import Order
 from tenfold.data.types import Dataset
-from tenfold.engine.plan import batch_size_for
+from tenfold.engine.plan import effective_batch_size
 from tenfold.engine.precision import Hardware
-from tenfold.engine.state import Best
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.log import Log
@@ -20,17 +22,18 @@ from tenfold.runs.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run is made of.
+    """What a run is built from.
 
     Args:
         recipe: complete.
-        dataset: its `train` is learnt from, its `val` judged now and then; training does not touch its `test`.
-        classifier: any network from normalised pictures to logits, with its preprocessing.
-        hardware: see `Hardware`.
+        dataset: `train` is trained on, `val` evaluated now and then; training does not touch `test`.
+        classifier: the network with its preprocessing and class names.
+        hardware: as the recipe asks for it; the execution of the step is chosen when training begins.
         folder: receives checkpoints, metrics and the log.
-        progress: is told what happens.
+        progress: is notified of what happens.
         log: the run's `log.jsonl`.
-        save_best: called with the epoch and accuracy whenever the validation accuracy is the best so far.
+        save_model: writes the model's present weights to a file, with metrics.
+        started: `time.perf_counter()` at the start of the command; `total_seconds` counts from it.
     """
 
     recipe: Recipe
@@ -40,24 +43,25 @@ class Setup:
     folder: RunFolder
     progress: Progress
     log: Log
-    save_best: Callable[[Best], None]
+    save_model: Callable[[Path, Mapping[str, Any]], None]
+    started: float
 
 
 def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loader:
-    """Returns the training pictures in the recipe's batches, augmented as it says.
+    """Returns the loader of the training split: the recipe's batches, order and augmentation.
 
     Raises:
-        RecipeError: when the augmentation does not fit the pictures.
+        RecipeError: when the augmentation does not fit the images.
     """
     train, labels = recipe.train, dataset.train.labels
     augmentation = Augmentation(**recipe.data.augment.model_dump())
     augmentation.check(dataset.image_size)
-    by_class = bool((labels[1:] >= labels[:-1]).all())
-    size = batch_size_for(train.batch_size, len(labels))
-    order = Order(len(labels), size, train.seed, train.shuffle, train.drop_last, mixed=by_class)
+    sorted_by_class = bool((labels[1:] >= labels[:-1]).all())
+    batch_size = effective_batch_size(train.batch_size, len(labels))
+    order = Order(len(labels), batch_size, train.seed, train.shuffle, train.drop_last, shuffle_once=sorted_by_class)
     return Loader(dataset.train, order, augmentation, hardware.device, memory_format(recipe), recipe.data.pruning)
 
 
 def memory_format(recipe: Recipe) -> torch.memory_format:
-    """Returns how a recipe's network and pictures lie in memory."""
+    """Returns the memory format of a recipe's network and images."""
     return torch.channels_last if recipe.train.channels_last else torch.contiguous_format

@@ -1,4 +1,4 @@
-"""An end that is asked for: the first signal is noted, the second obeyed at once."""
+"""Stopping a run by signal: the first one is noted, the second one ends the process at once."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ from typing import Any
 
 from tenfold.core.errors import Interrupted, Stopped, Terminated
 
-_STOPPING: dict[int, type[Stopped]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+_ERRORS: dict[int, type[Stopped]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
 
 
 class StopRequest:
-    """Notes SIGINT and SIGTERM while it is entered; `received` is looked at between two steps.
+    """Context manager that notes SIGINT and SIGTERM; the training loop checks `received` between two steps.
 
-    Outside the main thread Python delivers no signals, and nothing is changed.
+    Outside the main thread Python delivers no signals, and nothing changes.
 
     Example:
         >>> with StopRequest() as stop:
@@ -24,17 +24,17 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._former: dict[int, Any] = {}
+        self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self._note) for number in _STOPPING}
+            self._previous_handlers = {number: signal.signal(number, self._note) for number in _ERRORS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._former.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -45,4 +45,4 @@ class StopRequest:
 
     def error(self, message: str) -> Stopped:
         """Returns the error that ends the run, with the exit code of the signal received."""
-        return _STOPPING[self.received or signal.SIGINT](message)
+        return _ERRORS[self.received or signal.SIGINT](message)

@@ -1,4 +1,4 @@
-"""All that a run needs to go on from a checkpoint as though nothing had happened."""
+"""Everything a run needs to resume from a checkpoint to the same bits."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,8 +11,9 @@ from tenfold.core.errors import RunError
 from tenfold.data.sampling import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.precision import Hardware
-from tenfold.engine.step import Step
-from tenfold.optim.averaging import WeightAverage
+from tenfold.engine.running_metrics import RunningMetrics
+from tenfold.engine.times import RunTimes
+from tenfold.optim.averaging import WeightEMA
 from tenfold.optim.build import CombinedOptimizer
 from tenfold.runs.checkpoint import Checkpoint, save_checkpoint
 
@@ -31,50 +32,53 @@ class Best:
 
 @dataclass
 class State:
-    """Where a run stands. Augmentation, and an order without pruning, need no state: they follow from (seed, epoch).
+    """The state of a run.
+
+    Order and augmentation need none: they are functions of (seed, epoch), with pruning also of `difficulty`.
 
     Args:
         model: on its device.
         optimizer: of the model's weights.
         average: of the model's weights.
-        step: steps taken in all.
-        seconds: spent on training so far.
-        loading_seconds: those of the host that went into gathering and augmenting pictures.
+        times: see `RunTimes`.
+        fingerprint: of the dataset.
+        difficulty: of the training images, where they are pruned.
+        metrics: of the steps since the last row.
+        step: number of steps taken.
         rows: of `metrics.csv` so far.
         best: where a validation split exists.
-        fingerprint: of the data.
-        hardware: another number of threads, or another way to carry out a step, may round differently.
-        compile_seconds: spent on compiling the step, and on measuring whether that pays.
-        difficulty: of the training pictures, where they are pruned.
     """
 
     model: nn.Module
     optimizer: CombinedOptimizer
-    average: WeightAverage
+    average: WeightEMA
+    times: RunTimes
     fingerprint: str
-    hardware: Hardware
-    compile_seconds: float = 0.0
+    difficulty: Difficulty | None = None
+    metrics: RunningMetrics = field(default_factory=RunningMetrics)
     step: int = 0
-    seconds: float = 0.0
-    loading_seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     best: Best | None = None
-    difficulty: Difficulty | None = None
 
-    def save(self, folder: Path, step: Step) -> Path:
+    @property
+    def is_best(self) -> bool:
+        """Whether the present weights have the best validation accuracy so far."""
+        return self.best is not None and self.best.step == self.step
+
+    def save(self, folder: Path, hardware: Hardware) -> Path:
         """Writes a checkpoint durably and returns its folder.
 
         Args:
             folder: the run's `checkpoints`.
-            step: holds what has happened since the last row of the log.
+            hardware: as used: another thread count or execution may round differently, so a resumed run keeps both.
 
         Raises:
-            LossNotFiniteError: when the run must not be saved, because a loss since then or a weight is not finite.
-            StorageError: when the disk refuses; the checkpoints before this one stay.
+            LossNotFiniteError: when a loss since the last row or a weight is not finite; nothing is written.
+            StorageError: when the disk refuses; previous checkpoints stay.
         """
         self.check_weights()
         tensors = {
-            "pending": step.state_tensors(),
+            "pending": self.metrics.state_tensors(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_tensors(),
             "random": _random_state(self.model),
@@ -84,51 +88,52 @@ class State:
         if self.difficulty is not None:
             tensors["difficulty"] = self.difficulty.state_tensors()
         state: dict[str, Any] = {
-            "seconds": self.seconds,
-            "loading_seconds": self.loading_seconds,
+            "seconds": self.times.training_seconds(),
+            "loading_seconds": self.times.loading_seconds,
             "rows": self.rows,
             "best": None if self.best is None else asdict(self.best),
             "fingerprint": self.fingerprint,
-            "threads": self.hardware.threads,
-            "compiled": self.hardware.compiled,
+            "threads": hardware.threads,
+            "compiled": hardware.compiled,
         }
         return save_checkpoint(folder, self.step, tensors, state)
 
     def check_weights(self) -> None:
-        """Raises LossNotFiniteError when the last update, whose loss was still a number, left a weight that is none."""
+        """Raises LossNotFiniteError when a weight is not finite: an update may overflow after a finite loss."""
         finite = [weight.isfinite().all() for weight in self.model.parameters()]
         if not torch.stack(finite).all():
             raise LossNotFiniteError(steps_ago=1)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Takes over what a checkpoint holds.
+        """Restores a checkpoint.
 
         Raises:
-            RunError: when the checkpoint belongs to other data, another network or another optimiser.
+            RunError: when the checkpoint belongs to other data, another network or another optimizer.
         """
-        saved: dict[str, Any] = dict(checkpoint.state)
+        saved, tensors = dict(checkpoint.state), checkpoint.tensors
         if saved["fingerprint"] != self.fingerprint:
             raise RunError(
-                f"the data has changed since the checkpoint at step {checkpoint.step} (fingerprint "
-                f"{self.fingerprint[:12]}, expected {saved['fingerprint'][:12]}); "
-                "bring the old data back, or start a new run"
+                f"the data has changed since the checkpoint at step {checkpoint.step}: found fingerprint "
+                f"{self.fingerprint[:12]}, expected {saved['fingerprint'][:12]}; "
+                "restore the previous data, or start a new run"
             )
         try:
-            self.model.load_state_dict(checkpoint.tensors["model"])
+            self.model.load_state_dict(tensors["model"])
         except RuntimeError as error:
             raise RunError(f"the checkpoint holds another network: {' '.join(str(error).split())}") from error
-        self.optimizer.load_state_tensors(checkpoint.tensors["optimizer"])
-        self.average.load_state_tensors(checkpoint.tensors.get("average", {}))
+        self.optimizer.load_state_tensors(tensors["optimizer"])
+        self.average.load_state_tensors(tensors.get("average", {}))
         if self.difficulty is not None:
-            self.difficulty.load_state_tensors(checkpoint.tensors["difficulty"])
-        _set_random_state(checkpoint.tensors["random"], self.model)
-        self.step, self.seconds, self.rows = checkpoint.step, saved["seconds"], saved["rows"]
-        self.loading_seconds = saved.get("loading_seconds", 0.0)  # a former version did not count them
+            self.difficulty.load_state_tensors(tensors["difficulty"])
+        self.metrics.load_state_tensors(tensors["pending"])
+        _set_random_state(tensors["random"], self.model)
+        self.times.resume(saved["seconds"], saved.get("loading_seconds", 0.0))  # absent in checkpoints of version 0.1
+        self.step, self.rows = checkpoint.step, saved["rows"]
         self.best = None if saved["best"] is None else Best(**saved["best"])
 
 
 def _random_state(model: nn.Module) -> dict[str, Tensor]:
-    """The generators that layers such as dropout draw from."""
+    """Returns the states of the generators that layers such as dropout draw from."""
     device = next(model.parameters()).device
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":

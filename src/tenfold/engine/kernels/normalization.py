@@ -1,6 +1,8 @@
-"""Pooling, batch normalisation and GELU as one operation, and GELU alone, on CPUs that multiply bfloat16.
+"""Max-pooling, batch normalization and GELU as one operation, and GELU alone, on CPUs with AVX-512 BF16.
 
-Shapes: B pictures, C channels, H×W pixels.
+The kernels are in `cpp/batch_norm_gelu.cpp`.
+
+Shapes: B images, C channels, H×W pixels.
 """
 
 from typing import Any, cast
@@ -9,30 +11,35 @@ import torch
 from torch import Tensor
 
 from tenfold.engine.kernels.programs import Workspace, channels_last
-from tenfold.models.blocks import Norm
+from tenfold.models.blocks import BatchNorm
 
 
-def norm_gelu(workspace: Workspace, features: Tensor, norm: Norm, *, pool: bool) -> Tensor:
-    """Does what `tenfold.models.blocks.norm_gelu` does, running statistics included, for features that fit.
+def norm_gelu(workspace: Workspace, features: Tensor, norm: BatchNorm, *, pool: bool) -> Tensor:
+    """Returns GELU(norm(features)), or GELU(norm(max_pool2d(features, 2))) with `pool`. It is differentiable.
+
+    The running statistics of `norm` are updated as PyTorch updates them.
 
     Args:
         workspace: see `Workspace`.
-        features: bfloat16 [B, C, H, W].
-        norm: in training mode.
+        features: bfloat16 [B, C, H, W]; see `norm_fits`.
+        norm: in training mode; see `norm_fits`.
         pool: whether 2×2 max-pooling comes first.
+
+    Returns:
+        bfloat16 [B, C, H, W], or [B, C, H // 2, W // 2] with `pool`; channels last.
     """
-    made: tuple[Tensor, Tensor, Tensor] = _NormGelu.apply(  # type: ignore[no-untyped-call]
+    outputs: tuple[Tensor, Tensor, Tensor] = _NormGelu.apply(  # type: ignore[no-untyped-call]
         workspace, channels_last(features), norm.bias, norm.eps, pool
     )
-    result, mean, inverse = made
-    _follow(norm, mean, inverse, result.numel() // norm.num_features)
+    result, mean, inverse_std = outputs
+    _update_running_statistics(norm, mean, inverse_std, result.numel() // norm.num_features)
     return result
 
 
-def norm_fits(features: Tensor, norm: Norm, *, pool: bool) -> bool:
-    """Returns whether these can be normalised this way, which a `Norm` can whose scale is 1 and stays so."""
-    halved = 2 if pool else 1
-    count = len(features) * (features.shape[2] // halved) * (features.shape[3] // halved)
+def norm_fits(features: Tensor, norm: BatchNorm, *, pool: bool) -> bool:
+    """Returns whether `norm_gelu` supports these arguments. The scale of `norm` must be 1 and not trained."""
+    side = 2 if pool else 1
+    count = len(features) * (features.shape[2] // side) * (features.shape[3] // side)
     return (
         features.dtype == torch.bfloat16
         and norm.num_features % 16 == 0
@@ -46,12 +53,19 @@ def norm_fits(features: Tensor, norm: Norm, *, pool: bool) -> bool:
 
 
 @torch.no_grad()
-def _follow(norm: Norm, mean: Tensor, inverse: Tensor, count: int) -> None:
-    """Moves the running statistics, as PyTorch's batch normalisation does, by those of `count` values a channel."""
-    share = cast(float, norm.momentum)
+def _update_running_statistics(norm: BatchNorm, mean: Tensor, inverse_std: Tensor, count: int) -> None:
+    """Updates the running statistics as PyTorch does.
+
+    Args:
+        norm: whose statistics are updated.
+        mean: mean of the batch, float32 [C].
+        inverse_std: 1 / √(variance + eps) of the batch, float32 [C].
+        count: number of values per channel.
+    """
+    momentum = cast(float, norm.momentum)
     cast(Tensor, norm.num_batches_tracked).add_(1)
-    cast(Tensor, norm.running_mean).lerp_(mean, share)
-    cast(Tensor, norm.running_var).lerp_((inverse**-2 - norm.eps) * (count / (count - 1)), share)
+    cast(Tensor, norm.running_mean).lerp_(mean, momentum)
+    cast(Tensor, norm.running_var).lerp_((inverse_std**-2 - norm.eps) * (count / (count - 1)), momentum)
 
 
 class _NormGelu(torch.autograd.Function):
@@ -63,45 +77,44 @@ class _NormGelu(torch.autograd.Function):
         size = (count, channels, height // 2, width // 2) if pool else tuple(features.shape)
         result = torch.empty(size, dtype=torch.bfloat16, memory_format=torch.channels_last)
         maxima = torch.empty_like(result) if pool else features
-        corners = torch.empty_like(result, dtype=torch.uint8) if pool else None
-        mean, inverse = torch.empty(2, channels).unbind()
+        argmax = torch.empty_like(result, dtype=torch.uint8) if pool else None
+        mean, inverse_std = torch.empty(2, channels).unbind()
         shape = (count, height, width, channels, int(pool))
-        needs = workspace.bytes_for("normalize_space", *shape)
-        written = (maxima, corners, result, mean, inverse)
-        workspace.call("normalize", features, bias, epsilon, *written, *shape, needs=needs)
-        ctx.workspace, ctx.shape, ctx.needs = workspace, shape, needs
-        ctx.save_for_backward(maxima, corners, mean, inverse, bias)
-        ctx.mark_non_differentiable(mean, inverse)
-        return result, mean, inverse
+        outputs = (maxima, argmax, result, mean, inverse_std)
+        workspace.call("batch_norm_gelu_forward", features, bias, epsilon, *outputs, *shape)
+        ctx.workspace, ctx.shape = workspace, shape
+        ctx.save_for_backward(maxima, argmax, mean, inverse_std, bias)
+        ctx.mark_non_differentiable(mean, inverse_std)
+        return result, mean, inverse_std
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        maxima, corners, mean, inverse, bias = ctx.saved_tensors
-        count, height, width, channels, _pooled = ctx.shape
-        found = torch.empty((count, channels, height, width), dtype=torch.bfloat16, memory_format=torch.channels_last)
-        of_bias = torch.empty_like(bias)
-        arguments = (maxima, corners, channels_last(gradient), mean, inverse, bias, found, of_bias)
-        ctx.workspace.call("normalize_back", *arguments, *ctx.shape, needs=ctx.needs)
-        return None, found, of_bias, None, None
+        maxima, argmax, mean, inverse_std, bias = ctx.saved_tensors
+        count, height, width, channels, _pool = ctx.shape
+        result = torch.empty((count, channels, height, width), dtype=torch.bfloat16, memory_format=torch.channels_last)
+        bias_gradient = torch.empty_like(bias)
+        inputs = (maxima, argmax, channels_last(gradient), mean, inverse_std, bias)
+        ctx.workspace.call("batch_norm_gelu_backward", *inputs, result, bias_gradient, *ctx.shape)
+        return None, result, bias_gradient, None, None
 
 
 def gelu(workspace: Workspace, features: Tensor) -> Tensor:
-    """Returns GELU of features that fit, bfloat16 [...]."""
+    """Returns GELU of features, bfloat16 [...]; see `gelu_fits`. It is differentiable."""
     result: Tensor = _Gelu.apply(workspace, features)  # type: ignore[no-untyped-call]
     return result
 
 
 def gelu_fits(features: Tensor, approximate: str = "none") -> bool:
-    """Returns whether GELU of these can be had this way."""
-    lasting = features.is_contiguous() or features.is_contiguous(memory_format=torch.channels_last)
-    return features.dtype == torch.bfloat16 and features.numel() % 16 == 0 and lasting and approximate == "none"
+    """Returns whether `gelu` supports these features and this approximation, an argument of PyTorch's GELU."""
+    is_dense = features.is_contiguous() or features.is_contiguous(memory_format=torch.channels_last)
+    return features.dtype == torch.bfloat16 and features.numel() % 16 == 0 and is_dense and approximate == "none"
 
 
 class _Gelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, workspace: Workspace, features: Tensor) -> Tensor:
         result = torch.empty_like(features)
-        workspace.call("gelu", features, result, features.numel() // 16)
+        workspace.call("gelu_forward", features, result, features.numel() // 16)
         ctx.workspace = workspace
         ctx.save_for_backward(features)
         return result
@@ -109,7 +122,8 @@ class _Gelu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         (features,) = ctx.saved_tensors
-        found = torch.empty_like(features)
-        alike = torch.empty_like(features).copy_(gradient) if gradient.stride() != features.stride() else gradient
-        ctx.workspace.call("gelu_back", features, alike, found, features.numel() // 16)
-        return None, found
+        result = torch.empty_like(features)
+        if gradient.stride() != features.stride():
+            gradient = torch.empty_like(features).copy_(gradient)
+        ctx.workspace.call("gelu_backward", features, gradient, result, features.numel() // 16)
+        return None, result

@@ -1,10 +1,10 @@
-"""3×3 convolutions by Winograd's method, on CPUs that multiply bfloat16.
+"""3×3 convolutions by Winograd's minimal filtering in bfloat16, on CPUs with AVX-512 BF16.
 
-They need a quarter to a third of the products that a direct convolution does (A. Lavin and S. Gray, arXiv:1509.09308);
-`kernels/` knows how. Their results differ from exact ones by about 1 % of their size, the price of bfloat16 between the
-transforms, where a direct convolution in bfloat16 differs by 0.2 %.
+They need a quarter to a third of the multiplications of a direct convolution (A. Lavin and S. Gray, arXiv:1509.09308).
+Their relative error is about 1 %, because bfloat16 is used between the transforms; that of a direct convolution in
+bfloat16 is 0.2 %. The kernels are in `cpp/winograd.cpp`.
 
-Shapes: B pictures, C channels in, K channels out, H×W pixels.
+Shapes: B images, C input channels, K output channels, H×W pixels.
 """
 
 from typing import Any
@@ -14,31 +14,38 @@ from torch import Tensor
 
 from tenfold.engine.kernels.programs import Workspace, channels_last
 
-_POINTS = 36
-"""Of a tile, at most: what a filter takes up for each pair of channels."""
-
-_PAIR = (1, 1)
+_MAX_COMPONENTS = 36
+"""Number of components of a transformed tile, at most: a transformed filter has as many values per pair of channels."""
 
 
 def convolve(workspace: Workspace, images: Tensor, filters: Tensor) -> Tensor:
-    """Returns bfloat16 [B, K, H, W], the convolution of images [B, C, H, W] with filters, float32 [K, C, 3, 3]."""
+    """Returns the convolution of images with filters, of stride 1 and padding 1. It is differentiable.
+
+    Args:
+        workspace: see `Workspace`.
+        images: float [B, C, H, W]; see `images_fit`.
+        filters: float32 [K, C, 3, 3]; see `filters_fit`.
+
+    Returns:
+        bfloat16 [B, K, H, W], channels last.
+    """
     result: Tensor = _Convolution.apply(workspace, channels_last(images.to(torch.bfloat16)), filters)  # type: ignore[no-untyped-call]
     return result
 
 
 def images_fit(images: Tensor) -> bool:
-    """Returns whether these can be convolved this way; of a single row or column most would be padding."""
+    """Returns whether `convolve` supports these images. A single row or column would be padding for the most part."""
     return images.ndim == 4 and len(images) > 0 and min(images.shape[2:]) > 1
 
 
 def filters_fit(filters: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
-    """Returns whether a convolution with these arguments, those of `torch.conv2d`, can be done this way."""
+    """Returns whether `convolve` supports a convolution with these arguments, which are those of `torch.conv2d`."""
     outputs, inputs, *kernel = filters.shape
     return (
         kernel == [3, 3]
         and inputs % 32 == outputs % 32 == 0
         and bias is None
-        and stride == padding == dilation == _PAIR
+        and stride == padding == dilation == (1, 1)
         and groups == 1
         and filters.dtype == torch.float32
     )
@@ -48,38 +55,37 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, workspace: Workspace, images: Tensor, filters: Tensor) -> Tensor:
         outputs, inputs = filters.shape[:2]
-        ahead, back = torch.empty(2, _POINTS * inputs * outputs, dtype=torch.bfloat16).unbind()
-        workspace.call("prepare", channels_last(filters), *images.shape[2:], inputs, outputs, ahead, back)
+        forward_panels, backward_panels = torch.empty(
+            2, _MAX_COMPONENTS * inputs * outputs, dtype=torch.bfloat16
+        ).unbind()
+        arguments = (channels_last(filters), *images.shape[2:], inputs, outputs, forward_panels, backward_panels)
+        workspace.call("winograd_filter_panels", *arguments)
         ctx.workspace = workspace
-        ctx.save_for_backward(images, back)
-        return _convolve(workspace, images, ahead, outputs)
+        ctx.save_for_backward(images, backward_panels)
+        return _convolve(workspace, images, forward_panels, outputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
-        images, back = ctx.saved_tensors
+        images, backward_panels = ctx.saved_tensors
         gradient = channels_last(gradient)
-        _, of_images, of_filters = ctx.needs_input_grad
+        _, needs_images, needs_filters = ctx.needs_input_grad
         return (
             None,
-            _convolve(ctx.workspace, gradient, back, images.shape[1]) if of_images else None,
-            _filter_gradient(ctx.workspace, images, gradient) if of_filters else None,
+            _convolve(ctx.workspace, gradient, backward_panels, images.shape[1]) if needs_images else None,
+            _filter_gradient(ctx.workspace, images, gradient) if needs_filters else None,
         )
 
 
 def _convolve(workspace: Workspace, images: Tensor, panels: Tensor, outputs: int) -> Tensor:
     count, inputs, height, width = images.shape
-    made = torch.empty((count, outputs, height, width), dtype=torch.bfloat16, memory_format=torch.channels_last)
-    shape = (count, height, width, inputs, outputs)
-    needs = workspace.bytes_for("convolve_space", *shape, workspace.threads)
-    workspace.call("convolve", images, panels, made, *shape, needs=needs)
-    return made
+    result = torch.empty((count, outputs, height, width), dtype=torch.bfloat16, memory_format=torch.channels_last)
+    workspace.call("winograd_convolve", images, panels, result, count, height, width, inputs, outputs)
+    return result
 
 
 def _filter_gradient(workspace: Workspace, images: Tensor, gradient: Tensor) -> Tensor:
     count, inputs, height, width = images.shape
     outputs = gradient.shape[1]
-    found = torch.empty((outputs, inputs, 3, 3), memory_format=torch.channels_last)
-    shape = (count, height, width, inputs, outputs)
-    needs = workspace.bytes_for("filter_gradient_space", *shape)
-    workspace.call("filter_gradient", images, gradient, found, *shape, needs=needs)
-    return found
+    result = torch.empty((outputs, inputs, 3, 3), memory_format=torch.channels_last)
+    workspace.call("winograd_filter_gradient", images, gradient, result, count, height, width, inputs, outputs)
+    return result
