@@ -2,13 +2,13 @@
 
 >>> import tenfold
 >>> run = tenfold.train("quick", data="shapes")  # doctest: +SKIP
->>> run.load().predict("picture.png").label  # doctest: +SKIP
+>>> run.load().predict("photo.png").label  # doctest: +SKIP
 'star'
 """
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from tenfold.core.lazy import importing
 from tenfold.core.memory import ask_for_huge_pages
 
 if TYPE_CHECKING:
@@ -28,22 +28,28 @@ if TYPE_CHECKING:
     from tenfold.evaluate.metrics import Evaluation
     from tenfold.recipes.schema import Recipe
 
-_HOMES = {
-    "tenfold.api.check": ("check",),
-    "tenfold.api.compare": ("compare",),
-    "tenfold.api.data": ("dataset", "dataset_from_arrays"),
-    "tenfold.api.evaluate": ("evaluate as eval", "export", "load"),  # `tenfold.evaluate` is a subpackage
-    "tenfold.api.training_run": ("Run",),
-    "tenfold.api.suspects": ("suspects",),
-    "tenfold.api.sweep": ("resume_sweep", "sweep"),
-    "tenfold.api.sweep_results": ("Sweep",),
-    "tenfold.api.train": ("train",),
-    "tenfold.core.errors": ("TenfoldError",),
-    "tenfold.data.types": ("Dataset",),
-    "tenfold.deploy.predictor": ("Prediction", "Predictor"),
-    "tenfold.evaluate.metrics": ("Evaluation",),
-    "tenfold.recipes.schema": ("Recipe",),
+_DEFINED_IN = {
+    "Dataset": "tenfold.data.types",
+    "Evaluation": "tenfold.evaluate.metrics",
+    "Prediction": "tenfold.deploy.predictor",
+    "Predictor": "tenfold.deploy.predictor",
+    "Recipe": "tenfold.recipes.schema",
+    "Run": "tenfold.api.training_run",
+    "Sweep": "tenfold.api.sweep_results",
+    "TenfoldError": "tenfold.core.errors",
+    "check": "tenfold.api.check",
+    "compare": "tenfold.api.compare",
+    "dataset": "tenfold.api.data",
+    "dataset_from_arrays": "tenfold.api.data",
+    "eval": "tenfold.api.evaluate",
+    "export": "tenfold.api.evaluate",
+    "load": "tenfold.api.evaluate",
+    "resume_sweep": "tenfold.api.sweep",
+    "suspects": "tenfold.api.suspects",
+    "sweep": "tenfold.api.sweep",
+    "train": "tenfold.api.train",
 }
+"""Module of each public name. It is imported when the name is first used, because importing torch takes a second."""
 
 __all__ = [
     "Dataset",
@@ -67,8 +73,14 @@ __all__ = [
     "train",
 ]
 
-ask_for_huge_pages()  # before anybody makes a tensor
-__getattr__ = importing("tenfold", _HOMES)
+ask_for_huge_pages()  # must come before the first tensor is allocated
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DEFINED_IN:
+        raise AttributeError(f"module 'tenfold' has no attribute '{name}'")
+    # `tenfold.evaluate` is a subpackage, so the function has another name here
+    return getattr(import_module(_DEFINED_IN[name]), "evaluate" if name == "eval" else name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Hands over to the command line: `python -m tenfold`."""
+"""Runs the command line: `python -m tenfold`."""
 
 from tenfold.cli.main import run
 

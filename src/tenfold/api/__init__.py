@@ -1,1 +1,1 @@
-"""What the command line and Python programs call: one module per command."""
+"""The Python interface: one module for each command, used by the command line too."""

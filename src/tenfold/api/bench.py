@@ -1,4 +1,4 @@
-"""How fast this machine trains, loads and predicts: the figures that the project quotes are made here."""
+"""Benchmarks: how fast this machine trains, loads and predicts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,15 +9,15 @@ import torch
 
 from tenfold.api.data import request_of
 from tenfold.api.evaluate import load
-from tenfold.api.train import tell
+from tenfold.api.train import report_dataset
+from tenfold.core.cache import cache_folder
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import DeviceError, UsageError
-from tenfold.core.progress import Progress, Silent
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.build import build_dataset
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.cifar import find_cifar, source_named
 from tenfold.data.sources.cifar_files import SOURCES
-from tenfold.data.store.store import cache_folder
 from tenfold.data.types import Dataset
 from tenfold.deploy.predictor import Predictor
 from tenfold.engine.precision import choose_hardware
@@ -42,32 +42,32 @@ def bench_train(
     seconds: float = 3.0,
     progress: Progress | None = None,
 ) -> TrainBench:
-    """Times whole commands of `tenfold train`, and what share of the device's speed the training reaches.
+    """Times whole `tenfold train` commands, and measures the utilization of the device by training steps.
 
     Args:
         recipe: a shipped recipe or a TOML file.
-        data: what `--data` takes; the recipe's own by default.
-        runs: how many, one after another, with the seeds from 0 on.
+        data: a dataset's name or path, as for `--data`; the recipe's by default.
+        runs: number of runs, one after another, with seeds 0, 1, 2, ….
         overrides: `"section.key=value"` each.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; the recipe's own by default.
-        seconds: of measuring for the steps and for each convolution, above 0.
-        progress: is told what happens.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; the recipe's by default.
+        seconds: measuring time for the steps and for each convolution, above 0.
+        progress: receives messages; silent by default.
 
     Raises:
-        UsageError: when a number makes no sense.
+        UsageError: when a number is out of range.
         TrainingError: when a run fails; with its last line.
-        TenfoldError: whatever the recipe or its data raise.
+        TenfoldError: every error of the recipe or its data.
     """
-    progress = progress or Silent()
-    _check(seconds, runs=runs)
-    flags = [*_data_flag(data), *_set_flags(overrides, device)]
+    progress = progress or SilentProgress()
+    _check_numbers(seconds, runs=runs)
+    lines = [*overrides, *([] if device is None else [f"train.device={device}"])]
+    flags = [*_data_flag(data), *(word for line in lines for word in ("--set", line))]
     with ends_cleanly():
-        chosen, pictures = _prepared(recipe, data, overrides, device, progress)
+        chosen, dataset = _prepared(recipe, data, overrides, device, progress)
         found = time_runs(str(recipe), flags, runs, progress)
         progress.message("measuring the steps and the best convolution")
-        used = measure_utilisation(chosen, pictures, seconds)
-    settings = tuple(flags[place + 1] for place, word in enumerate(flags) if word == "--set")
-    return TrainBench(Path(recipe).stem, pictures.name, settings, found, used)
+        used = measure_utilisation(chosen, dataset, seconds)
+    return TrainBench(Path(recipe).stem, dataset.name, tuple(lines), found, used)
 
 
 def bench_classic(
@@ -77,24 +77,24 @@ def bench_classic(
     pairs: int = 3,
     progress: Progress | None = None,
 ) -> ClassicBench:
-    """Times the tutorial as people write it against a recipe, whole processes in turns.
+    """Times PyTorch's tutorial script as people write it against a recipe, whole processes in turns.
 
     Args:
         recipe: a shipped recipe or a TOML file that does the same work.
-        data: what `--data` takes, 32×32 pictures in ten classes; the recipe's own by default.
-        pairs: how many runs of each.
-        progress: is told what happens.
+        data: a dataset of 32×32 images in ten classes, as for `--data`; the recipe's by default.
+        pairs: number of runs of each.
+        progress: receives messages; silent by default.
 
     Raises:
-        UsageError: when a number makes no sense.
-        DataError: when the classic script cannot learn such pictures.
+        UsageError: when a number is out of range.
+        DataError: when the script cannot train on such images.
         TrainingError: when a run fails; with its last line.
     """
-    progress = progress or Silent()
-    _check(1.0, pairs=pairs)
+    progress = progress or SilentProgress()
+    _check_numbers(1.0, pairs=pairs)
     with ends_cleanly():
-        _, pictures = _prepared(recipe, data, (), None, progress)
-        return race_classic(str(recipe), _data_flag(data), pictures, pairs, progress)
+        _, dataset = _prepared(recipe, data, (), None, progress)
+        return race_classic(str(recipe), _data_flag(data), dataset, pairs, progress)
 
 
 def bench_data(
@@ -107,31 +107,31 @@ def bench_data(
     seconds: float = 3.0,
     progress: Progress | None = None,
 ) -> DataBench:
-    """Times preparing pictures from scratch, the first batch from a warm store, and the loader.
+    """Times preparing images from scratch, the first batch of prepared images, and the loader.
 
     Args:
-        recipe: whose batches and augmentation are loaded.
-        data: what `--data` takes; the recipe's own by default.
-        runs: of preparing and of first batches.
+        recipe: its batch size and augmentation are used.
+        data: a dataset's name or path, as for `--data`; the recipe's by default.
+        runs: number of preparations, and of first batches.
         overrides: `"section.key=value"` each.
-        device: where the batches are needed; the recipe's own by default.
-        seconds: of measuring for the loader and for the copy, above 0.
-        progress: is told what happens.
+        device: where the batches are needed; the recipe's by default.
+        seconds: measuring time for the loader and for the copy, above 0.
+        progress: receives messages; silent by default.
 
     Raises:
-        UsageError: when a number makes no sense.
-        TenfoldError: whatever the recipe or its data raise.
+        UsageError: when a number is out of range.
+        TenfoldError: every error of the recipe or its data.
     """
-    progress = progress or Silent()
-    _check(seconds, runs=runs)
+    progress = progress or SilentProgress()
+    _check_numbers(seconds, runs=runs)
     with ends_cleanly():
-        chosen, pictures = _prepared(recipe, data, overrides, device, progress)
+        chosen, dataset = _prepared(recipe, data, overrides, device, progress)
         request = request_of(chosen.data)
         return measure_data(
             chosen,
             Path(recipe).stem,
             lambda: build_dataset(request),
-            _rebuilding(request, pictures),
+            _rebuild(request, dataset),
             rounds=runs,
             seconds=seconds,
             progress=progress,
@@ -144,90 +144,35 @@ def bench_predict(
     recipe: str | Path = "quick",
     data: str = "shapes",
     device: str = "auto",
-    pictures: int = 1000,
+    images: int = 1000,
     calls: int = 200,
     seconds: float = 3.0,
     progress: Progress | None = None,
 ) -> PredictBench:
-    """Times predictions, one picture and many, from memory and from files.
+    """Times predictions of one image and of many, from memory and from files.
 
     Args:
-        source: a run folder or a model file; without one the network of `recipe` with fresh weights.
-        recipe: of the network, where there is no `source`.
-        data: what gives that network its classes and picture size.
+        source: a run folder or a model file; None takes the untrained network of `recipe`.
+        recipe: of the network without `source`.
+        data: dataset that gives this network its classes and image size.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        pictures: judged at once where there are many.
-        calls: with a single picture.
-        seconds: of measuring many pictures, for each source and each convolution, above 0.
-        progress: is told what happens.
+        images: number of images in the large batch.
+        calls: number of calls with a single image.
+        seconds: measuring time for each source of many images and for each convolution, above 0.
+        progress: receives messages; silent by default.
 
     Raises:
-        UsageError: when a number makes no sense.
-        TenfoldError: whatever the model, the recipe or its data raise.
+        UsageError: when a number is out of range.
+        TenfoldError: every error of the model, the recipe or its data.
     """
-    progress = progress or Silent()
-    _check(seconds, pictures=pictures, calls=calls)
+    progress = progress or SilentProgress()
+    _check_numbers(seconds, images=images, calls=calls)
     with ends_cleanly():
         if source is not None:
             predictor, name = load(source, device=device), str(source)
         else:
-            predictor, name = _untrained(recipe, data, device, progress), f"{Path(recipe).stem}, fresh weights"
-        return measure_prediction(predictor, name, pictures=pictures, calls=calls, seconds=seconds, progress=progress)
-
-
-def _check(seconds: float, **counts: int) -> None:
-    """Raises UsageError where there would be nothing to measure."""
-    for name, count in counts.items():
-        if count < 1:
-            raise UsageError(f"{name} is {count}; expected 1 or more")
-    if not (isfinite(seconds) and seconds > 0):
-        raise UsageError(f"{seconds:g} seconds were asked for; expected a number above 0")
-
-
-def _data_flag(data: str | None) -> list[str]:
-    return [] if data is None else ["--data", data]
-
-
-def _set_flags(overrides: Sequence[str], device: str | None) -> list[str]:
-    lines = [*overrides, *([] if device is None else [f"train.device={device}"])]
-    return [word for line in lines for word in ("--set", line)]
-
-
-def _prepared(
-    recipe: str | Path, data: str | None, overrides: Sequence[str], device: str | None, progress: Progress
-) -> tuple[Recipe, Dataset]:
-    """Returns the recipe that is meant and its pictures, whose store is there from now on."""
-    chosen = load_recipe(recipe, overrides)
-    if data is not None:
-        chosen = resolve(chosen, {"data.source": data})
-    if device is not None:
-        chosen = resolve(chosen, {"train.device": device})
-    choose_device(chosen.train.device)  # a missing one is found before any work is done
-    pictures = build_dataset(request_of(chosen.data), progress.prepare)
-    tell(pictures, progress)
-    return chosen, pictures
-
-
-def _rebuilding(request: DataRequest, pictures: Dataset) -> Callable[[], Dataset] | None:
-    """Returns what prepares the pictures anew in an empty cache; None where that would be a download."""
-    if request.source == "auto":
-        request = replace(request, source=pictures.name)
-    if request.source in SOURCES:
-        folder = Path(request.data_dir).expanduser() if request.data_dir else None
-        found = find_cifar(source_named(request.source), folder, cache_folder())
-        if found is None:
-            return None
-        request = replace(request, data_dir=str(found.parent))
-    return lambda: build_dataset(request)
-
-
-def _untrained(recipe: str | Path, data: str, device: str, progress: Progress) -> Predictor:
-    """Returns a classifier whose weights are those that training begins with."""
-    chosen, pictures = _prepared(recipe, data, (), device, progress)
-    with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
-        classifier = make_classifier(chosen, pictures, None)
-    classifier.model.to(choose_device(device)).eval()
-    return Predictor(classifier)
+            predictor, name = _untrained(recipe, data, device, progress), f"{Path(recipe).stem}, untrained"
+        return measure_prediction(predictor, name, pictures=images, calls=calls, seconds=seconds, progress=progress)
 
 
 def bench_width(
@@ -239,40 +184,88 @@ def bench_width(
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> WidthStudy:
-    """Does the tutorials' width exercise: makes the first convolution wider and tells what a GPU gains.
+    """Does the width exercise of PyTorch's tutorial: widens the first convolution and measures the GPU's speed-up.
 
     Args:
-        devices: to compare, e.g. `cpu`, `cuda`, `cuda:1`, `mps`; those that are not there are left out, and
-            `progress` is told so.
+        devices: to compare, e.g. `cpu`, `cuda`, `cuda:1`, `mps`; missing ones are left out, which `progress` reports.
         widths: channels of the first convolution of the network `wide`, each at least 1.
-        batch_size: pictures in a step, at least 1.
-        seconds: of measuring for each width and device, above 0.
+        batch_size: images per step, at least 1.
+        seconds: measuring time for each width and device, above 0.
         precision: `auto`, `float32` or `bfloat16`.
-        progress: is told what happens.
+        progress: receives messages; silent by default.
 
     Raises:
-        UsageError: when no width or device is given, a name is no device's, or `seconds` is not above 0.
-        DeviceError: when none of the devices is there.
-        RecipeError: when a width, the batch size or the precision is refused.
+        UsageError: when no width or device is given, a device name is unknown, or `seconds` is not above 0.
+        DeviceError: when this machine has none of the devices.
+        RecipeError: when a width, the batch size or the precision is out of range.
         TrainingError: when memory runs out.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     for noun, given in (("width", widths), ("device", devices)):
         if not given:
             raise UsageError(f"no {noun} was given; expected at least one")
-    if not (isfinite(seconds) and seconds > 0):
-        raise UsageError(f"{seconds:g} seconds were asked for; expected a number above 0")
-    # operation by operation everywhere: the widths are compared with one another, and so are the devices
+    _check_numbers(seconds)
+    # eager everywhere, so that widths and devices can be compared
     fixed = {"train.batch_size": batch_size, "train.precision": precision, "train.execution": "eager"}
     recipe = load_recipe("wide", fixed)
-    machines = {
+    hardware = {
         name: choose_hardware(recipe.train.model_copy(update={"device": name})) for name in _present(devices, progress)
     }
-    return study_widths(recipe, list(dict.fromkeys(widths)), machines, seconds, progress)
+    return study_widths(recipe, list(dict.fromkeys(widths)), hardware, seconds, progress)
+
+
+def _check_numbers(seconds: float, **counts: int) -> None:
+    """Raises UsageError if a number is out of range."""
+    for name, count in counts.items():
+        if count < 1:
+            raise UsageError(f"{name} is {count}; expected 1 or more")
+    if not (isfinite(seconds) and seconds > 0):
+        raise UsageError(f"seconds is {seconds:g}; expected a number above 0")
+
+
+def _data_flag(data: str | None) -> list[str]:
+    return [] if data is None else ["--data", data]
+
+
+def _prepared(
+    recipe: str | Path, data: str | None, overrides: Sequence[str], device: str | None, progress: Progress
+) -> tuple[Recipe, Dataset]:
+    """Returns the complete recipe and its dataset, which is prepared from now on."""
+    chosen = load_recipe(recipe, overrides)
+    if data is not None:
+        chosen = resolve(chosen, {"data.source": data})
+    if device is not None:
+        chosen = resolve(chosen, {"train.device": device})
+    choose_device(chosen.train.device)  # reports a missing device before any work is done
+    dataset = build_dataset(request_of(chosen.data), progress.prepare)
+    report_dataset(dataset, progress)
+    return chosen, dataset
+
+
+def _rebuild(request: DataRequest, dataset: Dataset) -> Callable[[], Dataset] | None:
+    """Returns a function that prepares the dataset again in an empty cache; None if that would download it."""
+    if request.source == "auto":
+        request = replace(request, source=dataset.name)
+    if request.source in SOURCES:
+        folder = Path(request.data_dir).expanduser() if request.data_dir else None
+        found = find_cifar(source_named(request.source), folder, cache_folder())
+        if found is None:
+            return None
+        request = replace(request, data_dir=str(found.parent))
+    return lambda: build_dataset(request)
+
+
+def _untrained(recipe: str | Path, data: str, device: str, progress: Progress) -> Predictor:
+    """Returns a classifier with the weights that training starts with."""
+    chosen, dataset = _prepared(recipe, data, (), device, progress)
+    with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
+        classifier = make_classifier(chosen, dataset, None)
+    classifier.model.to(choose_device(device)).eval()
+    return Predictor(classifier)
 
 
 def _present(devices: Sequence[str], progress: Progress) -> list[str]:
-    """Returns the devices that this machine has, each once; says which are left out."""
+    """Returns the devices that this machine has, each once, and reports the missing ones."""
     present: list[str] = []
     missing: list[str] = []
     for name in dict.fromkeys(devices):
@@ -282,9 +275,7 @@ def _present(devices: Sequence[str], progress: Progress) -> list[str]:
             missing.append(name)
     present = list(dict.fromkeys(present))
     if not present:
-        raise DeviceError(
-            f"no {' or '.join(missing)} device on this machine, and no other was asked for; use --device cpu"
-        )
+        raise DeviceError(f"no {' or '.join(missing)} device on this machine; add one that it has: --devices cpu")
     if missing:
         progress.message(
             f"no {' or '.join(missing)} device on this machine: "

@@ -1,4 +1,4 @@
-"""From a time to a recipe that fits into it."""
+"""Chooses network and training length for a time budget."""
 
 import tempfile
 from collections.abc import Collection
@@ -18,113 +18,108 @@ from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
 _CHARTS = 10.0
-"""So many times as long as the one chart that is drawn to see do all charts of a run and its page take."""
+"""Time for all charts and the page of a run, as a multiple of the time for the one chart that is drawn as a probe."""
 
-PLANNED = "train.duration"
-"""The key that a budget always decides."""
+_PLANNED_KEY = "train.duration"
 
 
 def within_budget(
     recipe: Recipe,
-    pictures: Dataset,
+    dataset: Dataset,
     budget: str,
     *,
-    began: float,
-    chosen: Collection[str],
+    started: float,
+    user_keys: Collection[str],
     runs: Path,
     report: bool,
     progress: Progress,
 ) -> tuple[Recipe, BudgetPlan]:
-    """Returns the recipe that makes the best of `budget`, and how it is spent.
+    """Returns the recipe that promises the best accuracy within `budget`, and the plan of the time.
 
-    A recipe of the network `quick` that names no widths gets those of the measured network that promises most, with the
-    batch size and learning rates measured; every other recipe keeps its network, and only its length is planned.
+    A recipe of the network `quick` without widths gets the widths, batch size and learning rates of one of the
+    measured networks. Every other recipe keeps its network, and only its length is planned.
 
     Args:
-        recipe: complete but for its length.
-        pictures: to be trained with.
+        recipe: complete except for its length.
+        dataset: to train on.
         budget: e.g. `60s`.
-        began: reading of `perf_counter` from which the budget counts.
-        chosen: dotted keys that the user gave; these are kept.
-        runs: where the run's folder will lie.
-        report: whether charts are to be drawn at the end.
-        progress: is told the plan, and what is timed.
+        started: `time.perf_counter()` from which the budget counts.
+        user_keys: dotted keys that the user set; they are kept.
+        runs: folder for run folders.
+        report: whether charts are drawn at the end.
+        progress: receives the plan.
 
     Raises:
-        UsageError: when the budget is no time, or too short for even the smallest training.
-        RecipeError: when the recipe does not fit the pictures.
+        UsageError: when the budget is not a time, or too short for the smallest training.
+        RecipeError: when the recipe does not fit the dataset.
     """
     seconds = parse_budget(budget)
     progress.message(
-        f"budget: {seconds:g} s from the command's start to the finished run folder, with planning, compiling, "
-        "judging, charts and page; only the preparing of pictures, the first time, does not count"
+        f"budget: {seconds:g} s from the start of the command to the finished run folder, including planning, "
+        "compilation, evaluation, charts and page; preparing the images for the first time is not counted"
     )
-    recipe = _by_the_clock(recipe, seconds)
-    offers = _offers(recipe, chosen)
-    costs = calibrate([offer for _, offer in offers], pictures)
+    recipe = _with_duration(recipe, seconds)
+    options = _options(recipe, user_keys)
+    costs = calibrate([option for _, option in options], dataset)
     candidates = []
-    for (network, offer), cost in zip(offers, costs, strict=True):
-        course = make_plan(offer, pictures)
-        judgements = 0 if pictures.val is None else -(-course.steps_per_epoch // course.evaluate_every)
-        name = f"{offer.model.name} as the recipe has it" if network is None else f"widths {network.name}"
-        candidates.append(Candidate(name, cost, course.steps_per_epoch, judgements, network))
-    around = _surroundings(offers[-1][1], pictures, runs, report)
-    around = replace(around, spent=perf_counter() - began)
-    plan = plan_budget(seconds, around, candidates)
-    progress.message(plan.text())
-    network = next(each.network for each in candidates if each.name == plan.network)
-    settings = _settings(network, plan.epochs * len(pictures.train), chosen)
-    return _by_the_clock(resolve(recipe, settings), plan.training), plan
+    for (network, option), cost in zip(options, costs, strict=True):
+        plan = make_plan(option, dataset)
+        evaluations = 0 if dataset.val is None else -(-plan.steps_per_epoch // plan.evaluate_every)
+        name = f"{option.model.name} as in the recipe" if network is None else f"widths {network.name}"
+        candidates.append(Candidate(name, cost, plan.steps_per_epoch, evaluations, network))
+    surroundings = _surroundings(options[-1][1], dataset, runs, report)
+    surroundings = replace(surroundings, spent=perf_counter() - started)
+    budget_plan = plan_budget(seconds, surroundings, candidates)
+    progress.message(budget_plan.text())
+    network = next(each.network for each in candidates if each.name == budget_plan.network)
+    settings = _settings(network, budget_plan.epochs * len(dataset.train), user_keys)
+    return _with_duration(resolve(recipe, settings), budget_plan.training), budget_plan
 
 
-def refuse_beside_budget(chosen: Collection[str]) -> None:
-    """Raises UsageError where the user has said himself how long the training is."""
-    if PLANNED in chosen:
-        raise UsageError(
-            "--budget plans how long the training is; leave out --epochs and train.duration, or the budget"
-        )
+def refuse_beside_budget(user_keys: Collection[str]) -> None:
+    """Raises UsageError if the user has set the training length."""
+    if _PLANNED_KEY in user_keys:
+        raise UsageError("--budget plans the training length; leave out --epochs and train.duration, or the budget")
 
 
-def _offers(recipe: Recipe, chosen: Collection[str]) -> list[tuple[Network | None, Recipe]]:
-    """Returns the recipes to choose from, each with its measured network; the recipe itself where that is settled."""
+def _options(recipe: Recipe, user_keys: Collection[str]) -> list[tuple[Network | None, Recipe]]:
+    """Returns the recipes to choose from with their measured networks, or the recipe itself if it has a network."""
     if recipe.model.name != "quick" or "widths" in recipe.model.arguments:
         return [(None, recipe)]
-    return [(network, resolve(recipe, _settings(network, EPOCH, chosen))) for network in measured_networks()]
+    return [(network, resolve(recipe, _settings(network, EPOCH, user_keys))) for network in measured_networks()]
 
 
-def _settings(network: Network | None, pictures: float, chosen: Collection[str]) -> dict[str, object]:
-    """Returns the keys that make a measured network, for a training on so many pictures, less what the user chose."""
-    settings = {} if network is None else network.settings(pictures / EPOCH)
-    return {key: value for key, value in settings.items() if key not in chosen}
+def _settings(network: Network | None, num_images: float, user_keys: Collection[str]) -> dict[str, object]:
+    """Returns the keys of a measured network for a training on `num_images`, without those that the user set."""
+    settings = {} if network is None else network.settings(num_images / EPOCH)
+    return {key: value for key, value in settings.items() if key not in user_keys}
 
 
-def _by_the_clock(recipe: Recipe, seconds: float) -> Recipe:
-    """Returns the recipe with a training that a clock ends, to a hundredth of a second."""
-    return resolve(recipe, {PLANNED: Duration(max(0.01, round(seconds, 2)), "s")})
+def _with_duration(recipe: Recipe, seconds: float) -> Recipe:
+    """Returns the recipe with a time limit, to a hundredth of a second."""
+    return resolve(recipe, {_PLANNED_KEY: Duration(max(0.01, round(seconds, 2)), "s")})
 
 
-def _surroundings(recipe: Recipe, pictures: Dataset, runs: Path, report: bool) -> Surroundings:
-    """Returns what there is beside the network: everything that can be is done once to see how long it takes."""
+def _surroundings(recipe: Recipe, dataset: Dataset, runs: Path, report: bool) -> Surroundings:
+    """Returns the time for everything except training; what can be tried is done once and timed."""
     disk = next(folder for folder in (runs.absolute(), *runs.absolute().parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=disk, prefix=".tenfold-") as folder:
         return Surroundings(
-            train=len(pictures.train),
-            val=0 if pictures.val is None else len(pictures.val),
-            test=len(pictures.test),
+            train=len(dataset.train),
+            val=0 if dataset.val is None else len(dataset.val),
+            test=len(dataset.test),
             spent=0.0,
-            setup=time_setup(recipe, pictures),
-            drawing=_time_of_charts(pictures, Path(folder)) if report else 0.0,
-            checkpoint=time_checkpoint(recipe, pictures, Path(folder)),
+            setup=time_setup(recipe, dataset),
+            drawing=_time_charts(dataset, Path(folder)) if report else 0.0,
+            checkpoint=time_checkpoint(recipe, dataset, Path(folder)),
         )
 
 
-def _time_of_charts(pictures: Dataset, folder: Path) -> float:
-    """Returns the seconds that charts and page will take at the end: one chart is drawn to see, after a warm-up."""
-    from tenfold.report.plots.image_grids import (
-        draw_preview,  # it brings matplotlib, which a run without charts need not load
-    )
+def _time_charts(dataset: Dataset, folder: Path) -> float:
+    """Returns the estimated seconds for charts and page: one chart is drawn twice, and the second time counts."""
+    from tenfold.report.plots.image_grids import plot_preview  # imports matplotlib, which a run without charts saves
 
     for _ in range(2):
         began = perf_counter()
-        draw_preview(pictures.train, pictures.classes, folder / "preview.png")
+        plot_preview(dataset.train, dataset.classes, folder / "preview.png")
     return _CHARTS * (perf_counter() - began)

@@ -1,4 +1,4 @@
-"""Data checked before any training."""
+"""Checks a dataset before any training."""
 
 import csv
 import io
@@ -9,28 +9,24 @@ from typing import Any
 
 from tenfold.api.data import request_of
 from tenfold.core.errors import RunError, UsageError
-from tenfold.core.progress import Progress, Silent
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.types import Dataset
 from tenfold.evaluate.intervals import wilson
 from tenfold.inspect.dataset_check import inspect_dataset, inspect_source
-from tenfold.inspect.findings import Effect, Inspection
+from tenfold.inspect.findings import Inspection, LeakEffect
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.tables import Prediction
+from tenfold.runs.tables import PredictionRow
 
 _COLUMNS = (
-    "rule",
-    "severity",
-    "split",
-    "path",
-    "label",
-    "other_split",
-    "other_path",
-    "other_label",
-    "likeness",
-    "note",
-)
+    "rule", "severity", "split", "path", "label", "other_split", "other_path", "other_label", "likeness", "note",
+)  # fmt: skip
+_RULES_WITH_ROWS = {
+    "leak", "leak-val-train", "leak-val-test", "conflict", "one-colour", "unreadable", "skipped", "exact-duplicates",
+    "near-duplicates",
+}  # fmt: skip
+"""Findings about single files or pairs, which have rows of their own."""
 
 
 def check(
@@ -40,49 +36,49 @@ def check(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Inspection:
-    """Looks for what spoils a training or its figures: in files, labels and pixels.
+    """Checks a dataset for problems that spoil training or evaluation: in files, labels and images.
 
-    Unreadable and converted files, empty, tiny and lopsided classes, pictures of one colour, exact and near
-    duplicates within and across splits, and the same picture with two labels. Nothing is changed.
+    Finds unreadable and converted files, empty and tiny classes, class imbalance, images of one color, exact and
+    near duplicates within and across splits, and equal images with different labels. Changes nothing.
 
     Args:
         data: `shapes`, `cifar10`, `cifar100`, `auto`, a folder or an archive of class folders, or a `Dataset`.
-        run: a finished run that was judged on these test pictures: its accuracy is told with and without those
-            that have a duplicate in train. Where pictures for testing are drawn, they are drawn as for this run.
-        progress: is told what happens; silent by default.
+        run: a finished run on the same test images: its accuracy is reported with and without the test images that
+            have a duplicate in train. A test split that is drawn is drawn as for this run.
+        progress: receives messages; silent by default.
         settings: further keys of a recipe's `[data]`, such as `image_size=64`.
 
     Raises:
         DataError: when there is no such data.
-        RecipeError: when a setting is unknown or refused.
-        RunError: when there is no such run, or it was judged on other pictures.
-        UsageError: when settings are given beside a `Dataset`, which is prepared already.
+        RecipeError: when a setting is unknown or has a wrong value.
+        RunError: when there is no such run, or its test images are others.
+        UsageError: when settings are given for a `Dataset`, which is prepared already.
 
     Example:
         >>> found = tenfold.check("my-photos/")  # doctest: +SKIP
         >>> [finding.sentence for finding in found.findings if finding.severity != "note"]  # doctest: +SKIP
-        ['12 of 2,000 test pictures have a duplicate in train (8 exact, 4 near); …']
+        ['12 of 2,000 test images have a duplicate in train (8 exact, 4 near); …']
     """
-    watcher = progress or Silent()
+    progress = progress or SilentProgress()
     folder = None if run is None else RunFolder.open(Path(run))
-    rows = [] if folder is None else folder.read_predictions()  # a wrong run is told of before pictures are looked at
+    rows = [] if folder is None else folder.read_predictions()  # reports a wrong run before the images are read
     if isinstance(data, Dataset):
         if settings:
             raise UsageError(f"{', '.join(settings)} given for a dataset that is prepared; expected a source of data")
-        found = inspect_dataset(data, watcher.prepare)
+        found = inspect_dataset(data, progress.prepare)
     else:
         recipe = Recipe() if folder is None else load_recipe(folder.recipe)
-        # Pictures that a recipe sets apart for validation are training pictures of the data.
+        # The validation images of a recipe are a part of the source's training images.
         section = resolve(recipe, {"data": {"source": str(data), "val_fraction": 0.0, **settings}}).data
-        found = inspect_source(request_of(section), watcher.prepare)
-    return found if folder is None else replace(found, effect=_effect(folder, rows, found))
+        found = inspect_source(request_of(section), progress.prepare)
+    return found if folder is None else replace(found, effect=_leak_effect(folder, rows, found))
 
 
 def csv_text(inspection: Inspection) -> str:
-    """Returns a CSV of one row for each pair, picture and class that was found.
+    """Returns a CSV with one row for each pair, image and class that was found.
 
-    Columns: rule, severity, split, path (or index), label, the same of the other picture of a pair, likeness in
-    [0, 1], note; empty where there is nothing to say.
+    Columns: rule, severity, split, path (or index), label; split, path and label of the other image of a pair;
+    likeness in [0, 1]; note. A cell without a value is empty.
     """
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([_COLUMNS, *_rows(inspection)])
@@ -101,40 +97,38 @@ def _rows(inspection: Inspection) -> Iterator[tuple[object, ...]]:
             pair.likeness,
             note or None,
         )
-    nothing = (None,) * 4
-    for picture in inspection.flat:
-        yield "one-colour", "warning", picture.split, picture.path or picture.index, picture.label, *nothing, None
-    for one in inspection.unreadable:
-        yield "unreadable", "warning", None, one.path, None, *nothing, one.reason
-    for one in inspection.skipped:
-        yield "skipped", "note", None, one.path, None, *nothing, one.reason
-    told = {"leak", "leak-val-train", "leak-val-test", "conflict", "one-colour", "unreadable", "skipped"}
-    told |= {"exact-duplicates", "near-duplicates"}
+    no_other = (None,) * 4
+    for image in inspection.flat:
+        yield "one-colour", "warning", image.split, image.path or image.index, image.label, *no_other, None
+    for file in inspection.unreadable:
+        yield "unreadable", "warning", None, file.path, None, *no_other, file.reason
+    for file in inspection.skipped:
+        yield "skipped", "note", None, file.path, None, *no_other, file.reason
     for finding in inspection.findings:
-        if finding.rule not in told:
-            yield finding.rule, finding.severity, None, None, None, *nothing, finding.sentence
+        if finding.rule not in _RULES_WITH_ROWS:
+            yield finding.rule, finding.severity, None, None, None, *no_other, finding.sentence
 
 
-def _effect(folder: RunFolder, rows: list[Prediction], found: Inspection) -> Effect | None:
-    """Returns the run's accuracy with and without the test pictures that have a twin in train."""
+def _leak_effect(folder: RunFolder, rows: list[PredictionRow], found: Inspection) -> LeakEffect | None:
+    """Returns the run's accuracy with and without the test images that have a duplicate in train."""
     if found.dataset is None or found.leak is None:
         return None
     test = found.dataset.test
-    names = list(test.paths) if test.paths is not None else [str(place) for place in range(len(test))]
+    paths = list(test.paths) if test.paths is not None else [str(index) for index in range(len(test))]
     labels = [found.classes[label] for label in test.labels]
-    if [(row.picture, row.true) for row in rows] != list(zip(names, labels, strict=True)):
+    if [(row.image, row.true) for row in rows] != list(zip(paths, labels, strict=True)):
         raise RunError(
-            f"{folder.path} was judged on {len(rows):,} pictures that are not the {len(names):,} test pictures of "
+            f"{folder.path} was evaluated on {len(rows):,} images that are not the {len(paths):,} test images of "
             f"{found.name}; name the data that the run was trained on"
         )
-    right = [row.true == row.predicted for row in rows]
-    leaked = set(found.leak.places)
-    kept = [hit for place, hit in enumerate(right) if place not in leaked]
-    return Effect(
+    correct = [row.true == row.predicted for row in rows]
+    leaked = set(found.leak.indices)
+    kept = [hit for index, hit in enumerate(correct) if index not in leaked]
+    return LeakEffect(
         run=folder.path.name,
-        total=len(right),
-        accuracy=sum(right) / len(right),
-        interval=wilson(sum(right), len(right)),
+        total=len(correct),
+        accuracy=sum(correct) / len(correct),
+        interval=wilson(sum(correct), len(correct)),
         kept=len(kept),
         accuracy_without=sum(kept) / len(kept) if kept else None,
         interval_without=wilson(sum(kept), len(kept)),

@@ -1,4 +1,4 @@
-"""Runs side by side: compared, and written to a folder of tables and charts."""
+"""Compares finished runs, and writes the comparison as tables and charts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tenfold.api.data import dataset_of, needs_download
 from tenfold.core.errors import TenfoldError
-from tenfold.core.progress import Progress, Silent
+from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.text import plural
 from tenfold.data.types import Split
 from tenfold.experiments.compare.compare_runs import compare as compare_runs
 from tenfold.experiments.compare.comparison import Comparison
@@ -16,21 +17,21 @@ from tenfold.report.plots.comparison_charts import (
     plot_class_differences,
     plot_overlaid_curves,
 )
-from tenfold.report.plots.image_grids import Section, plot_sections
+from tenfold.report.plots.image_grids import ImageSection, plot_sections
 from tenfold.report.tables.comparison_tables import CLASS_COLUMNS, PAIR_COLUMNS, distinct, write_rows
-from tenfold.report.tables.run_tables import sample
+from tenfold.report.tables.run_tables import sample_indices
 
-_SHOWN = 32
+_IMAGES_PER_RUN = 32
 
 
 def compare(runs: Sequence[str | Path]) -> Comparison:
     """Compares finished runs: recipes, accuracies, paired tests, classes.
 
     Args:
-        runs: run folders, or folders of sweeps and seeds, which stand for all their finished runs; two or more runs.
+        runs: two or more run folders; the folder of a sweep or of several seeds stands for all its finished runs.
 
     Raises:
-        RunError: when a folder holds no run, a file is damaged, or fewer than two finished runs are left.
+        RunError: when a folder holds no run, a file is damaged, or there are fewer than two finished runs.
 
     Example:
         >>> result = tenfold.compare(["runs/mlp", "runs/wide"])  # doctest: +SKIP
@@ -42,21 +43,21 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
 
 
 def write_comparison(comparison: Comparison, folder: Path, progress: Progress | None = None) -> list[str]:
-    """Writes the tables as CSV and the charts as PNG.
+    """Writes a comparison as CSV tables and PNG charts.
 
     Args:
         comparison: to be written.
-        folder: exists and is empty.
-        progress: is told when pictures have to be prepared; silent by default.
+        folder: an existing folder.
+        progress: receives the progress if images have to be prepared; silent by default.
 
     Returns:
-        Why a file that might be expected was not made, a sentence each.
+        A sentence for each chart that could not be drawn.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when a file cannot be written.
     """
     rows, names = comparison.run_rows(), [run.name for run in comparison.runs]
-    shown, labels = _labels(comparison)
+    names, labels = _labels(comparison)
     classes = [asdict(row) for row in comparison.classes]
     pairs = [asdict(pair) | {"within_noise": pair.within_noise} for pair in comparison.pairs]
     differences = [{"key": key, **dict(zip(names, row, strict=True))} for key, row in comparison.differences.items()]
@@ -64,55 +65,55 @@ def write_comparison(comparison: Comparison, folder: Path, progress: Progress | 
     write_rows(folder / "pairs.csv", PAIR_COLUMNS, pairs)
     write_rows(folder / "classes.csv", CLASS_COLUMNS, classes)
     write_rows(folder / "differences.csv", ["key", *names], differences)
-    plot_accuracies(shown, labels, rows, folder / "accuracy.png")
+    plot_accuracies(names, labels, rows, folder / "accuracy.png")
     plot_overlaid_curves(labels, [run.metrics for run in comparison.runs], folder / "curves.png")
     if classes:
         plot_class_differences(names, labels, classes, folder / "classes.png")
-    return _draw_disagreements(comparison, folder / "disagreements.png", progress or Silent())
+    return _draw_disagreements(comparison, folder / "disagreements.png", progress or SilentProgress())
 
 
 def _labels(comparison: Comparison) -> tuple[list[str], list[str]]:
-    """Returns for each run a name with the settings that set it apart, and the name of its line in a legend."""
-    shown, labels = [], []
+    """Returns for each run its name with the settings that differ, and its label in legends."""
+    names, labels = [], []
     for run in comparison.runs:
         group = next(group for group in comparison.groups if run.name in group.runs)
-        told = group.name.startswith(group.runs[0]) or all(part in run.name for part in group.name.split())
-        shown.append(run.name if told else f"{run.name} · {group.name}")
-        labels.append(group.name if len(group.runs) > 1 else shown[-1])
-    return shown, labels
+        in_name = group.name.startswith(group.runs[0]) or all(part in run.name for part in group.name.split())
+        names.append(run.name if in_name else f"{run.name} · {group.name}")
+        labels.append(group.name if len(group.runs) > 1 else names[-1])
+    return names, labels
 
 
 def _draw_disagreements(comparison: Comparison, path: Path, progress: Progress) -> list[str]:
-    """Draws pictures that only one of two runs got right, where they can be had; returns why not otherwise."""
+    """Draws images that only one of two runs classified correctly; returns why not if they are not available."""
     found = comparison.disagreements
     if found is None or not (found.only_first or found.only_second):
         return []
     first, second = comparison.runs
     try:
-        pictures = _test_pictures(first, progress)
+        test = _test_split(first, progress)
     except TenfoldError as error:
-        return [f"disagreements.png was left out, for the test pictures are gone: {error}"]
-    if pictures is None:
-        return ["disagreements.png was left out, for the test pictures are gone or have changed since"]
+        return [f"disagreements.png was left out because the test images are missing: {error}"]
+    if test is None:
+        return ["disagreements.png was left out because the test images are missing or have changed"]
     names = distinct([first.name, second.name], 40)
     sections = [
-        _section(names[0], found.only_first, first, second, pictures),
-        _section(names[1], found.only_second, second, first, pictures),
+        _section(names[0], found.only_first, first, second, test),
+        _section(names[1], found.only_second, second, first, test),
     ]
-    plot_sections("Where the two disagree: what it is, and in orange what the other took it for", sections, path)
+    plot_sections("Where the two disagree: the true class, and in orange the other run's prediction", sections, path)
     return []
 
 
-def _section(name: str, places: Sequence[int], right: ComparedRun, wrong: ComparedRun, pictures: Split) -> Section:
-    """Returns some of the pictures that only `right` recognised."""
-    chosen = sorted(places[i] for i in sample(len(places), _SHOWN))
-    some = f", {len(chosen)} of them here" if len(chosen) < len(places) else ""
-    heading = f"Only {name} is right: {len(places):,} picture{'s' * (len(places) != 1)}{some}"
-    return Section(heading, pictures.images[chosen], [f"{wrong.true[i]}\n{wrong.predicted[i]}" for i in chosen])
+def _section(name: str, indices: Sequence[int], right: ComparedRun, wrong: ComparedRun, test: Split) -> ImageSection:
+    """Returns some of the images that only `right` classified correctly."""
+    chosen = sorted(indices[i] for i in sample_indices(len(indices), _IMAGES_PER_RUN))
+    some = f", {len(chosen)} of them here" if len(chosen) < len(indices) else ""
+    heading = f"Only {name} is right: {plural(len(indices), 'image')}{some}"
+    return ImageSection(heading, test.images[chosen], [f"{wrong.true[i]}\n{wrong.predicted[i]}" for i in chosen])
 
 
-def _test_pictures(run: ComparedRun, progress: Progress) -> Split | None:
-    """Returns the test split that a run was judged on, or None where it is not here any more."""
+def _test_split(run: ComparedRun, progress: Progress) -> Split | None:
+    """Returns the test split of a run, or None if it is not available or has changed."""
     if needs_download(run.recipe.data):
         return None
     dataset = dataset_of(run.recipe.data, progress)

@@ -1,4 +1,4 @@
-"""Pictures to train on or to judge by."""
+"""Datasets: prepared from a source or made from arrays."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,34 +9,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.core.progress import Progress, Silent
+from tenfold.core.cache import cache_folder
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.build import DataRequest, build_dataset
 from tenfold.data.sources.cifar import find_cifar
 from tenfold.data.sources.cifar_files import SOURCES
-from tenfold.data.store.store import cache_folder, list_stores
+from tenfold.data.store.store import list_stores
 from tenfold.data.types import Dataset, Split
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import DataSection, Recipe
 
 
 def dataset(source: str | Path, *, progress: Progress | None = None, **settings: Any) -> Dataset:
-    """Prepares pictures: decoded once, kept in the cache folder.
+    """Prepares a dataset. Images are decoded once and kept in the cache folder.
 
     Args:
         source: `shapes`, `cifar10`, `cifar100`, `auto`, a folder or an archive of class folders.
-        progress: is told what happens; silent by default.
+        progress: receives messages; silent by default.
         settings: further keys of a recipe's `[data]`, such as `image_size=64`.
 
+    Returns:
+        Splits of images, uint8 [N, H, W, 3], and labels, int64 [N].
+
     Raises:
-        DataError: when the pictures cannot be had.
-        RecipeError: when a setting is unknown or refused.
+        DataError: when the data is missing or damaged.
+        RecipeError: when a setting is unknown or has a wrong value.
 
     Example:
         >>> tenfold.dataset("shapes").classes[:3]  # doctest: +SKIP
         ('circle', 'ring', 'square')
     """
     section = resolve(Recipe(), {"data": {"source": str(source), **settings}}).data
-    return dataset_of(section, progress or Silent())
+    return dataset_of(section, progress or SilentProgress())
 
 
 def dataset_from_arrays(
@@ -47,14 +51,14 @@ def dataset_from_arrays(
     val: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,
     name: str = "arrays",
 ) -> Dataset:
-    """Makes a dataset of your own arrays.
+    """Makes a dataset from arrays.
 
     Args:
-        train: pictures, uint8 [N, H, W, 3], and labels, int64 [N].
-        test: the same.
-        classes: names, in the order of the labels.
-        val: the same as `train`, to select on.
-        name: fit for a folder name.
+        train: images, uint8 [N, H, W, 3], and labels, int64 [N].
+        test: images and labels of the test split.
+        classes: class names, in the order of the labels.
+        val: images and labels of the validation split.
+        name: of the dataset; a part of run folder names.
 
     Raises:
         DataError: when shapes, dtypes or labels do not fit.
@@ -66,12 +70,12 @@ def dataset_from_arrays(
 
 
 def dataset_of(section: DataSection, progress: Progress) -> Dataset:
-    """Prepares the pictures that a recipe's `[data]` asks for."""
+    """Prepares the dataset that a recipe's `[data]` asks for."""
     return build_dataset(request_of(section), progress.prepare)
 
 
 def request_of(section: DataSection) -> DataRequest:
-    """Returns what a recipe's `[data]` asks of the data, without what happens to it in training."""
+    """Returns the part of a recipe's `[data]` that decides how images are prepared."""
     return DataRequest(**{field.name: getattr(section, field.name) for field in fields(DataRequest)})
 
 
@@ -85,8 +89,8 @@ def _digest(splits: Sequence[Split | None], classes: Sequence[str]) -> str:
 
 
 def needs_download(section: DataSection) -> bool:
-    """Returns whether pictures would have to be fetched from the network, which no chart and no page is worth."""
+    """Returns whether preparing the dataset would download it. Charts and pages do without it then."""
     if section.source not in SOURCES or any(store.name == section.source for store in list_stores()):
         return False
-    place = Path(section.data_dir).expanduser() if section.data_dir else None
-    return find_cifar(SOURCES[section.source], place, cache_folder()) is None
+    folder = Path(section.data_dir).expanduser() if section.data_dir else None
+    return find_cifar(SOURCES[section.source], folder, cache_folder()) is None

@@ -1,4 +1,4 @@
-"""Trained classifiers: loaded, judged, exported."""
+"""Trained classifiers: load, evaluate, export."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import nn
 from tenfold.api.data import dataset_of
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import ModelError, RunError, UsageError
-from tenfold.core.progress import Progress, Silent
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.types import Dataset, Split
 from tenfold.deploy.export import export as export_classifier
 from tenfold.deploy.predictor import Predictor
@@ -17,7 +17,7 @@ from tenfold.evaluate.metrics import Evaluation
 from tenfold.evaluate.views import views_named
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import DataSection, Recipe
-from tenfold.runs.artifact import Classifier, load_plain
+from tenfold.runs.artifact import Classifier, load_plain_weights
 from tenfold.runs.run_folder import RunFolder
 
 
@@ -29,14 +29,14 @@ def load(
     Args:
         source: a run folder (its best model), a `.safetensors` model file, or a plain `.pth` state_dict.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        model: the network's name for a plain state_dict; the network itself for one of your own.
-        views: of each picture whose logits are averaged: `plain`, `mirror` or `shifts`; as trained by default.
+        model: the network's name for a plain state_dict, or the network itself if it is your own.
+        views: test-time augmentation (TTA): `plain`, `mirror` or `shifts`; as trained by default.
 
     Raises:
-        UsageError: when there are no such views.
+        UsageError: when `views` is unknown.
         RunError: when a run folder holds no model.
-        ModelError: when the file is damaged, foreign, or does not fit `model`.
-        DeviceError: when the device is not there.
+        ModelError: when the file is damaged, not a model file, or does not fit `model`.
+        DeviceError: when this machine lacks the device.
 
     Example:
         >>> tenfold.load("runs/cifar10-quick").predict("cat.jpg").label  # doctest: +SKIP
@@ -56,68 +56,74 @@ def evaluate(
     views: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Judges a trained classifier on labelled pictures, prepared as its model file says.
+    """Evaluates a trained classifier on labeled images, which are prepared as its model file says.
 
     Args:
         source: see `load`.
-        data: what `--data` takes, or a `Dataset`; the pictures that the model was trained with by default.
-        data_dir: folder in which a copy of CIFAR lies.
+        data: a dataset's name or path, as for `--data`, or a `Dataset`; the training dataset by default.
+        data_dir: folder that holds a copy of CIFAR.
         split: `train`, `val` or `test`.
         device: see `load`.
         model: see `load`.
         views: see `load`.
-        progress: is told what happens; silent by default.
+        progress: receives messages; silent by default.
 
     Raises:
-        ModelError: when model and data disagree in classes; the message names both.
-        DataError: when the pictures cannot be had.
-        UsageError: when there is no such split, or there are no such views.
+        ModelError: when the data has classes that the model does not know; the message lists both.
+        DataError: when the data is missing or damaged.
+        UsageError: when the split or `views` is unknown.
     """
-    progress = progress or Silent()
     classifier = _classifier(Path(source), device, model, views)
     if not isinstance(data, Dataset):
-        named = None if data is None else str(data)
-        data = dataset_of(_section_for(classifier, Path(source), named, data_dir), progress)
+        name = None if data is None else str(data)
+        data = dataset_of(_section_for(classifier, Path(source), name, data_dir), progress or SilentProgress())
     if split not in data.splits():
         raise UsageError(f"{data.name} has no split '{split}'; expected {', '.join(data.splits())}")
-    return classifier.evaluate(_relabelled(data.splits()[split], data, classifier))
+    return classifier.evaluate(_relabeled(data.splits()[split], data, classifier))
 
 
 def export(
-    source: str | Path, name: str, out: str | Path | None = None, *, model: nn.Module | str | None = None
+    source: str | Path,
+    name: str,
+    out: str | Path | None = None,
+    *,
+    model: nn.Module | str | None = None,
+    force: bool = False,
 ) -> Path:
-    """Writes a trained classifier in another format and returns where.
+    """Writes a trained classifier in another format.
 
     Args:
         source: see `load`.
         name: of the format: `pth`, a plain `state_dict`.
         out: path of the new file; the model's name with another ending by default.
         model: see `load`.
+        force: whether to overwrite an existing file.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        UsageError: when the format is unknown or the file is there already.
+        UsageError: when the format is unknown or the file exists.
     """
     classifier = _classifier(Path(source), "cpu", model)
-    return export_classifier(classifier, name, Path(out) if out else Path(f"{Path(source).stem}.{name}"))
+    path = Path(out) if out else Path(f"{Path(source).stem}.{name}")
+    return export_classifier(classifier, name, path, force=force)
 
 
 def _classifier(source: Path, device: str, model: nn.Module | str | None, views: str | None = None) -> Classifier:
-    classifier = _read(source, device, model)
-    if views is None:
-        return classifier
-    views_named(views)  # refused here, before any picture is read
-    return replace(classifier, views=views)
-
-
-def _read(source: Path, device: str, model: nn.Module | str | None) -> Classifier:
-    where = choose_device(device)
+    """Reads a classifier; the arguments are those of `load`."""
+    if views is not None:
+        views_named(views)  # reports an unknown name before anything is read
+    torch_device = choose_device(device)
     if source.suffix in (".pth", ".pt"):
         if not isinstance(model, str):
-            raise UsageError(f"{source} says nothing of its network; name it, e.g. --model tutorial")
-        return load_plain(source, model, where)
-    if isinstance(model, str):
-        raise UsageError(f"{source} knows its own network; --model {model} is for plain .pth files only")
-    return Classifier.load(_model_file(source), device=where, model=model)
+            raise UsageError(f"{source} does not say which network it is of; name it, e.g. --model tutorial")
+        classifier = load_plain_weights(source, model, torch_device)
+    elif isinstance(model, str):
+        raise UsageError(f"{source} names its own network; --model {model} is for plain .pth files only")
+    else:
+        classifier = Classifier.load(_model_file(source), device=torch_device, model=model)
+    return classifier if views is None else replace(classifier, views=views)
 
 
 def _model_file(source: Path) -> Path:
@@ -131,36 +137,36 @@ def _model_file(source: Path) -> Path:
 
 
 def _section_for(classifier: Classifier, source: Path, data: str | None, data_dir: str | None) -> DataSection:
-    """Returns the `[data]` that prepares pictures as the classifier was trained for.
+    """Returns the `[data]` that prepares images as they were prepared for the classifier's training.
 
     Raises:
-        UsageError: when nothing says which pictures are meant.
+        UsageError: when neither `data` nor the model file names a dataset.
     """
     trained = classifier.recipe.get("data", {})
     if data is None and not trained:
-        raise UsageError(f"{source} does not say what it was trained on; name the pictures with --data")
-    wanted = {
+        raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
+    section = {
         **trained,
         "image_size": list(classifier.preprocessing.image_size),
         "fit": classifier.preprocessing.fit,
         **({} if data is None else {"source": data, "exclude": "", "relabel": ""}),
         **({} if data_dir is None else {"data_dir": data_dir}),
     }
-    return resolve(Recipe(), {"data": wanted}).data
+    return resolve(Recipe(), {"data": section}).data
 
 
-def _relabelled(split: Split, pictures: Dataset, classifier: Classifier) -> Split:
-    """Returns `split` with labels in the classifier's order of classes, matched by name.
+def _relabeled(split: Split, dataset: Dataset, classifier: Classifier) -> Split:
+    """Returns `split` with labels in the classifier's order of classes; classes are matched by name.
 
     Raises:
-        ModelError: when the pictures show a class that the classifier does not know.
+        ModelError: when the dataset has a class that the classifier does not know.
     """
-    known = {name: i for i, name in enumerate(classifier.classes)}
-    foreign = [name for name in pictures.classes if name not in known]
-    if foreign:
+    index_of = {name: i for i, name in enumerate(classifier.classes)}
+    unknown = [name for name in dataset.classes if name not in index_of]
+    if unknown:
         raise ModelError(
-            f"the data has classes that the model does not know ({', '.join(foreign[:5])}); "
+            f"the data has classes that the model does not know ({', '.join(unknown[:5])}); "
             f"the model knows {', '.join(classifier.classes[:20])}"
         )
-    order = np.array([known[name] for name in pictures.classes], np.int64)
-    return Split(split.images, order[split.labels], split.paths)
+    new_labels = np.array([index_of[name] for name in dataset.classes], np.int64)
+    return Split(split.images, new_labels[split.labels], split.paths)

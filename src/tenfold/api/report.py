@@ -1,4 +1,4 @@
-"""The page that a run, or a family of runs, is read on."""
+"""The page of a run or a sweep."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from tenfold.api.data import dataset_of, needs_download
 from tenfold.core.errors import TenfoldError, UsageError
-from tenfold.core.progress import Progress, Silent
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.runs.run_folder import RunFolder
@@ -20,57 +20,56 @@ def report(
     model: nn.Module | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Writes the page of a run, or of a sweep, as one HTML file and returns where it is.
+    """Writes the page of a run or a sweep as one HTML file.
 
-    Pictures that are gone, or a network that cannot be built, leave their place to a sentence that says why.
+    If the images are gone or the network cannot be built, a sentence on the page says why they are missing.
 
     Args:
         path: a finished run folder, or the folder of a sweep or of several seeds.
-        data: where the run's pictures lie now, as `--data` takes it, or a `Dataset`; where its recipe says by default.
-        model: the network, where it is your own.
-        progress: is told when pictures have to be prepared; silent by default.
+        data: where the images of the run are now, as for `--data`, or a `Dataset`; as the recipe says by default.
+        model: the network, if it is your own.
+        progress: receives messages; silent by default.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        RunError: when there is no such run, or it is not finished or damaged.
+        RunError: when there is no such run, or it is unfinished or damaged.
         UsageError: when `data` or `model` is given for a sweep.
-        StorageError: when the disk refuses.
+        StorageError: when the page cannot be written.
 
     Example:
-        >>> from tenfold.api import report
+        >>> from tenfold.api.report import report
         >>> report("runs/cifar10-quick-20260101-120000")  # doctest: +SKIP
         PosixPath('runs/cifar10-quick-20260101-120000/report.html')
     """
     if SweepFolder.is_sweep(Path(path)):
         if data is not None or model is not None:
-            raise UsageError(f"{path} is a sweep, whose page has no pictures; expected no data and no model for it")
-        return _report_family(SweepFolder.open(Path(path)))
-    from tenfold.report.page.run_page import write_page  # it brings matplotlib, which no other command should wait for
+            raise UsageError(f"{path} is a sweep, whose page shows no images; expected no data and no model")
+        from tenfold.report.page.sweep_page import write_sweep_page
+
+        return write_sweep_page(SweepFolder.open(Path(path)))
+    from tenfold.report.page.run_page import write_page  # imports matplotlib, which other commands do without
 
     folder = RunFolder.open(Path(path))
-    found = data if isinstance(data, Dataset) else _pictures(folder, data, progress or Silent())
+    found = data if isinstance(data, Dataset) else _dataset(folder, data, progress or SilentProgress())
     if isinstance(found, str):
         return write_page(folder, None, model=model, why_no_data=found)
     return write_page(folder, found, model=model)
 
 
-def _report_family(folder: SweepFolder) -> Path:
-    from tenfold.report.page.family import write_family_page
-
-    return write_family_page(folder)
-
-
-def _pictures(folder: RunFolder, data: str | Path | None, progress: Progress) -> Dataset | str:
-    """Returns the pictures of a run, or why they are not to be had."""
+def _dataset(folder: RunFolder, data: str | Path | None, progress: Progress) -> Dataset | str:
+    """Returns the dataset of a run, or the reason why it is not available."""
     recipe = load_recipe(folder.recipe)
     if data is not None:
         return dataset_of(resolve(recipe, {"data.source": str(data)}).data, progress)
     try:
         if needs_download(recipe.data):
             return f"{recipe.data.source} is not on this machine; get it with: tenfold data get {recipe.data.source}"
-        pictures = dataset_of(recipe.data, progress)
+        dataset = dataset_of(recipe.data, progress)
     except TenfoldError as error:
         return str(error)
     known = folder.read_summary().get("dataset", {}).get("fingerprint")
-    if known and pictures.fingerprint != known:
-        return f"{recipe.data.source} holds other pictures now than those of the run"
-    return pictures
+    if known and dataset.fingerprint != known:
+        return f"{recipe.data.source} has changed since the run: it holds other images now"
+    return dataset

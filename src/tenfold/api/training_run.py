@@ -1,4 +1,4 @@
-"""A run carried out in its folder: trained, judged, reported."""
+"""Runs a recipe in its run folder: train, evaluate, report, resume."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from tenfold.evaluate.metrics import Evaluation
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import Checkpoint, load_checkpoint
-from tenfold.runs.folders import keep_lists
+from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.run_folder import RunFolder
 
 
@@ -30,7 +30,7 @@ class Run:
 
     Args:
         path: of the run folder.
-        summary: what its `summary.json` holds.
+        summary: content of its `summary.json`.
         evaluation: of the best model on the test split.
     """
 
@@ -40,7 +40,7 @@ class Run:
 
     @property
     def accuracy(self) -> float:
-        """Share of the test pictures that were classified rightly, in [0, 1]."""
+        """Test accuracy, in [0, 1]."""
         return self.evaluation.accuracy
 
     def load(self) -> Predictor:
@@ -48,55 +48,54 @@ class Run:
         return load(self.path)
 
 
-def carry_out(
+def execute_run(
     recipe: Recipe,
-    pictures: Dataset,
+    dataset: Dataset,
     folder: RunFolder,
     progress: Progress,
     *,
     model: nn.Module | None,
     checkpoint: Checkpoint | None,
-    began: float,
+    started: float,
     report: bool,
 ) -> Run:
-    """Trains and judges what `recipe` says, and fills the run folder; the other arguments are those of `train`.
+    """Trains and evaluates a recipe, and fills the run folder.
 
     Args:
         recipe: complete.
-        pictures: that it was made for.
-        folder: of the run, locked, with its recipe written.
-        progress: is told what happens.
-        model: in the place of the recipe's.
-        checkpoint: to go on from, or None to begin.
-        began: see `train`.
-        report: whether charts are drawn and the page is written.
+        dataset: to train and evaluate on.
+        folder: of the run; locked, with `recipe.toml`.
+        progress: receives messages.
+        model: your own network, which replaces the recipe's.
+        checkpoint: to resume from; None starts at step 0.
+        started: see `train`.
+        report: see `train`.
 
     Raises:
         TenfoldError: see `train`.
     """
-    if recipe.train.target and pictures.val is not None:
-        progress.message(target_protocol(recipe, len(pictures.val)))
-    summary = run_recipe(recipe, pictures, folder, progress, model=model, checkpoint=checkpoint, began=began)
+    if recipe.train.target and dataset.val is not None:
+        progress.message(target_protocol(recipe, len(dataset.val)))
+    summary = run_recipe(recipe, dataset, folder, progress, model=model, checkpoint=checkpoint, started=started)
     if summary["target"] is not None:
         progress.message(target_text(summary["target"]))
     if report:
-        write_report(folder, pictures, model)
+        write_report(folder, dataset, model)
     return read_run(folder)
 
 
-def write_report(folder: RunFolder, pictures: Dataset, model: nn.Module | None) -> None:
-    """Draws the charts of a finished run and writes its page; see `draw_run` and `write_page`."""
+def write_report(folder: RunFolder, dataset: Dataset, model: nn.Module | None) -> None:
+    """Draws the charts of a finished run and writes its page; see `plot_run` and `write_page`."""
+    # matplotlib takes a third of a second to import, which a run without a report saves
     from tenfold.report.page.run_page import write_page
-    from tenfold.report.plots.image_grids import (
-        draw_run,  # they bring matplotlib, a third of a second that a bare run may save
-    )
+    from tenfold.report.plots.run_charts import plot_run
 
-    draw_run(folder, pictures)
-    write_page(folder, pictures, model=model)
+    plot_run(folder, dataset)
+    write_page(folder, dataset, model=model)
 
 
 def read_run(folder: RunFolder) -> Run:
-    """Returns a finished run as its folder tells it."""
+    """Returns the finished run of a run folder."""
     summary = folder.read_summary()
     return Run(folder.path, summary, Evaluation.from_json(summary["evaluation"]))
 
@@ -107,49 +106,49 @@ def resume_run(
     model: nn.Module | None,
     overrides: Sequence[str],
     progress: Progress,
-    began: float,
+    started: float,
     report: bool,
 ) -> Run:
-    """Goes on with a run, from its newest sound checkpoint; the arguments are those of `train`.
+    """Resumes a run from its newest sound checkpoint; the arguments are those of `train`.
 
     Raises:
         TenfoldError: see `train`.
     """
     folder = RunFolder.open(path, for_resume=True)
     with folder.lock():
-        before = keep_lists(load_recipe(folder.recipe), folder.path)
+        before = copy_image_lists(load_recipe(folder.recipe), folder.path)
         after = extended(before, resolve(before, overrides))
         checkpoint = newest_checkpoint(folder, progress)
-        pictures = data if isinstance(data, Dataset) else dataset_of(after.data, progress)
-        if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, pictures, checkpoint)):
+        dataset = data if isinstance(data, Dataset) else dataset_of(after.data, progress)
+        if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, dataset, checkpoint)):
             progress.message(
-                f"{folder.path} is finished already ({before.train.duration}); "
-                "to go further, give its new length in all, such as --epochs 6"
+                f"{folder.path} is already finished ({before.train.duration}); "
+                "to extend it, give its new total length, such as --epochs 6"
             )
-            if report and not folder.report.is_file():  # written last
-                write_report(folder, pictures, model)
+            if report and not folder.report.is_file():  # the last file of a run
+                write_report(folder, dataset, model)
             return read_run(folder)
-        make_plan(after, pictures)  # a recipe that does not fit must not take the place of the one that did
-        folder.reopen()  # before the recipe changes: a longer recipe beside the old end would look finished
+        make_plan(after, dataset)  # a recipe that does not fit the data must not replace the one that did
+        folder.reopen()  # before the recipe changes: a longer recipe beside the old results would look finished
         if after != before:
             durable.write_text(folder.recipe, to_toml(after))
-        return carry_out(
-            after, pictures, folder, progress, model=model, checkpoint=checkpoint, began=began, report=report
+        return execute_run(
+            after, dataset, folder, progress, model=model, checkpoint=checkpoint, started=started, report=report
         )
 
 
-def _is_over(recipe: Recipe, pictures: Dataset, checkpoint: Checkpoint) -> bool:
-    spent: float = checkpoint.state["seconds"]
-    return make_plan(recipe, pictures).over(checkpoint.step, lambda: spent)
+def _is_over(recipe: Recipe, dataset: Dataset, checkpoint: Checkpoint) -> bool:
+    seconds: float = checkpoint.state["seconds"]
+    return make_plan(recipe, dataset).is_over(checkpoint.step, lambda: seconds)
 
 
 def newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | None:
     """Returns the newest sound checkpoint, or None for a run that died before its first."""
     if not folder.checkpoints.is_dir() or not any(folder.checkpoints.iterdir()):
-        progress.message("no checkpoint yet: the run begins anew, from the same seed")
+        progress.message("there is no checkpoint yet: the run starts again from the same seed")
         return None
     checkpoint = load_checkpoint(folder.checkpoints)
     for warning in checkpoint.warnings:
         progress.warn(warning)
-    progress.message(f"going on from step {checkpoint.step:,}")
+    progress.message(f"resuming from step {checkpoint.step:,}")
     return checkpoint

@@ -1,4 +1,4 @@
-"""One trial of a sweep, in a worker process: an ordinary run that reports to the sweep."""
+"""A trial of a sweep, in a worker process: an ordinary run that reports to the sweep."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -8,7 +8,7 @@ from typing import Any
 from tenfold.api.data import request_of
 from tenfold.api.training_run import newest_checkpoint
 from tenfold.core import durable
-from tenfold.core.progress import Silent
+from tenfold.core.progress import SilentProgress
 from tenfold.data.build import DataRequest, build_dataset
 from tenfold.data.types import Dataset
 from tenfold.engine.run import run
@@ -19,12 +19,12 @@ from tenfold.runs.run_folder import RunFolder
 Report = Callable[[Mapping[str, Any]], bool]
 
 
-class _GivenUpError(Exception):
-    """The sweep has given this trial up."""
+class _PrunedError(Exception):
+    """The sweep pruned this trial."""
 
 
-class _Reporting(Silent):
-    """Tells the sweep what happens in a run, and ends it where the sweep has given it up."""
+class _TrialProgress(SilentProgress):
+    """Passes the log of a run to the sweep, and ends the run if the sweep prunes it."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -38,41 +38,41 @@ class _Reporting(Silent):
 
     def log(self, row: Mapping[str, float | int | None]) -> None:
         if self._report({**row, "ends_epoch": row["batch"] == self._steps_per_epoch}):
-            raise _GivenUpError
+            raise _PrunedError
 
 
 def run_trial(payload: tuple[str, Mapping[str, Any]], report: Report) -> str | None:
-    """Trains one trial, or goes on with one that was interrupted; its run folder holds the result.
+    """Trains a trial, or resumes one that was interrupted; its run folder holds the result.
 
     Args:
         payload: path of the run folder, and the complete recipe as plain tables.
-        report: is told each row of the log, with `ends_epoch` beside its columns; returns True to give the trial up.
+        report: receives each row of the log plus `ends_epoch`; returns True to prune the trial.
 
     Returns:
-        `PRUNED` where the trial was given up, else None.
+        `PRUNED` if the trial was pruned, else None.
 
     Raises:
-        TenfoldError: see `engine.run.run`; whatever was saved before stays.
+        TenfoldError: see `engine.run.run`; everything saved before stays.
     """
     path, tables = payload
     folder = RunFolder(Path(path))
     durable.make_folder(folder.path)
-    progress = _Reporting(report)
+    progress = _TrialProgress(report)
     with folder.lock():
-        if folder.recipe.is_file():  # a sweep or a worker was killed here before
+        if folder.recipe.is_file():  # an earlier worker was killed during this trial
             recipe, checkpoint = load_recipe(folder.recipe), newest_checkpoint(folder, progress)
         else:
             recipe, checkpoint = resolve(tables), None
             durable.write_text(folder.recipe, to_toml(recipe))
-            folder.write_environment(["tenfold", "sweep"])
+            folder.write_environment(["tenfold", "sweep"], recipe.train.threads or None)
         try:
-            run(recipe, _pictures(request_of(recipe.data)), folder, progress, checkpoint=checkpoint)
-        except _GivenUpError:
+            run(recipe, _dataset(request_of(recipe.data)), folder, progress, checkpoint=checkpoint)
+        except _PrunedError:
             return PRUNED
     return None
 
 
 @lru_cache(maxsize=2)
-def _pictures(request: DataRequest) -> Dataset:
-    """Opens what the sweep has prepared, once for all trials of this worker."""
+def _dataset(request: DataRequest) -> Dataset:
+    """Opens the dataset that the sweep has prepared, once for all trials of this worker."""
     return build_dataset(request, lambda *_: None)

@@ -1,4 +1,4 @@
-"""A live bar at the foot of a terminal. Only terminals pay for the import of rich."""
+"""Live displays at the bottom of a terminal: a progress bar for a run, a table for a sweep."""
 
 import sys
 import time
@@ -14,42 +14,45 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
+    Progress,
     ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.cli.plain import PlainProgress, epoch_text, figures, is_download, speed_text
-from tenfold.cli.sweep_plain import Row, SweepProgress, duration_text
+from tenfold.cli.plain import LogRow, PlainProgress, epoch_text, is_download, metric_texts, speed_text
+from tenfold.cli.sweep_plain import PlainSweepProgress
+from tenfold.core.text import duration
 
-_WIDE = 110  # columns of a terminal that has room for the step beside everything else
+_WIDE = 110  # columns; a narrower terminal has no room for the step
+_SECONDS_BETWEEN_FRAMES = 0.25
+_MAX_TRIALS = 12  # more would push the lines of finished trials off the screen
 
 
-class _Console(Console):
+class _RunConsole(Console):
     def on_broken_pipe(self) -> NoReturn:
         # rich would end the process, and with it the training.
         raise BrokenPipeError
 
 
-class _Bar(Bar):
-    """A bar that asks for its figures when it is drawn: rows of the log come a thousand times as often."""
+class _Bar(Progress):
+    """A bar that fetches its values when it is drawn, because the log has a thousand times as many rows."""
 
-    def __init__(self, ask: Callable[[], None], *columns: ProgressColumn | str, **options: Any) -> None:
-        self._ask = ask
+    def __init__(self, update_values: Callable[[], None], *columns: ProgressColumn | str, **options: Any) -> None:
+        self._update_values = update_values
         super().__init__(*columns, **options)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        self._ask()
+        self._update_values()
         return super().get_renderables()
 
 
 class LiveProgress(PlainProgress):
-    """A live bar at the foot of the terminal, with the lines of each epoch above it.
+    """A progress bar at the bottom of the terminal, with a line for each epoch above it.
 
     Args:
         stream: a terminal.
@@ -58,17 +61,17 @@ class LiveProgress(PlainProgress):
 
     def __init__(self, stream: TextIO, *, tutorial_every: int | None = None) -> None:
         super().__init__(stream, tutorial_every=tutorial_every)
-        self._console = _Console(file=stream, highlight=False, soft_wrap=True)
-        self._bar: Bar | None = None
+        self._console = _RunConsole(file=stream, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._row: Row | None = None
+        self._row: LogRow | None = None
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):
             self._console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """Writes a sentence that the user should not miss, above the bar where that is on a terminal."""
+        """Writes a warning, above the bar if standard error is a terminal."""
         if not sys.stderr.isatty():
             super().warn(text)
             return
@@ -76,7 +79,7 @@ class LiveProgress(PlainProgress):
             self._console.print(f"warning: {text}", markup=False, style="yellow")
 
     def prepare(self, description: str, done: int, total: int) -> None:
-        """Moves the bar of a preparation or download."""
+        """Updates the bar of a preparation or download."""
         if description != self._prepared:
             self.finish()
             self._prepared = description
@@ -93,13 +96,13 @@ class LiveProgress(PlainProgress):
         self._open(_training_columns(wide=self._console.width >= _WIDE))
         self._add("training", steps)
 
-    def log(self, row: Row) -> None:
-        """Notes what the bar is to show, and leaves a line behind at the end of an epoch."""
+    def log(self, row: LogRow) -> None:
+        """Keeps the row for the bar, and writes a line at the end of an epoch."""
         super().log(row)
         self._row = row
 
     def finish(self) -> None:
-        """Takes the bar away; the lines stay."""
+        """Removes the bar; the lines stay."""
         super().finish()
         self._prepared = ""
         if self._bar is not None:
@@ -107,12 +110,12 @@ class LiveProgress(PlainProgress):
                 self._bar.stop()
         self._bar = self._task = self._row = None
 
-    def _is_due(self, row: Row) -> bool:
+    def _is_due(self, row: LogRow) -> bool:
         ends_epoch = int(row["batch"] or 0) == self._steps_per_epoch or row["step"] == self._steps
         return ends_epoch and super()._is_due(row)
 
     def _open(self, columns: list[ProgressColumn | str]) -> None:
-        # Four frames a second: the display must not take the core that the training needs.
+        # Four frames per second: the display must not take the CPU core that the training needs.
         self._bar = _Bar(self._show_row, *columns, console=self._console, transient=True, refresh_per_second=4)
         with suppress(OSError, ValueError):
             self._bar.start()
@@ -122,14 +125,14 @@ class LiveProgress(PlainProgress):
         if row is not None:
             self._update(
                 completed=int(row["step"] or 0),
-                description=epoch_text(row, self.epochs()),
-                figures=" · ".join(figures(row)[:2]),
+                description=epoch_text(row, self.num_epochs()),
+                metrics=" · ".join(metric_texts(row)[:2]),
                 speed=speed_text(row),
             )
 
     def _add(self, description: str, total: int | None) -> None:
         if self._bar is not None:
-            self._task = self._bar.add_task(description, total=total, figures="", speed="")
+            self._task = self._bar.add_task(description, total=total, metrics="", speed="")
 
     def _update(self, **fields: object) -> None:
         if self._bar is not None and self._task is not None:
@@ -141,7 +144,7 @@ def _training_columns(*, wide: bool) -> list[ProgressColumn | str]:
     columns: list[ProgressColumn | str] = [
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[metrics]}"),
         TextColumn("{task.fields[speed]}", style="dim"),
     ]
     if wide:
@@ -168,14 +171,10 @@ def _prepare_columns() -> list[ProgressColumn | str]:
     ]
 
 
-_SECONDS_BETWEEN_FRAMES = 0.25
-_MOST_TRIALS = 12  # more would push the lines of those that ended off the screen
+class LiveSweepProgress(PlainSweepProgress):
+    """A table of the running trials, with a line for each finished one above it.
 
-
-class LiveSweepProgress(SweepProgress):
-    """A table of the running trials, with a line for each that has ended above it.
-
-    Frames are drawn when something is heard, without a thread of its own.
+    Frames are drawn when a trial reports, without a thread.
 
     Args:
         stream: a terminal.
@@ -183,28 +182,28 @@ class LiveSweepProgress(SweepProgress):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._console = _Console(file=stream, highlight=False)
+        self._console = Console(file=stream, highlight=False)
         self._live: Live | None = None
         self._drawn_at = 0.0
 
-    def heard(self, name: str, row: Row) -> None:
-        """Takes note of a new row in the log of a trial, and shows it before long."""
-        super().heard(name, row)
+    def trial_progress(self, name: str, row: LogRow) -> None:
+        """Notes a new row in the log of a trial, and draws the table if the last frame is old enough."""
+        super().trial_progress(name, row)
         if time.monotonic() - self._drawn_at >= _SECONDS_BETWEEN_FRAMES:
             self._draw()
 
-    def ended(self, name: str, row: Row) -> None:
-        """Leaves a line behind, and takes the trial off the table."""
-        super().ended(name, row)
+    def trial_finished(self, name: str, row: LogRow) -> None:
+        """Writes the result of a trial, and removes it from the table."""
+        super().trial_finished(name, row)
         self._draw()
 
     def message(self, text: str) -> None:
-        """Writes a sentence for the user, above the table."""
+        """Writes a line above the table."""
         with suppress(OSError, ValueError):
             self._console.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Writes a sentence that the user should not miss, above the table where that is on a terminal."""
+        """Writes a warning, above the table if standard error is a terminal."""
         if not sys.stderr.isatty():
             super().warn(text)
             return
@@ -212,20 +211,20 @@ class LiveSweepProgress(SweepProgress):
             self._console.print(f"warning: {text}", markup=False, soft_wrap=True, style="yellow")
 
     def finish(self) -> None:
-        """Takes the table away; the lines stay."""
+        """Removes the table; the lines stay."""
         if self._live is not None:
             with suppress(OSError, ValueError):
                 self._live.stop()
         self._live = None
 
-    def _tell_start(self, name: str) -> None:
+    def _show_start(self, name: str) -> None:
         self._draw()
 
     def _draw(self) -> None:
         self._drawn_at = time.monotonic()
         with suppress(OSError, ValueError):
             if self._live is None:
-                # What goes to standard error may be meant for a file: rich would send it to the terminal.
+                # Standard error may be redirected to a file, and rich would send it to the terminal.
                 self._live = Live(
                     console=self._console,
                     auto_refresh=False,
@@ -234,34 +233,34 @@ class LiveSweepProgress(SweepProgress):
                     redirect_stderr=False,
                 )
                 self._live.start()
-            self._live.update(Group(self._table(), Text(self.counts(), style="dim")), refresh=True)
+            self._live.update(Group(self._table(), Text(self.status_line(), style="dim")), refresh=True)
 
     def _table(self) -> Table:
-        shown = list(self._running.items())[:_MOST_TRIALS]
-        validated = any(trial.row.get("val_accuracy") is not None for _, trial in shown)
+        shown = list(self._running.items())[:_MAX_TRIALS]
+        with_validation = any(trial.row.get("val_accuracy") is not None for _, trial in shown)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
         table.add_column("trial", overflow="ellipsis", no_wrap=True)
-        for heading in ("epoch", "step", "loss", "accuracy", *(["validation"] if validated else []), "time"):
+        for heading in ("epoch", "step", "loss", "accuracy", *(["validation"] if with_validation else []), "time"):
             table.add_column(heading, justify="right", no_wrap=True)
         for name, trial in shown:
-            table.add_row(Text(name), *cells(trial.row, validated=validated))
+            table.add_row(Text(name), *cells(trial.row, with_validation=with_validation))
         return table
 
 
-def cells(row: Row, *, validated: bool) -> list[str]:
-    """Returns epoch, step, loss, accuracy, that of validation where it is wanted, and time of a row of the log.
+def cells(row: LogRow, *, with_validation: bool) -> list[str]:
+    """Returns the table cells of a trial: epoch, step, loss, accuracy, validation accuracy if asked for, and time.
 
     Example:
         >>> row = {"epoch": 2, "step": 50, "steps": 200, "train_loss": 1.8321, "train_accuracy": 0.25, "time_s": 12.3}
-        >>> cells(row, validated=False)
-        ['2', '50 of 200', '1.832', '25.0 %', '12 s']
+        >>> cells(row, with_validation=False)
+        ['2', '50 of 200', '1.832', '25.0 %', '12.3 s']
     """
-    wanted = ["train_accuracy", *(["val_accuracy"] if validated else [])]
+    accuracies = ["train_accuracy", *(["val_accuracy"] if with_validation else [])]
     step, steps, loss, seconds = (row.get(key) for key in ("step", "steps", "train_loss", "time_s"))
     return [
         str(row.get("epoch", "")),
         "starts" if step is None else f"{step:,} of {steps:,}" if steps else f"{step:,}",
         "" if loss is None else f"{loss:.3f}",
-        *("" if row.get(key) is None else f"{row[key] * 100:.1f} %" for key in wanted),
-        "" if seconds is None else duration_text(seconds),
+        *("" if row.get(key) is None else f"{row[key] * 100:.1f} %" for key in accuracies),
+        "" if seconds is None else duration(seconds),
     ]

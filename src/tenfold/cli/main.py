@@ -1,4 +1,4 @@
-"""The command line: one parser, and one way out for every error."""
+"""The command line: its commands, and how errors become messages and exit codes."""
 
 import errno
 import os
@@ -9,55 +9,54 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tenfold.cli.commands import (
-    bench,
-    check,
-    compare,
-    data,
-    export,
-    predict,
-    recipes,
-    report,
-    show,
-    summary,
-    suspects,
-    sweep,
-    train,
-)
-from tenfold.cli.commands import eval as evaluation
+from tenfold.cli.commands import bench, data
+from tenfold.cli.commands.check import check
+from tenfold.cli.commands.compare import compare
+from tenfold.cli.commands.eval import evaluate
+from tenfold.cli.commands.export import export
+from tenfold.cli.commands.predict import predict
+from tenfold.cli.commands.recipes import recipes
+from tenfold.cli.commands.report import report
+from tenfold.cli.commands.show import show
+from tenfold.cli.commands.summary import summary
+from tenfold.cli.commands.suspects import suspects
+from tenfold.cli.commands.sweep import sweep
+from tenfold.cli.commands.train import train
+from tenfold.cli.grammar import Command
+from tenfold.cli.options import flag
 from tenfold.core.errors import Stopped, TenfoldError
 from tenfold.core.registry import did_you_mean
+from tenfold.core.text import one_line
 
-# Plain help: rich would cost a third of the time that --help may take.
+# Plain help: rich would take a third of the time that --help may take.
 app = typer.Typer(
     name="tenfold",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-app.command("train")(train.train)
-app.command("sweep")(sweep.sweep)
-app.command("compare")(compare.compare)
-app.command("eval")(evaluation.evaluate)
-app.command("val", hidden=True)(evaluation.evaluate)
-app.command("predict")(predict.predict)
-app.command("show")(show.show)
-app.command("report")(report.report)
-app.command("summary")(summary.summary)
-app.command("recipes")(recipes.recipes)
+app.command("train", cls=Command)(train)
+app.command("sweep", cls=Command)(sweep)
+app.command("compare", cls=Command)(compare)
+app.command("eval", cls=Command)(evaluate)
+app.command("val", cls=Command, hidden=True)(evaluate)
+app.command("predict", cls=Command)(predict)
+app.command("show", cls=Command)(show)
+app.command("report", cls=Command)(report)
+app.command("summary", cls=Command)(summary)
+app.command("recipes", cls=Command)(recipes)
 app.add_typer(data.app, name="data")
-app.command("check")(check.check)
-app.command("suspects")(suspects.suspects)
-app.command("export")(export.export)
+app.command("check", cls=Command)(check)
+app.command("suspects", cls=Command)(suspects)
+app.command("export", cls=Command)(export)
 app.add_typer(bench.app, name="bench")
 
 
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; works anywhere.")] = False,
+    version: Annotated[bool, flag("--version", "Print the version and exit")] = False,
+    debug: Annotated[bool, flag("--debug", "Show tracebacks; may stand anywhere")] = False,
 ) -> None:
     """Trains, explains and ships image classifiers.
 
@@ -79,48 +78,47 @@ def _installed_version() -> str:
 
 
 def run() -> NoReturn:
-    """Runs the command line of this process and ends it with the right exit code."""
+    """Runs the command line of this process and exits with its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        # A file's name may hold bytes that the terminal cannot show, and must not end a command.
+        # A file name may hold bytes that the terminal cannot show; printing it must not end a command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one command and returns its exit code; what a user did wrong becomes one line on standard error.
+    """Runs one command and returns its exit code; an error becomes one line on standard error.
 
     Args:
-        arguments: what follows `tenfold` on the command line.
+        arguments: the words after `tenfold` on the command line.
     """
     debug, arguments = _split_debug(arguments)
     try:
         code = typer.main.get_command(app).main(list(arguments), prog_name="tenfold", standalone_mode=False)
         sys.stdout.flush()
-    except SystemExit as error:
-        # typer's way out of a pipe whose reader has gone.
-        _let_go_of_stdout()
+    except SystemExit as error:  # typer exits after shell completion, and when the reader of a pipe has gone
+        _discard_stdout()
         return error.code if isinstance(error.code, int) else 1
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            _let_go_of_stdout()
+            _discard_stdout()
             return 1
         if debug:
             traceback.print_exc()
         else:
-            kind = "" if isinstance(error, Stopped) else "error: "
-            print(f"tenfold: {kind}{_one_line(explain(error))}", file=sys.stderr)
+            prefix = "" if isinstance(error, Stopped) else "error: "
+            print(f"tenfold: {prefix}{one_line(explain(error))}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
     return code if isinstance(code, int) else 0
 
 
 def explain(error: Exception) -> str:
-    """Returns what to tell a user of `error`.
+    """Returns the message for an error: what was found, what was expected, what to do.
 
     Args:
-        error: anything that a command let through.
+        error: any exception of a command.
     """
     if isinstance(error, TenfoldError):
         return str(error)
@@ -132,12 +130,12 @@ def explain(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return (
         f"this should not have happened ({type(error).__name__}: {error}); "
-        "run the command again with --debug and report what it prints to Tenfold's issue tracker"
+        "run the command again with --debug and report its output to Tenfold's issue tracker"
     )
 
 
 def _explain_usage(error: Exception) -> str:
-    """Returns typer's complaint in our words, with the nearest option and where to read on."""
+    """Returns typer's message with the nearest option and the command whose help explains it."""
     hint = ""
     if close := getattr(error, "possibilities", None):
         hint = did_you_mean(getattr(error, "option_name", ""), close) or f"; did you mean '{close[0]}'?"
@@ -148,21 +146,15 @@ def _explain_usage(error: Exception) -> str:
 
 
 def _split_debug(arguments: Sequence[str]) -> tuple[bool, list[str]]:
-    """Returns whether `--debug` stands anywhere before a `--`, and the other arguments."""
+    """Returns whether `--debug` is among the arguments before a `--`, and the other arguments."""
     words = list(arguments)
     end = words.index("--") if "--" in words else len(words)
     kept = [word for word in words[:end] if word != "--debug"]
     return len(kept) < end, kept + words[end:]
 
 
-def _one_line(text: str) -> str:
-    """Returns `text` without line breaks and control characters, which a file's name may hold."""
-    words = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
-
-
-def _let_go_of_stdout() -> None:
-    """Points standard output at nothing, so that Python's last flush does not complain of a broken pipe."""
+def _discard_stdout() -> None:
+    """Redirects standard output to nowhere, so that Python's last flush does not fail on a broken pipe."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
     except (OSError, ValueError, AttributeError):

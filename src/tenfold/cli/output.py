@@ -1,66 +1,97 @@
-"""Where results go: tables to standard output, remarks to standard error, files only where none is."""
+"""Where results go: to standard output, to new files, or both; notes go to standard error."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenfold.core.disk import shown
+from tenfold.core.disk import display_path
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tenfold.evaluate.metrics import Evaluation
-
-_UNBOUNDED = 10_000  # columns: a file has no right edge at which names would have to be folded
+_UNBOUNDED = 10_000  # columns: lines of a file are not wrapped
 
 
-def show(*renderables: "RenderableType") -> None:
-    """Prints tables and texts; plain where standard output is no terminal, and never read as markup."""
+def render(*renderables: "RenderableType", width: int = _UNBOUNDED) -> None:
+    """Prints tables and texts, as plain text where standard output is no terminal.
+
+    Args:
+        renderables: texts are printed as they are, not as rich's markup.
+        width: columns where standard output is no terminal.
+    """
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _UNBOUNDED
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
+    console = Console(
+        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else width, soft_wrap=False
+    )
     for renderable in renderables:
         console.print(renderable)
 
 
-def narrate(text: str) -> None:
-    """Writes a remark beside the results: on standard error, so that results can be piped."""
+def note(text: str) -> None:
+    """Writes a line to standard error, so that results can be piped."""
     print(text, file=sys.stderr)
 
 
-def confusion_lines(evaluation: "Evaluation", most: int = 5) -> list[str]:
-    """Returns the most frequent confusions, e.g. `cat taken for dog: 88 of 1,000`, most frequent first.
+def check_outputs(targets: Mapping[str, str | Path | None], *, force: bool = False) -> None:
+    """Makes sure, before any work is done, that all results can be written.
 
     Args:
-        evaluation: with its confusion matrix.
-        most: at most so many lines.
-    """
-    from tenfold.core.text import printable
-
-    names = [printable(result.name) for result in evaluation.per_class]
-    found = [
-        (-count, true, guess)
-        for true, row in enumerate(evaluation.confusion.tolist())
-        for guess, count in enumerate(row)
-        if true != guess and count
-    ]
-    return [
-        f"{names[true]} taken for {names[guess]}: {-count:,} of {evaluation.per_class[true].support:,}"
-        for count, true, guess in sorted(found)[:most]
-    ]
-
-
-def refuse_existing(path: Path, remedy: str) -> None:
-    """Does nothing where `path` is free.
-
-    Args:
-        path: of a file that is about to be written.
-        remedy: what to do instead, for the message.
+        targets: file for each flag; `-` is standard output, None is no output.
+        force: whether existing files are overwritten.
 
     Raises:
-        UsageError: when something is there already.
+        UsageError: when a file exists, two flags have the same target, or a folder is missing.
     """
-    if path.exists():
-        raise UsageError(f"{shown(path)} exists and is not overwritten; {remedy}")
+    seen: dict[str, str] = {}
+    for flag, target in targets.items():
+        if target is None:
+            continue
+        name = str(target)
+        if name in seen:
+            same = "print to standard output" if name == "-" else f"are {display_path(Path(name))}"
+            raise UsageError(f"{seen[name]} and {flag} both {same}; expected two files, such as {flag}=FILE")
+        seen[name] = flag
+        if name == "-":
+            continue
+        path = Path(name)
+        if path.exists() and not force:
+            raise UsageError(
+                f"{display_path(path)} exists and is not overwritten; choose another file for {flag}, or add --force"
+            )
+        if not path.parent.is_dir():
+            raise UsageError(f"{flag}: there is no folder {display_path(path.parent)}; create it, or choose another")
+
+
+def json_text(value: object) -> str:
+    """Returns `value` as indented JSON that ends with a newline."""
+    from tenfold.core.durable import json_bytes
+
+    return json_bytes(value).decode()
+
+
+def deliver(text: str, target: str | Path) -> None:
+    """Prints a result if `target` is `-`, and writes it to the file `target` otherwise.
+
+    File names in `text` that are not UTF-8 keep their bytes in a file.
+
+    Raises:
+        StorageError: when the file cannot be written.
+    """
+    from tenfold.core.durable import write_bytes
+
+    content = text.encode("utf-8", "surrogateescape")
+    if str(target) == "-":
+        print(content.decode("utf-8", "backslashreplace"), end="")
+        return
+    write_bytes(Path(target), content)
+    note(f"wrote {display_path(Path(target))}")
+
+
+def report_place(path: Path) -> str:
+    """Returns the sentence that says where a run or sweep lies, and its page if it has one."""
+    place = display_path(path)
+    page = f", on one page: {place}/report.html" if (path / "report.html").is_file() else ""
+    return f"everything is in {place}{page}"

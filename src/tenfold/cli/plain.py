@@ -1,4 +1,4 @@
-"""Sentences for whoever watches a command, whatever else it shows."""
+"""Progress of a run as plain lines, fit for a log file."""
 
 import math
 import sys
@@ -6,11 +6,19 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+LogRow = Mapping[str, Any]
+
+_LINES_PER_EPOCH = 4
+_SECONDS_BETWEEN_LINES = 1.0
+_SECONDS_BETWEEN_WRITES = 0.25
+_SECONDS_BETWEEN_PREPARE_LINES = 5.0
 
 
 class Lines:
-    """Writes sentences; a stream that breaks, as a pipe into `head` does, ends the lines and not the work.
+    """Writes messages; if the stream breaks, as a pipe into `head` does, the lines end and the work goes on.
 
     Args:
         stream: where to write.
@@ -20,33 +28,23 @@ class Lines:
         self._stream = stream
 
     def message(self, text: str) -> None:
-        """Writes a sentence for the user."""
+        """Writes a line."""
         with suppress(OSError, ValueError):
             print(text, file=self._stream, flush=True)
 
     def warn(self, text: str) -> None:
-        """Writes a sentence that the user should not miss, on standard error."""
+        """Writes a warning to standard error."""
         with suppress(OSError, ValueError):
             print(f"tenfold: warning: {text}", file=sys.stderr, flush=True)
 
 
-Row = Mapping[str, float | int | None]
-
-_LINES_PER_EPOCH = 4
-_SECONDS_BETWEEN_LINES = 1.0
-_SECONDS_BETWEEN_WRITES = 0.25
-_SECONDS_BETWEEN_PREPARING = 5.0
-
-
 class PlainProgress(Lines):
-    """Plain lines, a few an epoch; fit for a log file.
-
-    A stream that breaks, as a pipe into `head` does, ends the lines and not the run.
+    """Plain lines, a few for each epoch; a context manager that ends with `finish`.
 
     Args:
         stream: where to write.
-        tutorial_every: batches between two of the tutorials' own lines, `[1,  2000] loss: 2.157`, which
-            then take the place of ours; 0 writes one for each row of the log.
+        tutorial_every: steps between two loss lines in the tutorials' form, `[1,  2000] loss: 2.157`, which
+            replace ours; 0 writes one for each row of the log.
     """
 
     def __init__(self, stream: TextIO, *, tutorial_every: int | None = None) -> None:
@@ -56,64 +54,72 @@ class PlainProgress(Lines):
         self._steps_per_epoch = 1
         self._last_quarter = -1
         self._last_time = -math.inf
-        self._held_back: list[str] = []
-        self._told_at = -math.inf
+        self._pending_lines: list[str] = []
+        self._written_at = -math.inf
         self._prepared = ""
         self._prepared_at = -math.inf
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.finish()
+
     def message(self, text: str) -> None:
-        """Writes a sentence for the user, after the lines that were held back."""
-        lines, self._held_back = [*self._held_back, text], []
+        """Writes a line, after the pending ones."""
+        lines, self._pending_lines = [*self._pending_lines, text], []
         self._write("\n".join(lines))
 
     def prepare(self, description: str, done: int, total: int) -> None:
-        """Writes how far a preparation is: at its start, its end and every few seconds between."""
+        """Writes the progress of a preparation: at its start, at its end and every few seconds in between."""
         starts, ends = description != self._prepared, bool(total) and done >= total
-        if not starts and not ends and time.monotonic() - self._prepared_at < _SECONDS_BETWEEN_PREPARING:
+        if not starts and not ends and time.monotonic() - self._prepared_at < _SECONDS_BETWEEN_PREPARE_LINES:
             return
         self._prepared = "" if ends else description
         self._prepared_at = time.monotonic()
-        self.message(description + _share_text(done, total, in_bytes=is_download(description)))
+        self.message(description + _amount_text(done, total, in_bytes=is_download(description)))
 
     def start(self, run: Path, steps: int | None, steps_per_epoch: int) -> None:
-        """Notes how long the run is, and says where it is written."""
+        """Notes the length of the run and writes its folder."""
         self._steps, self._steps_per_epoch = steps, max(1, steps_per_epoch)
         self.message(f"run folder: {run}")
 
-    def log(self, row: Row) -> None:
-        """Writes a row of the log, where a line is due."""
+    def log(self, row: LogRow) -> None:
+        """Writes a row of the log if a line is due."""
         if self._tutorial_every is not None and self._is_tutorial_line(row):
-            self._tell(f"[{row['epoch']}, {row['batch']:5}] loss: {row['train_loss']:.3f}")
+            self._write_soon(f"[{row['epoch']}, {row['batch']:5}] loss: {row['train_loss']:.3f}")
         elif self._is_due(row):
-            self.message(row_text(row, self.epochs()))
+            self.message(row_text(row, self.num_epochs()))
 
     def finish(self) -> None:
-        """Writes what was held back."""
-        if self._held_back:
-            self.message(self._held_back.pop())
+        """Writes the pending lines."""
+        if self._pending_lines:
+            self.message(self._pending_lines.pop())
 
-    def epochs(self) -> int | None:
-        """Returns the epochs of the whole run, or None where a clock ends it."""
+    def num_epochs(self) -> int | None:
+        """Returns the epochs of the whole run, or None if a clock ends it."""
         return None if self._steps is None else math.ceil(self._steps / self._steps_per_epoch)
 
     def _write(self, text: str) -> None:
         super().message(text)
 
-    def _tell(self, line: str) -> None:
-        """Writes one of perhaps thousands of lines a second: together, a few times a second."""
+    def _write_soon(self, line: str) -> None:
+        """Writes a line that may be one of thousands per second: a few writes per second for all."""
         now = time.monotonic()
-        if now - self._told_at < _SECONDS_BETWEEN_WRITES:
-            self._held_back.append(line)
+        if now - self._written_at < _SECONDS_BETWEEN_WRITES:
+            self._pending_lines.append(line)
             return
-        self._told_at = now
+        self._written_at = now
         self.message(line)
 
-    def _is_tutorial_line(self, row: Row) -> bool:
+    def _is_tutorial_line(self, row: LogRow) -> bool:
         every = self._tutorial_every or 1
         return int(row["batch"] or 0) % every == 0 and row.get("train_loss") is not None
 
-    def _is_due(self, row: Row) -> bool:
-        """Returns whether a quarter of an epoch has passed, and a second of training, or the run ends."""
+    def _is_due(self, row: LogRow) -> bool:
+        """Returns whether the run ends, or a quarter of an epoch and a second of training have passed."""
         step, seconds = int(row["step"] or 0), float(row["time_s"] or 0.0)
         ends = step == self._steps
         if self._tutorial_every is not None and row.get("val_accuracy") is None and not ends:
@@ -125,41 +131,41 @@ class PlainProgress(Lines):
         return True
 
 
-def row_text(row: Row, epochs: int | None = None) -> str:
-    """Returns a row of the log as a line for people.
+def row_text(row: LogRow, num_epochs: int | None = None) -> str:
+    """Returns a row of the log as a line of text.
 
     Args:
-        row: epoch, step, steps, time_s and whatever else is known of losses and accuracies.
-        epochs: in the whole run, where known.
+        row: epoch, step, steps, time_s and the losses and accuracies that are known.
+        num_epochs: of the whole run, if known.
 
     Example:
         >>> row_text({"epoch": 1, "step": 50, "steps": 200, "time_s": 12.3, "train_loss": 1.8321}, 2)
         'epoch 1 of 2 · step 50 of 200 · loss 1.832 · 12.3 s'
     """
     of_steps = f" of {row['steps']:,}" if row.get("steps") else ""
-    parts = [epoch_text(row, epochs), f"step {row['step']:,}{of_steps}", *figures(row)]
+    parts = [epoch_text(row, num_epochs), f"step {row['step']:,}{of_steps}", *metric_texts(row)]
     return " · ".join([*parts, f"{row['time_s']:.1f} s"])
 
 
-def epoch_text(row: Row, epochs: int | None) -> str:
-    """Returns which epoch a row belongs to, and of how many where that is known."""
-    return f"epoch {row['epoch']}" + (f" of {epochs}" if epochs else "")
+def epoch_text(row: LogRow, num_epochs: int | None) -> str:
+    """Returns the epoch of a row, with the number of epochs if it is known."""
+    return f"epoch {row['epoch']}" + (f" of {num_epochs}" if num_epochs else "")
 
 
-def figures(row: Row) -> list[str]:
-    """Returns losses as numbers and accuracies as percent, those that there are."""
-    named = {
+def metric_texts(row: LogRow) -> list[str]:
+    """Returns the losses and accuracies that a row holds."""
+    formats = {
         "train_loss": "loss {:.3f}",
         "train_accuracy": "accuracy {:.1%}",
         "val_loss": "validation loss {:.3f}",
         "val_accuracy": "validation accuracy {:.1%}",
     }
-    known = [text.format(row[key]) for key, text in named.items() if row.get(key) is not None]
+    known = [text.format(row[key]) for key, text in formats.items() if row.get(key) is not None]
     return [text.replace("%", " %") for text in known]
 
 
-def speed_text(row: Row) -> str:
-    """Returns steps a second over the whole run, and how long the rest will take."""
+def speed_text(row: LogRow) -> str:
+    """Returns the steps per second of the run so far, and the remaining time."""
     step, steps, seconds = int(row["step"] or 0), row.get("steps"), float(row["time_s"] or 0.0)
     if not step or not seconds:
         return ""
@@ -171,12 +177,12 @@ def speed_text(row: Row) -> str:
 
 
 def is_download(description: str) -> bool:
-    """Returns whether a preparation counts bytes, and not pictures."""
+    """Returns whether a preparation counts bytes instead of images."""
     return "download" in description.lower()
 
 
-def _share_text(done: int, total: int, *, in_bytes: bool) -> str:
-    """Returns `: 17.0 of 170.5 MB (10 %)`, or less where less is known."""
+def _amount_text(done: int, total: int, *, in_bytes: bool) -> str:
+    """Returns `: 17.0 of 170.5 MB (10 %)`, or less if less is known."""
     if not done and not total:
         return ""
     if not total:

@@ -1,1 +1,1 @@
-"""Trained classifiers at work: prediction and export."""
+"""Trained classifiers in use: prediction and export."""

@@ -1,4 +1,4 @@
-"""Trained classifiers in the formats of others."""
+"""Trained classifiers in the formats of other programs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,39 +9,43 @@ from tenfold.runs.artifact import Classifier
 from tenfold.runs.model_file import write_state_dict
 
 exporters: Registry[Callable[[Classifier, Path], None]] = Registry("export format", UsageError)
-"""Writers `(classifier, path) -> None`, by format."""
+"""Functions `(classifier, path) -> None` by format name."""
 
 
 @exporters.add("pth")
 def export_state_dict(classifier: Classifier, path: Path) -> None:
-    """Writes the weights as `torch.save(model.state_dict(), path)` does, for code that loads such files.
+    """Writes the weights as `torch.save(model.state_dict(), path)` does.
 
     A classifier trained with the recipe `tutorial` loads into the `Net` of PyTorch's tutorial.
 
     Args:
         classifier: whose weights to write.
-        path: of the new file.
+        path: of the file.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
     """
     write_state_dict(path, classifier.model.state_dict())
 
 
-def export(classifier: Classifier, name: str, path: Path) -> Path:
-    """Writes `classifier` in the format called `name`, and returns where.
+def export(classifier: Classifier, name: str, path: Path, *, force: bool = False) -> Path:
+    """Writes a classifier in a format.
 
     Args:
-        classifier: what to write.
-        name: a registered format.
+        classifier: to write.
+        name: of a registered format.
         path: of the new file.
+        force: whether to overwrite an existing file.
+
+    Returns:
+        `path`.
 
     Raises:
-        UsageError: when the format is unknown, or a file is there already: nothing is overwritten.
-        StorageError: when the disk refuses.
+        UsageError: when the format is unknown, or the file exists.
+        StorageError: when the file cannot be written.
     """
     write = exporters.get(name)
-    if path.exists():
-        raise UsageError(f"{path} is there already, and nothing is overwritten; choose another name with --out")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists and is not overwritten; choose another file for --output, or add --force")
     write(classifier, path)
     return path

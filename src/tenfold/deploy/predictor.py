@@ -1,44 +1,46 @@
-"""A trained classifier that takes files and gives names."""
+"""A trained classifier that takes image files and returns class names."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
 from tenfold.core.errors import DataError
-from tenfold.data.decode.preprocessing import fit_picture
+from tenfold.data.decode.preprocessing import Preprocessing, fit_image
 from tenfold.data.types import Split
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.runs.artifact import Classifier
 
-_AT_ONCE = 256
-"""Pictures decoded before they are judged; bounds the memory."""
+ImageSource = str | Path | NDArray[np.uint8]
+"""The path of an image file, or pixels, uint8 [H, W, 3]."""
 
-_SHARED_FROM = 8
-"""Pictures from which on threads share the decoding; a few are done before the threads have begun."""
+_BATCH_SIZE = 256
+"""Number of images that are decoded before they are predicted; bounds the memory."""
 
-_HANDED_OVER, _PARTS = 16, 32
-"""Pictures that a thread gets at once, at most: handing over a single small one takes as long as decoding it; and parts
-that a few pictures, which may be large, are at least cut into."""
+_THREADS_FROM = 8
+"""Minimum number of images that are decoded in threads; fewer are decoded before the threads have started."""
+
+_MAX_CHUNK, _MIN_CHUNKS = 16, 32
+"""Images that a thread gets at once: at most 16, because handing over one small image takes as long as decoding it;
+and so few that there are at least 32 chunks, because images may be large."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says about one picture.
+    """The prediction for an image.
 
     Args:
-        path: of the picture, or its place in an array.
-        label: the likeliest class, or None where the picture could not be read.
+        path: of the image, or its position if it was an array.
+        label: the most likely class, or None if the image could not be read.
         probability: of that class, in [0, 1].
-        probabilities: of every class, likeliest first.
-        error: why the picture could not be read.
+        probabilities: of every class, the most likely first.
+        error: why the image could not be read.
     """
 
     path: str
@@ -52,7 +54,7 @@ class Predictor:
     """A trained classifier; see `tenfold.load`.
 
     Args:
-        classifier: network, class names, preprocessing.
+        classifier: network, class names and preprocessing.
 
     Example:
         >>> predictor = tenfold.load("runs/cifar10-quick/last.safetensors")  # doctest: +SKIP
@@ -70,93 +72,93 @@ class Predictor:
 
     @property
     def model(self) -> nn.Module:
-        """The network, in evaluation mode: normalised pictures, float [B, 3, H, W] → logits, float [B, C]."""
+        """The network, in evaluation mode: normalized images, float [B, 3, H, W] → logits, float [B, C]."""
         return self.classifier.model
 
-    def predict(self, picture: str | Path | NDArray[np.uint8]) -> Prediction:
-        """Says what one picture shows.
+    def evaluate(self, split: Split) -> Evaluation:
+        """Evaluates the classifier on `split`, whose labels must be indices of `classes`."""
+        return self.classifier.evaluate(split)
+
+    def predict(self, image: ImageSource) -> Prediction:
+        """Predicts the class of one image.
 
         Args:
-            picture: a file, or pixels as uint8 [H, W, 3].
+            image: a file, or pixels, uint8 [H, W, 3].
 
         Raises:
-            DataError: when the picture cannot be read.
+            DataError: when the image cannot be read.
         """
-        prediction = next(iter(self.predict_all([picture])))
+        (prediction,) = self._predict_batch([image], 0)
         if prediction.error is not None:
             raise DataError(prediction.error)
         return prediction
 
-    def predict_all(self, pictures: Iterable[str | Path | NDArray[np.uint8]]) -> Iterable[Prediction]:
-        """Yields a prediction for each picture, in order; one that cannot be read carries its `error`.
+    def predict_all(self, images: Iterable[ImageSource]) -> Iterable[Prediction]:
+        """Yields a prediction for each image, in order; the prediction of an unreadable one has an `error`.
 
         Args:
-            pictures: files, or pixels as uint8 [H, W, 3].
+            images: files, or pixels, uint8 [H, W, 3].
         """
-        waiting: list[str | Path | NDArray[np.uint8]] = []
-        first = 0
-        for picture in pictures:
-            waiting.append(picture)
-            if len(waiting) == _AT_ONCE:
-                yield from self._predict_batch(waiting, first)
-                first, waiting = first + len(waiting), []
-        yield from self._predict_batch(waiting, first)
+        rest, first = iter(images), 0
+        while batch := list(islice(rest, _BATCH_SIZE)):
+            yield from self._predict_batch(batch, first)
+            first += len(batch)
 
-    def evaluate(self, split: Split) -> Evaluation:
-        """Returns how well `split` is classified; its labels must follow the order of `classes`."""
-        return self.classifier.evaluate(split)
-
-    def _predict_batch(self, pictures: Sequence[str | Path | NDArray[np.uint8]], first: int) -> Iterable[Prediction]:
-        names = [str(first + i) if isinstance(p, np.ndarray) else str(p) for i, p in enumerate(pictures)]
-        loaded = self._load_all(pictures, names)
-        readable = [pixels for pixels in loaded if not isinstance(pixels, str)]
-        rows = iter(self._probabilities(readable))
-        for name, pixels in zip(names, loaded, strict=True):
-            if isinstance(pixels, str):
-                yield Prediction(name, None, 0.0, {}, error=pixels)
-            else:
-                yield self._prediction(name, next(rows))
-
-    def _load_all(
-        self, pictures: Sequence[str | Path | NDArray[np.uint8]], names: Sequence[str]
-    ) -> list[NDArray[np.uint8] | str]:
-        pairs = list(zip(pictures, names, strict=True))
-        size = self.classifier.preprocessing.image_size
-        ready = all(isinstance(picture, np.ndarray) and picture.shape[:2] == size for picture in pictures)
-        if ready or len(pairs) < _SHARED_FROM:
-            return [self._load(*pair) for pair in pairs]
-        some = min(_HANDED_OVER, -(-len(pairs) // _PARTS))
-        parts = [pairs[start : start + some] for start in range(0, len(pairs), some)]
-        with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # decoders let go of the interpreter
-            return list(chain.from_iterable(pool.map(lambda part: [self._load(*pair) for pair in part], parts)))
-
-    def _load(self, picture: str | Path | NDArray[np.uint8], name: str) -> NDArray[np.uint8] | str:
-        """Returns the pixels as the model needs them, or why there are none."""
-        preprocessing = self.classifier.preprocessing
-        try:
-            if isinstance(picture, np.ndarray):
-                _check(picture, name)
-                return fit_picture(Image.fromarray(picture), preprocessing.image_size, preprocessing.fit)
-            return preprocessing.load(Path(picture), name)
-        except DataError as error:
-            return str(error)
-
-    def _probabilities(self, pixels: Sequence[NDArray[np.uint8]]) -> list[list[float]]:
-        if not pixels:
-            return []
-        split = Split(np.stack(pixels), np.zeros(len(pixels), np.int64))
-        probabilities: list[list[float]] = torch.softmax(self.classifier.logits(split), dim=1).tolist()
-        return probabilities
-
-    def _prediction(self, name: str, row: list[float]) -> Prediction:
-        ranked = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
-        label, probability = ranked[0]
-        return Prediction(name, label, probability, dict(ranked))
+    def _predict_batch(self, sources: Sequence[ImageSource], first: int) -> Iterable[Prediction]:
+        """Yields the predictions of one batch; `first` is the position of its first image."""
+        decoded = _decode_all(sources, first, self.classifier.preprocessing)
+        images = [each.image for each in decoded if each.image is not None]
+        rows = iter(self.classifier.logits(np.stack(images)).softmax(1).tolist() if images else ())
+        for each in decoded:
+            if each.image is None:
+                yield Prediction(each.name, None, 0.0, {}, error=each.error)
+                continue
+            ranked = sorted(zip(self.classes, next(rows), strict=True), key=lambda pair: -pair[1])
+            label, probability = ranked[0]
+            yield Prediction(each.name, label, probability, dict(ranked))
 
 
-def _check(pixels: NDArray[np.uint8], name: str) -> None:
-    """Raises DataError when an array is no picture."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+@dataclass(frozen=True)
+class _Decoded:
+    """A decoded image, uint8 [H, W, 3], or the reason why there is none."""
+
+    name: str
+    image: NDArray[np.uint8] | None
+    error: str | None = None
+
+
+def _decode_all(sources: Sequence[ImageSource], first: int, preprocessing: Preprocessing) -> list[_Decoded]:
+    """Decodes images to the size of the network, in threads if that is faster."""
+
+    def decode(chunk: Iterable[int]) -> list[_Decoded]:
+        return [_decode(sources[index], first + index, preprocessing) for index in chunk]
+
+    count, size = len(sources), preprocessing.image_size
+    ready = all(isinstance(source, np.ndarray) and source.shape[:2] == size for source in sources)
+    if ready or count < _THREADS_FROM:
+        return decode(range(count))
+    chunk_size = min(_MAX_CHUNK, -(-count // _MIN_CHUNKS))
+    chunks = [range(start, min(start + chunk_size, count)) for start in range(0, count, chunk_size)]
+    with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # Pillow's decoders release the GIL
+        return list(chain.from_iterable(pool.map(decode, chunks)))
+
+
+def _decode(source: ImageSource, position: int, preprocessing: Preprocessing) -> _Decoded:
+    name = str(position) if isinstance(source, np.ndarray) else str(source)
+    try:
+        if isinstance(source, np.ndarray):
+            _check_array(source, name)
+            image = fit_image(Image.fromarray(source), preprocessing.image_size, preprocessing.fit)
+        else:
+            image = preprocessing.load(Path(source), name)
+    except DataError as error:
+        return _Decoded(name, None, str(error))
+    return _Decoded(name, image)
+
+
+def _check_array(array: NDArray[np.uint8], name: str) -> None:
+    """Raises DataError if an array is not an image."""
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise DataError(
-            f"picture {name} is an array of {pixels.dtype} {list(pixels.shape)}; expected uint8 [H, W, 3], red first"
+            f"image {name} is an array of {array.dtype} {list(array.shape)}; expected uint8 [H, W, 3] in RGB order"
         )

@@ -1,111 +1,149 @@
-"""`tenfold bench`: how fast this machine is, and how well Tenfold uses it."""
+"""`tenfold bench`: how fast this machine trains, loads images and predicts."""
 
 import sys
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from tenfold.cli.commands import bench_width
-from tenfold.cli.commands.bench_output import (
-    DataOption,
-    DeviceOption,
+from tenfold.cli.commands.bench_width import bench_width
+from tenfold.cli.grammar import Command
+from tenfold.cli.options import (
+    DataDirOption,
+    EpochsOption,
+    ExcludeOption,
+    ForceOption,
     JsonOption,
-    RecipeOption,
-    SecondsOption,
+    LearningRateOption,
+    RelabelOption,
     SetOption,
-    check_new_files,
-    deliver,
+    SourceArgument,
+    TargetOption,
+    batch_size_option,
+    chosen_data,
+    data_argument,
+    data_option,
+    device_option,
+    either,
+    option,
+    recipe_argument,
+    recipe_lines,
+    recipe_option,
+    repeats_option,
+    seconds_option,
 )
 from tenfold.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
-def classic(
-    data: DataOption = None,
-    recipe: RecipeOption = "tutorial",
-    pairs: Annotated[int, typer.Option(min=1, metavar="N", help="Runs of each.")] = 3,
+    from tenfold.core.progress import Progress
+
+
+def bench_train(
+    recipe_name: Annotated[str | None, recipe_argument("quick")] = None,
+    recipe: Annotated[str | None, recipe_option("quick")] = None,
+    data: Annotated[str | None, data_option("the recipe's")] = None,
+    data_dir: DataDirOption = None,
+    exclude: ExcludeOption = None,
+    relabel: RelabelOption = None,
+    settings: SetOption = None,
+    epochs: EpochsOption = None,
+    batch_size: Annotated[int | None, batch_size_option("the recipe's")] = None,
+    lr: LearningRateOption = None,
+    target: TargetOption = None,
+    device: Annotated[str | None, device_option("the recipe's")] = None,
+    repeats: Annotated[int, repeats_option(3)] = 3,
+    seconds: Annotated[float, seconds_option(3)] = 3.0,
     as_json: JsonOption = None,
+    force: ForceOption = False,
 ) -> None:
-    """Measures how many times faster than the tutorial as people write it Tenfold is.
+    """Measures how fast a recipe trains.
 
-    The classic script and `tenfold train` run in turns, A B A B, each as a whole process; told are the ratios of
-    whole commands and of training, pair by pair, and the accuracies of both.
+    Runs `tenfold train` several times as a whole process, with seeds 0, 1, 2, …, without charts. Reports total,
+    training and compile time, accuracy and peak memory. Then it measures utilization: the FLOPS of a training step
+    as a fraction of the FLOPS of the fastest convolution on the same device.
 
     \b
     Examples:
-      tenfold bench classic --data cifar10
-      tenfold bench classic --data cifar10 --recipe quick --pairs 5 --json classic.json
+      tenfold bench train
+      tenfold bench train tutorial --data cifar10 --repeats 5
+      tenfold bench train quick --batch-size 500 --json quick.json
     """
-    check_new_files({"--json": as_json})
-
-    from tenfold.api.bench import bench_classic
-    from tenfold.cli.plain import PlainProgress
-    from tenfold.report.tables.bench_tables import classic_report
-
-    progress = PlainProgress(sys.stderr)  # a live bar's thread would take time from what is measured
-    found = bench_classic(
-        recipe,
-        data=data,
-        pairs=pairs,
-        progress=progress,
+    chosen = either(recipe_name, recipe, "RECIPE") or "quick"
+    lines = recipe_lines(
+        settings,
+        data_dir=data_dir,
+        exclude=exclude,
+        relabel=relabel,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        target=target,
     )
-    deliver(found.to_json(), classic_report, as_json)
+
+    def measure(progress: "Progress") -> "_Result":
+        from tenfold.api import bench as api
+
+        return api.bench_train(
+            chosen, data=data, runs=repeats, overrides=lines, device=device, seconds=seconds, progress=progress
+        )
+
+    _run(measure, "train_report", as_json, force)
 
 
-def data(
-    data: DataOption = None,
-    recipe: RecipeOption = "quick",
-    runs: Annotated[int, typer.Option(min=1, metavar="N", help="Of preparing, and of first batches.")] = 3,
+def bench_data(
+    data_source: Annotated[str | None, data_argument("the recipe's")] = None,
+    data: Annotated[str | None, data_option("the recipe's")] = None,
+    recipe: Annotated[str, recipe_option("quick")] = "quick",
+    data_dir: DataDirOption = None,
     settings: SetOption = None,
-    device: DeviceOption = None,
-    seconds: SecondsOption = 3.0,
+    device: Annotated[str | None, device_option("the recipe's")] = None,
+    repeats: Annotated[int, repeats_option(3)] = 3,
+    seconds: Annotated[float, seconds_option(3)] = 3.0,
     as_json: JsonOption = None,
+    force: ForceOption = False,
 ) -> None:
-    """Measures how fast pictures come.
+    """Measures how fast images are prepared and loaded.
 
-    Times preparing them from scratch (in a temporary folder, never a download), the time to the first batch once
-    they are prepared, and the batches that the loader makes for a recipe, beside a plain copy of the same bytes.
+    Times preparing the images from scratch (in a temporary folder, without a download), the time to the first
+    batch once they are prepared, and the loader's batches for a recipe beside a plain copy of the same bytes.
 
     \b
     Examples:
       tenfold bench data
-      tenfold bench data --data my-photos/ --recipe quick --json data.json
+      tenfold bench data my-photos/ --recipe quick --json data.json
     """
-    check_new_files({"--json": as_json})
+    source = chosen_data(data_source, data)
+    lines = recipe_lines(settings, data_dir=data_dir)
 
-    from tenfold.api.bench import bench_data
-    from tenfold.cli.plain import PlainProgress
-    from tenfold.report.tables.bench_tables import data_report
+    def measure(progress: "Progress") -> "_Result":
+        from tenfold.api import bench as api
 
-    progress = PlainProgress(sys.stderr)  # a live bar's thread would take time from what is measured
-    found = bench_data(
-        recipe,
-        data=data,
-        runs=runs,
-        overrides=settings or [],
-        device=device,
-        seconds=seconds,
-        progress=progress,
-    )
-    deliver(found.to_json(), data_report, as_json)
+        return api.bench_data(
+            recipe, data=source, runs=repeats, overrides=lines, device=device, seconds=seconds, progress=progress
+        )
+
+    _run(measure, "data_report", as_json, force)
 
 
-def predict(
-    source: Annotated[
-        Path | None, typer.Argument(metavar="RUN|MODEL", show_default=False, help="A run folder or a model file.")
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", help="Of the network where no model is given.  [default: quick]")
-    ] = None,
-    device: DeviceOption = "auto",
-    pictures: Annotated[int, typer.Option(min=1, metavar="N", help="Judged at once where there are many.")] = 1000,
-    calls: Annotated[int, typer.Option(min=1, metavar="N", help="With a single picture.")] = 200,
-    seconds: SecondsOption = 3.0,
+def bench_predict(
+    source: SourceArgument = None,
+    recipe: Annotated[str | None, recipe_option("quick, without RUN|MODEL")] = None,
+    device: Annotated[str, device_option("auto")] = "auto",
+    images: Annotated[
+        int, option("--images", metavar="N", help_text="Images per call of the large batch", default=1000, min=1)
+    ] = 1000,
+    calls: Annotated[
+        int, option("--calls", metavar="N", help_text="Calls with a single image", default=200, min=1)
+    ] = 200,
+    seconds: Annotated[float, seconds_option(3)] = 3.0,
     as_json: JsonOption = None,
+    force: ForceOption = False,
 ) -> None:
-    """Measures how fast a trained classifier answers.
+    """Measures how fast a classifier predicts.
 
-    Without RUN or MODEL it is the network of a recipe with fresh weights: as fast, though it knows nothing.
+    Without RUN or MODEL it measures the network of a recipe with untrained weights, which is as fast.
 
     \b
     Examples:
@@ -113,86 +151,105 @@ def predict(
       tenfold bench predict runs/mine/best.safetensors --device cuda
       tenfold bench predict --recipe tutorial --json predict.json
     """
-    check_new_files({"--json": as_json})
     if source is not None and recipe is not None:
         raise UsageError(f"{source} and --recipe {recipe} were both given; expected one of them")
 
-    from tenfold.api.bench import bench_predict
-    from tenfold.cli.plain import PlainProgress
-    from tenfold.report.tables.bench_tables import predict_report
+    def measure(progress: "Progress") -> "_Result":
+        from tenfold.api import bench as api
 
-    progress = PlainProgress(sys.stderr)  # a live bar's thread would take time from what is measured
-    found = bench_predict(
-        source,
-        recipe=recipe or "quick",
-        device=device or "auto",
-        pictures=pictures,
-        calls=calls,
-        seconds=seconds,
-        progress=progress,
-    )
-    deliver(found.to_json(), predict_report, as_json)
+        return api.bench_predict(
+            source,
+            recipe=recipe or "quick",
+            device=device,
+            images=images,
+            calls=calls,
+            seconds=seconds,
+            progress=progress,
+        )
+
+    _run(measure, "predict_report", as_json, force)
 
 
-def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe or a TOML file.")] = "quick",
-    data: DataOption = None,
-    runs: Annotated[int, typer.Option(min=1, metavar="N", help="Whole commands, with the seeds from 0 on.")] = 3,
-    settings: SetOption = None,
-    device: DeviceOption = None,
-    seconds: SecondsOption = 3.0,
+def bench_classic(
+    data_source: Annotated[str | None, data_argument("the recipe's")] = None,
+    data: Annotated[str | None, data_option("the recipe's")] = None,
+    recipe: Annotated[str, recipe_option("tutorial")] = "tutorial",
+    pairs: Annotated[int, option("--pairs", metavar="N", help_text="Runs of each of the two", default=3, min=1)] = 3,
     as_json: JsonOption = None,
+    force: ForceOption = False,
 ) -> None:
-    """Measures how fast a recipe trains.
+    """Measures the speed-up over PyTorch's tutorial script.
 
-    Runs `tenfold train` several times as a whole process, with one seed each, and tells the time of all of it, of
-    training and of compiling, the accuracy and the peak memory. Then it measures what share of the device's speed
-    the training reaches: operations a second of its steps over those of the best convolution.
+    Runs the script as people write it and `tenfold train` in turns (A B A B), each as a whole process. Reports the
+    ratio of total and of training times for each pair, and the accuracies of both.
 
     \b
     Examples:
-      tenfold bench train
-      tenfold bench train tutorial --data cifar10 --runs 5
-      tenfold bench train quick --set train.batch_size=500 --json quick.json
+      tenfold bench classic cifar10
+      tenfold bench classic cifar10 --recipe quick --pairs 5 --json classic.json
     """
-    check_new_files({"--json": as_json})
+    source = chosen_data(data_source, data)
 
-    from tenfold.api.bench import bench_train
+    def measure(progress: "Progress") -> "_Result":
+        from tenfold.api import bench as api
+
+        return api.bench_classic(recipe, data=source, pairs=pairs, progress=progress)
+
+    _run(measure, "classic_report", as_json, force)
+
+
+class _Result(Protocol):
+    """What each benchmark returns."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values."""
+
+
+def _run(measure: "Callable[[Progress], _Result]", report: str, as_json: str | None, force: bool) -> None:
+    """Measures, prints the result as a table, and writes it as JSON with hardware and versions.
+
+    Args:
+        measure: runs the benchmark.
+        report: function of `report.tables.bench_tables` that makes the table.
+        as_json: see `JsonOption`.
+        force: see `ForceOption`.
+    """
+    from tenfold.cli.output import check_outputs, deliver, json_text, render
+
+    check_outputs({"--json": as_json}, force=force)
+
     from tenfold.cli.plain import PlainProgress
-    from tenfold.report.tables.bench_tables import train_report
+    from tenfold.report.tables import bench_tables
+    from tenfold.runs.environment import describe_environment
 
-    progress = PlainProgress(sys.stderr)  # a live bar's thread would take time from what is measured
-    found = bench_train(
-        recipe,
-        data=data,
-        runs=runs,
-        overrides=settings or [],
-        device=device,
-        seconds=seconds,
-        progress=progress,
-    )
-    deliver(found.to_json(), train_report, as_json)
+    result = measure(PlainProgress(sys.stderr)).to_json()  # the thread of a live bar would take time
+    result["environment"] = describe_environment(["tenfold", *sys.argv[1:]])
+    if as_json != "-":
+        tables: Callable[[Mapping[str, Any]], list[RenderableType]] = getattr(bench_tables, report)
+        render(*tables(result))
+    if as_json is not None:
+        deliver(json_text(result), as_json)
 
 
 app = typer.Typer(rich_markup_mode=None)
-app.command("train")(train)
-app.command("data")(data)
-app.command("predict")(predict)
-app.command("classic")(classic)
-app.command("width")(bench_width.width)
+app.command("train", cls=Command)(bench_train)
+app.command("data", cls=Command)(bench_data)
+app.command("predict", cls=Command)(bench_predict)
+app.command("classic", cls=Command)(bench_classic)
+app.command("width", cls=Command)(bench_width)
 
 
 @app.callback()
 def bench() -> None:
-    """Measures how fast this machine is, and how well Tenfold uses it.
+    """Measures how fast this machine trains, loads and predicts.
 
-    Measure on a machine that does nothing else.
+    Run it while the machine does nothing else.
 
     \b
     Examples:
       tenfold bench train quick --data cifar10
-      tenfold bench data --data cifar10
+      tenfold bench data cifar10
       tenfold bench predict runs/mine
-      tenfold bench classic --data cifar10
-      tenfold bench width --device cpu,cuda
+      tenfold bench classic cifar10
+      tenfold bench width --devices cpu,cuda
     """

@@ -1,10 +1,22 @@
-"""`tenfold data`: the prepared copies of pictures in the cache folder."""
+"""`tenfold data`: the prepared copies of images in the cache folder."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tenfold.cli.grammar import Command
+from tenfold.cli.options import (
+    DataDirOption,
+    SetOption,
+    argument,
+    chosen_data,
+    data_argument,
+    data_option,
+    flag,
+    recipe_lines,
+    required,
+)
 from tenfold.core.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
@@ -12,12 +24,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
+_COPY_HELP = "Name or key of a prepared copy, see `tenfold data`"
+
 
 @app.callback(invoke_without_command=True)
 def data(context: typer.Context) -> None:
-    """Lists and manages prepared copies of pictures.
+    """Lists and manages prepared copies of images.
 
-    Training prepares pictures once and keeps the copies in the cache folder. Your own files are only read.
+    Training decodes images once and keeps the copies in the cache folder. Your own files are never changed.
 
     \b
     Examples:
@@ -28,35 +42,30 @@ def data(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from tenfold.cli.output import narrate, show
-    from tenfold.data.store.store import cache_folder, list_stores
+    from tenfold.cli.output import note, render
+    from tenfold.core.cache import cache_folder
+    from tenfold.data.store.store import list_stores
     from tenfold.report.tables.run_tables import file_size, listing
 
     stores = list_stores()
     if not stores:
-        narrate(f"no pictures are prepared in {cache_folder()}; tenfold data get cifar10 prepares some")
+        note(f"no images are prepared in {cache_folder()}; prepare some with: tenfold data get cifar10")
         return
     rows: list[list[str | int]] = [
-        [store.name, store.key, store.pictures, file_size(store.bytes), str(store.path)] for store in stores
+        [store.name, store.key, store.num_images, file_size(store.bytes), str(store.path)] for store in stores
     ]
-    show(listing(["name", "key", "pictures", "size", "where"], rows))
-    show(f"{len(stores)} in all, {file_size(sum(store.bytes for store in stores))}")
+    render(listing(["name", "key", "images", "size", "path"], rows))
+    render(f"{len(stores)} in all, {file_size(sum(store.bytes for store in stores))}")
 
 
-@app.command()
+@app.command(cls=Command)
 def get(
-    source: Annotated[
-        str, typer.Argument(metavar="DATA", help="shapes, cifar10, cifar100, auto, or a folder or archive.")
-    ],
-    data_dir: Annotated[
-        str | None, typer.Option("--data-dir", metavar="FOLDER", help="Where a copy of CIFAR lies.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="How to prepare, e.g. data.image_size=64."),
-    ] = None,
+    data_source: Annotated[str | None, data_argument(None)] = None,
+    data: Annotated[str | None, data_option(None)] = None,
+    data_dir: DataDirOption = None,
+    settings: SetOption = None,
 ) -> None:
-    """Downloads and prepares pictures ahead of training.
+    """Downloads and prepares images before training.
 
     \b
     Examples:
@@ -66,31 +75,28 @@ def get(
     from tenfold.recipes.load import resolve
     from tenfold.recipes.schema import Recipe
 
-    flags = {"data.source": source} | ({"data.data_dir": data_dir} if data_dir is not None else {})
-    section = resolve(resolve(Recipe(), settings or []), flags).data
+    source = required(chosen_data(data_source, data), "DATA")
+    recipe = resolve(resolve(Recipe(), recipe_lines(settings, data_dir=data_dir)), {"data.source": source})
 
     from tenfold.api import data as api
     from tenfold.cli.terminal import progress_for
     from tenfold.core.text import printable
 
-    progress = progress_for(sys.stderr)
-    try:
-        dataset = api.dataset_of(section, progress)
-    finally:
-        progress.finish()
+    with progress_for(sys.stderr) as progress:
+        dataset = api.dataset_of(recipe.data, progress)
     for note in dataset.notes:
         progress.message(note)
     for skipped in dataset.skipped:
         progress.message(printable(f"skipped {skipped.path}: {skipped.reason}"))
     counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
     height, width = dataset.image_size
-    print(f"{dataset.name}: {counts} pictures of {height}×{width} in {len(dataset.classes)} classes")
+    print(f"{dataset.name}: {counts} images of {height}×{width} in {len(dataset.classes)} classes")
 
 
-@app.command()
+@app.command(cls=Command)
 def delete(
-    name: Annotated[str | None, typer.Argument(metavar="NAME|KEY", help="As `tenfold data` lists it.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Delete every prepared copy.")] = False,
+    name: Annotated[str | None, argument("[NAME|KEY]", _COPY_HELP)] = None,
+    everything: Annotated[bool, flag("--all", "Delete every prepared copy")] = False,
 ) -> None:
     """Deletes prepared copies, and nothing else.
 
@@ -111,25 +117,23 @@ def delete(
         print("there was nothing to delete")
 
 
-@app.command()
+@app.command(cls=Command)
 def where() -> None:
-    """Prints where prepared copies lie.
+    """Prints the cache folder that holds the prepared copies.
 
-    The variable TENFOLD_CACHE chooses another folder.
+    The environment variable TENFOLD_CACHE chooses another folder.
 
     \b
     Example:
       du -sh "$(tenfold data where)"
     """
-    from tenfold.data.store.store import cache_folder
+    from tenfold.core.cache import cache_folder
 
     print(cache_folder())
 
 
-@app.command()
-def verify(
-    name: Annotated[str, typer.Argument(metavar="NAME|KEY", help="As `tenfold data` lists it.")],
-) -> None:
+@app.command(cls=Command)
+def verify(name: Annotated[str, argument("NAME|KEY", _COPY_HELP)]) -> None:
     """Checks a prepared copy, byte by byte.
 
     \b
@@ -148,15 +152,16 @@ def verify(
             print(f"{store.path.name}: {error}")
     if damaged:
         raise DataError(
-            f"{damaged} prepared copy is damaged; tenfold data delete {name}, and it is made anew when needed"
+            f"{damaged} prepared copy is damaged; delete it with: tenfold data delete {name} "
+            "(it is prepared again when needed)"
         )
 
 
 def _stores_named(name: str) -> "list[StoreInfo]":
-    """Returns the stores of this name or key.
+    """Returns the stores with this name or key.
 
     Raises:
-        DataError: when there is none; it names those that exist.
+        DataError: when there is none; the message lists those that exist.
     """
     from tenfold.core.registry import did_you_mean
     from tenfold.data.store.store import list_stores
@@ -166,6 +171,6 @@ def _stores_named(name: str) -> "list[StoreInfo]":
     if not chosen:
         names = sorted({store.name for store in stores})
         raise DataError(
-            f"nothing prepared is called '{name}'{did_you_mean(name, names)} (known: {', '.join(names) or 'none'})"
+            f"there is no prepared copy '{name}'{did_you_mean(name, names)} (known: {', '.join(names) or 'none'})"
         )
     return chosen

@@ -1,39 +1,44 @@
-"""`tenfold eval`: how good a saved classifier is on labelled pictures."""
+"""`tenfold eval`: how good a saved classifier is on labeled images."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
+from tenfold.cli.options import (
+    DataDirOption,
+    ForceOption,
+    JsonOption,
+    ModelOption,
+    SourceArgument,
+    ViewsOption,
+    WeightsOption,
+    data_option,
+    device_option,
+    split_option,
+)
 from tenfold.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from tenfold.evaluate.metrics import Evaluation
+
+_CONFUSIONS_SHOWN = 5
 
 
 def evaluate(
-    source: Annotated[Path | None, typer.Argument(metavar="RUN|MODEL", help="A run folder or a model file.")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option("--data", "-d", help="Other pictures than the run's own; see: tenfold train."),
-    ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option("--data-dir", metavar="FOLDER", help="Where a copy of CIFAR lies.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A plain state_dict, .pth; needs --model.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The network that --weights belong to, e.g. tutorial.")
-    ] = None,
-    split: Annotated[Literal["test", "val", "train"], typer.Option(help="Which pictures.")] = "test",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    views: Annotated[
-        Literal["plain", "mirror", "shifts"] | None,
-        typer.Option(help="Views of each picture to average over; as trained by default."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    source: SourceArgument = None,
+    data: Annotated[str | None, data_option("the run's")] = None,
+    data_dir: DataDirOption = None,
+    weights: WeightsOption = None,
+    model: ModelOption = None,
+    split: Annotated[Literal["train", "val", "test"], split_option("test")] = "test",
+    device: Annotated[str, device_option("auto")] = "auto",
+    views: ViewsOption = None,
+    as_json: JsonOption = None,
+    force: ForceOption = False,
 ) -> None:
-    """Judges a classifier on labelled pictures.
+    """Evaluates a classifier on labeled images.
 
-    Prints the accuracy with its 95 % interval, the classes one by one, and what is confused most.
+    Prints the accuracy with its 95 % interval, the metrics of each class, and the most frequent confusions.
 
     \b
     Examples:
@@ -44,15 +49,14 @@ def evaluate(
     """
     chosen = one_source(source, weights, model)
 
-    import sys
+    from tenfold.cli.output import check_outputs, deliver, json_text
+
+    check_outputs({"--json": as_json}, force=force)
 
     from tenfold.api import evaluate as api
-    from tenfold.cli.output import confusion_lines, show
     from tenfold.cli.terminal import progress_for
-    from tenfold.report.tables.run_tables import accuracy_line, class_table, plain_line
 
-    progress = progress_for(sys.stderr)
-    try:
+    with progress_for(sys.stderr) as progress:
         result = api.evaluate(
             chosen,
             data=data,
@@ -63,24 +67,14 @@ def evaluate(
             views=views,
             progress=progress,
         )
-    finally:
-        progress.finish()
-    if as_json:
-        import json
-
-        print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
-        return
-    show(
-        accuracy_line(result.accuracy, result.interval, result.total, f"{split} pictures"),
-        *plain_line(result),
-        class_table(result.per_class),
-    )
-    if confused := confusion_lines(result):
-        show("most frequent confusions:", *(f"  {line}" for line in confused))
+    if as_json != "-":
+        _print(result, split)
+    if as_json is not None:
+        deliver(json_text(result.to_json()), as_json)
 
 
 def one_source(source: Path | None, weights: Path | None, model: str | None) -> Path:
-    """Returns the one file or folder that is meant.
+    """Returns the run folder or model file to use.
 
     Args:
         source: a run folder or model file.
@@ -88,15 +82,43 @@ def one_source(source: Path | None, weights: Path | None, model: str | None) -> 
         model: the network of `weights`.
 
     Raises:
-        UsageError: when there is none, or both, or the network of plain weights is not named.
+        UsageError: when neither or both are given, or the network of plain weights is not named.
     """
     if source is not None and weights is not None:
         raise UsageError(f"both {source} and --weights {weights} were given; expected one of them")
     if weights is not None and model is None:
-        raise UsageError(f"--weights {weights} says nothing of its network; add --model, e.g. --model tutorial")
+        raise UsageError(f"--weights {weights} does not say which network it is of; add --model, e.g. --model tutorial")
     chosen = source or weights
     if chosen is None:
-        raise UsageError(
-            "nothing to use was given; expected a run folder, a model file, or --weights FILE --model NAME"
-        )
+        raise UsageError("no classifier was given; expected a run folder, a model file, or --weights FILE --model NAME")
     return chosen
+
+
+def _print(result: "Evaluation", split: str) -> None:
+    from tenfold.cli.output import render
+    from tenfold.report.tables.run_tables import accuracy_line, class_table, plain_line
+
+    render(
+        accuracy_line(result.accuracy, result.interval, result.total, f"{split} images"),
+        *plain_line(result),
+        class_table(result.per_class),
+    )
+    if confused := confusion_lines(result):
+        render("most frequent confusions:", *(f"  {line}" for line in confused))
+
+
+def confusion_lines(evaluation: "Evaluation") -> list[str]:
+    """Returns the most frequent confusions, e.g. `cat predicted as dog: 88 of 1,000`, most frequent first."""
+    from tenfold.core.text import printable
+
+    names = [printable(result.name) for result in evaluation.per_class]
+    found = [
+        (-count, true, predicted)
+        for true, row in enumerate(evaluation.confusion.tolist())
+        for predicted, count in enumerate(row)
+        if true != predicted and count
+    ]
+    return [
+        f"{names[true]} predicted as {names[predicted]}: {-count:,} of {evaluation.per_class[true].support:,}"
+        for count, true, predicted in sorted(found)[:_CONFUSIONS_SHOWN]
+    ]

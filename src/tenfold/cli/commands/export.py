@@ -1,28 +1,32 @@
-"""`tenfold export`: a trained classifier in the formats of others."""
+"""`tenfold export`: a trained classifier in the formats of other programs."""
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from tenfold.cli.options import ForceOption, argument, option, output_file
 
 
 def export(
-    source: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run folder or a model file.")],
+    source: Annotated[Path, argument("RUN|MODEL", "Run folder or model file")],
     file_format: Annotated[
-        str, typer.Option("--format", help="pth: a plain state_dict, as torch.save writes it.")
+        str,
+        option(
+            "--format",
+            metavar="FORMAT",
+            help_text="File format; pth is a plain state_dict, as torch.save writes it",
+            default="pth",
+        ),
     ] = "pth",
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="A new file.  [default: the model's name, here]"),
-    ] = None,
+    output: Annotated[Path | None, output_file("the model's name, here")] = None,
+    force: ForceOption = False,
 ) -> None:
     """Writes a classifier for other programs.
 
     \b
     Examples:
       tenfold export runs/cifar10-tutorial-20260101-120000
-      tenfold export runs/mine --format pth --out cifar_net.pth
+      tenfold export runs/mine --format pth --output cifar_net.pth
     """
     from tenfold.api import evaluate as api
 
-    print(f"wrote {api.export(source, file_format, out)}")
+    print(f"wrote {api.export(source, file_format, output, force=force)}")

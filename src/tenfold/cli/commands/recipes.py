@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-import typer
+from tenfold.cli.options import either, recipe_argument, recipe_option
 
-_NETWORKS_OF_TIMM = "timm:NAME is a recipe too, for any network of timm (pip install 'tenfold[timm]')"
+_TIMM_NOTE = "timm:NAME is a recipe too, for any network of timm (pip install -e '.[timm]')"
+_WIDTH = 100
 
 
 def recipes(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME|FILE", help="Print this one, complete, as TOML; also timm:NAME.")
-    ] = None,
+    recipe_name: Annotated[str | None, recipe_argument("list all")] = None,
+    recipe: Annotated[str | None, recipe_option("list all")] = None,
 ) -> None:
     """Lists the recipes, or prints one as TOML.
 
@@ -20,13 +20,14 @@ def recipes(
       tenfold recipes quick > mine.toml
       tenfold train --recipe mine.toml
     """
-    from tenfold.cli.output import show
+    from tenfold.cli.output import render
     from tenfold.recipes.load import load_recipe, recipe_header, recipe_names, to_toml
     from tenfold.report.tables.run_tables import listing
 
+    name = either(recipe_name, recipe, "RECIPE")
     if name is None:
         rows = [[each, *_facts(recipe_header(each))] for each in recipe_names()]
-        show(listing(["recipe", "what", "time", "accuracy"], rows), _NETWORKS_OF_TIMM)
+        render(listing(["recipe", "what", "time", "accuracy"], rows), _TIMM_NOTE, width=_WIDTH)
         return
     if name in recipe_names():
         print("".join(f"# {line}".rstrip() + "\n" for line in recipe_header(name).splitlines()))
@@ -34,7 +35,7 @@ def recipes(
 
 
 def _facts(header: str) -> tuple[str, str, str]:
-    """Returns a recipe's first line, its time and its accuracy."""
+    """Returns the first line, the time and the accuracy of a recipe's header."""
     lines = header.splitlines()
     facts = {key: value.strip() for key, _, value in (line.partition(":") for line in lines[1:])}
     return lines[0].rstrip("."), facts.get("Time", ""), facts.get("Accuracy", "")

@@ -1,11 +1,24 @@
-"""`tenfold show`: what the pictures look like to the training."""
+"""`tenfold show`: what the images look like to the training."""
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
+from tenfold.cli.options import (
+    DataDirOption,
+    ForceOption,
+    SetOption,
+    chosen_data,
+    data_argument,
+    data_option,
+    flag,
+    option,
+    output_file,
+    recipe_lines,
+    recipe_option,
+    seed_option,
+    split_option,
+)
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,56 +32,42 @@ _COLUMNS = 8
 
 
 def show(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="shapes, cifar10, cifar100, auto, or a folder or archive.")
-    ] = "auto",
-    split: Annotated[Literal["train", "test", "val"], typer.Option(help="Which pictures.")] = "train",
-    count: Annotated[int, typer.Option(min=1, max=400, metavar="N", help="How many.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another seed shows others.")] = 0,
-    augmented: Annotated[
-        bool, typer.Option("--augmented", help="Changed as the recipe changes them in training.")
-    ] = False,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Whose preparation to show.")] = "quick",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, e.g. data.fit=pad."),
-    ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option("--data-dir", metavar="FOLDER", help="Where a copy of CIFAR lies.")
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The picture to write, a PNG.")] = Path(
-        "preview.png"
-    ),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
+    data_source: Annotated[str | None, data_argument("auto")] = None,
+    data: Annotated[str | None, data_option("auto")] = None,
+    split: Annotated[Literal["train", "val", "test"], split_option("train")] = "train",
+    count: Annotated[
+        int, option("--count", metavar="N", help_text="Number of images", default=32, min=1, max=400)
+    ] = 32,
+    seed: Annotated[int, seed_option("0")] = 0,
+    augmented: Annotated[bool, flag("--augmented", "Apply the recipe's training augmentation")] = False,
+    recipe: Annotated[str, recipe_option("quick")] = "quick",
+    settings: SetOption = None,
+    data_dir: DataDirOption = None,
+    output: Annotated[Path, output_file("preview.png")] = Path("preview.png"),
+    force: ForceOption = False,
 ) -> None:
-    """Draws a sample of the pictures with their labels.
+    """Draws a sample of the images with their labels.
 
     \b
     Examples:
       tenfold show cifar10
-      tenfold show my-photos/ --augmented --set data.augment.shift=4 --out augmented.png
+      tenfold show my-photos/ --augmented --set data.augment.shift=4 --output augmented.png
     """
-    from tenfold.cli.output import refuse_existing
+    from tenfold.cli.output import check_outputs
     from tenfold.recipes.load import load_recipe, resolve
 
-    if not force:
-        refuse_existing(out, "choose another name with --out, or add --force")
-    chosen = resolve(
-        load_recipe(recipe, settings or []),
-        {"data.source": data} | ({"data.data_dir": data_dir} if data_dir is not None else {}),
-    )
+    source = chosen_data(data_source, data) or "auto"
+    check_outputs({"--output": output}, force=force)
+    chosen = resolve(load_recipe(recipe, recipe_lines(settings, data_dir=data_dir)), {"data.source": source})
 
     from tenfold.api import data as api
     from tenfold.cli.terminal import progress_for
 
-    progress = progress_for(sys.stderr)
-    try:
+    with progress_for(sys.stderr) as progress:
         dataset = api.dataset_of(chosen.data, progress)
-    finally:
-        progress.finish()
     if split not in dataset.splits():
         raise UsageError(f"{dataset.name} has no split '{split}'; expected {', '.join(dataset.splits())}")
-    _draw(dataset.splits()[split], dataset.classes, count, seed, chosen.data.augment if augmented else None, out)
+    _draw(dataset.splits()[split], dataset.classes, count, seed, chosen.data.augment if augmented else None, output)
 
 
 def _draw(
@@ -77,51 +76,54 @@ def _draw(
     count: int,
     seed: int,
     augment: "AugmentSection | None",
-    out: Path,
+    output: Path,
 ) -> None:
     """Writes the PNG and prints the labels in the same rows."""
     import numpy as np
 
-    from tenfold.report.plots.run_charts import plot_grid
+    from tenfold.report.plots.image_grids import plot_grid
 
-    order = np.random.default_rng(seed).permutation(len(split))[:count]
-    sample = split.subset(order)
+    indices = np.random.default_rng(seed).permutation(len(split))[:count]
+    sample = split.subset(indices)
     names = [classes[label] for label in sample.labels]
     images, titles = sample.images, names
     if augment is not None:
-        images, titles = _augmented(split, order, classes, augment, seed)
-    plot_grid(images, titles, out, columns=_COLUMNS)
+        images, titles = _augmented(split, indices, classes, augment, seed)
+    plot_grid(images, titles, output, columns=_COLUMNS)
     print(_label_grid(names))
-    print(f"\n{len(names)} of {len(split):,} pictures drawn in {out}")
+    print(f"\n{len(names)} of {len(split):,} images drawn in {output}")
 
 
 def _augmented(
-    split: "Split", order: "NDArray[np.int64]", classes: tuple[str, ...], augment: "AugmentSection", seed: int
+    split: "Split", indices: "NDArray[np.int64]", classes: tuple[str, ...], augment: "AugmentSection", seed: int
 ) -> "tuple[NDArray[np.uint8], list[str]]":
-    """Returns the pictures at `order`, uint8 [N, H, W, 3], as the first epoch of training that changes them shows
-    them, and titles."""
+    """Returns the images at `indices` as the first augmented epoch shows them, uint8 [N, H, W, 3], and titles."""
     import torch
 
     from tenfold.data.augment import Augmentation
-
-    def gather(places: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(split.images[places.numpy()]).permute(0, 3, 1, 2)
 
     height, width = split.images.shape[1:3]
     augmentation = Augmentation(**augment.model_dump())
     augmentation.check((height, width))
     draws = augmentation.draw(len(split), seed=seed, epoch=0 if augmentation.first_epoch else 1)
-    images, share = augmentation.prepare(torch.from_numpy(order), gather, draws)
-    titles = [classes[label] for label in split.labels[order]]
-    if share is not None:
-        partners = [classes[label] for label in split.labels[draws["partner"][order]]]
-        mixed = zip(titles, partners, share.tolist(), strict=True)
-        titles = [f"{part:.0%} {own}\n{1 - part:.0%} {partner}" for own, partner, part in mixed]
+
+    def augmented(indices: "NDArray[np.int64]") -> torch.Tensor:
+        rows = {name: table[indices] for name, table in draws.items()}
+        return augmentation.apply(torch.from_numpy(split.images[indices]).permute(0, 3, 1, 2), rows)
+
+    images, titles = augmented(indices), [classes[label] for label in split.labels[indices]]
+    if "partner" in draws:
+        partners = draws["partner"][indices].numpy()
+        images, weights = augmentation.mix(
+            images, augmented(partners), {name: table[indices] for name, table in draws.items()}
+        )
+        pairs = zip(titles, [classes[label] for label in split.labels[partners]], weights.tolist(), strict=True)
+        titles = [f"{weight:.0%} {own}\n{1 - weight:.0%} {partner}" for own, partner, weight in pairs]
     return images.permute(0, 2, 3, 1).contiguous().numpy(), titles
 
 
 def _label_grid(names: list[str]) -> str:
-    """Returns the labels in rows as the picture has them, in columns that line up."""
+    """Returns the labels in the rows of the drawing, in aligned columns."""
     from tenfold.core.text import printable
 
     cells = [printable(name) for name in names]

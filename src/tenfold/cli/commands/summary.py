@@ -1,29 +1,29 @@
-"""`tenfold summary`: what a network is made of."""
+"""`tenfold summary`: the layers of a network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from tenfold.cli.options import SetOption, argument, either, option, recipe_option
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from tenfold.recipes.schema import Recipe
 
 _CIFAR_SIZE = (32, 32)
 
 
 def summary(
-    source: Annotated[str, typer.Argument(metavar="RECIPE|RUN|MODEL", help="Whose network.")] = "quick",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, e.g. data.image_size=64."),
+    source: Annotated[
+        str | None, argument("[RECIPE|RUN|MODEL]", "Recipe, run folder or model file", default="quick")
     ] = None,
-    classes: Annotated[int, typer.Option(min=2, metavar="N", help="Classes of a recipe's network.")] = 10,
+    recipe: Annotated[str | None, recipe_option("quick")] = None,
+    settings: SetOption = None,
+    classes: Annotated[
+        int, option("--classes", metavar="N", help_text="Number of classes of a recipe's network", default=10, min=2)
+    ] = 10,
 ) -> None:
     """Prints a network layer by layer.
 
-    Each layer with its output shape, its parameters and its multiply-adds for one picture.
+    Each layer with its output shape, its parameters and its multiply-adds for one image.
 
     \b
     Examples:
@@ -31,17 +31,17 @@ def summary(
       tenfold summary quick --set data.image_size=[48,64]
       tenfold summary runs/cifar10-quick-20260101-120000
     """
-    model, size = _network(source, settings or [], classes)
+    model, size = _network(either(source, recipe, "RECIPE") or "quick", settings or [], classes)
 
-    from tenfold.cli.output import show
+    from tenfold.cli.output import render
     from tenfold.models.summary import summarize
     from tenfold.report.tables.run_tables import layer_table
 
-    show(f"for a picture of 3 × {size[0]} × {size[1]}", layer_table(summarize(model, size)))
+    render(f"for an image of 3 × {size[0]} × {size[1]}", layer_table(summarize(model, size)))
 
 
 def _network(source: str, settings: list[str], classes: int) -> "tuple[nn.Module, tuple[int, int]]":
-    """Returns the network of a run or model file, else of a recipe, and the size of its pictures."""
+    """Returns the network of a run, model file or recipe, and its image size."""
     path = Path(source)
     if path.suffix == ".safetensors" or (path / "last.safetensors").is_file():
         from tenfold.api import evaluate as api
@@ -54,12 +54,9 @@ def _network(source: str, settings: list[str], classes: int) -> "tuple[nn.Module
 
     from tenfold.models.build import build_model
 
-    size = _size_of(recipe)
-    return build_model(recipe.model.name, recipe.model.arguments, classes=classes, image_size=size), size
-
-
-def _size_of(recipe: "Recipe") -> tuple[int, int]:
     size = recipe.data.image_size
     if size == "auto":
-        return _CIFAR_SIZE
-    return (size, size) if isinstance(size, int) else size
+        size = _CIFAR_SIZE
+    if isinstance(size, int):
+        size = (size, size)
+    return build_model(recipe.model.name, recipe.model.arguments, num_classes=classes, image_size=size), size

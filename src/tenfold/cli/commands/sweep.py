@@ -1,11 +1,33 @@
-"""`tenfold sweep`: many runs of one recipe, over a grid of settings or in search of the best."""
+"""`tenfold sweep`: many runs of one recipe, over a grid of settings or in a search for the best."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from tenfold.cli.options import (
+    DataDirOption,
+    EpochsOption,
+    ExcludeOption,
+    JobsOption,
+    LearningRateOption,
+    RelabelOption,
+    ReportOption,
+    ResumeOption,
+    RunsOption,
+    SeedsOption,
+    SetOption,
+    TargetOption,
+    batch_size_option,
+    chosen_data,
+    data_argument,
+    data_option,
+    device_option,
+    flag,
+    name_option,
+    option,
+    recipe_lines,
+    recipe_option,
+)
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,73 +35,96 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    recipe: Annotated[
-        str | None,
-        typer.Option("--recipe", "-r", help="A shipped recipe, a TOML file, or timm:NAME.  [default: quick]"),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option("--data", "-d", help="shapes, cifar10, cifar100, auto, or a folder or archive of class folders."),
-    ] = None,
+    data_source: Annotated[str | None, data_argument("the recipe's")] = None,
+    recipe: Annotated[str | None, recipe_option("quick")] = None,
+    data: Annotated[str | None, data_option("the recipe's")] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option("--vary", metavar="KEY=V,V,…", help="Values to try, e.g. model.width=30,50; several multiply."),
+        option(
+            "--vary",
+            metavar="KEY=V,V,…",
+            help_text="Values to try, e.g. model.width=30,50; several --vary form a grid",
+        ),
     ] = None,
     search: Annotated[
         list[str] | None,
-        typer.Option("--search", metavar="KEY=RANGE", help="To be chosen by Optuna, e.g. optim.lr=log:1e-4..1."),
+        option("--search", metavar="KEY=RANGE", help_text="Range that Optuna searches, e.g. optim.lr=log:1e-4..1"),
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Length of a search.  [default: 20]")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, metavar="N", help="Runs of each combination.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe, for all trials."),
+    trials: Annotated[
+        int | None, option("--trials", metavar="N", help_text="Number of trials of a search", default=20, min=1)
     ] = None,
-    jobs: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Trials at once; 0 takes as many as there are cores.")
-    ] = 0,
+    seeds: SeedsOption = None,
+    data_dir: DataDirOption = None,
+    exclude: ExcludeOption = None,
+    relabel: RelabelOption = None,
+    settings: SetOption = None,
+    epochs: EpochsOption = None,
+    batch_size: Annotated[int | None, batch_size_option("the recipe's")] = None,
+    lr: LearningRateOption = None,
+    target: TargetOption = None,
+    device: Annotated[str | None, device_option("the recipe's")] = None,
+    jobs: JobsOption = None,
     storage: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Of a search, e.g. postgresql://…  [default: a SQLite file of its own]"),
+        option(
+            "--storage",
+            metavar="URL",
+            help_text="Storage of a search, e.g. postgresql://…",
+            default="a SQLite file in the sweep folder",
+        ),
     ] = None,
-    prune: Annotated[bool, typer.Option(help="Whether a search gives up trials that fall behind.")] = True,
-    name: Annotated[str | None, typer.Option(help="Of the sweep's folder.")] = None,
-    runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where it goes.  [default: runs]")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="SWEEP", help="Go on with a sweep that stopped: only what is missing runs.")
-    ] = None,
+    prune: Annotated[
+        bool, flag("--prune/--no-prune", "Stop trials of a search that fall behind", default="--prune")
+    ] = True,
+    report: ReportOption = True,
+    name: Annotated[str | None, name_option("dataset-recipe-sweep-date")] = None,
+    runs: RunsOption = None,
+    resume: ResumeOption = None,
 ) -> None:
     """Trains one recipe many times: a grid of values, or a search.
+
+    Flags such as --epochs and --lr hold for all trials. --resume runs only the trials that have no result yet.
 
     \b
     Examples:
       tenfold sweep --recipe wide --vary model.width=30,50,70,90,110,130,150,170
-      tenfold sweep --vary recipe=wide,deep3,deep4 --data cifar10
+      tenfold sweep cifar10 --vary recipe=wide,deep3,deep4 --epochs 2
       tenfold sweep --vary optim.lr=0.1,0.3,1 --vary train.batch_size=125,250 --seeds 3
       tenfold sweep --search optim.lr=log:1e-3..1 --search optim.momentum=0.5..0.95 --trials 30
       tenfold sweep --resume runs/cifar10-wide-sweep-20260101-120000
     """
+    source = chosen_data(data_source, data)
+    short: dict[str, Any] = {
+        "data_dir": data_dir, "exclude": exclude, "relabel": relabel, "epochs": epochs, "batch_size": batch_size,
+        "lr": lr, "target": target, "device": device,
+    }  # fmt: skip
     if resume is not None:
-        given: dict[str, object] = {"--recipe": recipe, "--data": data, "--vary": vary, "--search": search}
-        given |= {"--seeds": seeds, "--set": settings, "--storage": storage, "--name": name, "--runs": runs}
-        refused = [flag for flag, value in given.items() if value]
-        if refused:
-            raise UsageError(
-                f"{', '.join(refused)} cannot be changed for a sweep that goes on; start a new one for that"
-            )
+        given: dict[str, Any] = {
+            "--recipe": recipe,
+            "--data": source,
+            "--vary": vary,
+            "--search": search,
+            "--seeds": seeds,
+        }
+        given |= {f"--{key.replace('_', '-')}": value for key, value in short.items()}
+        given |= {"--set": settings, "--storage": storage, "--name": name, "--runs": runs}
+        given |= {"--no-report": None if report else True, "--no-prune": None if prune else True}
+        refuse_beside_resume([flag_name for flag_name, value in given.items() if value], "--jobs and --trials")
     elif not vary and not search:
         raise UsageError(
-            "nothing to vary; expected --vary KEY=V,V or --search KEY=RANGE "
-            "(several runs of one recipe: tenfold train --seeds 5)"
+            "there is nothing to vary; expected --vary KEY=V,V or --search KEY=RANGE "
+            "(for several runs of one recipe: tenfold train --seeds 5)"
         )
+    lines = recipe_lines(settings, **short)
 
     from tenfold.api import sweep as api
     from tenfold.cli.terminal import progress_for, sweep_progress_for
 
-    progress = progress_for(sys.stderr)
-    watcher = sweep_progress_for(sys.stdout)
+    progress, sweep_progress = progress_for(sys.stderr), sweep_progress_for(sys.stdout)
     if resume is not None:
-        result = api.resume_sweep(resume, jobs=jobs, trials=trials, watcher=watcher, progress=progress)
+        result = api.resume_sweep(
+            resume, jobs=jobs or 0, trials=trials, sweep_progress=sweep_progress, progress=progress
+        )
     else:
         result = api.sweep(
             recipe or "quick",
@@ -87,41 +132,49 @@ def sweep(
             search=search or [],
             trials=trials,
             seeds=seeds,
-            data=data,
-            overrides=settings or [],
+            data=source,
+            overrides=lines,
             name=name,
             runs=runs or Path("runs"),
-            jobs=jobs,
+            jobs=jobs or 0,
             storage=storage,
             prune=prune,
-            watcher=watcher,
+            report=report,
+            sweep_progress=sweep_progress,
             progress=progress,
             command=["tenfold", *sys.argv[1:]],
         )
     print_results(result)
 
 
+def refuse_beside_resume(flags: list[str], allowed: str) -> None:
+    """Raises UsageError if flags were given that would change the run or sweep that is resumed."""
+    if flags:
+        raise UsageError(
+            f"{', '.join(flags)} cannot be changed when a run is resumed; beside --resume expected only {allowed}"
+        )
+
+
 def print_results(result: "Sweep") -> None:
-    """Prints what came of a sweep or of several seeds, what that is worth, and where everything is."""
-    from tenfold.cli.output import show
-    from tenfold.core.disk import shown
+    """Prints the results of a sweep or of several seeds, and where they lie."""
+    from tenfold.cli.output import render, report_place
+    from tenfold.core.disk import display_path
     from tenfold.report.tables.sweep_tables import noise_warning, seeds_table, settings_table, sweep_table
 
-    path = shown(result.path)
+    path = display_path(result.path)
     if result.kind == "seeds":
         finished = [row["seed"] for row in result.rows if row["status"] == "finished"]
-        show("", seeds_table(result.evaluations(), finished))
-    elif result.study.seeds > 1:
-        show("", settings_table(result.rows, result.keys))
+        render("", seeds_table(result.evaluations(), finished))
+    elif result.study.num_seeds > 1:
+        render("", settings_table(result.rows, result.keys))
     else:
-        show("", sweep_table(result.rows, result.keys))
+        render("", sweep_table(result.rows, result.keys))
     warning = noise_warning(result.rows, result.keys)
     if warning is not None:
-        show(warning)
+        render(warning)
     failed = result.study.count("failed")
     if failed:
-        show(f"{failed} of {len(result.rows)} trials failed; try them again: tenfold sweep --resume {path}")
-    page = f", on one page: {path}/report.html" if (result.path / "report.html").is_file() else ""
-    show(f"\neverything is in {path}{page}")
+        render(f"{failed} of {len(result.rows)} trials failed; retry them: tenfold sweep --resume {path}")
+    render(f"\n{report_place(result.path)}")
     if result.kind != "seeds":
-        show(f"the best again: tenfold train --recipe {path}/best.toml")
+        render(f"train the best again: tenfold train --recipe {path}/best.toml")
