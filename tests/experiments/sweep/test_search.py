@@ -1,4 +1,4 @@
-"""A search on real storages: what it proposes, what it remembers, and what a kill leaves."""
+"""A search on real storages: what it suggests, what it stores, and what a kill leaves."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from harness.skip_rule import OTHER_SYSTEM
 from tenfold.core.errors import RecipeError, StorageError, UsageError
 from tenfold.experiments.sweep.distributions import parse_search
 from tenfold.experiments.sweep.search import Search, Suggestion
@@ -25,18 +26,18 @@ SPACE = dict(map(parse_search, LINES))
 
 @pytest.fixture
 def storage() -> Iterator[Path]:
-    """A database in memory where there is one, for syncing it costs nothing there."""
+    """Path of a database, in memory where the system has such a folder: syncing is free there."""
     memory = Path("/dev/shm")
     with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Path(folder) / "study.db"
 
 
-def opened(storage: str | Path, sweep: str = "mine", **options: Any) -> closing[Search]:
+def open_search(storage: str | Path, sweep: str = "mine", **options: Any) -> closing[Search]:
     return closing(Search(options.pop("space", SPACE), storage=storage, sweep=sweep, **options))
 
 
 def accuracy(suggestion: Suggestion) -> float:
-    """Is best at a learning rate of 0.1."""
+    """Returns an accuracy that is highest at a learning rate of 0.1."""
     lr = suggestion.settings["optim.lr"]
     assert isinstance(lr, float)
     return 1 - abs(lr - 0.1)
@@ -50,8 +51,8 @@ def run_trials(search: Search, count: int) -> list[Suggestion]:
     return suggestions
 
 
-def in_process(body: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs `body` in a process of its own, which finds LINES's space as SPACE and its arguments in sys.argv."""
+def run_process(body: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs `body` in a new process, with the search space as SPACE and the arguments in sys.argv."""
     head = (
         "import os, signal, sys\nfrom tenfold.experiments.sweep.distributions import parse_search\n"
         f"from tenfold.experiments.sweep.search import Search\nLINES = {LINES!r}\n"
@@ -62,8 +63,8 @@ def in_process(body: str, *arguments: object) -> subprocess.CompletedProcess[str
     )
 
 
-def test_proposals_lie_in_the_space_and_have_the_types_of_the_recipe(storage: Path) -> None:
-    with opened(storage) as search:
+def test_suggestions_are_in_the_space_with_the_types_of_the_recipe(storage: Path) -> None:
+    with open_search(storage) as search:
         for suggestion in run_trials(search, 15):
             settings = suggestion.settings
             assert list(settings) == list(SPACE)
@@ -75,36 +76,36 @@ def test_proposals_lie_in_the_space_and_have_the_types_of_the_recipe(storage: Pa
             assert settings["model.hidden"] in ([64], [32, 64])
 
 
-def test_a_step_is_kept_to(storage: Path) -> None:
-    with opened(storage, space=dict([parse_search("optim.momentum=0.1..0.5..0.2")])) as search:
+def test_a_range_with_a_step_suggests_only_its_multiples(storage: Path) -> None:
+    with open_search(storage, space=dict([parse_search("optim.momentum=0.1..0.5..0.2")])) as search:
         found = {str(search.ask().settings["optim.momentum"]) for _ in range(12)}
     assert found == {"0.1", "0.3", "0.5"}
 
 
-def test_one_trial_at_a_time_repeats_itself_exactly_however_often_the_search_is_resumed(tmp_path: Path) -> None:
-    with opened("sqlite://") as search:
-        unbroken = run_trials(search, 14)  # more than the ten that are drawn at random
+def test_a_search_one_trial_at_a_time_is_reproducible_after_resumes(tmp_path: Path) -> None:
+    with open_search("sqlite://") as search:
+        uninterrupted = run_trials(search, 14)  # the first ten are random
     resumed: list[Suggestion] = []
     for _ in range(7):
-        with opened(tmp_path / "study.db") as search:
+        with open_search(tmp_path / "study.db") as search:
             resumed += run_trials(search, 2)
-    assert resumed == unbroken
-    with opened("sqlite://", seed=1) as search:
-        assert run_trials(search, 1) != unbroken[:1]
+    assert resumed == uninterrupted
+    with open_search("sqlite://", seed=1) as search:
+        assert run_trials(search, 1) != uninterrupted[:1]
 
 
-def test_proposals_learn_from_what_was_told(storage: Path) -> None:
-    with opened(storage) as search:
+def test_suggestions_improve_with_reported_accuracies(storage: Path) -> None:
+    with open_search(storage) as search:
         suggestions = run_trials(search, 30)
-        drawn, learnt = suggestions[:10], suggestions[20:]
+        random, fitted = suggestions[:10], suggestions[20:]
         best = search.best()
-    assert sum(map(accuracy, learnt)) > sum(map(accuracy, drawn))
+    assert sum(map(accuracy, fitted)) > sum(map(accuracy, random))
     assert best is not None
     assert best == (max(suggestions, key=accuracy), max(map(accuracy, suggestions)))
 
 
-def test_the_earliest_of_equals_is_best_and_nothing_is_before_a_trial_has_finished(storage: Path) -> None:
-    with opened(storage) as search:
+def test_the_earliest_of_equal_trials_is_best_and_none_before_one_finishes(storage: Path) -> None:
+    with open_search(storage) as search:
         first, second, third = (search.ask() for _ in range(3))
         assert search.best() is None
         search.tell(third.number, state="failed")
@@ -114,23 +115,23 @@ def test_the_earliest_of_equals_is_best_and_nothing_is_before_a_trial_has_finish
 
 
 def test_pruned_and_failed_trials_count_and_stay_ended(storage: Path) -> None:
-    with opened(storage) as search:
+    with open_search(storage) as search:
         numbers = [search.ask().number for _ in range(4)]
         search.tell(numbers[0], 0.5)
         search.report(numbers[1], 1, 0.4)
         search.tell(numbers[1], state="pruned")
         search.tell(numbers[2], state="failed")
-        assert (search.begun, search.finished) == (4, 3)
-        search.tell(numbers[2], 0.9)  # told again, after a kill
+        assert (search.num_started, search.num_ended) == (4, 3)
+        search.tell(numbers[2], 0.9)  # reported again after a kill
         assert search.best() == (search.best()[0], 0.5)  # type: ignore[index]
-    with opened(storage) as search:
-        assert (search.begun, search.finished) == (4, 3)
+    with open_search(storage) as search:
+        assert (search.num_started, search.num_ended) == (4, 3)
         assert [suggestion.number for suggestion in search.unfinished()] == numbers[3:]
         assert search.ask().number == 4
 
 
-def test_a_trial_behind_the_others_is_given_up_but_not_in_its_warm_up(storage: Path) -> None:
-    with opened(storage, warmup=2) as search:
+def test_a_trial_below_the_median_is_pruned_after_its_warmup(storage: Path) -> None:
+    with open_search(storage, warmup=2) as search:
         for good in (0.5, 0.6, 0.7, 0.8, 0.9):
             number = search.ask().number
             assert not any(search.report(number, epoch, good) for epoch in range(1, 5))
@@ -140,8 +141,8 @@ def test_a_trial_behind_the_others_is_given_up_but_not_in_its_warm_up(storage: P
         assert not any(search.report(better, epoch, 0.75) for epoch in range(1, 5))
 
 
-def test_nothing_is_given_up_where_pruning_is_off(storage: Path) -> None:
-    with opened(storage, prune=False) as search:
+def test_no_trial_is_pruned_if_pruning_is_off(storage: Path) -> None:
+    with open_search(storage, prune=False) as search:
         for good in (0.5, 0.6, 0.7, 0.8, 0.9):
             number = search.ask().number
             search.report(number, 5, good)
@@ -149,18 +150,18 @@ def test_nothing_is_given_up_where_pruning_is_off(storage: Path) -> None:
         assert not search.report(search.ask().number, 5, 0.0)
 
 
-def test_an_epoch_that_is_trained_again_after_a_kill_is_reported_again(storage: Path) -> None:
-    with opened(storage) as search:
+def test_an_epoch_trained_again_after_a_kill_is_reported_again(storage: Path) -> None:
+    with open_search(storage) as search:
         number = search.ask().number
         assert not search.report(number, 1, 0.2)
-    with opened(storage) as search:
+    with open_search(storage) as search:
         assert not search.report(number, 1, 0.3)
         search.tell(number, 0.3)
-        assert search.finished == 1
+        assert search.num_ended == 1
 
 
-def test_a_killed_process_loses_and_doubles_no_trial(storage: Path) -> None:
-    killed = in_process(
+def test_a_kill_neither_loses_nor_duplicates_a_trial(storage: Path) -> None:
+    killed = run_process(
         """
         search = Search(SPACE, storage=__import__("pathlib").Path(sys.argv[1]), sweep="mine")
         search.tell(search.ask().number, 0.5)
@@ -171,19 +172,19 @@ def test_a_killed_process_loses_and_doubles_no_trial(storage: Path) -> None:
         storage,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    with opened(storage, sweep="of another machine") as search:
+    with open_search(storage, sweep="another") as search:
         assert search.unfinished() == []
-    with opened(storage) as search:
-        assert (search.begun, search.finished) == (3, 1)
+    with open_search(storage) as search:
+        assert (search.num_started, search.num_ended) == (3, 1)
         again = search.unfinished()
         assert "".join(f"{suggestion}\n" for suggestion in again) == killed.stdout
         for suggestion in again:
             search.tell(suggestion.number, accuracy(suggestion))
-        assert (search.begun, search.finished, search.unfinished()) == (3, 3, [])
+        assert (search.num_started, search.num_ended, search.unfinished()) == (3, 3, [])
 
 
-def killed_while_asking(storage: Path, statements: int) -> bool:
-    """Asks for a trial in a process that is killed when it has changed so many rows; returns whether it was."""
+def is_killed_while_asking(storage: Path, statements: int) -> bool:
+    """Asks for a trial in a process that is killed after so many writes; returns whether it was killed."""
     body = """
         import pathlib
         import sqlalchemy
@@ -198,50 +199,60 @@ def killed_while_asking(storage: Path, statements: int) -> bool:
                     os.kill(os.getpid(), signal.SIGKILL)
         search.ask()
         """
-    process = in_process(body, storage, statements)
+    process = run_process(body, storage, statements)
     assert process.returncode in (0, -signal.SIGKILL), process.stderr
     return process.returncode != 0
 
 
 @pytest.mark.parametrize("statements", [1, 3, 5])
-def test_a_kill_in_the_middle_of_asking_leaves_a_whole_trial_or_none(storage: Path, statements: int) -> None:
-    with opened(storage) as search:
+def test_a_kill_while_asking_leaves_a_whole_trial_or_none(storage: Path, statements: int) -> None:
+    with open_search(storage) as search:
         search.tell(search.ask().number, 0.5)
-    assert killed_while_asking(storage, statements)
-    with opened(storage) as search:
+    assert is_killed_while_asking(storage, statements)
+    with open_search(storage) as search:
         again = search.unfinished()
-        assert len(again) == search.begun - search.finished
+        assert len(again) == search.num_started - search.num_ended
         assert all(list(suggestion.settings) == list(SPACE) for suggestion in again)
         assert search.unfinished() == again
 
 
-def test_two_processes_share_one_study_without_taking_a_trial_twice(storage: Path) -> None:
+def test_two_processes_share_a_study_and_run_no_trial_twice(storage: Path) -> None:
     body = """
         search = Search(SPACE, storage=f"sqlite:///{sys.argv[1]}", sweep=sys.argv[2])
-        while search.begun < 8:
+        while search.num_started < 8:
             number = search.ask().number
             search.tell(number, 0.5)
             print(number)
         """
     with ThreadPoolExecutor() as pool:
-        machines = list(pool.map(lambda name: in_process(body, storage, name), ("a", "b")))
+        machines = list(pool.map(lambda name: run_process(body, storage, name), ("a", "b")))
     assert [machine.stderr for machine in machines] == ["", ""]
     numbers = sorted(int(number) for machine in machines for number in machine.stdout.split())
-    assert numbers in (list(range(8)), list(range(9)))  # both may ask for the last at the same moment
-    with opened(storage) as search:
-        assert (search.begun, search.finished) == (len(numbers), len(numbers))
+    assert numbers in (list(range(8)), list(range(9)))  # both may ask for the last one at the same moment
+    with open_search(storage) as search:
+        assert (search.num_started, search.num_ended) == (len(numbers), len(numbers))
 
 
-def test_a_storage_may_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+def test_a_storage_can_be_in_a_folder_with_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "a b?c#{d}%20ü"
     folder.mkdir()
-    with opened(folder / "study.db") as search:
+    with open_search(folder / "study.db") as search:
         search.ask()
     assert [path.name for path in folder.iterdir()] == ["study.db"]
 
 
-def test_optuna_says_nothing(storage: Path) -> None:
-    quiet = in_process(
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason=OTHER_SYSTEM)
+def test_no_connection_stays_open(storage: Path) -> None:
+    with open_search(storage) as search:
+        run_trials(search, 1)
+    with pytest.raises(RecipeError):
+        open_search(storage, space={})
+    open_files = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    assert str(storage) not in open_files
+
+
+def test_optuna_prints_nothing(storage: Path) -> None:
+    quiet = run_process(
         """
         search = Search(SPACE, storage=f"sqlite:///{sys.argv[1]}", sweep="mine")
         search.tell(search.ask().number, 0.5)
@@ -253,33 +264,35 @@ def test_optuna_says_nothing(storage: Path) -> None:
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
-def test_a_study_that_searches_something_else_is_refused(storage: Path) -> None:
-    with opened(storage):
+def test_a_study_with_another_space_is_refused(storage: Path) -> None:
+    with open_search(storage):
         pass
     with pytest.raises(
         RecipeError, match=r"^the study 'search' in .*study\.db searches optim\.lr=log:0\.0001\.\.1\.0 "
     ):
-        opened(storage, space=dict([parse_search("optim.lr=0.1..1")]))
-    with opened(storage, space=dict([parse_search("optim.lr=0.1..1")]), study="another") as search:
-        assert search.begun == 0
+        open_search(storage, space=dict([parse_search("optim.lr=0.1..1")]))
+    with open_search(storage, space=dict([parse_search("optim.lr=0.1..1")]), study="another") as search:
+        assert search.num_started == 0
 
 
-def test_a_study_of_somebody_else_is_refused(storage: Path) -> None:
+def test_a_study_that_tenfold_did_not_create_is_refused(storage: Path) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    optuna.create_study(storage=f"sqlite:///{storage}", study_name="search")
+    database = optuna.storages.RDBStorage(f"sqlite:///{storage}")
+    optuna.create_study(storage=database, study_name="search")
+    database.engine.dispose()
     with pytest.raises(RecipeError, match=r"^the study 'search' in .* searches something else; give it the same"):
-        opened(storage)
+        open_search(storage)
 
 
-def garbage(folder: Path) -> Path:
+def corrupt_file(folder: Path) -> Path:
     (folder / "garbage.db").write_bytes(b"no database" * 1000)
     return folder / "garbage.db"
 
 
-def of_the_future(folder: Path) -> Path:
-    with opened(folder / "study.db"):
+def file_of_a_newer_optuna(folder: Path) -> Path:
+    with open_search(folder / "study.db"):
         pass
     with closing(sqlite3.connect(folder / "study.db")) as database:
         database.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
@@ -290,30 +303,30 @@ def of_the_future(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("storage", "message"),
     [
-        (garbage, r"garbage\.db: file is not a database; put it right and run again$"),
-        (of_the_future, r"study\.db: The runtime optuna version .* is no longer compatible"),
-        (lambda folder: folder / "none" / "study.db", r"study\.db: unable to open database file; put it right"),
+        (corrupt_file, r"garbage\.db: file is not a database; fix it and run again$"),
+        (file_of_a_newer_optuna, r"study\.db: The runtime optuna version .* is no longer compatible"),
+        (lambda folder: folder / "none" / "study.db", r"study\.db: unable to open database file; fix it"),
         (lambda folder: "study.db", r"study\.db: Could not parse SQLAlchemy URL"),
         (lambda folder: "foo://x", r"foo://x: Can't load plugin: sqlalchemy\.dialects:foo"),
         (lambda folder: "postgresql://me:secret@host:port/x", r"postgresql://…@host:port/x: invalid literal"),
     ],
 )
-def test_a_storage_that_cannot_be_used_is_refused_in_one_line(
+def test_an_unusable_storage_is_refused_in_one_line(
     tmp_path: Path, storage: Callable[[Path], str | Path], message: str
 ) -> None:
     with pytest.raises(StorageError, match=f"^the search cannot use its storage .*{message}") as caught:
-        opened(storage(tmp_path))
+        open_search(storage(tmp_path))
     assert len(str(caught.value).splitlines()) == 1
     assert "secret" not in str(caught.value)
 
 
-def test_a_storage_that_fails_later_is_refused_in_one_line(storage: Path) -> None:
-    with opened(storage) as search:
+def test_a_storage_that_fails_later_is_reported_in_one_line(storage: Path) -> None:
+    with open_search(storage) as search:
         number = search.ask().number
         with closing(sqlite3.connect(storage)) as database:
             database.execute("DROP TABLE trial_intermediate_values")
             database.commit()
-        with pytest.raises(StorageError, match=r"study\.db: no such table: trial_intermediate_values; put it right"):
+        with pytest.raises(StorageError, match=r"study\.db: no such table: trial_intermediate_values; fix it"):
             search.report(number, 1, 0.5)
 
 
@@ -322,17 +335,15 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         StorageError, match=r"postgresql\+psycopg2://…@host/x needs the Python module 'psycopg2'; run: "
     ):
-        opened("postgresql+psycopg2://me:secret@host/x")
+        open_search("postgresql+psycopg2://me:secret@host/x")
 
 
-def test_without_optuna_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, storage: Path) -> None:
+def test_without_optuna_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, storage: Path) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(
-        UsageError, match=r"needs Optuna, which is not installed; run: pip install 'tenfold\[search\]'$"
-    ):
-        opened(storage)
+    with pytest.raises(UsageError, match=r"needs Optuna, which is not installed; run: pip install -e '\.\[search\]'$"):
+        open_search(storage)
 
 
-def test_reading_a_search_needs_no_optuna() -> None:
-    done = in_process("print('optuna' in sys.modules)")
+def test_importing_the_search_does_not_import_optuna() -> None:
+    done = run_process("print('optuna' in sys.modules)")
     assert (done.stdout, done.stderr) == ("False\n", "")

@@ -1,223 +1,222 @@
-"""Where the trials of a sweep come from: a list that is known, or a search that thinks of them."""
+"""Runs the trials of a sweep: those of a grid, which are all known, or those that a search proposes one by one."""
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from tenfold.experiments.sweep.pool import Job, Work, run_jobs
+from tenfold.experiments.sweep.pool import Job, JobFunction, run_jobs
 from tenfold.experiments.sweep.search import Search, Suggestion
 from tenfold.experiments.sweep.space import trial_name
 from tenfold.runs.log import Log
 from tenfold.runs.sweep_folder import Row, SweepFolder, Trial
 
-
-class Source(Protocol):
-    """Where trials come from: a list, or a search that thinks of them."""
-
-    def next(self) -> Trial | None:
-        """Returns the next trial to run, or None where there is none now."""
-
-    def hopeless(self, trial: Trial, epoch: int, accuracy: float) -> bool:
-        """Returns whether a trial is to be given up, by its validation accuracy after an epoch."""
-
-    def ended(self, trial: Trial, row: Row) -> None:
-        """Is told how a trial ended."""
+PRUNED = "pruned"
+"""Return value of a pruned trial's job."""
 
 
-class Listed:
-    """Trials that are known from the start, none of them ever given up.
+class TrialSource(Protocol):
+    """Where the trials of a sweep come from."""
+
+    def next_trial(self) -> Trial | None:
+        """Returns the next trial to run, or None if there is none now."""
+
+    def should_prune(self, trial: Trial, epoch: int, accuracy: float) -> bool:
+        """Returns whether to stop a trial early, from its validation accuracy after an epoch."""
+
+    def record_result(self, trial: Trial, row: Row) -> None:
+        """Records how a trial ended: its row of the sweep."""
+
+
+class TrialList:
+    """The trials of a grid; none is ever pruned.
 
     Args:
-        trials: in the order in which they are to be started.
+        trials: in the order in which they start.
     """
 
     def __init__(self, trials: Iterable[Trial]) -> None:
         self._waiting = deque(trials)
 
-    def next(self) -> Trial | None:
+    def next_trial(self) -> Trial | None:
         """Returns the next trial, or None after the last."""
         return self._waiting.popleft() if self._waiting else None
 
-    def hopeless(self, trial: Trial, epoch: int, accuracy: float) -> bool:
-        """Returns False: every listed trial is wanted."""
+    def should_prune(self, trial: Trial, epoch: int, accuracy: float) -> bool:
+        """Returns False."""
         return False
 
-    def ended(self, trial: Trial, row: Row) -> None:
+    def record_result(self, trial: Trial, row: Row) -> None:
         """Does nothing."""
 
 
-class Searched:
-    """Trials that a search proposes, those first that it began before it was killed.
+class SearchTrials:
+    """The trials of a search; those that were interrupted by a kill come first.
 
     Args:
-        search: that proposes.
-        sweep: receives each trial before it starts.
-        total: trials in the whole study.
+        search: proposes the trials.
+        sweep: every new trial is added to it before it starts.
+        num_trials: of the whole study.
         seed: of every run.
     """
 
-    def __init__(self, search: Search, sweep: SweepFolder, total: int, seed: int) -> None:
-        self._search, self._sweep, self._total, self._seed = search, sweep, total, seed
-        self._again = deque(self._begun_before())
+    def __init__(self, search: Search, sweep: SweepFolder, num_trials: int, seed: int) -> None:
+        self._search, self._sweep, self._num_trials, self._seed = search, sweep, num_trials, seed
+        self._interrupted = deque(self._find_interrupted())
 
-    def next(self) -> Trial | None:
-        """Returns a trial to go on with or a new one, or None where the study is long enough."""
-        if self._again:
-            return self._again.popleft()
-        return self._added(self._search.ask()) if self._search.begun < self._total else None
+    def next_trial(self) -> Trial | None:
+        """Returns an interrupted trial or a new one, or None if the study has enough trials."""
+        if self._interrupted:
+            return self._interrupted.popleft()
+        return self._add(self._search.ask()) if self._search.num_started < self._num_trials else None
 
-    def hopeless(self, trial: Trial, epoch: int, accuracy: float) -> bool:
-        """Returns whether a trial has fallen behind the others."""
+    def should_prune(self, trial: Trial, epoch: int, accuracy: float) -> bool:
+        """Returns whether a trial is worse than the others at this epoch."""
         return self._search.report(trial.number, epoch, accuracy)
 
-    def ended(self, trial: Trial, row: Row) -> None:
-        """Tells the search how a trial ended."""
+    def record_result(self, trial: Trial, row: Row) -> None:
+        """Passes a result to the search."""
         self._search.tell(trial.number, row["val_accuracy"], row["status"])
 
-    def _begun_before(self) -> Iterable[Trial]:
-        """Yields trials that were begun and have no result; tells the search of those that have."""
-        for trial in map(self._added, self._search.unfinished()):
-            if self._sweep.is_finished(trial):  # killed after the run, before the search knew
-                self.ended(trial, self._sweep.row(trial))
+    def _find_interrupted(self) -> Iterator[Trial]:
+        """Yields started trials without a result; passes results that the search does not know yet to it."""
+        for trial in map(self._add, self._search.unfinished()):
+            if self._sweep.is_finished(trial):  # killed between the end of the run and `record_result`
+                self.record_result(trial, self._sweep.row(trial))
             else:
                 yield trial
 
-    def _added(self, suggestion: Suggestion) -> Trial:
+    def _add(self, suggestion: Suggestion) -> Trial:
         name = trial_name(suggestion.number, suggestion.settings)
         trial = Trial(name, suggestion.settings, self._seed, suggestion.number)
         self._sweep.add(trial)
         return trial
 
 
-PRUNED = "pruned"
-"""What the work of a trial returns that was given up."""
+class SweepProgress(Protocol):
+    """Shows the progress of a sweep; every method may do nothing."""
 
+    def trial_started(self, name: str, number: int, total: int) -> None:
+        """A trial starts, the `number`-th of `total`, from 1."""
 
-class Watcher(Protocol):
-    """A watcher of a sweep; every method may do nothing."""
+    def trial_progress(self, name: str, row: Mapping[str, Any]) -> None:
+        """A running trial has written a row of its log."""
 
-    def started(self, name: str, number: int, total: int) -> None:
-        """A trial begins, the `number`th of `total`, from 1."""
+    def trial_retried(self, name: str, reason: str) -> None:
+        """A trial starts again because its worker died."""
 
-    def heard(self, name: str, row: Mapping[str, Any]) -> None:
-        """A running trial has a new row of its log."""
-
-    def retried(self, name: str, reason: str) -> None:
-        """A trial begins again, because its worker died."""
-
-    def ended(self, name: str, row: Row) -> None:
+    def trial_finished(self, name: str, row: Row) -> None:
         """A trial has ended: its row of the sweep."""
 
     def message(self, text: str) -> None:
-        """A sentence for the user."""
+        """Shows a sentence."""
 
     def warn(self, text: str) -> None:
-        """A sentence that the user should not miss."""
+        """Shows a warning."""
 
     def finish(self) -> None:
-        """The sweep is over, well or not."""
+        """The sweep has ended, with or without an error."""
 
 
-def run_trials(
-    sweep: SweepFolder,
-    source: Source,
-    work: Work,
-    payload: Callable[[Trial], Any],
-    watcher: Watcher,
-    log: Log,
-    *,
-    total: int,
-    jobs: int,
-    threads: int,
-    stopping: Callable[[], bool],
-) -> None:
-    """Runs trials until `source` has none left, and keeps `sweep.csv` up to date.
+class SilentSweepProgress:
+    """Shows nothing; warnings become Python warnings."""
 
-    Args:
-        sweep: locked by the caller.
-        source: of trials.
-        work: trains one trial in a worker process and returns None, or `PRUNED`; its reports are rows of the log with
-            `ends_epoch` beside the columns, or `{"warning": text}`, and are answered by whether to give up.
-        payload: what `work` needs of a trial; it must be picklable.
-        watcher: is told what happens.
-        log: of the sweep; receives a line for each end.
-        total: trials in the whole sweep.
-        jobs: worker processes.
-        threads: CPU threads of each.
-        stopping: whether the user asked for an end.
-
-    Raises:
-        StorageError: when the disk refuses.
-    """
-    rows = {row["trial"]: row for row in sweep.rows()}
-    begun = sum(row["status"] != "waiting" for row in rows.values())
-    running: dict[str, Trial] = {}
-
-    def next_job() -> Job | None:
-        nonlocal begun
-        trial = source.next()
-        if trial is None:
-            return None
-        running[trial.name] = trial
-        begun += 1
-        watcher.started(trial.name, begun, total)
-        return Job(trial.name, payload(trial))
-
-    def heard(name: str, row: Mapping[str, Any]) -> bool:
-        if "warning" in row:
-            watcher.warn(f"{name}: {row['warning']}")
-            return False
-        watcher.heard(name, row)
-        accuracy = row.get("val_accuracy")
-        if accuracy is None or not row["ends_epoch"]:
-            return False  # in the middle of an epoch it would be held against what others had at the end of theirs
-        return source.hopeless(running[name], row["epoch"], accuracy)
-
-    outcomes = run_jobs(
-        next_job,
-        work,
-        workers=jobs,
-        heard=heard,
-        retried=watcher.retried,
-        stopping=stopping,
-        threads=threads,
-        log=sweep.worker_log,
-    )
-    for outcome in outcomes:
-        trial = running.pop(outcome.key)
-        if outcome.error is not None:
-            sweep.note_end(trial, "failed", outcome.error)
-        elif outcome.result == PRUNED:
-            sweep.note_end(trial, "pruned", None)
-        row = rows[trial.name] = sweep.row(trial)
-        source.ended(trial, row)
-        sweep.write_table(rows.values())
-        log.write("ended", trial=trial.name, status=row["status"], attempts=outcome.attempts)
-        watcher.ended(trial.name, row)
-
-
-class Quiet:
-    """A watcher that keeps everything to itself, warnings excepted: those go through `warnings`."""
-
-    def started(self, name: str, number: int, total: int) -> None:
+    def trial_started(self, name: str, number: int, total: int) -> None:
         """Does nothing."""
 
-    def heard(self, name: str, row: Mapping[str, Any]) -> None:
+    def trial_progress(self, name: str, row: Mapping[str, Any]) -> None:
         """Does nothing."""
 
-    def retried(self, name: str, reason: str) -> None:
+    def trial_retried(self, name: str, reason: str) -> None:
         """Does nothing."""
 
-    def ended(self, name: str, row: Row) -> None:
+    def trial_finished(self, name: str, row: Row) -> None:
         """Does nothing."""
 
     def message(self, text: str) -> None:
         """Does nothing."""
 
     def warn(self, text: str) -> None:
-        """Raises a Python warning, which a caller may filter."""
+        """Issues a Python warning."""
         warnings.warn(text, stacklevel=2)
 
     def finish(self) -> None:
         """Does nothing."""
+
+
+def run_trials(
+    sweep: SweepFolder,
+    source: TrialSource,
+    function: JobFunction,
+    payload: Callable[[Trial], Any],
+    progress: SweepProgress,
+    log: Log,
+    *,
+    num_trials: int,
+    num_workers: int,
+    threads: int,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Runs trials until `source` has no more, and keeps `sweep.csv` up to date.
+
+    Args:
+        sweep: locked by the caller.
+        source: gives the trials.
+        function: trains one trial in a worker process and returns None, or `PRUNED`. It reports rows of the training
+            log with an extra column `ends_epoch`, or `{"warning": text}`; the answer is whether to prune the trial.
+        payload: returns the picklable argument of `function` for a trial.
+        progress: shows what happens.
+        log: of the sweep; receives a line per trial.
+        num_trials: of the whole sweep.
+        num_workers: maximum number of trials at the same time.
+        threads: CPU threads of each trial.
+        should_stop: returns whether the user has asked to stop.
+
+    Raises:
+        StorageError: when the disk refuses a write.
+    """
+    rows = {row["trial"]: row for row in sweep.rows()}
+    num_started = sum(row["status"] != "waiting" for row in rows.values())
+    running: dict[str, Trial] = {}
+
+    def next_job() -> Job | None:
+        nonlocal num_started
+        trial = source.next_trial()
+        if trial is None:
+            return None
+        running[trial.name] = trial
+        num_started += 1
+        progress.trial_started(trial.name, num_started, num_trials)
+        return Job(trial.name, payload(trial))
+
+    def on_report(name: str, row: Mapping[str, Any]) -> bool:
+        if "warning" in row:
+            progress.warn(f"{name}: {row['warning']}")
+            return False
+        progress.trial_progress(name, row)
+        accuracy = row.get("val_accuracy")
+        if accuracy is None or not row["ends_epoch"]:
+            return False  # within an epoch a trial cannot be compared with what others had at its end
+        return source.should_prune(running[name], row["epoch"], accuracy)
+
+    results = run_jobs(
+        next_job,
+        function,
+        num_workers=num_workers,
+        on_report=on_report,
+        on_retry=progress.trial_retried,
+        should_stop=should_stop,
+        threads=threads,
+        log=sweep.worker_log,
+    )
+    for result in results:
+        trial = running.pop(result.key)
+        if result.error is not None:
+            sweep.record_end(trial, "failed", result.error)
+        elif result.value == PRUNED:
+            sweep.record_end(trial, "pruned", None)
+        row = rows[trial.name] = sweep.row(trial)
+        source.record_result(trial, row)
+        sweep.write_table(rows.values())
+        log.write("ended", trial=trial.name, status=row["status"], attempts=result.attempts)
+        progress.trial_finished(trial.name, row)
