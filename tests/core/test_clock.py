@@ -1,4 +1,4 @@
-"""The stopwatch, on a clock that the test turns by hand."""
+"""The stopwatch, with a clock that the test moves."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.needs import needs_gpu
 from tenfold.core import clock
-from tenfold.core import clock as uptime
 from tenfold.core.clock import Stopwatch, synchronize
 
 
-class Hand:
-    """A clock that moves when told."""
+class FakeClock:
+    """A clock that moves only when the test moves it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -24,10 +24,10 @@ class Hand:
 
 
 @pytest.fixture
-def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
-    hand = Hand()
-    monkeypatch.setattr(clock, "perf_counter", hand)
-    return hand
+def fake_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    fake = FakeClock()
+    monkeypatch.setattr(clock, "perf_counter", fake)
+    return fake
 
 
 @pytest.fixture
@@ -35,55 +35,55 @@ def watch() -> Stopwatch:
     return Stopwatch(torch.device("cpu"))
 
 
-def test_spans_add_up_and_pauses_do_not_count(hand: Hand, watch: Stopwatch) -> None:
+def test_spans_add_up_without_the_pauses(fake_clock: FakeClock, watch: Stopwatch) -> None:
     for span in (2.0, 3.0):
         watch.start()
-        hand.now += span
+        fake_clock.now += span
         watch.stop()
-        hand.now += 50
+        fake_clock.now += 50
     assert watch.seconds() == 5
 
 
-def test_a_running_span_counts_and_goes_on(hand: Hand, watch: Stopwatch) -> None:
+def test_a_running_span_counts(fake_clock: FakeClock, watch: Stopwatch) -> None:
     watch.start()
-    hand.now += 2
+    fake_clock.now += 2
     assert watch.seconds() == 2
-    hand.now += 1
+    fake_clock.now += 1
     watch.stop()
     assert watch.seconds() == 3
 
 
-def test_starting_twice_and_stopping_twice_change_nothing(hand: Hand, watch: Stopwatch) -> None:
+def test_starting_twice_and_stopping_twice_change_nothing(fake_clock: FakeClock, watch: Stopwatch) -> None:
     watch.stop()
     watch.start()
-    hand.now += 2
+    fake_clock.now += 2
     watch.start()
-    hand.now += 2
+    fake_clock.now += 2
     watch.stop()
-    hand.now += 2
+    fake_clock.now += 2
     watch.stop()
     assert watch.seconds() == 4
 
 
-def test_a_resumed_watch_begins_with_what_was_spent(hand: Hand) -> None:
+def test_a_resumed_watch_starts_at_the_given_seconds(fake_clock: FakeClock) -> None:
     watch = Stopwatch(torch.device("cpu"), seconds=7.5)
     watch.start()
-    hand.now += 1
+    fake_clock.now += 1
     assert watch.seconds() == 8.5
 
 
-def test_the_hosts_clock_counts_the_same_spans(hand: Hand) -> None:
+def test_elapsed_counts_the_same_spans(fake_clock: FakeClock) -> None:
     watch = Stopwatch(torch.device("cpu"), seconds=1.0)
     watch.start()
-    hand.now += 2
+    fake_clock.now += 2
     assert watch.elapsed() == 3
     watch.stop()
-    hand.now += 50
+    fake_clock.now += 50
     assert watch.elapsed() == watch.seconds() == 3
 
 
 class Event:
-    """A device event that notes when it is waited for."""
+    """A device event that records when it is waited for."""
 
     def __init__(self, waited: list["Event"]) -> None:
         self._waited = waited
@@ -92,7 +92,7 @@ class Event:
         self._waited.append(self)
 
 
-def test_a_gpu_is_waited_for_only_at_what_was_queued_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_waited_for_only_at_old_events(monkeypatch: pytest.MonkeyPatch) -> None:
     recorded: list[Event] = []
     waited: list[Event] = []
 
@@ -104,20 +104,20 @@ def test_a_gpu_is_waited_for_only_at_what_was_queued_long_ago(monkeypatch: pytes
     watch = Stopwatch(torch.device("cuda"))
     watch.start()
     watch.stop()
-    spans = len(recorded)
+    num_span_events = len(recorded)
     for _ in range(100):
         watch.elapsed()
-    looks = recorded[spans:]
-    assert 0 < len(looks) <= 10
-    assert waited == looks[:-1], "never the event that was recorded last: the device would run dry"
+    events = recorded[num_span_events:]
+    assert 0 < len(events) <= 10
+    assert waited == events[:-1], "waiting for the newest event would idle the device"
 
 
-def test_a_processor_needs_no_waiting() -> None:
+def test_synchronize_does_nothing_on_a_cpu() -> None:
     synchronize(torch.device("cpu"))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_gpu_is_timed_by_its_own_events() -> None:
+@needs_gpu
+def test_a_gpu_is_timed_by_cuda_events() -> None:
     device = torch.device("cuda")
     watch = Stopwatch(device)
     matrix = torch.rand(4096, 4096, device=device)
@@ -128,7 +128,7 @@ def test_a_gpu_is_timed_by_its_own_events() -> None:
     assert watch.seconds() > 0
 
 
-def test_a_process_knows_when_it_started() -> None:
+def test_process_start_is_before_the_first_line() -> None:
     code = (
         "import time; time.sleep(0.3); before = time.perf_counter()\n"
         "from tenfold.core.clock import process_start\n"
@@ -143,17 +143,17 @@ def test_a_process_knows_when_it_started() -> None:
         assert float(printed) <= 0
 
 
-def test_where_the_system_does_not_tell_it_is_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_proc_it_is_the_time_of_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
     class Missing:
         def __init__(self, *_: object) -> None: ...
 
         def read_text(self, **_: object) -> str:
             raise FileNotFoundError
 
-    monkeypatch.setattr(uptime, "Path", Missing)
-    assert uptime.process_start() == uptime._IMPORTED
+    monkeypatch.setattr(clock, "Path", Missing)
+    assert clock.process_start() == clock._IMPORT_TIME
 
 
-def test_a_clock_that_lies_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uptime.os, "sysconf", lambda name: 1e-9)  # then it would have started aeons after the boot
-    assert uptime.process_start() == uptime._IMPORTED
+def test_an_implausible_start_time_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock.os, "sysconf", lambda name: 1e-9)  # the process would have started long after the boot
+    assert clock.process_start() == clock._IMPORT_TIME

@@ -9,11 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.disks import (
-    RaisingDisk,
-    installed,
-    leftovers,
-)
+from harness.disks import RaisingDisk, installed, temporaries
 from tenfold.core import durable
 from tenfold.core.errors import RunError, StorageError
 
@@ -42,20 +38,20 @@ def test_write_json_is_readable_and_ends_with_a_newline(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_text("utf-8") == '{\n  "größe": [\n    1,\n    null\n  ]\n}\n'
 
 
-def test_write_json_refuses_nan_and_leaves_the_old_file(tmp_path: Path) -> None:
+def test_write_json_rejects_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
     durable.write_json(tmp_path / "a.json", 1)
     with pytest.raises(ValueError, match="JSON compliant"):
         durable.write_json(tmp_path / "a.json", float("nan"))
     assert json.loads((tmp_path / "a.json").read_text()) == 1
 
 
-def test_write_json_carries_file_names_that_are_no_utf8(tmp_path: Path) -> None:
+def test_write_json_keeps_file_names_that_are_not_utf8(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
     durable.write_json(tmp_path / "a.json", {name: name})
     assert json.loads((tmp_path / "a.json").read_bytes()) == {name: name}
 
 
-def test_write_text_gives_file_names_that_are_no_utf8_their_bytes_back(tmp_path: Path) -> None:
+def test_write_text_restores_the_bytes_of_file_names(tmp_path: Path) -> None:
     durable.write_text(tmp_path / "a.txt", os.fsdecode(b"caf\xe9.jpg"))
     assert (tmp_path / "a.txt").read_bytes() == b"caf\xe9.jpg"
 
@@ -69,7 +65,7 @@ def test_append_line_adds_lines(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "one\ntwo\n"
 
 
-def test_append_line_drops_a_line_that_was_never_finished(tmp_path: Path) -> None:
+def test_append_line_removes_an_incomplete_last_line(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("one\nto")
     durable.append_line(tmp_path / "log", "two")
     assert (tmp_path / "log").read_text() == "one\ntwo\n"
@@ -78,7 +74,7 @@ def test_append_line_drops_a_line_that_was_never_finished(tmp_path: Path) -> Non
     assert (tmp_path / "other").read_text() == "one\n"
 
 
-def test_append_line_takes_one_line(tmp_path: Path) -> None:
+def test_append_line_rejects_a_newline(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one line"):
         durable.append_line(tmp_path / "log", "one\ntwo")
 
@@ -86,7 +82,7 @@ def test_append_line_takes_one_line(tmp_path: Path) -> None:
 # Folders
 
 
-def test_new_folder_appears_whole_with_a_manifest(tmp_path: Path) -> None:
+def test_new_folder_is_complete_and_has_a_manifest(tmp_path: Path) -> None:
     fill(tmp_path / "runs" / "target")
     manifest = json.loads((tmp_path / "runs" / "target" / "manifest.json").read_text())
     assert manifest["inner/b.bin"] == {
@@ -94,10 +90,10 @@ def test_new_folder_appears_whole_with_a_manifest(tmp_path: Path) -> None:
         "bytes": 60,
     }
     durable.verify_folder(tmp_path / "runs" / "target")
-    assert not leftovers(tmp_path)
+    assert not temporaries(tmp_path)
 
 
-def test_new_folder_leaves_nothing_behind_when_its_filler_fails(tmp_path: Path) -> None:
+def test_new_folder_leaves_nothing_when_the_block_fails(tmp_path: Path) -> None:
     def fail() -> None:
         with durable.new_folder(tmp_path / "target") as folder:
             (folder / "a").write_text("half")
@@ -108,16 +104,16 @@ def test_new_folder_leaves_nothing_behind_when_its_filler_fails(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_new_folder_refuses_a_name_that_is_taken(tmp_path: Path) -> None:
+def test_new_folder_rejects_an_existing_name(tmp_path: Path) -> None:
     fill(tmp_path / "target")
-    with pytest.raises(StorageError, match=r"cannot write .*target: it exists already; choose another name"):
+    with pytest.raises(StorageError, match=r"cannot write .*target: it already exists; choose another name"):
         fill(tmp_path / "target")
     durable.verify_folder(tmp_path / "target")
-    assert not leftovers(tmp_path)
+    assert not temporaries(tmp_path)
 
 
 @given(st.data())
-def test_a_flipped_bit_is_found_by_its_digest(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_flipped_bit_is_detected(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     target = tmp_path_factory.mktemp("flip") / "target"
     fill(target)
     name = data.draw(st.sampled_from(["a.bin", "inner/b.bin", "manifest.json"]))
@@ -129,7 +125,7 @@ def test_a_flipped_bit_is_found_by_its_digest(tmp_path_factory: pytest.TempPathF
     assert "\n" not in str(caught.value)
 
 
-def test_verify_folder_says_what_it_found_and_expected(tmp_path: Path) -> None:
+def test_verify_folder_reports_found_and_expected(tmp_path: Path) -> None:
     target = tmp_path / "target"
     fill(target)
     (target / "a.bin").write_bytes(b"x" * 49)
@@ -147,19 +143,19 @@ def test_verify_folder_says_what_it_found_and_expected(tmp_path: Path) -> None:
         durable.verify_folder(target)
 
 
-def test_claim_folder_gives_a_name_to_one_only(tmp_path: Path) -> None:
+def test_claim_folder_succeeds_only_once(tmp_path: Path) -> None:
     assert durable.claim_folder(tmp_path / "run")
     assert not durable.claim_folder(tmp_path / "run")
 
 
-# Leftovers
+# Temporary files of killed processes
 
 
-def test_leftovers_of_a_dead_process_go_and_all_else_stays(tmp_path: Path) -> None:
-    died = subprocess.Popen([sys.executable, "-c", ""])
-    died.wait()
-    (tmp_path / f".tenfold-tmp-{died.pid}-0123456789ab").mkdir()
-    (tmp_path / f".tenfold-tmp-{os.getpid()}-0123456789ab").touch()  # of a dead one that had our number
+def test_only_temporaries_of_dead_processes_are_removed(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f".tenfold-tmp-{dead.pid}-0123456789ab").mkdir()
+    (tmp_path / f".tenfold-tmp-{os.getpid()}-0123456789ab").touch()  # of a dead process with our id
     alive = tmp_path / f".tenfold-tmp-{os.getppid()}-0123456789ab"
     own = tmp_path / ".tenfold-tmp-mine.txt"
     alive.touch()
@@ -170,7 +166,7 @@ def test_leftovers_of_a_dead_process_go_and_all_else_stays(tmp_path: Path) -> No
     durable.remove_leftovers(tmp_path / "missing")
 
 
-# A disk that refuses
+# Errors of the disk
 
 
 @pytest.mark.parametrize(
@@ -183,21 +179,21 @@ def test_leftovers_of_a_dead_process_go_and_all_else_stays(tmp_path: Path) -> No
         (errno.EMFILE, "Too many open files; check the path and the disk"),
     ],
 )
-def test_a_refusal_is_one_line_with_path_reason_and_remedy(tmp_path: Path, number: int, remedy: str) -> None:
+def test_a_disk_error_is_one_line_with_path_reason_and_remedy(tmp_path: Path, number: int, remedy: str) -> None:
     with (
-        installed(RaisingDisk(1, number, for_good=True)),
+        installed(RaisingDisk(1, number, permanent=True)),
         pytest.raises(StorageError, match=rf"cannot write .*a\.json: .*{remedy}") as caught,
     ):
         durable.write_json(tmp_path / "a.json", 1)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"cannot write .*no/a\.txt: there is no such file or folder; create"):
+def test_a_missing_folder_is_in_the_message(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot write .*no/a\.txt: no such file or folder; create"):
         durable.write_text(tmp_path / "no" / "a.txt", "")
 
 
-def test_a_message_stays_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
+def test_a_message_is_one_line_for_any_file_name(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         durable.write_text(tmp_path / "no\nfolder" / os.fsdecode(b"\xff"), "")
     assert "\n" not in str(caught.value)

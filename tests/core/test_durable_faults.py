@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from harness.disks import (
-    ForgetfulDisk,
     KillingDisk,
+    NeverSyncingDisk,
     RaisingDisk,
     RecordingDisk,
     in_child,
     installed,
-    leftovers,
+    temporaries,
 )
-from harness.power import State, materialise, power_losses, without
+from harness.power import State, power_losses, without, write_state
 from tenfold.core import durable
 from tenfold.core.errors import RunError, StorageError
 
@@ -28,11 +28,11 @@ def fill(target: Path) -> None:
         durable.disk.write(folder / "inner" / "b.bin", b"second" * 10)
 
 
-# A kill at any moment
+# A kill at any operation
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_kill_at_any_operation_leaves_the_old_or_the_new_content(tmp_path: Path, torn: bool) -> None:
+def test_a_kill_leaves_the_old_or_the_new_content(tmp_path: Path, torn: bool) -> None:
     path = tmp_path / "file"
 
     def work(k: int, acknowledge: object) -> None:
@@ -48,11 +48,11 @@ def test_a_kill_at_any_operation_leaves_the_old_or_the_new_content(tmp_path: Pat
         assert list(tmp_path.iterdir()) == [path]
         if finished:
             break
-    assert k == 5  # write, sync, replace, sync_folder, and none left to kill at
+    assert k == 5  # write, sync, replace, sync_folder, then no operation left
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_kill_while_appending_costs_no_finished_line(tmp_path: Path, torn: bool) -> None:
+def test_a_kill_while_appending_keeps_complete_lines(tmp_path: Path, torn: bool) -> None:
     path = tmp_path / "log"
 
     def work(k: int, acknowledge: object) -> None:
@@ -74,7 +74,7 @@ def test_a_kill_while_appending_costs_no_finished_line(tmp_path: Path, torn: boo
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_kill_at_any_operation_leaves_a_whole_folder_or_none(tmp_path: Path, torn: bool) -> None:
+def test_a_kill_leaves_a_complete_folder_or_none(tmp_path: Path, torn: bool) -> None:
     target = tmp_path / "runs" / "target"
 
     def work(k: int) -> None:
@@ -86,7 +86,7 @@ def test_a_kill_at_any_operation_leaves_a_whole_folder_or_none(tmp_path: Path, t
         if target.exists():
             durable.verify_folder(target)
         durable.remove_leftovers(tmp_path / "runs")
-        assert not leftovers(tmp_path)
+        assert not temporaries(tmp_path)
         if finished:
             break
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)
@@ -94,7 +94,7 @@ def test_a_kill_at_any_operation_leaves_a_whole_folder_or_none(tmp_path: Path, t
     assert k > 12
 
 
-def test_a_kill_finds_code_that_writes_in_place(tmp_path: Path) -> None:
+def test_a_kill_detects_code_that_writes_in_place(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(OLD)
 
@@ -105,14 +105,14 @@ def test_a_kill_finds_code_that_writes_in_place(tmp_path: Path) -> None:
     assert path.read_bytes() not in (OLD, NEW)
 
 
-# A disk that refuses
+# Errors of the disk
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("permanent", [False, True])
 @pytest.mark.parametrize("torn", [False, True])
-def test_no_refusal_leaves_a_traceback_a_torn_file_or_a_temporary(
-    tmp_path: Path, number: int, for_good: bool, torn: bool
+def test_a_disk_error_leaves_no_partial_or_temporary_file(
+    tmp_path: Path, number: int, permanent: bool, torn: bool
 ) -> None:
     path, target, log = tmp_path / "file", tmp_path / "folder", tmp_path / "log"
     for work, check in (
@@ -124,7 +124,7 @@ def test_no_refusal_leaves_a_traceback_a_torn_file_or_a_temporary(
             durable.write_bytes(path, OLD)
             durable.write_text(log, "one\n")
             shutil.rmtree(target, ignore_errors=True)
-            disk = RaisingDisk(k, number, for_good=for_good, torn=torn)
+            disk = RaisingDisk(k, number, permanent=permanent, torn=torn)
             failed = False
             with installed(disk):
                 try:
@@ -132,27 +132,27 @@ def test_no_refusal_leaves_a_traceback_a_torn_file_or_a_temporary(
                 except StorageError:
                     failed = True
             assert check()
-            if for_good and number != errno.ENOSPC:
-                durable.remove_leftovers(tmp_path)  # nothing can be removed from such a disk itself
-            assert not leftovers(tmp_path)
+            if permanent and number != errno.ENOSPC:
+                durable.remove_leftovers(tmp_path)  # such a disk rejects removals too
+            assert not temporaries(tmp_path)
             assert failed == (disk.done >= k)
             if not failed:
                 break
 
 
-def test_a_refusal_finds_code_that_does_not_clean_up(tmp_path: Path) -> None:
-    disk = RaisingDisk(2, errno.ENOSPC, for_good=False)
+def test_a_disk_error_detects_code_that_does_not_clean_up(tmp_path: Path) -> None:
+    disk = RaisingDisk(2, errno.ENOSPC, permanent=False)
     temporary = tmp_path / ".tenfold-tmp-1-0123456789ab"
     disk.write(temporary, NEW)
     with pytest.raises(OSError, match="No space left"):
         disk.replace(temporary, tmp_path / "file")
-    assert leftovers(tmp_path) == [temporary]
+    assert temporaries(tmp_path) == [temporary]
 
 
 # A power loss
 
 
-def record(root: Path, disk: RecordingDisk) -> None:
+def record_writes(root: Path, disk: RecordingDisk) -> None:
     root.mkdir()
     with installed(disk):
         durable.write_bytes(root / "file", OLD)
@@ -165,9 +165,9 @@ def record(root: Path, disk: RecordingDisk) -> None:
         disk.acknowledge("line")
 
 
-def survives(state: State, acknowledged: list[str], folder: Path) -> bool:
-    """Whether everything that was acknowledged is there, and nothing is torn."""
-    materialise(state, folder)
+def is_intact(state: State, acknowledged: list[str], folder: Path) -> bool:
+    """Returns whether all acknowledged content is there and nothing is partial."""
+    write_state(state, folder)
     file, target, log = folder / "file", folder / "deep" / "target", folder / "log"
     allowed = [NEW] if "new" in acknowledged else [OLD, NEW] if "old" in acknowledged else [None, OLD]
     if (file.read_bytes() if file.exists() else None) not in allowed:
@@ -182,27 +182,27 @@ def survives(state: State, acknowledged: list[str], folder: Path) -> bool:
     return True
 
 
-def test_a_power_loss_costs_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_a_power_loss_keeps_all_acknowledged_content(tmp_path: Path) -> None:
     disk = RecordingDisk(tmp_path / "disk")
-    record(tmp_path / "disk", disk)
+    record_writes(tmp_path / "disk", disk)
     states = 0
     for state, acknowledged in power_losses(disk.operations, limit=300):
-        assert survives(state, acknowledged, tmp_path / "after"), state
+        assert is_intact(state, acknowledged, tmp_path / "after"), state
         states += 1
     assert states > 150
 
 
-def test_forgetting_to_sync_is_noticed(tmp_path: Path) -> None:
-    disk = ForgetfulDisk(tmp_path / "disk")
-    record(tmp_path / "disk", disk)
-    assert not all(survives(*loss, tmp_path / "after") for loss in power_losses(disk.operations))
+def test_a_missing_sync_of_files_is_detected(tmp_path: Path) -> None:
+    disk = NeverSyncingDisk(tmp_path / "disk")
+    record_writes(tmp_path / "disk", disk)
+    assert not all(is_intact(*loss, tmp_path / "after") for loss in power_losses(disk.operations))
 
 
-def test_forgetting_any_one_sync_is_noticed(tmp_path: Path) -> None:
+def test_any_single_missing_sync_is_detected(tmp_path: Path) -> None:
     disk = RecordingDisk(tmp_path / "disk")
-    record(tmp_path / "disk", disk)
+    record_writes(tmp_path / "disk", disk)
     syncs = [index for index, operation in enumerate(disk.operations) if operation.kind in ("sync", "sync_folder")]
     assert len(syncs) >= 12
     for index in syncs:
         losses = power_losses(without(disk.operations, index), only_acknowledged=True)
-        assert not all(survives(*loss, tmp_path / "after") for loss in losses), disk.operations[index]
+        assert not all(is_intact(*loss, tmp_path / "after") for loss in losses), disk.operations[index]

@@ -20,7 +20,7 @@ def test_every_error_is_a_tenfold_error() -> None:
 @pytest.mark.parametrize(
     ("name", "code"), [("TenfoldError", 1), ("UsageError", 2), ("Interrupted", 130), ("Terminated", 143)]
 )
-def test_each_error_knows_its_exit_code(name: str, code: int) -> None:
+def test_special_errors_have_their_exit_code(name: str, code: int) -> None:
     assert getattr(errors, name).exit_code == code
 
 
@@ -29,7 +29,7 @@ def test_all_other_errors_exit_with_1() -> None:
     assert {error.exit_code for error in TREE if error.__name__ not in special} == {1}
 
 
-def test_the_drawn_tree_is_the_real_one() -> None:
+def test_the_tree_in_the_docstring_is_the_real_one() -> None:
     drawn: dict[str, str] = {}
     above: dict[int, str] = {}
     for line in (errors.__doc__ or "").splitlines():

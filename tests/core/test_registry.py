@@ -15,10 +15,10 @@ def models() -> Registry[object]:
 def test_an_entry_is_found_by_its_name(models: Registry[object]) -> None:
     assert models.get("mlp") == 2
     assert "mlp" in models
-    assert list(models) == ["tutorial", "mlp"]  # in the order in which they were added
+    assert list(models) == ["tutorial", "mlp"]  # in order of registration
 
 
-def test_an_unknown_name_is_refused_with_the_one_that_was_meant(models: Registry[object]) -> None:
+def test_an_unknown_name_gets_a_suggestion(models: Registry[object]) -> None:
     message = r"^unknown model 'tutoral'; did you mean 'tutorial'\? \(known: tutorial, mlp\)$"
     with pytest.raises(ModelError, match=message):
         models.get("tutoral")
@@ -29,7 +29,7 @@ def test_a_name_like_no_other_gets_no_suggestion(models: Registry[object]) -> No
         models.get("zzz")
 
 
-def test_a_name_can_be_taken_once(models: Registry[object]) -> None:
+def test_a_name_is_registered_only_once(models: Registry[object]) -> None:
     with pytest.raises(ValueError, match="model 'mlp' is registered twice"):
         models.add("mlp")(3)
 

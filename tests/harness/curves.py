@@ -1,4 +1,4 @@
-"""The course of the shipped recipes over their first steps, on a handful of shapes."""
+"""Loss curves of the shipped recipes over their first steps, on a small dataset of shapes."""
 
 import csv
 import tempfile
@@ -24,12 +24,12 @@ STEPS = 12
 
 @cache
 def shapes() -> Dataset:
-    """Returns 64 training and 32 test pictures."""
+    """Returns a dataset of 64 training and 32 test images."""
     return build_shapes(train=64, test=32)
 
 
 def curve(recipe: str) -> dict[str, list[float]]:
-    """Returns learning rate and loss of each of the first steps, in float32 on one thread.
+    """Returns learning rate and loss of each of the first steps, in float32 on one CPU thread.
 
     Args:
         recipe: one of `RECIPES`.

@@ -1,4 +1,4 @@
-"""Disks that kill the process, raise or record, to be put in the place of `durable.disk`."""
+"""Replacements of `durable.disk` that kill the process, raise an error or record the operations."""
 
 import errno
 import os
@@ -25,15 +25,15 @@ OPERATIONS = (
 )
 
 
-class WatchedDisk(Disk):
-    """Tells `before` of every primitive operation and its arguments, then does it."""
+class InterceptedDisk(Disk):
+    """Calls `before` with every operation and its arguments, then executes it."""
 
     def before(self, operation: str, *arguments: Any) -> None:
         raise NotImplementedError
 
 
-def _watched(operation: str) -> Callable[..., None]:
-    def do(self: WatchedDisk, *arguments: Any) -> None:
+def _intercepted(operation: str) -> Callable[..., None]:
+    def do(self: InterceptedDisk, *arguments: Any) -> None:
         self.before(operation, *arguments)
         getattr(Disk, operation)(self, *arguments)
 
@@ -41,11 +41,11 @@ def _watched(operation: str) -> Callable[..., None]:
 
 
 for _operation in OPERATIONS:
-    setattr(WatchedDisk, _operation, _watched(_operation))
+    setattr(InterceptedDisk, _operation, _intercepted(_operation))
 
 
-class KillingDisk(WatchedDisk):
-    """SIGKILLs the process at the k-th operation (from 1), optionally after half of a write or removal."""
+class KillingDisk(InterceptedDisk):
+    """Kills the process with SIGKILL at the k-th operation (from 1), optionally after half of it."""
 
     def __init__(self, k: int, *, torn: bool = False) -> None:
         self.left = k
@@ -56,38 +56,38 @@ class KillingDisk(WatchedDisk):
         if self.left:
             return
         if self.torn:
-            tear(operation, *arguments)
+            do_half(operation, *arguments)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class RaisingDisk(WatchedDisk):
-    """Raises an OSError at the k-th operation (from 1), once or from then on.
+class RaisingDisk(InterceptedDisk):
+    """Raises an OSError at the k-th operation (from 1), once or permanently.
 
-    A full disk still lets files be removed; a read-only or failing one does not.
+    A full disk still removes files; a read-only or failing one does not.
     """
 
-    def __init__(self, k: int, number: int, *, for_good: bool, torn: bool = False) -> None:
+    def __init__(self, k: int, number: int, *, permanent: bool, torn: bool = False) -> None:
         self.k = k
         self.number = number
-        self.for_good = for_good
+        self.permanent = permanent
         self.torn = torn
         self.done = 0
         self.removable = number == errno.ENOSPC
 
     def before(self, operation: str, *arguments: Any) -> None:
         self.done += 1
-        if self.done < self.k or (self.done > self.k and not self.for_good):
+        if self.done < self.k or (self.done > self.k and not self.permanent):
             return
         if operation == "remove" and self.removable:
             return
         if self.torn:
-            tear(operation, *arguments)
+            do_half(operation, *arguments)
         raise OSError(self.number, os.strerror(self.number), str(arguments[0]))
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One recorded operation; paths are relative to the recording's root."""
+    """A recorded operation. Paths are relative to the root of the recording."""
 
     kind: str
     path: Path
@@ -95,8 +95,8 @@ class Operation:
     target: Path | None = None
 
 
-class RecordingDisk(WatchedDisk):
-    """Does everything and remembers it; `acknowledge` marks that something was promised to be safe."""
+class RecordingDisk(InterceptedDisk):
+    """Executes and records every operation. `acknowledge` marks content that is promised to be durable."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -117,15 +117,15 @@ class RecordingDisk(WatchedDisk):
         self.operations.append(Operation("acknowledge", Path(what)))
 
 
-class ForgetfulDisk(RecordingDisk):
-    """A planted bug: it believes that writing is enough and never syncs a file."""
+class NeverSyncingDisk(RecordingDisk):
+    """A deliberate bug: files are never synced."""
 
     def sync(self, path: Path) -> None:
         """Does nothing."""
 
 
-def tear(operation: str, *arguments: Any) -> None:
-    """Does half of an operation that has halves."""
+def do_half(operation: str, *arguments: Any) -> None:
+    """Executes half of a write, an append or the removal of a folder."""
     path: Path = arguments[0]
     if operation in ("write", "append"):
         with path.open("wb" if operation == "write" else "ab") as file:
@@ -137,27 +137,27 @@ def tear(operation: str, *arguments: Any) -> None:
 
 @contextmanager
 def installed(disk: Disk) -> Iterator[Disk]:
-    """Puts `disk` in the place of `durable.disk` for the time of a `with` block."""
-    before = durable.disk
+    """Replaces `durable.disk` inside a `with` block."""
+    previous = durable.disk
     durable.disk = disk
     try:
         yield disk
     finally:
-        durable.disk = before
+        durable.disk = previous
 
 
 def in_child(work: Callable[[Callable[[str], None]], None]) -> tuple[bool, list[str]]:
     """Runs `work` in a forked child.
 
     Args:
-        work: is given a function that acknowledges something to the parent, surviving the child's death.
+        work: receives a function that sends a word to the parent, even if the child is killed later.
 
     Returns:
-        Whether the child came to its end (False: it was killed), and what it acknowledged.
+        Whether the child finished (False: it was killed), and the words that it sent.
     """
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        # Python 3.12 and newer warn of a fork beside threads, which are idle here.
+        # Python 3.12 and newer warn about a fork with threads, which are idle here.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -171,10 +171,10 @@ def in_child(work: Callable[[Callable[[str], None]], None]) -> tuple[bool, list[
     with os.fdopen(reader) as file:
         acknowledged = file.read().split()
     status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the child failed by itself"
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the child raised an error"
     return not os.WIFSIGNALED(status), acknowledged
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Returns every temporary below `folder`."""
+def temporaries(folder: Path) -> list[Path]:
+    """Returns all temporary files and folders of Tenfold in `folder`."""
     return [path for path in folder.rglob("*") if path.name.startswith(".tenfold-tmp-")]

@@ -1,8 +1,8 @@
-"""What a disk may legally hold after a power loss.
+"""A model of a disk: which content is possible after a power loss.
 
-The model: a file's content is safe once it was synced after its last write; before that it may be what it was,
-empty, half or whole. A folder's entries are safe once the folder was synced; of the changes since then any may
-be lost, whatever order they were made in. Fsync of a file does not save its name.
+The content of a file is safe after a sync that follows its last write. Before that it can be the old content, empty,
+half or complete. The entries of a folder are safe after a sync of the folder; any of the changes since then can be
+lost, in any order. Fsync of a file does not save its name.
 """
 
 import random
@@ -25,9 +25,9 @@ class File:
 
     def write(self, data: bytes) -> None:
         half = data[: len(data) // 2]
-        zeros = bytes(len(data))  # a length may be safe before the content is
-        torn = [half, data[:-1], half + zeros[len(half) :], zeros, b""]
-        self.possible = list(dict.fromkeys([data, *torn, *self.possible]))
+        zeros = bytes(len(data))  # the length may be saved before the content
+        partial = [half, data[:-1], half + zeros[len(half) :], zeros, b""]
+        self.possible = list(dict.fromkeys([data, *partial, *self.possible]))
         self.data = data
 
     def sync(self) -> None:
@@ -58,7 +58,7 @@ class Folder:
         self.pending = []
 
     def possible(self, choose: Choose) -> dict[str, "File | Folder"]:
-        """Returns entries that may be there: the safe ones with any part of the pending changes."""
+        """Returns one possible set of entries: the safe ones plus any subset of the pending changes."""
         entries = dict(self.safe)
         for kind, name, node in self.pending:
             if choose(2):
@@ -72,12 +72,12 @@ class Folder:
 
 
 class PowerModel:
-    """Plays recorded operations and tells what may be left of them."""
+    """Applies recorded operations and returns the states that are possible after a power loss."""
 
     def __init__(self) -> None:
         self.root = Folder()
 
-    def play(self, operation: Operation) -> None:
+    def apply(self, operation: Operation) -> None:
         """Applies one operation."""
         parent, name = self._folder(operation.path.parent), operation.path.name
         if operation.kind in ("make_folder", "claim_folder"):
@@ -117,7 +117,7 @@ class PowerModel:
         return folder
 
     def state(self, choose: Choose) -> State:
-        """Returns one legal state."""
+        """Returns one possible state."""
         return dict(_content(self.root, "", choose))
 
 
@@ -130,8 +130,8 @@ def _content(folder: Folder, prefix: str, choose: Choose) -> Iterator[tuple[str,
             yield from _content(node, f"{prefix}{name}/", choose)
 
 
-def legal_states(model: PowerModel, limit: int) -> list[State]:
-    """Returns different legal states: all if they are few, else `limit` in order and as many at random."""
+def possible_states(model: PowerModel, limit: int) -> list[State]:
+    """Returns distinct possible states: all if there are few, else `limit` in order and `limit` at random."""
     states: dict[tuple[tuple[str, bytes | None], ...], State] = {}
     path: list[tuple[int, int]] = []
     for _ in range(limit):
@@ -160,12 +160,12 @@ def legal_states(model: PowerModel, limit: int) -> list[State]:
 def power_losses(
     operations: Sequence[Operation], limit: int = 24, *, only_acknowledged: bool = False
 ) -> Iterator[tuple[State, list[str]]]:
-    """Yields every state after a power loss at every point, with what had been acknowledged by then.
+    """Yields the possible states after a power loss at every point, with the words acknowledged before it.
 
     Args:
-        operations: recorded.
-        limit: see `legal_states`.
-        only_acknowledged: whether to look only at the points right after an acknowledgement.
+        operations: the recorded operations.
+        limit: see `possible_states`.
+        only_acknowledged: whether to check only the points right after an acknowledgement.
     """
     model = PowerModel()
     acknowledged: list[str] = []
@@ -173,14 +173,14 @@ def power_losses(
         if operation.kind == "acknowledge":
             acknowledged.append(operation.path.name)
         else:
-            model.play(operation)
+            model.apply(operation)
         if operation.kind == "acknowledge" or not only_acknowledged:
-            for state in legal_states(model, limit):
+            for state in possible_states(model, limit):
                 yield state, list(acknowledged)
 
 
-def materialise(state: State, folder: Path) -> None:
-    """Makes `folder` hold exactly `state`."""
+def write_state(state: State, folder: Path) -> None:
+    """Writes `state` to `folder`, which then contains nothing else."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, data in sorted(state.items()):
@@ -192,5 +192,5 @@ def materialise(state: State, folder: Path) -> None:
 
 
 def without(operations: Sequence[Operation], index: int) -> list[Operation]:
-    """Returns the operations as code would make them in which somebody forgot the one at `index`."""
+    """Returns the operations without the one at `index`, as from code that forgot it."""
     return [*operations[:index], *operations[index + 1 :]]

@@ -1,4 +1,4 @@
-"""Runs so small that hundreds of them fit into a test, and what must be equal about two of them."""
+"""Very small runs, and digests to compare two of them."""
 
 import csv
 import hashlib
@@ -28,8 +28,8 @@ TINY = (
 )
 
 
-class Dropped(nn.Module):
-    """A user's own network, whose dropout draws from PyTorch's generator at each step."""
+class DropoutNet(nn.Module):
+    """A custom network whose dropout uses PyTorch's global generator at each step."""
 
     def __init__(self, pixels: int = 8 * 8) -> None:
         super().__init__()
@@ -44,14 +44,14 @@ class Dropped(nn.Module):
         return logits
 
 
-def noise_set(train: int = 16, *, val: int = 6, side: int = 8, seed: int = 0) -> Dataset:
-    """Returns pictures of noise in three classes; no val split where `val` is 0."""
+def noise_dataset(train: int = 16, *, val: int = 6, side: int = 8, seed: int = 0) -> Dataset:
+    """Returns a dataset of noise in three classes; without a validation split if `val` is 0."""
     generator = np.random.default_rng(seed)
 
     def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
         labels = np.arange(count, dtype=np.int64) % len(CLASSES)
         images = generator.integers(0, 200, (count, side, side, 3), dtype=np.uint8)
-        images[..., 0] += (labels * 25).astype(np.uint8)[:, None, None]  # something to learn
+        images[..., 0] += (labels * 25).astype(np.uint8)[:, None, None]  # something to train on
         return images, labels
 
     return tenfold.dataset_from_arrays(draw(train), draw(6), CLASSES, val=draw(val) if val else None, name="noise")
@@ -68,60 +68,57 @@ def tiny_run(
     model: nn.Module | None = None,
     progress: Any = None,
 ) -> Path:
-    """Trains on one CPU thread, or goes on with the run called `name`; returns its folder.
+    """Trains on one CPU thread, or resumes the run called `name`. Returns the run folder.
 
     Args:
-        runs: where run folders lie.
-        name: of the run.
-        recipe: of the run.
-        data: noise by default.
-        overrides: of the recipe; beside `resume` only what changes.
-        resume: whether to go on with a run that exists.
-        model: a network of one's own.
-        progress: a watcher.
+        runs: parent of the run folders.
+        name: run name.
+        recipe: name of a shipped recipe.
+        data: the dataset (default: noise).
+        overrides: changes to the recipe; with `resume`, changes to the recipe of the run.
+        resume: whether to resume an existing run.
+        model: a custom network.
+        progress: receives the progress.
     """
-    pictures = data or noise_set()
+    dataset = data or noise_dataset()
     with without_plots():
         if resume:
             changes = () if overrides is TINY else overrides
             return tenfold.train(
-                data=pictures, resume=runs / name, overrides=changes, model=model, progress=progress
+                data=dataset, resume=runs / name, overrides=changes, model=model, progress=progress
             ).path
         settings = ["train.device=cpu", "train.threads=1", "train.precision=float32", *overrides]
         return tenfold.train(
-            recipe, data=pictures, overrides=settings, name=name, runs=runs, model=model, progress=progress
+            recipe, data=dataset, overrides=settings, name=name, runs=runs, model=model, progress=progress
         ).path
 
 
 @contextmanager
 def without_plots() -> Iterator[None]:
-    """Leaves out charts and page of a run, which take longer than all the rest of a tiny one."""
-    with (
-        patch("tenfold.api.training_run.write_report", lambda folder, pictures, model: None),
-        patch("tenfold.api.training_run.write_report", lambda folder, pictures, model: None),
-    ):
+    """Skips the charts and the page of a run, which take longer than the rest of a tiny run."""
+    with patch("tenfold.api.training_run.write_report", lambda folder, dataset, model: None):
         yield
 
 
 class StopAfter:
-    """A data set's order cannot be stopped from outside; this stops a run at the k-th step, as a signal would."""
+    """Stops a run with a signal after its k-th step."""
 
     def __init__(self, k: int) -> None:
-        self.left = k
+        self.steps_left = k
 
     @contextmanager
     def installed(self, number: int) -> Iterator[None]:
-        """Sends signal `number` to this process once the k-th step from now is taken."""
+        """Sends signal `number` to this process after the k-th step from now."""
         import os
 
         from tenfold.engine.step import Step
 
-        plain = Step.__call__
+        original = Step.__call__
 
         def counted(step: Step, batch: Any) -> None:
-            plain(step, batch)
-            self.left -= 1
-            if self.left == 0:
+            original(step, batch)
+            self.steps_left -= 1
+            if self.steps_left == 0:
                 os.kill(os.getpid(), number)
 
         with patch.object(Step, "__call__", counted):
@@ -129,10 +126,10 @@ class StopAfter:
 
 
 def digests(run: Path) -> dict[str, str]:
-    """Returns a digest for everything of a finished run that two equal runs share, by name.
+    """Returns digests of everything that two equal finished runs share, by name.
 
-    That is: model files, weights, optimiser and random state of the newest checkpoint, the metrics and predictions;
-    not what tells the time.
+    That is: model files, the newest checkpoint (weights, optimizer state, random state), metrics and predictions, but no
+    times.
     """
     checkpoint = load_checkpoint(run / "checkpoints")
     found = {
@@ -150,7 +147,7 @@ def digests(run: Path) -> dict[str, str]:
 
 
 def digest_of(tensors: dict[str, torch.Tensor]) -> str:
-    """Returns a digest of names, types, shapes and bits."""
+    """Returns a digest of names, dtypes, shapes and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

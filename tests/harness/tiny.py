@@ -1,4 +1,4 @@
-"""A dataset, a recipe and a folder of pictures so small that a whole run takes a second."""
+"""A dataset, a recipe and a folder of photos so small that a whole run takes a second."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from tenfold.recipes.schema import Recipe
 CLASSES = ("dark", "light", "red")
 
 
-def pictures(count: int, seed: int, size: tuple[int, int] = (16, 16)) -> Split:
-    """Returns noise around one colour for each class: easy, but not the same twice."""
+def make_split(count: int, seed: int, size: tuple[int, int] = (16, 16)) -> Split:
+    """Returns images of noise around one colour per class: easy to classify, no two alike."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % len(CLASSES)
     colours = np.array([[40, 40, 40], [210, 210, 210], [210, 40, 40]])[labels]
@@ -22,15 +22,15 @@ def pictures(count: int, seed: int, size: tuple[int, int] = (16, 16)) -> Split:
 
 
 def dataset(*, val: int = 0, train: int = 48, test: int = 24) -> Dataset:
-    """Returns three easy classes of 16×16 pictures."""
-    splits = [pictures(count, seed) if count else None for seed, count in enumerate((train, test, val))]
+    """Returns a dataset of three easy classes, 16×16 pixels."""
+    splits = [make_split(count, seed) if count else None for seed, count in enumerate((train, test, val))]
     assert splits[0] is not None
     assert splits[1] is not None
     return Dataset("tiny", CLASSES, splits[0], splits[1], splits[2], fingerprint=f"tiny {train} {test} {val}")
 
 
 def recipe(name: str = "mlp", *overrides: str) -> Recipe:
-    """Returns a shipped recipe cut down to two short epochs on one thread."""
+    """Returns a shipped recipe reduced to two short epochs on one CPU thread."""
     short = ["train.duration=2 epochs", "train.batch_size=8", "train.min_steps=0", "train.threads=1"]
     return load_recipe(name, [*short, "train.device=cpu", *overrides])
 

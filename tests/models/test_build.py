@@ -1,4 +1,4 @@
-"""From names and arguments to networks, and what a mistake is told."""
+"""Building networks from names and arguments, and the messages for mistakes."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tenfold.models.build import build_model, check_model, models
 
 
 def build(name: str, **arguments: object) -> torch.nn.Module:
-    return build_model(name, arguments, classes=10, image_size=(32, 32))
+    return build_model(name, arguments, num_classes=10, image_size=(32, 32))
 
 
 def test_all_shipped_networks_are_registered() -> None:
@@ -17,7 +17,7 @@ def test_all_shipped_networks_are_registered() -> None:
 
 
 @pytest.mark.parametrize("name", ["quick", "resnet18", "mlp", "tutorial", "wide", "deep3", "deep4"])
-def test_same_seed_gives_the_same_weights(name: str) -> None:
+def test_the_same_seed_gives_the_same_weights(name: str) -> None:
     states = []
     for _ in range(2):
         torch.manual_seed(7)
@@ -25,21 +25,22 @@ def test_same_seed_gives_the_same_weights(name: str) -> None:
     assert all(torch.equal(weight, states[1][key]) for key, weight in states[0].items())
 
 
-def test_a_mistyped_name_is_told_the_name_that_was_meant() -> None:
+def test_a_mistyped_name_gets_a_suggestion() -> None:
     with pytest.raises(RecipeError, match="unknown model 'tutoral'; did you mean 'tutorial'\\? \\(known: "):
         build("tutoral")
 
 
-def test_a_mistyped_argument_is_told_the_argument_that_was_meant() -> None:
+def test_a_mistyped_argument_gets_a_suggestion() -> None:
     with pytest.raises(
-        RecipeError, match=r"model.hiden is no argument of 'mlp'; did you mean 'hidden'\? \(known: hidden, dropout\)"
+        RecipeError,
+        match=r"model.hiden is not an argument of 'mlp'; did you mean 'hidden'\? \(known: hidden, dropout\)",
     ):
         build("mlp", hiden=[3])
 
 
-@pytest.mark.parametrize("name", ["classes", "image_size", "return"])
-def test_what_the_data_decides_is_no_argument(name: str) -> None:
-    with pytest.raises(RecipeError, match=f"model.{name} is no argument of 'quick'"):
+@pytest.mark.parametrize("name", ["num_classes", "image_size", "return"])
+def test_values_from_the_data_are_not_arguments(name: str) -> None:
+    with pytest.raises(RecipeError, match=f"model.{name} is not an argument of 'quick'"):
         build("quick", **{name: 3})
 
 
@@ -59,14 +60,14 @@ def test_what_the_data_decides_is_no_argument(name: str) -> None:
         ("mlp", "hidden", [0], "model.hidden.0 = 0: .* greater than or equal to 1"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_was_expected(name: str, argument: str, value: object, message: str) -> None:
+def test_an_invalid_value_is_reported(name: str, argument: str, value: object, message: str) -> None:
     with pytest.raises(RecipeError, match=message) as caught:
         build(name, **{argument: value})
     assert "\n" not in str(caught.value)
 
 
 def test_a_builder_that_fails_is_a_model_error() -> None:
-    def failing(classes: int, image_size: tuple[int, int]) -> torch.nn.Module:
+    def failing(num_classes: int, image_size: tuple[int, int]) -> torch.nn.Module:
         raise ValueError("no such thing")
 
     models.add("failing")(failing)
@@ -86,19 +87,19 @@ def test_a_builder_that_fails_is_a_model_error() -> None:
         ("quick", {}, (8, 8), ModelError),
     ],
 )
-def test_a_check_refuses_in_the_words_of_the_builder(
+def test_check_model_raises_the_errors_of_build_model(
     name: str, arguments: dict[str, object], size: tuple[int, int], error: type[Exception]
 ) -> None:
     messages = []
     for attempt in (build_model, check_model):
         with pytest.raises(error) as caught:
-            attempt(name, arguments, classes=10, image_size=size)
+            attempt(name, arguments, num_classes=10, image_size=size)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
 
 
 @pytest.mark.parametrize("name", sorted(models))
-def test_a_check_lets_every_network_through_and_draws_no_random_number(name: str) -> None:
+def test_check_model_keeps_the_random_state(name: str) -> None:
     before = torch.get_rng_state()
-    check_model(name, {}, classes=10, image_size=(32, 32))
+    check_model(name, {}, num_classes=10, image_size=(32, 32))
     assert torch.equal(torch.get_rng_state(), before)

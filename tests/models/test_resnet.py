@@ -1,4 +1,4 @@
-"""ResNet-18 for small pictures."""
+"""ResNet-18 for small images."""
 
 import pytest
 import torch
@@ -14,8 +14,8 @@ from tenfold.models.summary import summarize
 SMALL = {"width": 4, "blocks": [1, 2]}
 
 
-def resnet(size: tuple[int, int] = (32, 32), classes: int = 10, **arguments: object) -> ResNet:
-    model = build_model("resnet18", arguments, classes=classes, image_size=size)
+def resnet(size: tuple[int, int] = (32, 32), num_classes: int = 10, **arguments: object) -> ResNet:
+    model = build_model("resnet18", arguments, num_classes=num_classes, image_size=size)
     assert isinstance(model, ResNet)
     return model
 
@@ -25,14 +25,14 @@ def block_parameters(inputs: int, outputs: int) -> int:
     return 9 * inputs * outputs + 9 * outputs * outputs + 4 * outputs + shortcut
 
 
-def test_parameters_are_those_that_its_layers_add_up_to() -> None:
+def test_the_number_of_parameters() -> None:
     stem, head = 27 * 64 + 2 * 64, 512 * 10 + 10
     pairs = [(64, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)]
     expected = stem + sum(block_parameters(*pair) for pair in pairs) + head
     assert sum(weight.numel() for weight in resnet().parameters()) == expected == 11_173_962
 
 
-def test_each_stage_after_the_first_halves_the_picture() -> None:
+def test_each_stage_after_the_first_halves_the_image() -> None:
     rows = {row.name: row.output_shape for row in summarize(resnet(), (32, 32))}
     assert [rows[f"layer{stage}.1.conv2"] for stage in (1, 2, 3, 4)] == [
         (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4),
@@ -40,17 +40,17 @@ def test_each_stage_after_the_first_halves_the_picture() -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 40), (64, 64), (9, 31), (8, 8)])
-def test_any_size_from_eight_pixels_gives_a_row_of_logits(size: tuple[int, int]) -> None:
-    logits = resnet(size, classes=3, width=2)(torch.randn(4, 3, *size))
+def test_any_size_from_eight_pixels_works(size: tuple[int, int]) -> None:
+    logits = resnet(size, num_classes=3, width=2)(torch.randn(4, 3, *size))
     assert logits.shape == (4, 3)
     assert logits.isfinite().all()
 
 
 @pytest.mark.parametrize("size", [(8, 64), (64, 8)])
-def test_pictures_too_small_for_the_stages_are_refused(size: tuple[int, int]) -> None:
+def test_too_small_images_are_an_error(size: tuple[int, int]) -> None:
     with pytest.raises(
         ModelError,
-        match=rf"pictures of {size[0]}×{size[1]} cannot be halved 4 times; use larger pictures .* or fewer stages",
+        match=rf"images of {size[0]}×{size[1]} cannot be halved 4 times; use larger images .* or fewer stages",
     ):
         resnet(size, blocks=[1, 1, 1, 1, 1])
 
@@ -63,12 +63,12 @@ def test_pictures_too_small_for_the_stages_are_refused(size: tuple[int, int]) ->
         ("blocks", [2, 0], "model.blocks.1 = 0: .* greater than or equal to 1"),
     ],
 )
-def test_what_makes_no_network_is_refused(argument: str, value: object, message: str) -> None:
+def test_invalid_arguments_are_an_error(argument: str, value: object, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         resnet(**{argument: value})
 
 
-def test_forward_equals_the_same_steps_written_out() -> None:
+def test_forward_equals_a_functional_implementation() -> None:
     torch.manual_seed(0)
     model = resnet((12, 16), **SMALL).eval()
     for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
@@ -91,14 +91,14 @@ def test_forward_equals_the_same_steps_written_out() -> None:
             x = normed(F.conv2d(x, weights[f"{name}.shortcut.0.weight"], stride=stride), f"{name}.shortcut.1")
         return (x + inner).relu()
 
-    pictures = torch.randn(3, 3, 12, 16)
-    x = normed(F.conv2d(pictures, weights["conv1.weight"], padding=1), "bn1").relu()
+    images = torch.randn(3, 3, 12, 16)
+    x = normed(F.conv2d(images, weights["conv1.weight"], padding=1), "bn1").relu()
     x = block(block(block(x, "layer1.0", 1), "layer2.0", 2), "layer2.1", 1)
     expected = x.mean((2, 3)) @ weights["linear.weight"].T + weights["linear.bias"]
-    torch.testing.assert_close(model(pictures), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_batch_of_one_picture_that_shrinks_to_one_pixel_can_be_learnt_from() -> None:
+def test_a_single_image_that_shrinks_to_1x1_can_be_trained_on() -> None:
     model = resnet((8, 8), width=2).train()
     model(torch.randn(1, 3, 8, 8)).sum().backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())

@@ -1,4 +1,4 @@
-"""The tutorials' networks against the same networks written out by hand."""
+"""The networks of the tutorials against plain PyTorch implementations."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -31,7 +31,7 @@ class Mlp(nn.Module):
 
 
 class Wide(nn.Module):
-    """The width study's network."""
+    """The network of the width study."""
 
     def __init__(self, width: int = 30) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Deep4(nn.Module):
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))
 
 
-PEERS: dict[str, tuple[str, dict[str, object], Callable[[], nn.Module]]] = {
+REFERENCES: dict[str, tuple[str, dict[str, object], Callable[[], nn.Module]]] = {
     "mlp": ("mlp", {}, Mlp),
     "tutorial": ("tutorial", {}, Net),
     "wide": ("wide", {}, Wide),
@@ -86,21 +86,21 @@ PEERS: dict[str, tuple[str, dict[str, object], Callable[[], nn.Module]]] = {
 }
 
 
-def built(name: str, size: tuple[int, int] = (32, 32), classes: int = 10, **arguments: object) -> nn.Module:
-    return build_model(name, arguments, classes=classes, image_size=size)
+def built(name: str, size: tuple[int, int] = (32, 32), num_classes: int = 10, **arguments: object) -> nn.Module:
+    return build_model(name, arguments, num_classes=num_classes, image_size=size)
 
 
 def pair(name: str) -> tuple[nn.Module, nn.Module]:
-    """Returns our network and the one written out by hand, each with random weights of its own."""
-    network, arguments, plain = PEERS[name]
-    return built(network, **arguments), plain()
+    """Returns our network and its reference, with different random weights."""
+    network, arguments, reference = REFERENCES[name]
+    return built(network, **arguments), reference()
 
 
 def count(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def pictures(count: int = 5, height: int = 32, width: int = 32) -> Tensor:
+def random_images(count: int = 5, height: int = 32, width: int = 32) -> Tensor:
     return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
 
 
@@ -114,61 +114,61 @@ def pictures(count: int = 5, height: int = 32, width: int = 32) -> Tensor:
         ("deep4", [(3, 100, 3), (100, 180, 3), (180, 240, 2), (240, 300, 2)], [300, 100, 200, 10]),
     ],
 )
-def test_every_weight_is_accounted_for(name: str, convolutions: list[tuple[int, int, int]], linear: list[int]) -> None:
+def test_the_number_of_parameters(name: str, convolutions: list[tuple[int, int, int]], linear: list[int]) -> None:
     expected = sum((inputs * kernel**2 + 1) * outputs for inputs, outputs, kernel in convolutions)
     expected += sum((inputs + 1) * outputs for inputs, outputs in pairwise(linear))
     ours, theirs = pair(name)
     assert count(ours) == count(theirs) == expected
-    assert ours(pictures(2)).shape == theirs(pictures(2)).shape == (2, 10)
+    assert ours(random_images(2)).shape == theirs(random_images(2)).shape == (2, 10)
 
 
-def test_the_tutorials_own_count_is_met() -> None:
+def test_the_tutorial_has_its_published_number_of_parameters() -> None:
     assert count(built("tutorial")) == 62_006
 
 
-@pytest.mark.parametrize("name", PEERS)
-def test_parameters_are_called_ordered_and_shaped_as_by_hand(name: str) -> None:
+@pytest.mark.parametrize("name", REFERENCES)
+def test_names_order_and_shapes_equal_the_reference(name: str) -> None:
     ours, theirs = (model.state_dict() for model in pair(name))
     assert [(name, weight.shape) for name, weight in ours.items()] == [(n, w.shape) for n, w in theirs.items()]
 
 
-@pytest.mark.parametrize("name", PEERS)
-def test_the_same_seed_gives_the_weights_of_the_network_written_by_hand(name: str) -> None:
-    network, arguments, plain = PEERS[name]
+@pytest.mark.parametrize("name", REFERENCES)
+def test_the_same_seed_gives_the_weights_of_the_reference(name: str) -> None:
+    network, arguments, reference = REFERENCES[name]
     torch.manual_seed(3)
     ours = built(network, **arguments).state_dict()
     torch.manual_seed(3)
-    assert all(torch.equal(weight, ours[key]) for key, weight in plain().state_dict().items())
+    assert all(torch.equal(weight, ours[key]) for key, weight in reference().state_dict().items())
 
 
 @pytest.mark.parametrize("name", ["mlp", "tutorial", "wide-50", "deep3", "deep4"])
-def test_same_weights_give_the_same_logits_and_gradients_as_plain_pytorch(name: str) -> None:
+def test_logits_and_gradients_equal_the_reference(name: str) -> None:
     ours, theirs = pair(name)
     ours.load_state_dict(theirs.state_dict())
     logits = []
     for model in (theirs, ours):
-        logits.append(model(pictures()))
+        logits.append(model(random_images()))
         F.cross_entropy(logits[-1], torch.arange(5)).backward()
     torch.testing.assert_close(logits[1], logits[0], rtol=0, atol=1e-6)
     for expected, found in zip(theirs.parameters(), ours.parameters(), strict=True):
         torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", PEERS)
-def test_our_weights_load_into_the_network_written_by_hand(name: str) -> None:
+@pytest.mark.parametrize("name", REFERENCES)
+def test_our_weights_load_into_the_reference(name: str) -> None:
     ours, theirs = pair(name)
     theirs.load_state_dict(ours.state_dict())
     with torch.inference_mode():
-        torch.testing.assert_close(theirs(pictures(2)), ours(pictures(2)), rtol=0, atol=1e-6)
+        torch.testing.assert_close(theirs(random_images(2)), ours(random_images(2)), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["tutorial", "wide", "deep4"])
-def test_channels_last_pictures_are_flattened_in_the_tutorials_order(name: str) -> None:
+def test_channels_last_images_are_flattened_in_nchw_order(name: str) -> None:
     model = built(name)
-    ordinary = model(pictures())
+    expected = model(random_images())
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     torch.testing.assert_close(
-        model(pictures().contiguous(memory_format=torch.channels_last)), ordinary, rtol=0, atol=1e-5
+        model(random_images().contiguous(memory_format=torch.channels_last)), expected, rtol=0, atol=1e-5
     )
 
 
@@ -184,29 +184,27 @@ def test_channels_last_pictures_are_flattened_in_the_tutorials_order(name: str) 
         ("deep4", (64, 64), 300 * 5 * 5),
     ],
 )
-def test_width_of_the_first_linear_layer_follows_from_the_picture_size(
-    name: str, size: tuple[int, int], features: int
-) -> None:
-    model = built(name, size, classes=7)
+def test_the_first_linear_layer_depends_on_the_image_size(name: str, size: tuple[int, int], features: int) -> None:
+    model = built(name, size, num_classes=7)
     assert model.get_submodule("fc1").in_features == features
-    assert model(pictures(2, *size)).shape == (2, 7)
+    assert model(random_images(2, *size)).shape == (2, 7)
 
 
 def test_arguments_change_the_stages() -> None:
     model = built("tutorial", (64, 64), channels=(4, 8, 12), kernels=3, hidden=(30,))
     assert [name for name, _ in model.named_children()] == ["pool", "conv1", "conv2", "conv3", "fc1", "fc2"]
     assert model.get_submodule("fc1").in_features == 12 * 6 * 6
-    assert model(pictures(2, 64, 64)).shape == (2, 10)
+    assert model(random_images(2, 64, 64)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", ["tutorial", "wide", "deep3", "deep4"])
-def test_one_value_stands_for_all_convolutions(name: str) -> None:
+def test_one_value_applies_to_all_convolutions(name: str) -> None:
     one = built(name, channels=[4, 5], kernels=3, pooled=False)
     each = built(name, channels=[4, 5], kernels=[3, 3], pooled=[False, False])
     assert one.get_submodule("fc1").in_features == each.get_submodule("fc1").in_features == 5 * 28 * 28
 
 
-def test_each_convolution_may_have_a_kernel_and_a_pooling_of_its_own() -> None:
+def test_kernels_and_pooling_can_differ_per_convolution() -> None:
     model = built("tutorial", (20, 20), channels=[4, 5, 6], kernels=[3, 5, 2], pooled=[False, True, False])
     assert [model.get_submodule(f"conv{i}").kernel_size[0] for i in (1, 2, 3)] == [3, 5, 2]
     assert model.get_submodule("fc1").in_features == 6 * 6 * 6  # 20 → 18 → 14 → 7 → 6
@@ -222,9 +220,7 @@ def test_each_convolution_may_have_a_kernel_and_a_pooling_of_its_own() -> None:
         ({"width": 7, "channels": [5]}, [7]),
     ],
 )
-def test_the_width_takes_the_place_of_the_first_of_the_channels(
-    arguments: dict[str, object], channels: list[int]
-) -> None:
+def test_width_replaces_the_first_of_the_channels(arguments: dict[str, object], channels: list[int]) -> None:
     convolutions = [layer for layer in built("wide", **arguments).children() if isinstance(layer, nn.Conv2d)]
     assert [layer.out_channels for layer in convolutions] == channels
 
@@ -234,26 +230,25 @@ def test_mlp_without_hidden_layers_is_one_linear_layer() -> None:
 
 
 @pytest.mark.parametrize("name", ["mlp", "tutorial", "wide", "deep3", "deep4"])
-def test_dropout_zeroes_a_share_of_each_hidden_layer_in_training_only(name: str) -> None:
+def test_dropout_applies_to_hidden_layers_in_training_only(name: str) -> None:
     torch.manual_seed(0)
     model = built(name, dropout=0.25)
-    seen: list[Tensor] = []
+    inputs_of: list[Tensor] = []
     for layer in ("fc2", "fc3"):
-        model.get_submodule(layer).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    model.train()(pictures(64))
-    trained, seen[:] = list(seen), []
-    model.eval()(pictures(64))
-    for dropped, whole in zip(trained, seen, strict=True):
-        alive, kept = whole > 0, dropped > 0
-        share = 1 - kept.float().mean() / alive.float().mean()
-        assert share == pytest.approx(0.25, abs=0.05)
-    # What the first layer keeps is scaled up, so that its expectation stays.
-    both = (trained[0] > 0) & (seen[0] > 0)
-    torch.testing.assert_close(trained[0][both], seen[0][both] / 0.75)
+        model.get_submodule(layer).register_forward_pre_hook(lambda _, inputs: inputs_of.append(inputs[0]))
+    model.train()(random_images(64))
+    in_training, inputs_of[:] = list(inputs_of), []
+    model.eval()(random_images(64))
+    for dropped, complete in zip(in_training, inputs_of, strict=True):
+        fraction = 1 - (dropped > 0).float().mean() / (complete > 0).float().mean()
+        assert fraction == pytest.approx(0.25, abs=0.05)
+    # Kept values are scaled up, so that the expectation is unchanged.
+    both = (in_training[0] > 0) & (inputs_of[0] > 0)
+    torch.testing.assert_close(in_training[0][both], inputs_of[0][both] / 0.75)
 
 
 @pytest.mark.parametrize("name", ["mlp", "tutorial", "wide", "deep3", "deep4"])
-def test_no_dropout_adds_no_module_and_no_name(name: str) -> None:
+def test_without_dropout_there_is_no_module_for_it(name: str) -> None:
     plain, dropped = built(name), built(name, dropout=0.5)
     assert not any(isinstance(layer, nn.Dropout) for layer in plain.modules())
     assert list(plain.state_dict()) == list(dropped.state_dict())
@@ -282,12 +277,12 @@ def test_no_dropout_adds_no_module_and_no_name(name: str) -> None:
         ("mlp", {"dropout": 1}, "model.dropout = 1: Input should be less than 1"),
         ("mlp", {"dropout": -0.1}, "model.dropout = -0.1: Input should be greater than or equal to 0"),
         ("wide", {"dropout": float("nan")}, "model.dropout = nan: Input should be a finite number"),
-        ("tutorial", {"width": 9}, "model.width is no argument of 'tutorial' (known: channels, kernels, pooled, "),
-        ("tutorial", {"kernel": 5}, "model.kernel is no argument of 'tutorial'; did you mean 'kernels'?"),
-        ("mlp", {"pooled": True}, "model.pooled is no argument of 'mlp' (known: hidden, dropout)"),
+        ("tutorial", {"width": 9}, "model.width is not an argument of 'tutorial' (known: channels, kernels, pooled, "),
+        ("tutorial", {"kernel": 5}, "model.kernel is not an argument of 'tutorial'; did you mean 'kernels'?"),
+        ("mlp", {"pooled": True}, "model.pooled is not an argument of 'mlp' (known: hidden, dropout)"),
     ],
 )
-def test_what_makes_no_network_is_refused_in_one_line(name: str, arguments: dict[str, object], message: str) -> None:
+def test_invalid_arguments_are_one_line(name: str, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         built(name, **arguments)
     assert str(caught.value).startswith(message)
@@ -295,7 +290,7 @@ def test_what_makes_no_network_is_refused_in_one_line(name: str, arguments: dict
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "course"),
+    ("name", "size", "sizes"),
     [
         ("tutorial", (12, 20), "12×20 → conv1 8×16 → pool 4×8 → conv2 0×4 → pool 0×2"),
         ("tutorial", (5, 5), "5×5 → conv1 1×1 → pool 0×0"),
@@ -303,14 +298,11 @@ def test_what_makes_no_network_is_refused_in_one_line(name: str, arguments: dict
         ("deep4", (8, 40), "8×40 → conv1 6×38 → pool 3×19 → conv2 1×17 → pool 0×8"),
     ],
 )
-def test_a_picture_that_shrinks_away_is_refused_with_the_size_after_each_layer(
-    name: str, size: tuple[int, int], course: str
-) -> None:
+def test_too_small_images_list_the_size_after_each_layer(name: str, size: tuple[int, int], sizes: str) -> None:
     with pytest.raises(ModelError) as caught:
         built(name, size)
     assert str(caught.value) == (
-        f"the picture shrinks below 1×1: {course}; "
-        "use larger pictures (data.image_size), smaller kernels or fewer stages"
+        f"the image shrinks below 1×1: {sizes}; use larger images (data.image_size), smaller kernels or fewer stages"
     )
 
 
@@ -319,27 +311,25 @@ def test_a_picture_that_shrinks_away_is_refused_with_the_size_after_each_layer(
     stages=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9), st.booleans()), max_size=4),
 )
 @settings(deadline=None, max_examples=60)
-def test_every_network_either_takes_its_pictures_or_is_refused(
-    size: tuple[int, int], stages: list[tuple[int, int, bool]]
-) -> None:
+def test_every_network_works_or_is_an_error(size: tuple[int, int], stages: list[tuple[int, int, bool]]) -> None:
     channels, kernels, pooled = ([stage[i] for stage in stages] for i in range(3))
     arguments = {"channels": channels, "kernels": kernels, "pooled": pooled, "hidden": [3]}
     try:
         model = built("tutorial", size, **arguments)
     except ModelError as error:
-        assert str(error).startswith(f"the picture shrinks below 1×1: {size[0]}×{size[1]} → conv1 ")  # noqa: PT017
-        layers = [layer for kernel, pool in zip(kernels, pooled, strict=True) for layer in _plain(kernel, pool)]
+        assert str(error).startswith(f"the image shrinks below 1×1: {size[0]}×{size[1]} → conv1 ")  # noqa: PT017
+        layers = [layer for kernel, pool in zip(kernels, pooled, strict=True) for layer in _layers(kernel, pool)]
         with pytest.raises(RuntimeError):
             nn.Sequential(*layers)(torch.zeros(1, 1, *size))
     else:
-        assert model(pictures(2, *size)).shape == (2, 10)
+        assert model(random_images(2, *size)).shape == (2, 10)
 
 
-def _plain(kernel: int, pool: bool) -> list[nn.Module]:
+def _layers(kernel: int, pool: bool) -> list[nn.Module]:
     return [nn.Conv2d(1, 1, kernel), *([nn.MaxPool2d(2)] if pool else [])]
 
 
-def test_summary_shows_a_network_of_a_chosen_width() -> None:
+def test_the_summary_command_shows_the_chosen_width() -> None:
     done = run_tenfold("summary", "wide", "--set", "model.width=90")
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]

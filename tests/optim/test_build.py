@@ -1,4 +1,4 @@
-"""Parameter groups and the optimiser that is put together from them."""
+"""Parameter groups and the optimizer built from them."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def network(memory_format: torch.memory_format = torch.contiguous_format) -> nn.
     return layers.to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
-def learn(model: nn.Module, optimizer: CombinedOptimizer, steps: range, memory_format: torch.memory_format) -> None:
+def train(model: nn.Module, optimizer: CombinedOptimizer, steps: range, memory_format: torch.memory_format) -> None:
     for step in steps:
         images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(step))
         optimizer.scale_lr(1 - step / 20)
@@ -46,7 +46,7 @@ def learn(model: nn.Module, optimizer: CombinedOptimizer, steps: range, memory_f
         optimizer.step()
 
 
-def bits(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in tensors.items()}
 
 
@@ -57,71 +57,71 @@ def assert_same_bits(found: dict[str, Tensor], expected: dict[str, Tensor]) -> N
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
-def test_an_optimiser_that_is_saved_and_restored_goes_on_bit_for_bit(
+def test_a_restored_optimizer_continues_bit_for_bit(
     settings: OptimizerSettings, memory_format: torch.memory_format
 ) -> None:
-    through = network(memory_format)
-    optimizer = build_optimizer(through, settings)
-    learn(through, optimizer, range(5), memory_format)
-    # As a checkpoint keeps them: contiguous.
-    weights = {name: value.contiguous() for name, value in bits(through.state_dict()).items()}
-    state = {name: value.contiguous() for name, value in bits(optimizer.state_tensors()).items()}
-    learn(through, optimizer, range(5, 12), memory_format)
+    uninterrupted = network(memory_format)
+    optimizer = build_optimizer(uninterrupted, settings)
+    train(uninterrupted, optimizer, range(5), memory_format)
+    # Contiguous, as in a checkpoint.
+    weights = {name: value.contiguous() for name, value in copies(uninterrupted.state_dict()).items()}
+    state = {name: value.contiguous() for name, value in copies(optimizer.state_tensors()).items()}
+    train(uninterrupted, optimizer, range(5, 12), memory_format)
 
     resumed = network(memory_format)
     resumed.load_state_dict(weights)
     again = build_optimizer(resumed, settings)
     again.load_state_tensors(state)
-    learn(resumed, again, range(5, 12), memory_format)
-    assert_same_bits(resumed.state_dict(), through.state_dict())
+    train(resumed, again, range(5, 12), memory_format)
+    assert_same_bits(resumed.state_dict(), uninterrupted.state_dict())
     assert_same_bits(again.state_tensors(), optimizer.state_tensors())
 
 
-def test_restored_buffers_lie_in_memory_as_their_weights_do() -> None:
+def test_restored_state_keeps_the_memory_layout_of_the_weights() -> None:
     model = network(torch.channels_last)
     optimizer = build_optimizer(model, MUON)
-    learn(model, optimizer, range(2), torch.channels_last)
-    optimizer.load_state_tensors({n: v.contiguous() for n, v in bits(optimizer.state_tensors()).items()})
+    train(model, optimizer, range(2), torch.channels_last)
+    optimizer.load_state_tensors({n: v.contiguous() for n, v in copies(optimizer.state_tensors()).items()})
     four_dimensional = [value for value in optimizer.state_tensors().values() if value.ndim == 4]
     assert len(four_dimensional) == 2
     assert all(value.is_contiguous(memory_format=torch.channels_last) for value in four_dimensional)
 
 
 @pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
-def test_an_optimiser_can_be_saved_before_its_first_step(settings: OptimizerSettings) -> None:
+def test_an_optimizer_can_be_saved_before_its_first_step(settings: OptimizerSettings) -> None:
     models = network(), network()
     first, second = (build_optimizer(model, settings) for model in models)
-    second.load_state_tensors(bits(first.state_tensors()))
+    second.load_state_tensors(copies(first.state_tensors()))
     for model, optimizer in zip(models, (first, second), strict=True):
-        learn(model, optimizer, range(3), torch.contiguous_format)
+        train(model, optimizer, range(3), torch.contiguous_format)
     assert_same_bits(models[1].state_dict(), models[0].state_dict())
 
 
-def test_what_another_optimiser_remembers_is_refused_and_nothing_changed() -> None:
+def test_the_state_of_another_optimizer_is_an_error() -> None:
     optimizer, other = build_optimizer(network(), ADAM), build_optimizer(network(), SGD)
-    with pytest.raises(RunError, match=r"does not fit the recipe's optimiser: it holds 8 tensors of it, expected 24"):
+    with pytest.raises(RunError, match=r"contains 8 tensors of the optimizer state, expected 24"):
         optimizer.load_state_tensors({name: torch.ones_like(value) for name, value in other.state_tensors().items()})
     assert not any(value.any() for value in optimizer.state_tensors().values())
 
 
-def test_loading_checks_shapes_too() -> None:
+def test_loading_checks_shapes() -> None:
     optimizer = build_optimizer(network(), SGD)
     cut = {name: value[:1] for name, value in optimizer.state_tensors().items()}
-    with pytest.raises(RunError, match="of the same names and shapes"):
+    with pytest.raises(RunError, match="with the same names and shapes"):
         optimizer.load_state_tensors(cut)
 
 
-def test_no_optimiser_loads_the_compiler_of_pytorch() -> None:
-    """It would cost every run more than a second at its first step."""
+def test_no_optimizer_imports_the_compiler_of_pytorch() -> None:
+    """The import would cost every run more than a second."""
     script = """
 import sys, torch
 from torch import nn
-from tenfold.optim.averaging import WeightAverage
+from tenfold.optim.averaging import WeightEMA
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 for name in ("sgd", "adam", "adamw", "rmsprop", "muon"):
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(2, 2))
     optimizer = build_optimizer(model, OptimizerSettings(name, 0.1, 0.9, True, 0.1))
-    average = WeightAverage(model, 0.9)
+    average = WeightEMA(model, 0.9)
     model(torch.ones(1, 1, 1, 1)).sum().backward()
     optimizer.step()
     average.update(1)
@@ -130,24 +130,24 @@ for name in ("sgd", "adam", "adamw", "rmsprop", "muon"):
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_scaling_sets_every_rate_relative_to_the_one_it_was_built_with() -> None:
+def test_scale_lr_is_relative_to_the_initial_rate() -> None:
     optimizer = build_optimizer(network(), MUON)
     for factor in (0.5, 0.25, 1.0):
         optimizer.scale_lr(factor)
         assert sorted({rule.lr for rule in optimizer.rules}) == pytest.approx([0.1 * factor, 0.2 * factor])
 
 
-def test_a_step_forgets_the_gradients() -> None:
+def test_a_step_clears_the_gradients() -> None:
     model = network()
-    learn(model, build_optimizer(model, MUON), range(1), torch.contiguous_format)
+    train(model, build_optimizer(model, MUON), range(1), torch.contiguous_format)
     assert all(weight.grad is None for weight in model.parameters())
 
 
 @pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
-def test_biases_and_normalisation_weights_are_never_decayed(settings: OptimizerSettings) -> None:
+def test_biases_and_normalization_weights_are_not_decayed(settings: OptimizerSettings) -> None:
     model = network()
     optimizer = build_optimizer(model, replace(settings, weight_decay=0.5))
-    before = bits(dict(model.named_parameters()))
+    before = copies(dict(model.named_parameters()))
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)
     optimizer.step()
@@ -156,24 +156,24 @@ def test_biases_and_normalisation_weights_are_never_decayed(settings: OptimizerS
 
 
 @pytest.mark.parametrize(
-    ("settings", "taken_off"),
+    ("settings", "decay"),
     [
         (SGD, 0.1 * 0.5),
-        (MUON, 0.1 * 0.5 * 1.9),  # the first step counts the gradient again by the momentum
+        (MUON, 0.1 * 0.5 * 1.9),  # Nesterov: the first step adds momentum × gradient
         (ALL["adamw"], 0.01 * 0.5),
     ],
 )
-def test_weights_are_decayed_by_learning_rate_and_decay(settings: OptimizerSettings, taken_off: float) -> None:
+def test_weights_are_decayed_by_lr_times_weight_decay(settings: OptimizerSettings, decay: float) -> None:
     model = network()
     optimizer = build_optimizer(model, replace(settings, weight_decay=0.5))
     before = model.get_parameter("5.weight").detach().clone()
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    torch.testing.assert_close(model.get_parameter("5.weight").detach(), before * (1 - taken_off))
+    torch.testing.assert_close(model.get_parameter("5.weight").detach(), before * (1 - decay))
 
 
-def test_frozen_weights_belong_to_no_group() -> None:
+def test_frozen_weights_are_in_no_group() -> None:
     model = network()
     model.get_parameter("0.weight").requires_grad = False
     groups = group_parameters(model)
@@ -182,16 +182,16 @@ def test_frozen_weights_belong_to_no_group() -> None:
 
 
 @pytest.mark.parametrize("settings", ALL.values(), ids=ALL)
-def test_every_learning_weight_belongs_to_exactly_one_rule(settings: OptimizerSettings) -> None:
+def test_every_trainable_weight_is_in_exactly_one_rule(settings: OptimizerSettings) -> None:
     model = network()
-    held = [weight for rule in build_optimizer(model, settings).rules for weight in rule.weights]
-    assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
+    updated = [weight for rule in build_optimizer(model, settings).rules for weight in rule.weights]
+    assert sorted(map(id, updated)) == sorted(map(id, model.parameters()))
 
 
 MLP = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
 
 
-def test_muon_without_convolutions_is_refused_with_the_remedy() -> None:
+def test_muon_without_convolutions_is_an_error() -> None:
     with pytest.raises(RecipeError, match=r"optim.name = 'muon' needs convolutions, .* use optim.name = 'sgd'$"):
         build_optimizer(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), MUON)
     with pytest.raises(RecipeError, match=r"use optim.name = 'sgd' or set optim.muon_matrices = true$"):
@@ -200,14 +200,13 @@ def test_muon_without_convolutions_is_refused_with_the_remedy() -> None:
         build_optimizer(nn.Linear(12, 2), replace(MUON, muon_matrices=True))
 
 
-def test_muon_takes_hidden_linear_layers_where_asked_and_never_the_last() -> None:
-    by_muon = build_optimizer(MLP, replace(MUON, muon_matrices=True)).rules[-1]
-    assert isinstance(by_muon, Muon)
-    assert [tuple(weight.shape) for weight in by_muon.weights] == [(6, 12), (4, 6)]
+def test_muon_matrices_excludes_the_last_linear_layer() -> None:
+    rule = build_optimizer(MLP, replace(MUON, muon_matrices=True)).rules[-1]
+    assert isinstance(rule, Muon)
+    assert [tuple(weight.shape) for weight in rule.weights] == [(6, 12), (4, 6)]
 
 
-def test_only_a_recipe_that_uses_a_value_is_changed_by_it() -> None:
-    """The values of one optimiser do not leak into another."""
+def test_a_setting_changes_only_the_optimizers_that_use_it() -> None:
     other: dict[str, Any] = {
         "beta1": 0.5,
         "beta2": 0.6,
@@ -228,7 +227,7 @@ def test_only_a_recipe_that_uses_a_value_is_changed_by_it() -> None:
         for key, value in other.items():
             models = network(), network()
             for model, settings in zip(models, (ALL[name], replace(ALL[name], **{key: value})), strict=True):
-                learn(model, build_optimizer(model, settings), range(3), torch.contiguous_format)
+                train(model, build_optimizer(model, settings), range(3), torch.contiguous_format)
             if not all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True)):
                 changed.add(key)
         assert changed == keys, name
@@ -241,6 +240,6 @@ def test_a_network_without_vectors_or_matrices_can_be_trained() -> None:
     optimizer.step()
 
 
-def test_a_network_with_nothing_to_learn_is_refused() -> None:
-    with pytest.raises(RecipeError, match="no weights that learn"):
+def test_a_network_without_trainable_weights_is_an_error() -> None:
+    with pytest.raises(RecipeError, match="no trainable weights"):
         build_optimizer(nn.Flatten(), SGD)

@@ -1,4 +1,4 @@
-"""Muon against a plain restatement, and the shape of its update."""
+"""Muon against a plain reference, and properties of its update."""
 
 import pytest
 import torch
@@ -15,8 +15,8 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(0, 99))
-def test_singular_values_end_near_one_and_singular_vectors_stay(rows: int, columns: int, seed: int) -> None:
-    # Well conditioned, as three iterations ask for: singular values between 1 and 3.
+def test_singular_values_are_near_one_and_vectors_unchanged(rows: int, columns: int, seed: int) -> None:
+    # Well conditioned: singular values between 1 and 3.
     rank = min(rows, columns)
     left, _ = torch.linalg.qr(random(rows, rank, seed=seed))
     right, _ = torch.linalg.qr(random(columns, rank, seed=seed + 100))
@@ -28,7 +28,7 @@ def test_singular_values_end_near_one_and_singular_vectors_stay(rows: int, colum
     assert ((inner.diag() > 0.65) & (inner.diag() < 1.25)).all()
 
 
-def test_result_does_not_depend_on_the_scale_of_the_matrix() -> None:
+def test_the_result_does_not_depend_on_the_scale() -> None:
     matrix = random(8, 12)
     torch.testing.assert_close(orthogonalize(1000 * matrix), orthogonalize(matrix), rtol=1e-4, atol=1e-5)
 
@@ -38,12 +38,12 @@ def test_a_transposed_matrix_gives_the_transposed_result() -> None:
     torch.testing.assert_close(orthogonalize(matrix.T), orthogonalize(matrix).T)
 
 
-def test_a_matrix_of_zeros_stays_one() -> None:
+def test_a_matrix_of_zeros_is_unchanged() -> None:
     assert torch.equal(orthogonalize(torch.zeros(3, 4)), torch.zeros(3, 4))
 
 
-def plain_muon(filters: Tensor, gradients: list[Tensor], lr: float, momentum: float) -> Tensor:
-    """The same updates, written out in double precision."""
+def reference_muon(filters: Tensor, gradients: list[Tensor], lr: float, momentum: float) -> Tensor:
+    """Returns the weight after the same updates in double precision."""
     weight, average = filters.double(), torch.zeros_like(filters).double()
     for gradient in gradients:
         average = momentum * average + gradient.double()
@@ -57,7 +57,7 @@ def plain_muon(filters: Tensor, gradients: list[Tensor], lr: float, momentum: fl
 
 @pytest.mark.parametrize("shape", [(8, 4, 3, 3), (40, 3, 2, 2)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_steps_equal_the_plain_restatement(shape: tuple[int, ...], memory_format: torch.memory_format) -> None:
+def test_steps_equal_the_reference(shape: tuple[int, ...], memory_format: torch.memory_format) -> None:
     start = random(*shape)
     weight = nn.Parameter(start.clone(memory_format=memory_format))
     optimizer = Muon([weight], lr=0.1, momentum=0.6)
@@ -65,17 +65,17 @@ def test_steps_equal_the_plain_restatement(shape: tuple[int, ...], memory_format
     for gradient in gradients:
         weight.grad = gradient.clone(memory_format=memory_format)
         optimizer.step()
-    torch.testing.assert_close(weight.double(), plain_muon(start, gradients, 0.1, 0.6), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(weight.double(), reference_muon(start, gradients, 0.1, 0.6), rtol=1e-4, atol=1e-5)
 
 
-def test_a_weight_without_gradient_is_left_alone() -> None:
+def test_a_weight_without_gradient_is_unchanged() -> None:
     weight = nn.Parameter(random(2, 3, 1, 1))
     before = weight.detach().clone()
     Muon([weight], lr=0.1, momentum=0.6).step()
     assert torch.equal(weight, before)
 
 
-def test_products_in_bfloat16_change_an_update_by_little_and_the_weights_stay_in_float32() -> None:
+def test_bfloat16_products_change_an_update_by_little() -> None:
     weights = [nn.Parameter(random(40, 12, 3, 3)) for _ in range(2)]
     for weight, dtype in zip(weights, (torch.float32, torch.bfloat16), strict=True):
         rule = Muon([weight], lr=0.1, momentum=0.6, dtype=dtype)

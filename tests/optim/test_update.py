@@ -1,4 +1,4 @@
-"""Update rules against PyTorch's own optimisers, over many steps and under a changing learning rate."""
+"""Update rules against `torch.optim`, over many steps with a changing learning rate."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,15 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.optim.update import Adam, MomentumSGD, RMSprop, Update
+from tenfold.optim.update import SGD, Adam, RMSprop, UpdateRule
 
 STEPS = 60
-PAIRS: dict[str, tuple[Callable[..., Update], Callable[..., torch.optim.Optimizer], dict[str, Any], dict[str, Any]]] = {
-    "sgd": (MomentumSGD, torch.optim.SGD, {"momentum": 0.0}, {}),
-    "sgd with decay": (MomentumSGD, torch.optim.SGD, {"momentum": 0.0, "weight_decay": 0.1}, {"weight_decay": 0.1}),
-    "momentum": (MomentumSGD, torch.optim.SGD, {"momentum": 0.9}, {"momentum": 0.9}),
+PAIRS: dict[
+    str, tuple[Callable[..., UpdateRule], Callable[..., torch.optim.Optimizer], dict[str, Any], dict[str, Any]]
+] = {
+    "sgd": (SGD, torch.optim.SGD, {"momentum": 0.0}, {}),
+    "sgd with decay": (SGD, torch.optim.SGD, {"momentum": 0.0, "weight_decay": 0.1}, {"weight_decay": 0.1}),
+    "momentum": (SGD, torch.optim.SGD, {"momentum": 0.9}, {"momentum": 0.9}),
     "nesterov and decay": (
-        MomentumSGD,
+        SGD,
         torch.optim.SGD,
         {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
         {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
@@ -44,21 +46,21 @@ def weights() -> list[nn.Parameter]:
 
 
 def gradients(step: int) -> list[Tensor | None]:
-    """Of noise, small and large; the second weight has none at every fourth step."""
+    """Returns noise of different scales; None for the second weight at every fourth step."""
     generator = torch.Generator().manual_seed(step + 1)
-    found: list[Tensor | None] = [
+    noise: list[Tensor | None] = [
         torch.randn(weight.shape, generator=generator) * 10 ** (step % 3 - 1) for weight in weights()
     ]
     if step % 4 == 1:
-        found[1] = None
-    return found
+        noise[1] = None
+    return noise
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_a_rule_takes_the_steps_of_pytorchs_own_optimiser(pair: Any) -> None:
-    make, oracle, our_keys, their_keys = pair
+def test_a_rule_equals_the_optimizer_of_pytorch(pair: Any) -> None:
+    make, reference, our_keys, their_keys = pair
     ours, theirs = weights(), weights()
-    rule, optimizer = make(ours, 0.01, **our_keys), oracle(theirs, lr=0.01, **their_keys)
+    rule, optimizer = make(ours, 0.01, **our_keys), reference(theirs, lr=0.01, **their_keys)
     for step in range(STEPS):
         rule.lr = optimizer.param_groups[0]["lr"] = 0.01 * (1 - step / STEPS)
         for weight, other, gradient in zip(ours, theirs, gradients(step), strict=True):
@@ -78,18 +80,18 @@ def test_a_step_without_gradients_changes_nothing(pair: Any) -> None:
     assert all(torch.equal(found, expected) for found, expected in zip(ours, weights(), strict=True))
 
 
-def test_rules_remember_only_what_they_need() -> None:
-    assert set(MomentumSGD(weights(), 0.1, momentum=0.0).memory) == set()
-    assert set(MomentumSGD(weights(), 0.1, momentum=0.9).memory) == {"momentum"}
-    assert set(RMSprop(weights(), 0.1).memory) == {"square"}
-    assert set(RMSprop(weights(), 0.1, momentum=0.9).memory) == {"square", "momentum"}
-    assert set(Adam(weights(), 0.1).memory) == {"mean", "square", "steps"}
+def test_rules_have_only_the_state_they_need() -> None:
+    assert set(SGD(weights(), 0.1, momentum=0.0).state) == set()
+    assert set(SGD(weights(), 0.1, momentum=0.9).state) == {"momentum"}
+    assert set(RMSprop(weights(), 0.1).state) == {"square"}
+    assert set(RMSprop(weights(), 0.1, momentum=0.9).state) == {"square", "momentum"}
+    assert set(Adam(weights(), 0.1).state) == {"mean", "square", "steps"}
 
 
-def test_adam_counts_each_weights_own_steps() -> None:
+def test_adam_counts_the_steps_of_each_weight() -> None:
     rule = Adam(weights(), 0.1)
     for step in range(8):
         for weight, gradient in zip(rule.weights, gradients(step), strict=True):
             weight.grad = gradient
         rule.step()
-    assert [int(count) for count in rule.memory["steps"]] == [8, 6, 8, 8]
+    assert [int(count) for count in rule.state["steps"]] == [8, 6, 8, 8]

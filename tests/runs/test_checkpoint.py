@@ -46,7 +46,7 @@ def names(folder: Path) -> list[str]:
         torch.nn.Parameter(torch.randn(2)),
     ],
 )
-def test_any_tensor_comes_back_to_the_bit(tmp_path: Path, tensor: Tensor) -> None:
+def test_any_tensor_is_restored_bit_for_bit(tmp_path: Path, tensor: Tensor) -> None:
     save_checkpoint(tmp_path, 1, {"model": {"x": tensor}}, {})
     found = load_checkpoint(tmp_path).tensors["model"]["x"]
     assert found.dtype == tensor.dtype
@@ -56,7 +56,7 @@ def test_any_tensor_comes_back_to_the_bit(tmp_path: Path, tensor: Tensor) -> Non
     assert torch.equal(found.reshape(-1).view(torch.uint8), exact)
 
 
-def test_tied_tensors_come_back_as_equal_ones(tmp_path: Path) -> None:
+def test_tied_tensors_are_restored_as_equal_tensors(tmp_path: Path) -> None:
     weight = torch.randn(4)
     save_checkpoint(tmp_path, 1, {"model": {"a": weight, "b": weight, "part": weight[:2]}}, {})
     model = load_checkpoint(tmp_path).tensors["model"]
@@ -65,7 +65,7 @@ def test_tied_tensors_come_back_as_equal_ones(tmp_path: Path) -> None:
     assert torch.equal(model["part"], weight[:2])
 
 
-def test_loaded_tensors_may_be_changed_in_place_and_belong_to_nothing(tmp_path: Path) -> None:
+def test_loaded_tensors_are_independent_of_the_files(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
     weight = load_checkpoint(tmp_path).tensors["model"]["weight"]
     shutil.rmtree(path)
@@ -73,7 +73,7 @@ def test_loaded_tensors_may_be_changed_in_place_and_belong_to_nothing(tmp_path: 
     assert bool((weight == 2).all())
 
 
-def test_empty_mappings_come_back_empty(tmp_path: Path) -> None:
+def test_empty_groups_are_restored(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 0, {"model": {}, "pending": {}}, {})
     checkpoint = load_checkpoint(tmp_path)
     assert checkpoint.tensors == {"model": {}, "pending": {}}
@@ -94,7 +94,7 @@ def test_empty_mappings_come_back_empty(tmp_path: Path) -> None:
     )
 )
 @settings(max_examples=40)
-def test_state_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, state: dict[str, object]) -> None:
+def test_the_state_is_restored_exactly(tmp_path_factory: pytest.TempPathFactory, state: dict[str, object]) -> None:
     folder = tmp_path_factory.mktemp("state")
     save_checkpoint(folder, 1, {}, state)  # type: ignore[arg-type]
     assert load_checkpoint(folder).state == state
@@ -105,13 +105,13 @@ def test_equal_content_gives_equal_files(tmp_path: Path) -> None:
     assert (one / "manifest.json").read_bytes() == (two / "manifest.json").read_bytes()
 
 
-def test_nan_in_the_state_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_nan_in_the_state_is_an_error_before_writing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         save_checkpoint(tmp_path / "checkpoints", 1, {}, {"loss": float("nan")})
     assert not (tmp_path / "checkpoints").exists()
 
 
-# Which one counts
+# Which checkpoint is loaded
 
 
 def test_two_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -120,20 +120,20 @@ def test_two_checkpoints_are_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == ["step-00000015", "step-00000020"]
 
 
-def test_the_step_decides_and_no_clock(tmp_path: Path) -> None:
+def test_the_highest_step_is_the_newest_whatever_the_time(tmp_path: Path) -> None:
     old, new = save(tmp_path, 5), save(tmp_path, 10)
     os.utime(old, (2_000_000_000, 2_000_000_000))
     os.utime(new, (1, 1))
     assert load_checkpoint(tmp_path).step == 10
 
 
-def test_steps_beyond_eight_digits_stay_in_order(tmp_path: Path) -> None:
+def test_steps_of_nine_digits_are_ordered(tmp_path: Path) -> None:
     save(tmp_path, 99_999_999)
     save(tmp_path, 100_000_000)
     assert load_checkpoint(tmp_path).step == 100_000_000
 
 
-def test_the_same_step_with_the_same_content_is_left_as_it_is(tmp_path: Path) -> None:
+def test_the_same_step_with_the_same_content_is_not_written(tmp_path: Path) -> None:
     before = save(tmp_path, 5)
     inode = before.stat().st_ino
     assert save(tmp_path, 5) == before
@@ -141,21 +141,21 @@ def test_the_same_step_with_the_same_content_is_left_as_it_is(tmp_path: Path) ->
     assert names(tmp_path) == ["step-00000005"]
 
 
-def test_the_same_step_with_other_content_counts_as_newer(tmp_path: Path) -> None:
+def test_the_same_step_with_other_content_is_newer(tmp_path: Path) -> None:
     for epoch in range(12):
         save_checkpoint(tmp_path, 5, {}, {"epoch": epoch})
         assert load_checkpoint(tmp_path).state == {"epoch": epoch}
     assert names(tmp_path) == ["step-00000005-11", "step-00000005-12"]
 
 
-def test_a_folder_of_another_name_is_left_alone(tmp_path: Path) -> None:
+def test_folders_with_other_names_are_kept(tmp_path: Path) -> None:
     (tmp_path / "step-mine").mkdir()
     for step in (5, 10, 15):
         save(tmp_path, step)
     assert "step-mine" in names(tmp_path)
 
 
-def test_no_checkpoint_at_all_is_one_clear_line(tmp_path: Path) -> None:
+def test_no_checkpoint_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no checkpoint in .*checkpoints: the run ended before its first"):
         load_checkpoint(tmp_path / "checkpoints")
 
@@ -170,7 +170,7 @@ def flip(path: Path, position: int = -1) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"])
-def test_a_damaged_checkpoint_is_skipped_with_a_warning_that_names_the_file(tmp_path: Path, name: str) -> None:
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(tmp_path: Path, name: str) -> None:
     save(tmp_path, 5)
     flip(save(tmp_path, 10) / name, 3)
     checkpoint = load_checkpoint(tmp_path)
@@ -181,23 +181,23 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning_that_names_the_file(tmp_
     assert "\n" not in checkpoint.warnings[0]
 
 
-def test_only_damaged_checkpoints_are_one_clear_line(tmp_path: Path) -> None:
+def test_only_damaged_checkpoints_are_an_error(tmp_path: Path) -> None:
     old, new = save(tmp_path, 5), save(tmp_path, 10)
     flip(old / "state.json")
     (new / "model.safetensors").unlink()
-    with pytest.raises(RunError, match=r"none of the 2 checkpoints in .* can be used; start the run anew") as caught:
+    with pytest.raises(RunError, match=r"none of the 2 checkpoints in .* can be used; start a new run") as caught:
         load_checkpoint(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_checkpoint_does_not_count_as_one_of_the_two(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_not_one_of_the_two(tmp_path: Path) -> None:
     save(tmp_path, 5)
     flip(save(tmp_path, 10) / "state.json")
     save(tmp_path, 8)
     assert names(tmp_path) == ["step-00000005", "step-00000008"]
 
 
-def test_a_damaged_checkpoint_is_saved_anew_beside_the_ruin(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
     save(tmp_path, 5)
     flip(save(tmp_path, 10) / "state.json")
     save(tmp_path, 10)
@@ -205,7 +205,7 @@ def test_a_damaged_checkpoint_is_saved_anew_beside_the_ruin(tmp_path: Path) -> N
     assert names(tmp_path) == ["step-00000005", "step-00000010-2"]
 
 
-def test_a_newer_format_is_skipped_and_named(tmp_path: Path) -> None:
+def test_a_newer_format_version_is_skipped(tmp_path: Path) -> None:
     with durable.new_folder(tmp_path / "step-00000001") as folder:
         (folder / "state.json").write_text(json.dumps({"format_version": 2, "step": 1, "state": {}}))
     with pytest.raises(RunError, match=r"has format version 2, expected 1; use the version of tenfold"):
@@ -214,7 +214,7 @@ def test_a_newer_format_is_skipped_and_named(tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=60)
-def test_any_flipped_bit_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_flipped_bit_is_detected(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("flip")
     save(folder, 5)
     path = save(folder, 10)

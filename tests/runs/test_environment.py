@@ -1,4 +1,4 @@
-"""What a run is said to have run on: the devices that were there, whether used or not."""
+"""The devices in `env.json`, used or not."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from tenfold.runs import environment
 from tenfold.runs.environment import describe_environment
 
 
-def test_devices_are_called_as_the_recipe_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_have_their_names_in_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert describe_environment(["tenfold"])["accelerators"] == ["cuda:0", "cuda:1", "mps"]
@@ -23,16 +23,16 @@ def test_a_machine_without_a_gpu_has_no_accelerators(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("hidden", "count"), [(None, 2), ("0", 2), ("", 0), ("-1", 0)])
-def test_gpus_that_linux_shows_are_counted_unless_hidden(
+def test_nvidia_gpus_are_counted_unless_hidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str | None, count: int
 ) -> None:
     for name in ("nvidia0", "nvidia11", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
 
-    def moved(path: Any) -> Path:
+    def redirected(path: Any) -> Path:
         return tmp_path if str(path) == "/dev" else Path(path)
 
-    monkeypatch.setattr(environment, "Path", moved)
+    monkeypatch.setattr(environment, "Path", redirected)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if hidden is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)

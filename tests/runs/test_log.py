@@ -28,15 +28,15 @@ def test_each_line_has_number_time_and_event(tmp_path: Path) -> None:
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
 
 
-def test_numbers_and_seconds_go_on_after_a_resume(tmp_path: Path) -> None:
+def test_numbers_and_seconds_continue_after_a_resume(tmp_path: Path) -> None:
     times = iter([0.0, 7.0])
     Log(tmp_path / "log.jsonl", clock=lambda: next(times)).write("started")
-    times = iter([-50.0, -48.0])  # another boot: the clock starts elsewhere
+    times = iter([-50.0, -48.0])  # after a reboot the clock has another start
     Log(tmp_path / "log.jsonl", clock=lambda: next(times)).write("resumed")
     assert [(entry["number"], entry["time_s"]) for entry in read_log(tmp_path / "log.jsonl")] == [(1, 7.0), (2, 9.0)]
 
 
-def test_a_torn_last_line_is_left_out_and_then_dropped(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_ignored_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     Log(path).write("started")
     with path.open("a") as file:
@@ -47,33 +47,33 @@ def test_a_torn_last_line_is_left_out_and_then_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", "", "hello"])
-def test_another_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+def test_another_damaged_line_is_an_error(tmp_path: Path, line: str) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text(f'{{"number": 1}}\n{line}\n{{"number": 3}}\n')
     with pytest.raises(RunError, match=r"line 2 of .*log\.jsonl is damaged, expected one JSON object; remove"):
         read_log(path)
 
 
-def test_a_missing_log_is_named(tmp_path: Path) -> None:
+def test_a_missing_log_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"log\.jsonl is missing"):
         read_log(tmp_path / "log.jsonl")
 
 
-def test_what_went_wrong_can_be_logged(tmp_path: Path) -> None:
+def test_nan_and_invalid_names_can_be_logged(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff\n.jpg")
     Log(tmp_path / "log").write("stopped", loss=float("nan"), losses=[float("inf"), 1.0], path=Path(name), name=name)
     entry = read_log(tmp_path / "log")[0]
     assert (entry["loss"], entry["losses"], entry["path"], entry["name"]) == ("nan", ["inf", 1.0], name, name)
 
 
-def test_a_field_must_not_hide_the_logs_own(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the log itself writes 'time_s'"):
+def test_a_reserved_field_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'time_s' is a reserved field"):
         Log(tmp_path / "log").write("row", time_s=1.0)
 
 
 @given(st.dictionaries(st.text().map("f_".__add__), st.text() | st.integers() | st.lists(st.text()), max_size=4))
 @settings(max_examples=30)
-def test_any_field_comes_back(tmp_path_factory: pytest.TempPathFactory, fields: dict[str, object]) -> None:
+def test_any_field_is_read_back(tmp_path_factory: pytest.TempPathFactory, fields: dict[str, object]) -> None:
     path = tmp_path_factory.mktemp("log") / "log.jsonl"
     Log(path).write("event", **fields)
     entry = read_log(path)[0]
@@ -82,7 +82,7 @@ def test_any_field_comes_back(tmp_path_factory: pytest.TempPathFactory, fields: 
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_kill_costs_no_line_that_was_written(tmp_path: Path, torn: bool) -> None:
+def test_a_kill_keeps_all_written_lines(tmp_path: Path, torn: bool) -> None:
     def work(path: Path, k: int, acknowledge: Callable[[str], None]) -> None:
         durable.disk = KillingDisk(k, torn=torn)
         log = Log(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import RunError, StorageError
-from tenfold.runs import folders as naming
+from tenfold.runs import folders
 from tenfold.runs.run_folder import RunFolder
 
 
@@ -20,29 +20,29 @@ def make_run(root: Path, name: str) -> RunFolder:
 
 @pytest.fixture
 def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Frozen(naming.datetime):
+    class Frozen(folders.datetime):
         @classmethod
         def now(cls, tz: object = None) -> "Frozen":
             return cls(2025, 1, 2, 3, 4, 5)
 
-    monkeypatch.setattr(naming, "datetime", Frozen)
+    monkeypatch.setattr(folders, "datetime", Frozen)
 
 
-# Making
+# Creating
 
 
-def test_a_run_is_called_after_data_recipe_and_time(tmp_path: Path) -> None:
+def test_the_default_name_has_dataset_recipe_and_time(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "runs", "shapes", "quick", None)
     assert re.fullmatch(r"shapes-quick-\d{8}-\d{6}", run.path.name)
     assert run.path.is_dir()
 
 
-def test_runs_of_the_same_second_get_numbers(tmp_path: Path, one_second: None) -> None:
+def test_runs_of_the_same_second_are_numbered(tmp_path: Path, one_second: None) -> None:
     names = [RunFolder.create(tmp_path, "shapes", "quick").path.name for _ in range(3)]
     assert names == [f"shapes-quick-20250102-030405{suffix}" for suffix in ("", "-2", "-3")]
 
 
-def test_runs_of_several_processes_never_share_a_folder(tmp_path: Path) -> None:
+def test_several_processes_never_share_a_folder(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tenfold.runs.run_folder import RunFolder\n"
         "for _ in range(20): print(RunFolder.create(Path(sys.argv[1]), 'a', 'b').path.name)"
@@ -55,37 +55,37 @@ def test_runs_of_several_processes_never_share_a_folder(tmp_path: Path) -> None:
     assert len(set(names)) == len(names) == 60
 
 
-def test_a_strange_data_name_becomes_a_plain_folder_name(tmp_path: Path) -> None:
+def test_any_dataset_name_becomes_a_plain_folder_name(tmp_path: Path) -> None:
     for name in ("../my cats\n& dogs/", os.fsdecode(b"\xff\xfe"), "x" * 300, "", "katzenfötos"):
         run = RunFolder.create(tmp_path, name, "quick")
         assert run.path.parent == tmp_path
         assert re.fullmatch(r"[\w.-]+", run.path.name)
 
 
-def test_an_existing_name_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_an_existing_name_is_an_error(tmp_path: Path) -> None:
     make_run(tmp_path, "mine")
-    message = r"mine exists already, and a run is never overwritten; choose another --name, or .*--resume .*mine$"
+    message = r"mine already exists, and a run is never overwritten; choose another --name, or .*--resume .*mine$"
     with pytest.raises(RunError, match=message):
         RunFolder.create(tmp_path, "shapes", "quick", "mine")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/tmp/a", "a\nb", "a\\b", "con:", os.fsdecode(b"\xff")])
-def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RunError, match="cannot name a run; expected a plain folder name"):
+def test_an_invalid_folder_name_is_an_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="is not a valid run name; expected a plain folder name"):
         RunFolder.create(tmp_path / "runs", "shapes", "quick", name)
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_file_where_runs_should_lie_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_parent_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(StorageError, match=r"cannot create .*runs: it exists already; choose another name"):
+    with pytest.raises(StorageError, match=r"cannot create .*runs: it already exists; choose another name"):
         RunFolder.create(tmp_path / "runs", "shapes", "quick")
 
 
 # Opening
 
 
-def test_a_run_opens_by_its_folder_or_anything_inside(tmp_path: Path) -> None:
+def test_a_run_is_opened_by_its_folder_or_anything_in_it(tmp_path: Path) -> None:
     run = make_run(tmp_path, "mine")
     run.last.write_text("")
     inner = run.checkpoints / "step-00000005"
@@ -104,33 +104,33 @@ def test_a_mistyped_run_gets_a_suggestion(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / "missing" / "run")
 
 
-def test_a_folder_that_is_no_run_is_explained(tmp_path: Path) -> None:
+def test_another_folder_is_an_error(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "one")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"is no run folder: recipe\.toml is missing, expected .*name one: one$"):
+    with pytest.raises(RunError, match=r"is not a run folder: recipe\.toml is missing, expected .*choose one: one$"):
         RunFolder.open(tmp_path / "runs")
-    with pytest.raises(RunError, match=r"file does not lie in a run folder"):
+    with pytest.raises(RunError, match=r"file is not in a run folder"):
         RunFolder.open(tmp_path / "file")
 
 
-def test_opening_for_resume_removes_leftovers_and_reading_does_not(tmp_path: Path) -> None:
+def test_only_opening_for_resume_removes_temporary_files(tmp_path: Path) -> None:
     run = make_run(tmp_path, "mine")
-    died = subprocess.Popen([sys.executable, "-c", ""])
-    died.wait()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
     run.checkpoints.mkdir()
-    left = [folder / f".tenfold-tmp-{died.pid}-0123456789ab" for folder in (run.path, run.checkpoints)]
-    for path in left:
+    temporaries = [folder / f".tenfold-tmp-{dead.pid}-0123456789ab" for folder in (run.path, run.checkpoints)]
+    for path in temporaries:
         path.mkdir()
     RunFolder.open(run.path)
-    assert all(path.exists() for path in left)
+    assert all(path.exists() for path in temporaries)
     RunFolder.open(run.path, for_resume=True)
-    assert not any(path.exists() for path in left)
+    assert not any(path.exists() for path in temporaries)
 
 
-# What lies inside
+# Content
 
 
-def test_the_files_of_the_contract_have_their_names() -> None:
+def test_the_files_have_their_documented_names() -> None:
     run = RunFolder(Path("runs/mine"))
     names = {
         "recipe": "recipe.toml",
@@ -148,7 +148,7 @@ def test_the_files_of_the_contract_have_their_names() -> None:
     assert {name: getattr(run, name).name for name in names} == names
 
 
-def test_a_run_is_finished_once_it_has_a_summary(tmp_path: Path) -> None:
+def test_a_run_with_a_summary_is_finished(tmp_path: Path) -> None:
     run = make_run(tmp_path, "mine")
     assert not run.is_finished
     with pytest.raises(RunError, match=r"summary\.json is missing; finish the run with --resume .*mine"):
@@ -161,7 +161,7 @@ def test_a_run_is_finished_once_it_has_a_summary(tmp_path: Path) -> None:
         run.read_summary()
 
 
-def test_the_environment_names_versions_hardware_and_command(tmp_path: Path) -> None:
+def test_the_environment_has_versions_hardware_and_command(tmp_path: Path) -> None:
     run = make_run(tmp_path, "mine")
     run.write_environment(["tenfold", "train", "--name", os.fsdecode(b"\xff")], threads=2)
     environment = run.read_environment()
@@ -173,7 +173,7 @@ def test_the_environment_names_versions_hardware_and_command(tmp_path: Path) -> 
     json.loads(run.env.read_text("utf-8"))
 
 
-def test_the_environment_names_timm_where_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_the_version_of_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, installed = make_run(tmp_path, "mine"), tmp_path / "timm-1.2.3.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: timm\nVersion: 1.2.3\n")
@@ -183,14 +183,14 @@ def test_the_environment_names_timm_where_that_is_installed(tmp_path: Path, monk
         assert run.read_environment()["timm"] == version
 
 
-def test_the_environment_is_written_without_git_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_written_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path, "mine")
     monkeypatch.setenv("PATH", str(tmp_path))
     run.write_environment([])
     assert run.read_environment()["git_commit"] is None
 
 
-def test_one_process_at_a_time_trains_in_a_run_and_a_dead_one_frees_it(tmp_path: Path) -> None:
+def test_a_run_is_locked_until_its_process_dies(tmp_path: Path) -> None:
     run = make_run(tmp_path, "mine")
     code = (
         "import sys, time; from pathlib import Path; from tenfold.runs.run_folder import RunFolder\n"
@@ -201,7 +201,7 @@ def test_one_process_at_a_time_trains_in_a_run_and_a_dead_one_frees_it(tmp_path:
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "locked\n"
-            message = "mine is being trained by another process; wait for it, or stop it"
+            message = "another process is training in .*mine; wait until it ends, or stop it"
             with pytest.raises(RunError, match=message), run.lock():
                 pass
         finally:

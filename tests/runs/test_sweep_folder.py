@@ -1,4 +1,4 @@
-"""Sweep folders: made once, read from what the runs themselves hold."""
+"""Sweep folders: creation, and rows from the run folders."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ def finish(sweep: SweepFolder, trial: Trial, **changes: object) -> None:
     run.write_summary({**SUMMARY, **changes})
 
 
-def test_a_sweep_is_called_after_its_parts_and_the_time(tmp_path):
+def test_the_default_name_has_parts_and_time(tmp_path):
     assert make_sweep(tmp_path, None).path.name.startswith("shapes-wide-sweep-2")
 
 
@@ -33,38 +33,38 @@ def test_a_sweep_is_read_back(tmp_path):
     sweep = SweepFolder.open(tmp_path / "s")
     assert sweep.trials() == TRIALS
     assert sweep.plan()["kind"] == "grid"
-    assert sweep.missing() == TRIALS
+    assert sweep.unfinished_trials() == TRIALS
 
 
-def test_a_name_that_is_taken_is_refused_with_the_way_on(tmp_path):
+def test_an_existing_name_is_an_error(tmp_path):
     make_sweep(tmp_path)
-    with pytest.raises(RunError, match=r"exists already, .*tenfold sweep --resume .*s$"):
+    with pytest.raises(RunError, match=r"already exists, .*tenfold sweep --resume .*s$"):
         make_sweep(tmp_path)
     (tmp_path / "mine").mkdir()
     with pytest.raises(RunError, match=r"choose another --name$"):
         make_sweep(tmp_path, "mine")
 
 
-def test_rows_tell_what_the_run_folders_hold(tmp_path):
+def test_rows_come_from_the_run_folders(tmp_path):
     sweep = make_sweep(tmp_path)
     finish(sweep, TRIALS[0])
-    sweep.note_end(TRIALS[1], "failed", "out of memory")
+    sweep.record_end(TRIALS[1], "failed", "out of memory")
     finished, failed, waiting = sweep.rows()
     assert (finished["status"], finished["test_low"]) == ("finished", 0.69)
     assert (finished["model.width"], finished["test_accuracy"], finished["error"]) == (30, 0.7, None)
     assert (failed["status"], failed["error"], failed["test_accuracy"]) == ("failed", "out of memory", None)
     assert (waiting["status"], waiting["error"]) == ("waiting", None)
-    assert sweep.missing() == TRIALS[1:]
+    assert sweep.unfinished_trials() == TRIALS[1:]
 
 
-def test_a_result_outweighs_an_earlier_failure_and_a_pruned_trial_is_not_missing(tmp_path):
+def test_a_result_replaces_an_earlier_failure(tmp_path):
     sweep = make_sweep(tmp_path)
-    sweep.note_end(TRIALS[0], "failed", "its worker died")
+    sweep.record_end(TRIALS[0], "failed", "its worker died")
     finish(sweep, TRIALS[0])
-    sweep.note_end(TRIALS[1], "pruned", None, val_accuracy=0.4)
+    sweep.record_end(TRIALS[1], "pruned", None, val_accuracy=0.4)
     assert [row["status"] for row in sweep.rows()] == ["finished", "pruned", "waiting"]
     assert sweep.rows()[1]["val_accuracy"] == 0.4
-    assert sweep.missing() == TRIALS[2:]
+    assert sweep.unfinished_trials() == TRIALS[2:]
 
 
 def test_a_trial_is_added_once(tmp_path):
@@ -88,24 +88,24 @@ def test_the_table_has_the_varied_keys_before_the_results(tmp_path):
 
 
 @pytest.mark.parametrize("write", ["{", "[]", json.dumps({"format_version": 99})])
-def test_a_damaged_or_newer_plan_is_refused(tmp_path, write):
+def test_a_damaged_or_newer_plan_is_an_error(tmp_path, write):
     sweep = make_sweep(tmp_path)
     sweep.plan_file.write_text(write)
     with pytest.raises(RunError, match=r"sweep\.json (is damaged|has format version 99)"):
         sweep.plan()
 
 
-def test_what_is_no_sweep_is_refused_and_a_sweep_is_no_run(tmp_path):
-    with pytest.raises(RunError, match="no folder; expected one that `tenfold sweep`"):
+def test_other_folders_are_not_sweeps_and_sweeps_are_not_runs(tmp_path):
+    with pytest.raises(RunError, match="is not a folder; expected a folder made by `tenfold sweep`"):
         SweepFolder.open(tmp_path / "missing")
     with pytest.raises(RunError, match=r"sweep\.json is missing"):
         SweepFolder.open(tmp_path)
     sweep = make_sweep(tmp_path)
-    with pytest.raises(RunError, match=r"is a sweep of several runs; name one of those in .*tenfold sweep --resume"):
+    with pytest.raises(RunError, match=r"is a sweep of several runs; choose one .*tenfold sweep --resume"):
         RunFolder.open(sweep.path)
 
 
-def test_two_processes_do_not_work_on_one_sweep(tmp_path):
+def test_two_processes_cannot_lock_one_sweep(tmp_path):
     sweep = make_sweep(tmp_path)
     with sweep.lock(), pytest.raises(RunError, match="another process"), SweepFolder(sweep.path).lock():
         pass

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from tenfold.core.errors import RunError
 from tenfold.runs.tables import (
     METRICS,
-    Prediction,
+    PredictionRow,
     read_metrics,
     read_predictions,
     write_metrics,
     write_predictions,
 )
 
-# Any text that a file system can hand over: without lone surrogates but those that stand for bytes.
+# Any file name: lone surrogates only where they stand for bytes.
 NAMES = st.binary().map(os.fsdecode) | st.text(st.characters(exclude_categories=("Cs",)))
 
 
@@ -31,7 +31,7 @@ NAMES = st.binary().map(os.fsdecode) | st.text(st.characters(exclude_categories=
     )
 )
 @settings(max_examples=50)
-def test_metrics_come_back_to_the_last_bit(
+def test_metrics_are_read_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, float | int | None]]
 ) -> None:
     path = tmp_path_factory.mktemp("metrics") / "metrics.csv"
@@ -41,22 +41,22 @@ def test_metrics_come_back_to_the_last_bit(
     assert all(type(row["step"]) is int for row in found)
 
 
-def test_metrics_are_a_plain_table_with_empty_cells(tmp_path: Path) -> None:
+def test_metrics_are_a_plain_csv_table(tmp_path: Path) -> None:
     write_metrics(tmp_path / "m.csv", [{"epoch": 1, "step": 10, "train_loss": np.float32(0.5), "lr": 0.1}])
     assert (tmp_path / "m.csv").read_text() == (
         "epoch,step,time_s,lr,train_loss,train_accuracy,val_loss,val_accuracy\n1,10,,0.1,0.5,,,\n"
     )
 
 
-def test_a_loss_that_is_no_number_can_be_written(tmp_path: Path) -> None:
+def test_a_nan_loss_can_be_written(tmp_path: Path) -> None:
     write_metrics(tmp_path / "m.csv", [{"step": np.int64(3), "train_loss": math.nan}])  # type: ignore[dict-item]
     row = read_metrics(tmp_path / "m.csv")[0]
     assert row["step"] == 3
     assert math.isnan(row["train_loss"] or 0.0)
 
 
-def test_a_column_that_there_is_not_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no such columns: \\['loss'\\]"):
+def test_an_unknown_column_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown columns: \\['loss'\\]"):
         write_metrics(tmp_path / "m.csv", [{"loss": 1.0}])
 
 
@@ -70,47 +70,47 @@ def test_a_column_that_there_is_not_is_a_mistake(tmp_path: Path) -> None:
         (",".join(METRICS) + '\n1,2,3,4,"5', "line 2 of .*unexpected end of data"),
     ],
 )
-def test_damaged_metrics_are_named_by_line(tmp_path: Path, text: str, message: str) -> None:
+def test_damaged_metrics_report_the_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "m.csv").write_text(text)
     with pytest.raises(RunError, match=message):
         read_metrics(tmp_path / "m.csv")
 
 
-def test_missing_tables_are_named(tmp_path: Path) -> None:
+def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"m\.csv is missing"):
         read_metrics(tmp_path / "m.csv")
 
 
-PLAIN = st.lists(st.builds(Prediction, NAMES, NAMES, NAMES, st.floats(0, 1), st.none()), max_size=5)
-CALIBRATED = st.lists(st.builds(Prediction, NAMES, NAMES, NAMES, st.floats(0, 1), st.floats(0, 1)), max_size=5)
+PLAIN = st.lists(st.builds(PredictionRow, NAMES, NAMES, NAMES, st.floats(0, 1), st.none()), max_size=5)
+CALIBRATED = st.lists(st.builds(PredictionRow, NAMES, NAMES, NAMES, st.floats(0, 1), st.floats(0, 1)), max_size=5)
 
 
 @given(PLAIN | CALIBRATED)
 @settings(max_examples=100)
-def test_predictions_come_back_whatever_the_names(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[Prediction]
+def test_predictions_with_any_names_are_read_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[PredictionRow]
 ) -> None:
     path = tmp_path_factory.mktemp("predictions") / "predictions.csv"
     write_predictions(path, rows)
     assert read_predictions(path) == rows
 
 
-def test_the_file_holds_the_very_bytes_of_a_file_name(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "p.csv", [Prediction(os.fsdecode(b"caf\xe9,\n.jpg"), "cat", "dog", 0.5)])
+def test_the_bytes_of_a_file_name_are_kept(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "p.csv", [PredictionRow(os.fsdecode(b"caf\xe9,\n.jpg"), "cat", "dog", 0.5)])
     assert (tmp_path / "p.csv").read_bytes() == (
         b'"picture","true","predicted","probability"\n"caf\xe9,\n.jpg","cat","dog",0.5\n'
     )
 
 
-def test_a_calibrated_probability_has_a_column_of_its_own(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "p.csv", [Prediction("a.jpg", "cat", "dog", 0.5, np.float32(0.25))])  # type: ignore[arg-type]
+def test_calibrated_probabilities_have_their_own_column(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "p.csv", [PredictionRow("a.jpg", "cat", "dog", 0.5, np.float32(0.25))])  # type: ignore[arg-type]
     assert (tmp_path / "p.csv").read_text() == (
         '"picture","true","predicted","probability","calibrated_probability"\n"a.jpg","cat","dog",0.5,0.25\n'
     )
 
 
-def test_predictions_are_calibrated_all_or_none(tmp_path: Path) -> None:
-    rows = [Prediction("a", "cat", "dog", 0.5, 0.25), Prediction("b", "cat", "dog", 0.5)]
+def test_partly_calibrated_predictions_are_an_error(tmp_path: Path) -> None:
+    rows = [PredictionRow("a", "cat", "dog", 0.5, 0.25), PredictionRow("b", "cat", "dog", 0.5)]
     with pytest.raises(ValueError, match="shorter"):
         write_predictions(tmp_path / "p.csv", rows)
     assert not (tmp_path / "p.csv").exists()
@@ -128,7 +128,7 @@ def test_predictions_are_calibrated_all_or_none(tmp_path: Path) -> None:
         (",calibrated_probability", ",0.5", "found 4 cells, expected 5 cells"),
     ],
 )
-def test_a_damaged_prediction_is_named_by_line(tmp_path: Path, columns: str, cells: str, message: str) -> None:
+def test_damaged_predictions_report_the_line(tmp_path: Path, columns: str, cells: str, message: str) -> None:
     (tmp_path / "p.csv").write_text(f"picture,true,predicted,probability{columns}\na,b,c{cells}\n")
     with pytest.raises(RunError, match=rf"line 2 of .*p\.csv is damaged: {message}"):
         read_predictions(tmp_path / "p.csv")

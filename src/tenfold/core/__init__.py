@@ -1,1 +1,1 @@
-"""What every other room stands on: errors, durable writes, registries and clocks."""
+"""What every other package uses: errors, durable writes, devices, clocks, progress and text."""

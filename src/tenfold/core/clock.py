@@ -1,4 +1,4 @@
-"""Time as a device spends it."""
+"""Clocks: time spent on a device, and the start time of the process."""
 
 import os
 import time
@@ -10,7 +10,7 @@ import torch
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until `device` has done all it was asked to; does nothing on a CPU, which never runs ahead."""
+    """Waits until all work queued on `device` is done. Does nothing on a CPU, which has no queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -18,19 +18,19 @@ def synchronize(device: torch.device) -> None:
 
 
 _CALLS_BETWEEN_EVENTS = 16
-"""Calls of `Stopwatch.elapsed` between two looks at a GPU. A training loop calls it twice a step: the host runs ahead
-of the device by 16 steps at most, and waits only for what was queued 8 steps ago, so that the device never idles."""
+"""Calls of `Stopwatch.elapsed` between two CUDA events. A training loop calls it twice per step, so the host runs at
+most 16 steps ahead of the device. It only waits for work that was queued 8 steps ago: the device never idles."""
 
 
 class Stopwatch:
-    """Adds up the seconds between `start` and `stop`, by device events on a CUDA GPU, else by the wall.
+    """Sums the seconds between `start` and `stop`: by CUDA events on a CUDA GPU, by the host clock elsewhere.
 
-    Only `seconds` waits for the device, so that starting and stopping cost a training loop nothing. A loop that a clock
-    ends asks `elapsed`, which goes by the host's clock and keeps the host from running far ahead of the device.
+    Only `seconds` waits for the device; `start` and `stop` cost a training loop nothing. A loop with a time limit calls
+    `elapsed`, which reads the host clock and limits how far the host runs ahead of the device.
 
     Args:
-        device: where the work that is timed runs.
-        seconds: what has been spent already, when a run is resumed.
+        device: device that runs the timed work.
+        seconds: seconds already spent, for a resumed run.
 
     Example:
         >>> watch = Stopwatch(torch.device("cpu"))
@@ -40,67 +40,66 @@ class Stopwatch:
 
     def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
         self._device = device
-        self._spent = seconds
-        self._started = 0.0
-        self._elapsed = seconds
-        self._calls = 0
-        self._behind: torch.cuda.Event | None = None
-        self._begin: torch.cuda.Event | None = None
-        self._spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._device_seconds = seconds
+        self._host_seconds = seconds
+        self._started_at = 0.0
         self._running = False
+        self._start_event: torch.cuda.Event | None = None
+        self._spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._num_calls = 0
+        self._previous_event: torch.cuda.Event | None = None
 
     def start(self) -> None:
-        """Begins a span; nothing changes when one is running."""
+        """Starts a span. Does nothing if one is running."""
         if self._running:
             return
         self._running = True
         if self._device.type == "cuda":
-            self._begin = self._event()
+            self._start_event = self._event()
         else:
             synchronize(self._device)
-        self._started = perf_counter()
+        self._started_at = perf_counter()
 
     def stop(self) -> None:
-        """Ends the span; nothing changes when none is running."""
+        """Ends the span. Does nothing if none is running."""
         if not self._running:
             return
         self._running = False
-        if self._begin is not None:
-            self._spans.append((self._begin, self._event()))
+        if self._start_event is not None:
+            self._spans.append((self._start_event, self._event()))
         else:
             synchronize(self._device)
-            self._spent += perf_counter() - self._started
-        self._elapsed += perf_counter() - self._started
+            self._device_seconds += perf_counter() - self._started_at
+        self._host_seconds += perf_counter() - self._started_at
 
     def seconds(self) -> float:
-        """Returns all spans so far, the running one included."""
+        """Returns the sum of all spans in seconds, including a running one. Waits for the device."""
         running = self._running
         self.stop()
-        for begin, end in self._spans:
+        for start, end in self._spans:
             end.synchronize()
-            self._spent += begin.elapsed_time(end) / 1000
+            self._device_seconds += start.elapsed_time(end) / 1000
         self._spans.clear()
         if running:
             self.start()
-        return self._spent
+        return self._device_seconds
 
     def elapsed(self) -> float:
-        """Returns all spans so far by the host's clock, the running one included.
+        """Returns the sum of all spans in seconds by the host clock, including a running one.
 
-        Cheap enough for every step: a GPU is not waited for, except that the host never gets more than 16 steps
-        ahead of it. Queued work is thus all that this clock does not see.
+        Cheap enough for every step. On a GPU, queued work is not counted; the host is at most 16 steps ahead.
         """
         if self._device.type == "cuda":
-            self._stay_close()
-        return self._elapsed + (perf_counter() - self._started if self._running else 0.0)
+            self._limit_queue()
+        return self._host_seconds + (perf_counter() - self._started_at if self._running else 0.0)
 
-    def _stay_close(self) -> None:
-        """Waits until the device has done what was queued at the look before the last."""
-        self._calls += 1
-        if self._calls % _CALLS_BETWEEN_EVENTS == 0:
-            if self._behind is not None:
-                self._behind.synchronize()
-            self._behind = self._event()
+    def _limit_queue(self) -> None:
+        """Records an event every few calls and waits for the one before it."""
+        self._num_calls += 1
+        if self._num_calls % _CALLS_BETWEEN_EVENTS == 0:
+            if self._previous_event is not None:
+                self._previous_event.synchronize()
+            self._previous_event = self._event()
 
     def _event(self) -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
@@ -108,15 +107,15 @@ class Stopwatch:
         return event
 
 
-_IMPORTED = time.perf_counter()
-_START_UP = 60.0  # seconds from a process's start to this import, at most; more is a clock that lies
+_IMPORT_TIME = time.perf_counter()
+_MAX_STARTUP_SECONDS = 60.0  # from process start to this import; a larger difference means a wrong system clock
 
 
 def process_start() -> float:
-    """Returns the reading of `time.perf_counter` at which this process started, in seconds.
+    """Returns the `time.perf_counter()` value at which this process started, in seconds.
 
-    Linux knows it to a hundredth of a second. Elsewhere it is the moment at which this module was imported, which the
-    command line does before anything that takes long: only the interpreter's own start is missing then.
+    Linux reports it to a hundredth of a second. Elsewhere it is the time at which this module was imported. The command
+    line imports it first, so that only the start of the interpreter is missing.
 
     Example:
         >>> process_start() <= time.perf_counter()
@@ -126,6 +125,6 @@ def process_start() -> float:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22, starttime: see proc_pid_stat(5)
         started = time.perf_counter() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
-        if 0 <= _IMPORTED - started <= _START_UP:
+        if 0 <= _IMPORT_TIME - started <= _MAX_STARTUP_SECONDS:
             return started
-    return _IMPORTED
+    return _IMPORT_TIME

@@ -1,10 +1,10 @@
-"""Every write that must survive a crash, a full disk or a power loss.
+"""Writes that survive a crash, a full disk or a power loss.
 
 One file: temporary name in the same folder → write → fsync → replace → fsync of the folder.
 Several files: temporary folder → fsync of each → manifest of digests last → rename → fsync of the parent.
 
-All of it is made of the few operations of `Disk`. Tests put a subclass in the place of `disk` that kills the
-process, records the operations or raises, and so reach every moment at which something can go wrong.
+Every write uses the operations of `Disk`. Tests replace `disk` with a subclass that kills the process, records the
+operations or raises, to cover every point of failure.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tenfold.core.disk import TEMPORARY_PREFIX, shown, translated
+from tenfold.core.disk import TEMPORARY_PREFIX, display_path, storage_errors
 from tenfold.core.disk import Disk as Disk
 from tenfold.core.errors import RunError
 
@@ -29,14 +29,14 @@ disk = Disk()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file so that at every moment either the old or the new content is there, whole.
+    """Writes a file atomically: at any time it holds either the complete old or the complete new content.
 
     Args:
-        path: where; its folder must exist.
+        path: the file; its folder must exist.
         data: the whole content.
 
     Raises:
-        StorageError: when the disk refuses; the old content stays and nothing temporary is left.
+        StorageError: when the disk refuses. The old content stays, and no temporary file is left.
     """
     with _temporary_beside(path) as temporary:
         disk.write(temporary, data)
@@ -46,7 +46,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text durably; lone surrogates (of file names that are no UTF-8) become their bytes again.
+    """Writes UTF-8 text durably. Lone surrogates (from file names that are not UTF-8) become their original bytes.
 
     Raises:
         StorageError: when the disk refuses.
@@ -55,67 +55,67 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Writes JSON durably: two spaces of indent, readable letters, a newline at the end.
+    """Writes JSON durably: indented by two spaces, non-ASCII letters as they are, a newline at the end.
 
     Raises:
         StorageError: when the disk refuses.
-        ValueError: when a number is NaN or infinite, which JSON does not know.
-        TypeError: when a value is of no JSON type.
+        ValueError: when a number is NaN or infinite, which JSON does not support.
+        TypeError: when a value has no JSON type.
     """
     write_bytes(path, json_bytes(value))
 
 
 def json_bytes(value: object) -> bytes:
-    """Returns what `write_json` writes.
+    """Returns the bytes that `write_json` writes.
 
     Raises:
-        ValueError: when a number is NaN or infinite, which JSON does not know.
-        TypeError: when a value is of no JSON type.
+        ValueError: when a number is NaN or infinite, which JSON does not support.
+        TypeError: when a value has no JSON type.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     try:
         return (text + "\n").encode()
     except UnicodeEncodeError:
-        # A file name that is no UTF-8 holds lone surrogates, which only JSON's own escapes can carry.
+        # File names that are not UTF-8 contain lone surrogates, which JSON can only hold as escapes.
         return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def append_line(path: Path, line: str) -> None:
-    """Adds one line to a text file, durable on return.
+    """Appends one line to a text file. The line is durable on return.
 
-    A last line without its newline was never finished by a process that died; it is dropped first.
+    A last line without a newline comes from a process that died while writing; it is removed first.
 
     Args:
-        path: where; created if missing, its folder must exist.
-        line: text without a newline in it.
+        path: the file, created if missing; its folder must exist.
+        line: text without a newline.
 
     Raises:
         StorageError: when the disk refuses.
-        ValueError: when `line` holds a newline.
+        ValueError: when `line` contains a newline.
     """
     if "\n" in line:
         raise ValueError("append_line takes one line")
     data = (line + "\n").encode("utf-8", "surrogateescape")
-    with translated("write", path):
+    with storage_errors("write", path):
         existed = path.exists()
-        torn = existed and _ends_torn(path)
-        whole = path.read_bytes().rpartition(b"\n") if torn else (b"", b"", b"")
-    if torn:
-        write_bytes(path, whole[0] + whole[1] + data)
+        incomplete = existed and _ends_mid_line(path)
+        complete_lines = b"".join(path.read_bytes().rpartition(b"\n")[:2]) if incomplete else b""
+    if incomplete:
+        write_bytes(path, complete_lines + data)
         return
-    with translated("write", path):
+    with storage_errors("write", path):
         disk.append(path, data)
         if not existed:
             disk.sync_folder(path.parent)
 
 
 def make_folder(path: Path) -> None:
-    """Creates a folder and those above it durably, where they are missing.
+    """Creates a folder and its missing parents durably.
 
     Raises:
         StorageError: when the disk refuses.
     """
-    with translated("create", path):
+    with storage_errors("create", path):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         disk.make_folder(path)
         for folder in reversed(missing):
@@ -123,15 +123,15 @@ def make_folder(path: Path) -> None:
 
 
 def claim_folder(path: Path) -> bool:
-    """Creates a folder durably; returns False where the name is taken. Of two processes only one gets True.
+    """Creates a folder durably; returns False if it exists. If two processes try, only one gets True.
 
     Args:
-        path: the folder; the one above it must exist.
+        path: the folder; its parent must exist.
 
     Raises:
         StorageError: when the disk refuses.
     """
-    with translated("create", path):
+    with storage_errors("create", path):
         try:
             disk.claim_folder(path)
         except FileExistsError:
@@ -142,13 +142,13 @@ def claim_folder(path: Path) -> bool:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yields a temporary folder to fill; it appears as `target`, complete and with a manifest, or not at all.
+    """Yields a temporary folder to fill. It becomes `target` when it is complete and has a manifest, or never.
 
     Args:
-        target: the final name, which must be free; folders above it are created.
+        target: the final folder, which must not exist; missing parents are created.
 
     Raises:
-        StorageError: when the disk refuses or the name is taken; nothing temporary is left.
+        StorageError: when the disk refuses or `target` exists. No temporary folder is left.
 
     Example:
         >>> with new_folder(Path("store")) as folder:  # doctest: +SKIP
@@ -175,54 +175,54 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def verify_folder(path: Path, *, digests: bool = True) -> None:
-    """Checks a folder of `new_folder` against its manifest.
+    """Checks a folder made by `new_folder` against its manifest.
 
     Args:
         path: the folder.
-        digests: whether to read every file (seconds for gigabytes), or to look at sizes only.
+        digests: whether to read and hash every file (seconds for gigabytes); otherwise only sizes are compared.
 
     Raises:
-        RunError: when a file is missing or damaged; it names the file, what was found and what was expected.
+        RunError: when a file is missing or damaged. The message names the file, what was found and what was expected.
         StorageError: when the disk cannot be read.
     """
     for name, (expected_digest, expected_bytes) in _read_manifest(path).items():
         file = path / name
-        with translated("read", file):
+        with storage_errors("read", file):
             if not file.is_file():
-                raise RunError(f"{shown(file)} is missing; {_remedy(path)}")
+                raise RunError(f"{display_path(file)} is missing; {_remedy(path)}")
             size = file.stat().st_size
         found, expected = f"{size} bytes", f"{expected_bytes} bytes"
         if size == expected_bytes and digests:
             found, expected = f"SHA-256 {digest(file)}", f"SHA-256 {expected_digest}"
         if found != expected:
-            raise RunError(f"{shown(file)} is damaged: found {found}, expected {expected}; {_remedy(path)}")
+            raise RunError(f"{display_path(file)} is damaged: found {found}, expected {expected}; {_remedy(path)}")
 
 
 def _read_manifest(path: Path) -> dict[str, tuple[str, int]]:
-    """Returns digest and size by file name; raises RunError when there is no sound manifest."""
+    """Returns digest and size by file name; raises RunError when the manifest is missing or damaged."""
     file = path / MANIFEST
     if not file.is_file():
-        raise RunError(f"{shown(file)} is missing; {_remedy(path)}")
-    with translated("read", file):
+        raise RunError(f"{display_path(file)} is missing; {_remedy(path)}")
+    with storage_errors("read", file):
         data = file.read_bytes()
     try:
         entries = json.loads(data)
         return {name: (str(entry["sha256"]), int(entry["bytes"])) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(f"{shown(file)} is damaged: found no list of digests, expected one; {_remedy(path)}") from error
+        raise RunError(f"{display_path(file)} is damaged: expected a list of digests; {_remedy(path)}") from error
 
 
 def _remedy(folder: Path) -> str:
-    return f"restore it from a copy, or delete {shown(folder)} so that it is made anew"
+    return f"restore it from a copy, or delete {display_path(folder)} to create it again"
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what killed processes of ours left half-written in `folder`; a missing folder is fine.
+    """Removes temporary files that killed Tenfold processes left in `folder`. A missing folder is fine.
 
     Raises:
         StorageError: when the disk refuses.
     """
-    with translated("clean up", folder):
+    with storage_errors("clean up", folder):
         for path in folder.iterdir() if folder.is_dir() else ():
             match = _TEMPORARY.fullmatch(path.name)
             if match and not _in_use(path.name, int(match[1])):
@@ -230,33 +230,33 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """Returns the SHA-256 of a file, in hex.
+    """Returns the SHA-256 of a file as hexadecimal digits.
 
     Raises:
         StorageError: when the file cannot be read.
     """
-    with translated("read", path), path.open("rb") as file:
+    with storage_errors("read", path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def _temporary_beside(target: Path) -> Iterator[Path]:
-    """Yields a free name in the target's folder; what still stands there at the end is removed."""
+    """Yields a temporary name in the folder of `target`. Whatever still has this name at the end is removed."""
     temporary = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
     _in_flight.add(temporary.name)
     try:
-        with translated("write", target):
+        with storage_errors("write", target):
             yield temporary
     finally:
-        # A disk that refused to write may refuse this too: the first error is the one to tell.
+        # A disk that refused to write may refuse this too: only the first error is reported.
         if os.path.lexists(temporary):
             with suppress(OSError):
                 disk.remove(temporary)
         _in_flight.discard(temporary.name)
 
 
-def _ends_torn(path: Path) -> bool:
-    """Returns whether a file has content that does not end with a newline."""
+def _ends_mid_line(path: Path) -> bool:
+    """Returns whether the last line of a file has no newline."""
     with path.open("rb") as file:
         if file.seek(0, os.SEEK_END) == 0:
             return False
@@ -265,11 +265,11 @@ def _ends_torn(path: Path) -> bool:
 
 
 def _in_use(name: str, process: int) -> bool:
-    """Returns whether a temporary may still be written by the process that its name tells of."""
+    """Returns whether the process whose id is in the name may still be writing this temporary file."""
     if process == os.getpid():
         return name in _in_flight
     if os.name == "nt":
-        return True  # asking with signal 0 would end the process there
+        return True  # signal 0 would end the process on Windows
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,59 +1,59 @@
-"""Everything that can go wrong for a user, as one tree.
+"""All errors that a user can see, as one tree of exceptions.
 
     TenfoldError                 exit 1
-    ├── UsageError               exit 2     the command line or an argument makes no sense
-    ├── DataError                           pictures, class folders, archives, stores
-    │   └── DownloadError                   the network or what it delivered
+    ├── UsageError               exit 2     invalid command line or argument
+    ├── DataError                           images, class folders, archives, stores
+    │   └── DownloadError                   the network, or the downloaded file
     ├── RecipeError                         a recipe file or one of its keys
-    ├── ModelError                          a model file, or a model that does not fit its data
+    ├── ModelError                          a model file, or a model that does not fit the data
     ├── RunError                            a run folder or a checkpoint
-    ├── DeviceError                         a device that is not there
+    ├── DeviceError                         a device that is not available
     ├── StorageError                        the disk is full, read-only or failing
-    ├── TrainingError                       the training itself: loss not finite, out of memory
-    └── Stopped                             a signal asked for an end, and all is saved
+    ├── TrainingError                       training: loss not finite, out of memory
+    └── Stopped                             stopped by a signal, everything is saved
         ├── Interrupted          exit 130   SIGINT
         └── Terminated           exit 143   SIGTERM
 
-A message is one line that says what was found, what was expected and what to do.
+Each message is one line: what was found, what was expected, what to do.
 """
 
 from typing import ClassVar
 
 
 class TenfoldError(Exception):
-    """A failure that a user can cause and mend; its message is one plain line."""
+    """Base class of all errors that a user can cause and fix; the message is one line."""
 
     exit_code: ClassVar[int] = 1
 
 
 class UsageError(TenfoldError):
-    """The command line or an argument makes no sense."""
+    """The command line or an argument is invalid."""
 
     exit_code = 2
 
 
 class DataError(TenfoldError):
-    """Pictures, class folders, archives or stores are not as they must be."""
+    """Images, class folders, archives or stores are missing, damaged or unsuitable."""
 
 
 class DownloadError(DataError):
-    """A download failed or delivered something else than promised."""
+    """A download failed, or its content is not the expected one."""
 
 
 class RecipeError(TenfoldError):
-    """A recipe file cannot be read, or a key or value in it is refused."""
+    """A recipe file cannot be read, or a key or value is invalid."""
 
 
 class ModelError(TenfoldError):
-    """A model file is damaged or foreign, or does not fit the data."""
+    """A model file is damaged or not from Tenfold, or the model does not fit the data."""
 
 
 class RunError(TenfoldError):
-    """A run folder or checkpoint is missing, damaged or not what it was taken for."""
+    """A run folder or checkpoint is missing or damaged, or the path is something else."""
 
 
 class DeviceError(TenfoldError):
-    """The device that was asked for is not there."""
+    """The requested device is not available."""
 
 
 class StorageError(TenfoldError):
@@ -61,20 +61,20 @@ class StorageError(TenfoldError):
 
 
 class TrainingError(TenfoldError):
-    """Training cannot go on: the loss is not finite, or memory ran out."""
+    """Training cannot continue: the loss is not finite, or memory ran out."""
 
 
 class Stopped(TenfoldError):
-    """A signal asked the run to stop, and everything is saved."""
+    """A signal stopped the run; everything is saved."""
 
 
 class Interrupted(Stopped):
-    """SIGINT: stopped at a step boundary after saving."""
+    """SIGINT: the run saved and stopped after a step."""
 
     exit_code = 130
 
 
 class Terminated(Stopped):
-    """SIGTERM: stopped at a step boundary after saving."""
+    """SIGTERM: the run saved and stopped after a step."""
 
     exit_code = 143

@@ -1,42 +1,41 @@
-"""What a run tells whoever watches it."""
+"""The progress interface: every long task reports to it, and the command line or a notebook shows it."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """A watcher of one run; every method may do nothing."""
+    """Receives the progress of a task. Every method may do nothing."""
 
     def message(self, text: str) -> None:
-        """A sentence for the user: the device, a size that was chosen."""
+        """Receives a sentence for the user, such as the chosen device."""
 
     def warn(self, text: str) -> None:
-        """A sentence that the user should not miss."""
+        """Receives a warning that the user should not miss."""
 
     def prepare(self, description: str, done: int, total: int) -> None:
-        """Preparation of the data, `done` of `total` pictures or bytes."""
+        """Receives the progress of data preparation: `done` of `total` images or bytes."""
 
     def start(self, run: Path, steps: int | None, steps_per_epoch: int) -> None:
-        """Training begins or goes on; `steps` is None when a clock decides."""
+        """Training starts or resumes. `steps` is None for a run with a time limit."""
 
     def log(self, row: Mapping[str, float | int | None]) -> None:
-        """A row of `metrics.csv`, with `batch` (from 1, within its epoch) and `steps` beside its columns."""
+        """Receives a row of `metrics.csv`, plus `batch` (from 1, within the epoch) and `steps`."""
 
     def finish(self) -> None:
-        """Training is over, well or not."""
+        """Training ended, with or without an error."""
 
 
-class Silent:
-    """A watcher that keeps everything to itself, warnings excepted: those go through `warnings`."""
+class SilentProgress:
+    """Shows nothing. Warnings are passed to Python's `warnings`."""
 
     def message(self, text: str) -> None:
         """Does nothing."""
 
     def warn(self, text: str) -> None:
-        """Raises a Python warning, which a caller may filter."""
-        import warnings
-
+        """Issues a Python warning, which a caller may filter."""
         warnings.warn(text, stacklevel=2)
 
     def prepare(self, description: str, done: int, total: int) -> None:

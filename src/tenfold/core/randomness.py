@@ -1,4 +1,4 @@
-"""Random numbers as a pure function of a seed and what they are for."""
+"""Random seeds as a pure function of the run's seed and a purpose."""
 
 import hashlib
 
@@ -6,11 +6,11 @@ import torch
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
-    """Returns a seed in [0, 2⁶³) for one purpose; different purposes give unrelated streams.
+    """Returns a seed in [0, 2⁶³) for one purpose. Different purposes give independent streams.
 
     Args:
-        seed: of the run, at least 0.
-        purpose: words and numbers that say what is drawn, such as `"order", epoch`.
+        seed: seed of the run, at least 0.
+        purpose: words and numbers that name what is drawn, such as `"order", epoch`.
 
     Example:
         >>> derive_seed(0, "order", 1) == derive_seed(0, "order", 1) != derive_seed(0, "order", 2)
@@ -21,5 +21,5 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
 
 
 def generator_for(seed: int, *purpose: str | int) -> torch.Generator:
-    """Returns a CPU generator seeded by `derive_seed`; see there for the arguments."""
+    """Returns a CPU generator with the seed of `derive_seed(seed, *purpose)`."""
     return torch.Generator().manual_seed(derive_seed(seed, *purpose))

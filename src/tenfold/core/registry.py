@@ -1,4 +1,4 @@
-"""Names for builders, and a helping hand for a mistyped name."""
+"""Registries of builders by name, and suggestions for mistyped names."""
 
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Returns `; did you mean 'x'?` for the choice closest to `name`, or an empty string.
+    """Returns `; did you mean 'x'?` for the choice closest to `name`, or an empty string if none is close.
 
     Args:
-        name: what the user wrote.
-        choices: the names that would have been accepted.
+        name: the name that the user wrote.
+        choices: the valid names.
 
     Example:
         >>> did_you_mean("tutoral", ["mlp", "tutorial"])
@@ -25,11 +25,11 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """Builders by name, in the order in which they were added.
+    """Builders by name, in order of registration.
 
     Args:
-        kind: what the entries are, in the singular; it appears in error messages.
-        error: the error to raise for an unknown name.
+        kind: singular noun for the entries, for error messages.
+        error: class of the error for an unknown name.
 
     Example:
         >>> models = Registry("model", TenfoldError)
@@ -45,10 +45,10 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str) -> Callable[[T], T]:
-        """Returns a decorator that stores what it decorates under `name`.
+        """Returns a decorator that registers an entry as `name`.
 
         Raises:
-            ValueError: when the name is taken.
+            ValueError: when `name` is already registered.
         """
 
         def store(entry: T) -> T:
@@ -63,7 +63,7 @@ class Registry(Generic[T]):
         """Returns the entry called `name`.
 
         Raises:
-            TenfoldError: of the registry's own kind, with the names that exist.
+            TenfoldError: when there is none, as the registry's error class. The message lists the known names.
         """
         if name not in self._entries:
             raise self._error(f"unknown {self._kind} '{name}'{did_you_mean(name, self)} (known: {', '.join(self)})")

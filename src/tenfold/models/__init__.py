@@ -1,4 +1,4 @@
-"""Networks: normalised pictures in, logits out."""
+"""Networks: from normalized images to logits."""
 
 from tenfold.models import resnet, speed, tutorial
 

@@ -1,4 +1,4 @@
-"""What a network is made of, layer by layer."""
+"""Summary of a network: shape, parameters and multiply-adds of each layer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer for one picture.
+    """One layer, for one image.
 
     Args:
-        name: the layer's place in the network, as in its `state_dict`.
-        kind: class of the layer.
-        output_shape: without the batch dimension; of the first tensor where there are several, empty where none is.
-        parameters: number of weights, trained or not, that no row before holds.
-        multiply_adds: multiplications with addition in one forward pass.
+        name: name of the layer in the network, as in the `state_dict`.
+        kind: class name of the layer.
+        output_shape: without the batch dimension; of the first output tensor, empty if there is none.
+        parameters: number of weights, including frozen ones, that are not counted in an earlier row.
+        multiply_adds: multiply-add operations in one forward pass.
     """
 
     name: str
@@ -27,26 +27,26 @@ class LayerRow:
 
 
 def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
-    """Runs one picture of zeros through `model` and returns a row for each layer, in the order of use.
+    """Runs an image of zeros through `model` and returns one row per layer, in execution order.
 
-    What is made of layers and has weights of its own beside theirs, such as a transformer's embedding of positions,
-    gets a row behind them: the rows' parameters add up to those of the network.
+    A module with weights of its own besides those of its layers, such as a transformer with position embeddings, gets a
+    row after them. The parameters of all rows add up to those of the network.
 
     Args:
-        model: any network that takes float [1, 3, H, W].
-        image_size: height and width of the picture, in pixels.
+        model: a network with input float [1, 3, H, W].
+        image_size: height and width of the image, in pixels.
     """
     rows: list[LayerRow] = []
     counted: set[nn.Parameter] = set()
 
-    def note(name: str, layer: nn.Module, output: object) -> None:
+    def add_row(name: str, layer: nn.Module, output: object) -> None:
         own = set(layer.parameters()) - counted
         counted.update(own)
         if own or not list(layer.children()):
             rows.append(_describe(name, layer, output, sum(weight.numel() for weight in own)))
 
     handles = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
+        layer.register_forward_hook(lambda layer, _, output, name=name: add_row(name, layer, output))
         for name, layer in model.named_modules()
     ]
     was_training = model.training
@@ -63,12 +63,12 @@ def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
 
 def _describe(name: str, layer: nn.Module, output: object, parameters: int) -> LayerRow:
     first = _first_tensor(output)
-    shape, work = ((), 0) if first is None else (tuple(first.shape[1:]), _multiply_adds(layer, first))
-    return LayerRow(name or "(network)", type(layer).__name__, shape, parameters, work)
+    shape, multiply_adds = ((), 0) if first is None else (tuple(first.shape[1:]), _multiply_adds(layer, first))
+    return LayerRow(name or "(network)", type(layer).__name__, shape, parameters, multiply_adds)
 
 
 def _first_tensor(output: object) -> Tensor | None:
-    """Returns the first tensor in what a layer returned, which for some is a tuple or a mapping."""
+    """Returns the first tensor in the output of a layer, which can be a tuple or a mapping."""
     if isinstance(output, Tensor):
         return output
     parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
@@ -76,7 +76,7 @@ def _first_tensor(output: object) -> Tensor | None:
 
 
 def _multiply_adds(layer: nn.Module, output: Tensor) -> int:
-    """Returns multiplications with addition for one picture; only layers that multiply matrices count."""
+    """Returns multiply-adds for one image. Only convolutions and linear layers are counted."""
     if isinstance(layer, nn.Conv2d):
         return output.numel() * layer.weight[0].numel()
     return output.numel() * layer.in_features if isinstance(layer, nn.Linear) else 0

@@ -1,6 +1,6 @@
-"""The networks of the CIFAR-10 tutorials, from one description of stages.
+"""The networks of the CIFAR-10 tutorials, all built by one class.
 
-Shapes: B pictures, C channels, H×W pixels.
+Shapes: B images, C channels, H×W pixels.
 """
 
 from collections.abc import Sequence
@@ -12,46 +12,46 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import ModelError, RecipeError
-from tenfold.models.build import AtLeastOne, models
+from tenfold.models.build import PositiveInt, models
 
 T = TypeVar("T", int, bool)
 
 
-def _one_or_each(kind: Any) -> PlainValidator:
-    """Checks one value for all stages or a list; pydantic's own unions name their branches in every message."""
-    one, each = TypeAdapter(kind), TypeAdapter(Sequence[kind])
-    return PlainValidator(lambda value: (each if isinstance(value, list | tuple) else one).validate_python(value))
+def _one_or_list(kind: Any) -> PlainValidator:
+    """Validates one value for all stages, or a list. A pydantic union would list its branches in every message."""
+    one, many = TypeAdapter(kind), TypeAdapter(Sequence[kind])
+    return PlainValidator(lambda value: (many if isinstance(value, list | tuple) else one).validate_python(value))
 
 
-Widths = Sequence[AtLeastOne]
-Kernels = Annotated[int | Sequence[int], _one_or_each(AtLeastOne)]
-Pooled = Annotated[bool | Sequence[bool], _one_or_each(bool)]
-Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Widths = Sequence[PositiveInt]
+Kernels = Annotated[int | Sequence[int], _one_or_list(PositiveInt)]
+Pooled = Annotated[bool | Sequence[bool], _one_or_list(bool)]
+DropoutRate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
 class TutorialNet(nn.Module):
-    """Convolutions with pooling, then fully connected layers; ReLU between all of them.
+    """Convolutions with pooling, then fully connected layers, with ReLU between all of them.
 
-    The layers are called `conv1`, `conv2`, … and `fc1`, `fc2`, …, as in PyTorch's "Training a classifier",
-    so that weights can be exchanged with code written after it.
+    The layers have the names of PyTorch's "Training a classifier" (`conv1`, `conv2`, …, `fc1`, `fc2`, …), so that
+    weights can be exchanged with code from the tutorial.
 
     Args:
-        classes: number of classes.
-        image_size: height and width of the pictures, in pixels.
-        channels: output channels of each convolution; none for a multi-layer perceptron.
-        kernels: side of every kernel, or of each convolution's; no padding.
-        pooled: whether 2×2 max-pooling follows every convolution, or each.
-        hidden: widths of the fully connected layers before the last.
-        dropout: share of each hidden fully connected layer's outputs that training zeroes, in [0, 1).
+        num_classes: number of classes.
+        image_size: height and width of the images, in pixels.
+        channels: output channels of each convolution; empty for a multi-layer perceptron.
+        kernels: kernel size of all convolutions, or a list; no padding.
+        pooled: whether 2×2 max-pooling follows the convolutions, or a list.
+        hidden: widths of the hidden fully connected layers.
+        dropout: dropout rate after each hidden fully connected layer, in [0, 1).
 
     Raises:
-        RecipeError: when `kernels` or `pooled` is a list of another length than `channels`.
-        ModelError: when a picture would shrink below 1×1; the message lists the size after each layer.
+        RecipeError: when `kernels` or `pooled` is a list with another length than `channels`.
+        ModelError: when an image would shrink below 1×1; the message lists the size after each layer.
     """
 
     def __init__(
         self,
-        classes: int,
+        num_classes: int,
         image_size: tuple[int, int],
         channels: Sequence[int],
         kernels: int | Sequence[int],
@@ -60,13 +60,13 @@ class TutorialNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        kernels, pooled = _for_each("kernels", kernels, channels), _for_each("pooled", pooled, channels)
+        kernels, pooled = _per_convolution("kernels", kernels, channels), _per_convolution("pooled", pooled, channels)
         height, width = _size_after(image_size, kernels, pooled)
         self.pool = nn.MaxPool2d(2, 2)
         self._stages = [(f"conv{i}", pool) for i, pool in enumerate(pooled, start=1)]
         for (name, _), (inputs, outputs), kernel in zip(self._stages, pairwise((3, *channels)), kernels, strict=True):
             self.add_module(name, nn.Conv2d(inputs, outputs, kernel))
-        widths = ((channels[-1] if channels else 3) * height * width, *hidden, classes)
+        widths = ((channels[-1] if channels else 3) * height * width, *hidden, num_classes)
         self._linear = [f"fc{i}" for i in range(1, len(widths))]
         for name, (inputs, outputs) in zip(self._linear, pairwise(widths), strict=True):
             self.add_module(name, nn.Linear(inputs, outputs))
@@ -74,22 +74,22 @@ class TutorialNet(nn.Module):
 
     @property
     def convolutions(self) -> list[tuple[nn.Conv2d, bool]]:
-        """The convolutions, first to last, each with whether it is pooled."""
+        """The convolutions in order, each with whether max-pooling follows."""
         return [(cast(nn.Conv2d, self._modules[name]), pool) for name, pool in self._stages]
 
     @property
     def layers(self) -> list[nn.Linear]:
-        """The fully connected layers, first to last."""
+        """The fully connected layers in order."""
         return [cast(nn.Linear, self._modules[name]) for name in self._linear]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns logits, float [B, classes], for normalised pictures, float [B, 3, H, W]."""
+        """Returns logits, float [B, num_classes], for normalized images, float [B, 3, H, W]."""
         features = images
         for name, pool in self._stages:
             features = self._modules[name](features)  # type: ignore[misc]  # B C H W
-            # ReLU keeps order, so it may come after the pooling: the same values from a quarter of the work.
+            # ReLU after the pooling gives the same values for a quarter of the work.
             features = F.relu(self.pool(features) if pool else features)
-        features = features.flatten(1)  # B C·H·W, in the order of memory format NCHW
+        features = features.flatten(1)  # B C·H·W, in NCHW order
         for name in self._linear[:-1]:
             features = F.relu(self._modules[name](features))  # type: ignore[misc]
             if self.dropout is not None:
@@ -98,8 +98,8 @@ class TutorialNet(nn.Module):
         return logits
 
 
-def _for_each(name: str, value: T | Sequence[T], channels: Sequence[int]) -> Sequence[T]:
-    """Returns one value for each convolution, where one was given for all or a list of as many."""
+def _per_convolution(name: str, value: T | Sequence[T], channels: Sequence[int]) -> Sequence[T]:
+    """Returns one value per convolution, from one value for all or a list."""
     if not isinstance(value, Sequence):
         return (value,) * len(channels)
     if len(value) != len(channels):
@@ -111,107 +111,109 @@ def _for_each(name: str, value: T | Sequence[T], channels: Sequence[int]) -> Seq
 
 
 def _size_after(size: tuple[int, int], kernels: Sequence[int], pooled: Sequence[bool]) -> tuple[int, int]:
-    """Returns height and width after all convolutions and poolings of a picture of `size`."""
+    """Returns height and width of an image of `size` after all convolutions and poolings."""
     height, width = size
-    course = [f"{height}×{width}"]
+    sizes = [f"{height}×{width}"]
     for number, (kernel, pool) in enumerate(zip(kernels, pooled, strict=True), start=1):
         height, width = (max(0, side - kernel + 1) for side in (height, width))
-        course.append(f"conv{number} {height}×{width}")
+        sizes.append(f"conv{number} {height}×{width}")
         if pool:
             height, width = height // 2, width // 2
-            course.append(f"pool {height}×{width}")
+            sizes.append(f"pool {height}×{width}")
         if min(height, width) < 1:
             raise ModelError(
-                f"the picture shrinks below 1×1: {' → '.join(course)}; "
-                "use larger pictures (data.image_size), smaller kernels or fewer stages"
+                f"the image shrinks below 1×1: {' → '.join(sizes)}; "
+                "use larger images (data.image_size), smaller kernels or fewer stages"
             )
     return height, width
 
 
 @models.add("mlp")
-def mlp(classes: int, image_size: tuple[int, int], hidden: Widths = (128, 64), dropout: Share = 0.0) -> nn.Module:
-    """A multi-layer perceptron: flatten, fully connected layers, ReLU between them.
+def mlp(
+    num_classes: int, image_size: tuple[int, int], hidden: Widths = (128, 64), dropout: DropoutRate = 0.0
+) -> nn.Module:
+    """A multi-layer perceptron with ReLU.
 
     Args:
-        classes: number of classes.
-        image_size: height and width of the pictures, in pixels.
+        num_classes: number of classes.
+        image_size: height and width of the images, in pixels.
         hidden: widths of the hidden layers.
-        dropout: share of each hidden layer's outputs that training zeroes, in [0, 1).
+        dropout: dropout rate after each hidden layer, in [0, 1).
     """
-    return TutorialNet(classes, image_size, (), (), (), hidden, dropout)
+    return TutorialNet(num_classes, image_size, (), (), (), hidden, dropout)
 
 
 @models.add("tutorial")
 def tutorial(
-    classes: int,
+    num_classes: int,
     image_size: tuple[int, int],
     channels: Widths = (6, 16),
     kernels: Kernels = 5,
     pooled: Pooled = True,
     hidden: Widths = (120, 84),
-    dropout: Share = 0.0,
+    dropout: DropoutRate = 0.0,
 ) -> nn.Module:
     """The network of PyTorch's tutorial "Training a classifier": 62,006 parameters for 32×32 and ten classes.
 
-    The arguments are those of `TutorialNet`, here and in the networks below.
+    See `TutorialNet` for the arguments, here and below.
 
     https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html
     """
-    return TutorialNet(classes, image_size, channels, kernels, pooled, hidden, dropout)
+    return TutorialNet(num_classes, image_size, channels, kernels, pooled, hidden, dropout)
 
 
 @models.add("wide")
 def wide(
-    classes: int,
+    num_classes: int,
     image_size: tuple[int, int],
-    width: AtLeastOne | None = None,
+    width: PositiveInt | None = None,
     channels: Annotated[Widths, Field(min_length=1)] = (30, 200),
     kernels: Kernels = 5,
     pooled: Pooled = True,
     hidden: Widths = (100, 84),
-    dropout: Share = 0.0,
+    dropout: DropoutRate = 0.0,
 ) -> nn.Module:
-    """The tutorial's network made wide: two convolutions, the first of any width and the second of 200 channels.
+    """The tutorial's network with two wide convolutions: the first of any width, the second of 200 channels.
 
     Args:
-        classes: number of classes.
-        image_size: height and width of the pictures, in pixels.
-        width: channels of the first convolution; takes the place of the first of `channels`, also where both are
-            given: width 90 and channels [64, 128] make [90, 128].
+        num_classes: number of classes.
+        image_size: height and width of the images, in pixels.
+        width: channels of the first convolution. Replaces the first of `channels`: width 90 and channels [64, 128] give
+            [90, 128].
         channels: output channels of each convolution, at least one.
-        kernels: see `TutorialNet`, like the rest.
-        pooled: see there.
-        hidden: see there.
-        dropout: see there.
+        kernels: see `TutorialNet`.
+        pooled: see `TutorialNet`.
+        hidden: see `TutorialNet`.
+        dropout: see `TutorialNet`.
     """
     if width is not None:
         channels = (width, *channels[1:])
-    return TutorialNet(classes, image_size, channels, kernels, pooled, hidden, dropout)
+    return TutorialNet(num_classes, image_size, channels, kernels, pooled, hidden, dropout)
 
 
 @models.add("deep3")
 def deep3(
-    classes: int,
+    num_classes: int,
     image_size: tuple[int, int],
     channels: Widths = (100, 180, 240),
     kernels: Kernels = 5,
     pooled: Pooled = (True, True, False),
     hidden: Widths = (100, 200),
-    dropout: Share = 0.0,
+    dropout: DropoutRate = 0.0,
 ) -> nn.Module:
-    """Three wide convolutions, as many as kernels of 5×5 leave room for in 32×32 pixels."""
-    return TutorialNet(classes, image_size, channels, kernels, pooled, hidden, dropout)
+    """Three wide convolutions, the maximum for 5×5 kernels and 32×32 pixels."""
+    return TutorialNet(num_classes, image_size, channels, kernels, pooled, hidden, dropout)
 
 
 @models.add("deep4")
 def deep4(
-    classes: int,
+    num_classes: int,
     image_size: tuple[int, int],
     channels: Widths = (100, 180, 240, 300),
     kernels: Kernels = (3, 3, 2, 2),
     pooled: Pooled = (True, True, True, False),
     hidden: Widths = (100, 200),
-    dropout: Share = 0.0,
+    dropout: DropoutRate = 0.0,
 ) -> nn.Module:
-    """Four wide convolutions with smaller kernels: 32 → 30 → 15 → 13 → 6 → 5 → 2 → 1 pixels."""
-    return TutorialNet(classes, image_size, channels, kernels, pooled, hidden, dropout)
+    """Four wide convolutions with small kernels: 32 → 30 → 15 → 13 → 6 → 5 → 2 → 1 pixels."""
+    return TutorialNet(num_classes, image_size, channels, kernels, pooled, hidden, dropout)

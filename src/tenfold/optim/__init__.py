@@ -1,1 +1,1 @@
-"""Optimisers, parameter groups and learning-rate schedules."""
+"""Update rules, learning-rate schedules and weight averaging."""

@@ -1,4 +1,4 @@
-"""Exponential moving average of a network: smoother than the weights that jump from step to step.
+"""Exponential moving average (EMA) of a network's weights, which is smoother than the weights of single steps.
 
 B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging" (1992).
 """
@@ -9,39 +9,38 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from tenfold.optim.update import restore
+from tenfold.optim.update import restore_tensors
 
 
-def decay_at(steps: int, decay: float) -> float:
-    """Returns the share of the former average that is kept after `steps` steps.
+def ema_decay(steps: int, decay: float) -> float:
+    """Returns the decay of the moving average after `steps` steps.
 
-    It grows up to `decay`, so that the average does not cling to weights that were drawn at random; as in
-    TensorFlow: https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage.
+    It grows up to `decay`, so that the random initial weights are forgotten fast; as in TensorFlow:
+    https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage.
 
     Args:
-        steps: taken so far, 1 or more.
-        decay: its limit, in [0, 1).
+        steps: number of steps so far, at least 1.
+        decay: upper limit, in [0, 1).
 
     Example:
-        >>> decay_at(1, 0.99), decay_at(10_000, 0.99)
+        >>> ema_decay(1, 0.99), ema_decay(10_000, 0.99)
         (0.18181818181818182, 0.99)
     """
     return min(decay, (1 + steps) / (10 + steps))
 
 
-class WeightAverage:
-    """The moving average of a network's weights and of its buffers that are floats, such as normalisation statistics.
+class WeightEMA:
+    """Moving average of a network's weights and floating-point buffers, such as batch-norm statistics.
 
-    Nothing in it waits for the device. With a decay of 0 it holds nothing, does nothing, and the network's own
-    weights stand for their average.
+    Nothing here waits for the device. With a decay of 0 it is empty and does nothing.
 
     Args:
-        model: on its device; it is not copied, and neither are its whole numbers.
-        decay: share of the former average that is kept at a step, in [0, 1).
+        model: network on its device; it is not copied.
+        decay: decay of the average per step, in [0, 1).
 
     Example:
         >>> model = nn.Linear(1, 1, bias=False)
-        >>> average = WeightAverage(model, decay=0.99)
+        >>> average = WeightEMA(model, decay=0.99)
         >>> _ = nn.init.ones_(model.weight); average.update(10**6)
         >>> with average.applied():
         ...     bool(model.weight < 1)
@@ -51,42 +50,42 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model = model
         self._decay = decay
-        self._averages = [tensor.detach().clone() for tensor in self._own()]
+        self._averages = [tensor.detach().clone() for tensor in self._model_tensors()]
 
     def update(self, steps: int) -> None:
-        """Moves the average towards the network as it is after `steps` steps."""
+        """Updates the average with the current weights, after `steps` steps."""
         if self._decay:
             with torch.no_grad():
-                torch._foreach_lerp_(self._averages, self._own(), 1 - decay_at(steps, self._decay))
+                torch._foreach_lerp_(self._averages, self._model_tensors(), 1 - ema_decay(steps, self._decay))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Lends the network its averaged weights; afterwards it has its own again, bit for bit."""
-        former = [tensor.detach().clone() for tensor in self._own()]
-        self.take_over()
+        """Gives the network its averaged weights inside a `with` block; then restores its own, bit for bit."""
+        previous = [tensor.detach().clone() for tensor in self._model_tensors()]
+        self.copy_to_model()
         try:
             yield
         finally:
-            _copy(former, self._own())
+            _copy(previous, self._model_tensors())
 
-    def take_over(self) -> None:
-        """Gives the network its averaged weights for good."""
-        _copy(self._averages, self._own())
+    def copy_to_model(self) -> None:
+        """Replaces the weights of the network with their averages."""
+        _copy(self._averages, self._model_tensors())
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Returns the average, by number of the weight or buffer; empty where there is none."""
-        return {str(place): tensor for place, tensor in enumerate(self._averages)}
+        """Returns the averages by index of the weight or buffer; empty if the decay is 0."""
+        return {str(index): tensor for index, tensor in enumerate(self._averages)}
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `state_tensors` returned.
 
         Raises:
-            RunError: when the average of another network is given; nothing is changed then.
+            RunError: when the tensors are from another network. Nothing is changed then.
         """
-        restore(self.state_tensors(), tensors, "average of weights")
+        restore_tensors(self.state_tensors(), tensors, "weight average")
 
-    def _own(self) -> list[Tensor]:
-        """The network's tensors; looked up each time, for a network may put a new buffer in the place of an old one."""
+    def _model_tensors(self) -> list[Tensor]:
+        """Returns the averaged tensors of the network. Not cached, because a network may replace a buffer."""
         if not self._decay:
             return []
         tensors = [*self._model.parameters(), *self._model.buffers()]
@@ -94,6 +93,6 @@ class WeightAverage:
 
 
 @torch.no_grad()
-def _copy(source: list[Tensor], target: list[Tensor]) -> None:
-    for value, tensor in zip(source, target, strict=True):
-        tensor.copy_(value)
+def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)

@@ -1,4 +1,4 @@
-"""Which weights are treated alike."""
+"""Builds the optimizer: groups the weights of a network and assigns an update rule to each group."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import RecipeError
 from tenfold.optim.muon import Muon
-from tenfold.optim.update import Adam, MomentumSGD, RMSprop, Update, restore
+from tenfold.optim.update import SGD, Adam, RMSprop, UpdateRule, restore_tensors
 
 
 @dataclass(frozen=True)
 class ParameterGroups:
-    """The learning weights of a network, by how they are best updated.
+    """The trainable weights of a network, grouped by how they are updated.
 
     Args:
-        filters: of convolutions, four dimensions.
-        matrices: of other layers, two dimensions or more.
-        vectors: biases and normalisation weights, fewer than two dimensions; never decayed.
+        filters: weights of convolutions (four dimensions).
+        matrices: weights of other layers with at least two dimensions.
+        vectors: biases and normalization weights (fewer than two dimensions), without weight decay.
     """
 
     filters: list[nn.Parameter]
@@ -27,29 +27,29 @@ class ParameterGroups:
 
     @property
     def hidden_matrices(self) -> list[nn.Parameter]:
-        """Those of linear layers, without the last, whose outputs are the logits."""
+        """Weights of the linear layers, except the last one, which computes the logits."""
         return [weight for weight in self.matrices if weight.ndim == 2][:-1]
 
 
 def group_parameters(model: nn.Module) -> ParameterGroups:
-    """Sorts the weights of `model` that learn; frozen ones are left out.
+    """Groups the trainable weights of `model`. Frozen weights are left out.
 
     Example:
         >>> groups = group_parameters(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2)))
         >>> len(groups.filters), len(groups.matrices), len(groups.vectors)
         (1, 1, 2)
     """
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
     return ParameterGroups(
-        filters=[weight for weight in learning if weight.ndim == 4],
-        matrices=[weight for weight in learning if weight.ndim >= 2 and weight.ndim != 4],
-        vectors=[weight for weight in learning if weight.ndim < 2],
+        filters=[weight for weight in trainable if weight.ndim == 4],
+        matrices=[weight for weight in trainable if weight.ndim >= 2 and weight.ndim != 4],
+        vectors=[weight for weight in trainable if weight.ndim < 2],
     )
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """What is needed to build an optimiser; the fields are keys of a recipe's `[optim]`, explained there."""
+    """Settings of the optimizer. The fields are keys of the recipe's `[optim]`, documented there."""
 
     name: str
     lr: float
@@ -65,92 +65,93 @@ class OptimizerSettings:
     rmsprop_alpha: float = 0.99
 
     @classmethod
-    def of(cls, section: object) -> "OptimizerSettings":
-        """Takes the fields from any object that has them all, such as a recipe's `[optim]`."""
+    def from_section(cls, section: object) -> "OptimizerSettings":
+        """Copies the fields from an object that has them all, such as a recipe's `[optim]`."""
         return cls(**{field.name: getattr(section, field.name) for field in fields(cls)})
 
 
 class CombinedOptimizer:
-    """Several update rules, each for weights of its own, that step together.
+    """Several update rules, each for its own weights, that step together.
 
     Args:
-        rules: at least one; no weight appears in two.
+        rules: at least one; no weight is in two of them.
     """
 
-    def __init__(self, rules: Sequence[Update]) -> None:
+    def __init__(self, rules: Sequence[UpdateRule]) -> None:
         self.rules = tuple(rules)
-        self._peaks = tuple(float(rule.lr) for rule in rules)
+        self._base_lrs = tuple(float(rule.lr) for rule in rules)
 
     def step(self) -> None:
-        """Updates every weight from its gradient, then forgets the gradients."""
+        """Updates every weight from its gradient, and sets the gradients to None."""
         for rule in self.rules:
             rule.step()
 
     def scale_lr(self, factor: float) -> None:
-        """Sets every learning rate to `factor` times the one it was built with."""
-        for rule, peak in zip(self.rules, self._peaks, strict=True):
-            rule.set_lr(peak * factor)
+        """Sets every learning rate to `factor` times its initial value."""
+        for rule, base_lr in zip(self.rules, self._base_lrs, strict=True):
+            rule.set_lr(base_lr * factor)
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Returns what the rules remember, by `rule.name.weight`; learning rates are not part of it."""
+        """Returns the state of all update rules by `rule.name.weight`. Learning rates are not part of it."""
         return {
-            f"{i}.{name}.{place}": tensor
+            f"{i}.{name}.{index}": tensor
             for i, rule in enumerate(self.rules)
-            for name, tensors in rule.memory.items()
-            for place, tensor in enumerate(tensors)
+            for name, tensors in rule.state.items()
+            for index, tensor in enumerate(tensors)
         }
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `state_tensors` returned.
 
         Raises:
-            RunError: when another optimiser's memory is given; nothing is changed then.
+            RunError: when the state is from another optimizer. Nothing is changed then.
         """
-        restore(self.state_tensors(), tensors, "optimiser")
+        restore_tensors(self.state_tensors(), tensors, "optimizer state")
 
 
 def build_optimizer(
     model: nn.Module, settings: OptimizerSettings, precision: torch.dtype | None = None
 ) -> CombinedOptimizer:
-    """Builds the optimiser for `model`, which must already lie on its device.
+    """Builds the optimizer for `model`, which must already be on its device.
 
     Args:
         model: the network.
         settings: see `OptimizerSettings`.
-        precision: dtype of the matrix products in Muon; float32 where None.
+        precision: dtype of the matrix products in Muon (default: float32).
 
     Raises:
-        RecipeError: when the optimiser has nothing to work on.
+        RecipeError: when the network has no weights for the optimizer.
     """
     groups = group_parameters(model)
     if not groups.filters and not groups.matrices and not groups.vectors:
-        raise RecipeError("this network has no weights that learn; set requires_grad on some, or use another network")
-    by_muon = _weights_for_muon(groups, settings)
-    taken = set(map(id, by_muon))
-    decayed = [weight for weight in groups.matrices + groups.filters if id(weight) not in taken]
+        raise RecipeError("this network has no trainable weights; set requires_grad on some, or use another network")
+    muon_weights = _muon_weights(groups, settings)
+    muon_ids = set(map(id, muon_weights))
+    decayed = [weight for weight in groups.matrices + groups.filters if id(weight) not in muon_ids]
     rules = [
-        _rule(weights, decay, settings) for weights, decay in _by_decay(decayed, groups.vectors, settings.weight_decay)
+        _update_rule(weights, decay, settings)
+        for weights, decay in _by_decay(decayed, groups.vectors, settings.weight_decay)
     ]
-    if by_muon:
-        rules.append(Muon(by_muon, settings.muon_lr, settings.muon_momentum, precision or torch.float32))
+    if muon_weights:
+        rules.append(Muon(muon_weights, settings.muon_lr, settings.muon_momentum, precision or torch.float32))
     return CombinedOptimizer(rules)
 
 
-def _weights_for_muon(groups: ParameterGroups, settings: OptimizerSettings) -> list[nn.Parameter]:
+def _muon_weights(groups: ParameterGroups, settings: OptimizerSettings) -> list[nn.Parameter]:
     if settings.name != "muon":
         return []
     weights = groups.filters + (groups.hidden_matrices if settings.muon_matrices else [])
     if not weights:
         needed = "convolutions or hidden linear layers" if settings.muon_matrices else "convolutions"
-        also = "" if settings.muon_matrices or not groups.hidden_matrices else " or set optim.muon_matrices = true"
+        hint = "" if settings.muon_matrices or not groups.hidden_matrices else " or set optim.muon_matrices = true"
         raise RecipeError(
-            f"optim.name = 'muon' needs {needed}, and this network has none; use optim.name = 'sgd'{also}"
+            f"optim.name = 'muon' needs {needed}, and this network has none; use optim.name = 'sgd'{hint}"
         )
     return weights
 
 
-def _rule(weights: list[nn.Parameter], decay: float, settings: OptimizerSettings) -> Update:
-    """Returns the rule that the recipe names; beside Muon that is SGD."""
+def _update_rule(weights: list[nn.Parameter], decay: float, settings: OptimizerSettings) -> UpdateRule:
+    """Returns the update rule of the recipe; for the weights that Muon does not update, SGD."""
     match settings.name:
         case "adam" | "adamw":
             decoupled = settings.name == "adamw"
@@ -159,12 +160,12 @@ def _rule(weights: list[nn.Parameter], decay: float, settings: OptimizerSettings
             alpha = settings.rmsprop_alpha
             return RMSprop(weights, settings.lr, settings.momentum, alpha, settings.epsilon, decay)
         case _:
-            return MomentumSGD(weights, settings.lr, settings.momentum, settings.nesterov, decay)
+            return SGD(weights, settings.lr, settings.momentum, settings.nesterov, decay)
 
 
 def _by_decay(
-    decayed: list[nn.Parameter], plain: list[nn.Parameter], decay: float
+    decayed: list[nn.Parameter], not_decayed: list[nn.Parameter], decay: float
 ) -> list[tuple[list[nn.Parameter], float]]:
-    """Returns weights with their weight decay; all together where there is none, for one fused update."""
-    split = [(decayed, decay), (plain, 0.0)] if decay else [(decayed + plain, 0.0)]
-    return [(weights, share) for weights, share in split if weights]
+    """Returns non-empty groups of weights with their weight decay; one group if it is 0, for one fused update."""
+    groups = [(decayed, decay), (not_decayed, 0.0)] if decay else [(decayed + not_decayed, 0.0)]
+    return [(weights, weight_decay) for weights, weight_decay in groups if weights]

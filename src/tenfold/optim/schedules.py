@@ -1,7 +1,4 @@
-"""Learning-rate schedules: pure functions of how much of the run is done.
-
-Each takes the share of the run that is done, in [0, 1], and returns the factor on the learning rate.
-"""
+"""Learning-rate schedules: pure functions from the completed fraction of the run to a factor on the learning rate."""
 
 import math
 from bisect import bisect_right
@@ -10,24 +7,24 @@ from functools import partial
 
 Schedule = Callable[[float], float]
 
-_ONE_CYCLE_BEGINS = 1 / 25
-"""Factor with which one cycle begins, as in fastai and PyTorch."""
+_ONE_CYCLE_START = 1 / 25
+"""Initial factor of the one-cycle schedule, as in fastai and PyTorch."""
 
 
 def constant(done: float) -> float:
     """Always 1.
 
     Args:
-        done: share of the run that is done, in [0, 1].
+        done: completed fraction of the run, in [0, 1].
     """
     return 1.0
 
 
 def linear(done: float, final: float = 0.0) -> float:
-    """Falls from 1 to `final` in a straight line.
+    """Decreases linearly from 1 to `final`.
 
     Args:
-        done: share of the run that is done, in [0, 1].
+        done: completed fraction of the run, in [0, 1].
         final: factor at the end.
 
     Example:
@@ -38,21 +35,21 @@ def linear(done: float, final: float = 0.0) -> float:
 
 
 def cosine(done: float, final: float = 0.0) -> float:
-    """Falls from 1 to `final` along half a cosine (arXiv:1608.03983).
+    """Decreases from 1 to `final` along half a cosine (arXiv:1608.03983).
 
     Args:
-        done: share of the run that is done, in [0, 1].
+        done: completed fraction of the run, in [0, 1].
         final: factor at the end.
     """
     return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 def step(done: float, milestones: Sequence[float], factor: float) -> float:
-    """Is multiplied by `factor` at each milestone.
+    """Starts at 1 and is multiplied by `factor` at each milestone.
 
     Args:
-        done: share of the run that is done, in [0, 1].
-        milestones: shares of the run, rising.
+        done: completed fraction of the run, in [0, 1].
+        milestones: fractions of the run, increasing.
         factor: in (0, 1).
 
     Example:
@@ -63,13 +60,13 @@ def step(done: float, milestones: Sequence[float], factor: float) -> float:
 
 
 def one_cycle(done: float, peak: float, final: float = 0.0) -> float:
-    """Rises from 1/25 to 1 along half a cosine, then falls to `final` along another.
+    """Increases from 1/25 to 1 along half a cosine, then decreases to `final` along another.
 
-    The one-cycle policy (arXiv:1708.07120) in the shape that fastai and PyTorch gave it; momentum stays as it is.
+    The one-cycle policy (arXiv:1708.07120) as in fastai and PyTorch, but with constant momentum.
 
     Args:
-        done: share of the run that is done, in [0, 1].
-        peak: share of the run at which it is 1, in (0, 1).
+        done: completed fraction of the run, in [0, 1].
+        peak: fraction of the run at which the factor is 1, in (0, 1).
         final: factor at the end.
 
     Example:
@@ -77,7 +74,7 @@ def one_cycle(done: float, peak: float, final: float = 0.0) -> float:
         [0.04, 1.0, 0.0]
     """
     if done < peak:
-        return cosine(1.0 - done / peak, _ONE_CYCLE_BEGINS)
+        return cosine(1.0 - done / peak, _ONE_CYCLE_START)
     return cosine((done - peak) / (1.0 - peak), final)
 
 
@@ -90,17 +87,17 @@ def build_schedule(
     step_factor: float = 0.1,
     peak: float = 0.3,
 ) -> Schedule:
-    """Returns the schedule called `name`, after a rise from 0 over the share `warmup` of the run.
+    """Returns the schedule called `name`, after a linear warm-up from 0.
 
-    What comes after the rise takes up all that is left of the run.
+    The schedule covers the rest of the run after the warm-up.
 
     Args:
         name: `constant`, `step`, `linear`, `cosine` or `one-cycle`.
-        warmup: share of the run, in [0, 1).
-        final: factor at the end, of `linear`, `cosine` and `one-cycle`.
-        milestones: shares of the whole run, after the warm-up and rising, of `step`.
-        step_factor: see `step`.
-        peak: share of the whole run, after the warm-up, of `one-cycle`.
+        warmup: fraction of the run for the warm-up, in [0, 1).
+        final: factor at the end of `linear`, `cosine` and `one-cycle`.
+        milestones: for `step`: fractions of the whole run, increasing, after the warm-up.
+        step_factor: for `step`: factor at each milestone.
+        peak: for `one-cycle`: fraction of the whole run, after the warm-up.
 
     Example:
         >>> build_schedule("linear", warmup=0.5)(0.25)
@@ -110,18 +107,18 @@ def build_schedule(
     def after_warmup(done: float) -> float:
         return (done - warmup) / (1.0 - warmup)
 
-    courses: dict[str, Schedule] = {
+    schedules: dict[str, Schedule] = {
         "constant": constant,
-        "step": partial(step, milestones=[after_warmup(share) for share in milestones], factor=step_factor),
+        "step": partial(step, milestones=[after_warmup(milestone) for milestone in milestones], factor=step_factor),
         "linear": partial(linear, final=final),
         "cosine": partial(cosine, final=final),
         "one-cycle": partial(one_cycle, peak=after_warmup(peak), final=final),
     }
-    course = courses[name]
+    main_schedule = schedules[name]
 
     def schedule(done: float) -> float:
         if done < warmup:
-            return done / warmup * course(0.0)
-        return course(after_warmup(done))
+            return done / warmup * main_schedule(0.0)
+        return main_schedule(after_warmup(done))
 
     return schedule

@@ -1,7 +1,7 @@
-"""What every update rule has: weights, a learning rate, what it remembers of each weight.
+"""Update rules with PyTorch's own kernels: SGD, Adam, AdamW and RMSprop.
 
-`torch.optim.Optimizer` offers more, and costs more: its first use loads PyTorch's compiler, a second that a run of
-twenty feels, and its hooks and profiling take a tenth of a step with a batch of 4.
+`torch.optim.Optimizer` does more and costs more: its first use loads PyTorch's compiler, which takes a second, and its
+hooks and profiling take a tenth of a step at a batch size of 4.
 """
 
 from abc import ABC, abstractmethod
@@ -15,81 +15,78 @@ from torch.optim.sgd import sgd
 
 from tenfold.core.errors import RunError
 
-Memory = dict[str, list[Tensor]]
-"""What a rule remembers: by name, one tensor for each weight."""
+State = dict[str, list[Tensor]]
+"""State of an update rule: by name, one tensor per weight."""
 
 
-class Update(ABC):
-    """A rule by which some weights follow their gradients.
+class UpdateRule(ABC):
+    """Base class of update rules: updates some weights from their gradients.
 
     Args:
-        weights: at least one, on their device.
+        weights: at least one, already on their device.
         lr: learning rate, above 0.
     """
 
-    reads_lr_on_device = False
-    """Whether the rule can read its learning rate from a tensor, as steps need that are recorded and replayed."""
+    capturable = False
+    """Whether the learning rate can be a tensor, which a captured CUDA graph reads at each replay."""
 
     def __init__(self, weights: Iterable[nn.Parameter], lr: float) -> None:
         self.weights = list(weights)
         self.lr: float | Tensor = lr
-        self.memory: Memory = {}
+        self.state: State = {}
+        # A fused kernel updates all weights of a device in one pass.
+        self._fused = self.weights[0].device.type in ("cpu", "cuda")
 
     def set_lr(self, lr: float) -> None:
-        """Sets the learning rate of the steps to come; on the device, without waiting for it, where it lies there."""
+        """Sets the learning rate of the next steps. Does not wait for the device."""
         if isinstance(self.lr, Tensor):
             self.lr.fill_(lr)
         else:
             self.lr = lr
 
-    def keep_lr_on_device(self) -> None:
-        """Puts the learning rate where a recorded step reads it anew at each replay."""
+    def move_lr_to_device(self) -> None:
+        """Makes the learning rate a tensor on the device, for a captured CUDA graph."""
         self.lr = torch.full((), float(self.lr), device=self.weights[0].device)
 
     def step(self) -> None:
-        """Updates every weight that has a gradient, and forgets the gradients."""
-        places, gradients = [], []
-        for place, weight in enumerate(self.weights):
+        """Updates every weight that has a gradient, and sets the gradients to None."""
+        indices, gradients = [], []
+        for index, weight in enumerate(self.weights):
             if weight.grad is not None:
-                places.append(place)
+                indices.append(index)
                 gradients.append(weight.grad)
                 weight.grad = None
-        memory = {name: [kept[place] for place in places] for name, kept in self.memory.items()}
+        state = {name: [tensors[index] for index in indices] for name, tensors in self.state.items()}
         with torch.no_grad():
-            self._update([self.weights[place] for place in places], gradients, memory)
+            self._update([self.weights[index] for index in indices], gradients, state)
 
     @abstractmethod
-    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], memory: Memory) -> None:
-        """Updates `weights` and, in place, what is remembered of them."""
+    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], state: State) -> None:
+        """Updates `weights` and `state` in place."""
 
     def _zeros(self) -> list[Tensor]:
-        """Returns zeros for each weight, in memory as the weight lies: fused updates walk both side by side."""
+        """Returns zeros for each weight, with its memory layout: fused kernels read both in the same order."""
         return [torch.zeros_like(weight, requires_grad=False) for weight in self.weights]
 
 
-def has_fused_kernels(device: torch.device) -> bool:
-    """Returns whether PyTorch updates all weights on `device` in one pass."""
-    return device.type in ("cpu", "cuda")
-
-
-class MomentumSGD(Update):
-    """Stochastic gradient descent by PyTorch's own kernels, fused where the device has that.
+class SGD(UpdateRule):
+    """Stochastic gradient descent, as `torch.optim.SGD`.
 
     Args:
-        weights: at least one, on their device.
+        weights: at least one, already on their device.
         lr: learning rate, above 0.
-        momentum: share of the former update that is kept, in [0, 1).
-        nesterov: whether to look ahead.
-        weight_decay: times the weight is added to its gradient.
+        momentum: momentum factor, in [0, 1).
+        nesterov: whether to use Nesterov momentum.
+        weight_decay: coefficient of the L2 penalty.
 
     Example:
         >>> weight = nn.Parameter(torch.ones(1))
-        >>> rule = MomentumSGD([weight], lr=0.5, momentum=0.9)
+        >>> rule = SGD([weight], lr=0.5, momentum=0.9)
         >>> weight.square().sum().backward(); rule.step(); weight.item()
         0.0
     """
 
-    reads_lr_on_device = True
+    capturable = True
 
     def __init__(
         self,
@@ -101,58 +98,37 @@ class MomentumSGD(Update):
     ) -> None:
         super().__init__(weights, lr)
         if momentum:
-            self.memory = {"momentum": self._zeros()}
+            self.state = {"momentum": self._zeros()}
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
-        self._fused = has_fused_kernels(self.weights[0].device)
 
-    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], memory: Memory) -> None:
+    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], state: State) -> None:
         sgd(
             list[Tensor](weights),
             gradients,
-            list[Tensor | None](memory.get("momentum", [None] * len(weights))),
+            list[Tensor | None](state.get("momentum", [None] * len(weights))),
             fused=self._fused,
             weight_decay=self.weight_decay,
             momentum=self.momentum,
-            lr=self.lr,  # type: ignore[arg-type]  # which may be a tensor, whatever its annotation says
+            lr=self.lr,  # type: ignore[arg-type]  # a tensor works too, despite the annotation
             dampening=0.0,
             nesterov=self.nesterov,
             maximize=False,
         )
 
 
-def restore(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], whose: str) -> None:
-    """Copies `saved` into the tensors of `own`, which keep their place in memory, their device and their layout.
+class Adam(UpdateRule):
+    """Adam (arXiv:1412.6980), as `torch.optim.Adam`; with decoupled weight decay, AdamW (arXiv:1711.05101).
 
     Args:
-        own: what is there now, by name; none requires a gradient.
-        saved: what a checkpoint holds.
-        whose: what remembers them, e.g. `optimiser`.
-
-    Raises:
-        RunError: when names or shapes differ; nothing is changed then.
-    """
-    if {name: tensor.shape for name, tensor in saved.items()} != {name: tensor.shape for name, tensor in own.items()}:
-        raise RunError(
-            f"the checkpoint does not fit the recipe's {whose}: it holds {len(saved)} tensors of it, expected "
-            f"{len(own)} of the same names and shapes; go on with the recipe and the version of tenfold that wrote it"
-        )
-    for name, tensor in saved.items():
-        own[name].copy_(tensor)
-
-
-class Adam(Update):
-    """Adam (arXiv:1412.6980) by PyTorch's own kernels; AdamW (arXiv:1711.05101) where the decay is decoupled.
-
-    Args:
-        weights: at least one, on their device.
+        weights: at least one, already on their device.
         lr: learning rate, above 0.
-        beta1: share of the former mean gradient that is kept, in [0, 1).
-        beta2: share of the former mean squared gradient that is kept, in [0, 1).
-        epsilon: added to the root of the mean square, above 0.
-        weight_decay: times the weight is added to its gradient.
-        decoupled: whether the decay, times the learning rate, is taken off the weight itself instead.
+        beta1: decay rate of the running mean of the gradient, in [0, 1).
+        beta2: decay rate of the running mean of the squared gradient, in [0, 1).
+        epsilon: added to the denominator, above 0.
+        weight_decay: weight decay coefficient.
+        decoupled: whether lr × weight_decay × weight is subtracted from the weight (AdamW), instead of an L2 penalty.
 
     Example:
         >>> weight = nn.Parameter(torch.ones(1))
@@ -174,19 +150,18 @@ class Adam(Update):
         super().__init__(weights, lr)
         self._beta1, self._beta2, self._epsilon = beta1, beta2, epsilon
         self._weight_decay, self._decoupled = weight_decay, decoupled
-        self._fused = has_fused_kernels(self.weights[0].device)
-        # Fused kernels read the number of steps on their device; the others compute with it on the CPU.
-        counts = [torch.zeros((), device=weight.device if self._fused else "cpu") for weight in self.weights]
-        self.memory = {"mean": self._zeros(), "square": self._zeros(), "steps": counts}
+        # Fused kernels read the number of steps on the device; the others on the CPU.
+        steps = [torch.zeros((), device=weight.device if self._fused else "cpu") for weight in self.weights]
+        self.state = {"mean": self._zeros(), "square": self._zeros(), "steps": steps}
 
-    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], memory: Memory) -> None:
+    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], state: State) -> None:
         adam(
             list[Tensor](weights),
             gradients,
-            memory["mean"],
-            memory["square"],
+            state["mean"],
+            state["square"],
             [],
-            memory["steps"],
+            state["steps"],
             fused=self._fused,
             decoupled_weight_decay=self._decoupled,
             amsgrad=False,
@@ -199,16 +174,16 @@ class Adam(Update):
         )
 
 
-class RMSprop(Update):
-    """RMSprop (https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf) by PyTorch's own kernels.
+class RMSprop(UpdateRule):
+    """RMSprop (https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf), as `torch.optim.RMSprop`.
 
     Args:
-        weights: at least one, on their device.
+        weights: at least one, already on their device.
         lr: learning rate, above 0.
-        momentum: share of the former update that is kept, in [0, 1).
-        alpha: share of the former mean squared gradient that is kept, in [0, 1).
-        epsilon: added to the root of the mean square, above 0.
-        weight_decay: times the weight is added to its gradient.
+        momentum: momentum factor, in [0, 1).
+        alpha: decay rate of the running mean of the squared gradient, in [0, 1).
+        epsilon: added to the denominator, above 0.
+        weight_decay: coefficient of the L2 penalty.
 
     Example:
         >>> weight = nn.Parameter(torch.ones(1))
@@ -229,20 +204,20 @@ class RMSprop(Update):
         super().__init__(weights, lr)
         self._momentum, self._alpha, self._epsilon = momentum, alpha, epsilon
         self._weight_decay = weight_decay
-        self.memory = {"square": self._zeros()}
+        self.state = {"square": self._zeros()}
         if momentum:
-            self.memory["momentum"] = self._zeros()
-        # PyTorch counts the steps, and does nothing with the number.
-        self._unused = [torch.zeros(())] * len(self.weights)
+            self.state["momentum"] = self._zeros()
+        # PyTorch requires step counters here, but does not use their values.
+        self._steps = [torch.zeros(())] * len(self.weights)
 
-    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], memory: Memory) -> None:
+    def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], state: State) -> None:
         rmsprop(
             list[Tensor](weights),
             gradients,
-            memory["square"],
+            state["square"],
             [],
-            memory.get("momentum", []),
-            self._unused[: len(weights)],
+            state.get("momentum", []),
+            self._steps[: len(weights)],
             lr=float(self.lr),
             alpha=self._alpha,
             eps=self._epsilon,
@@ -250,3 +225,25 @@ class RMSprop(Update):
             momentum=self._momentum,
             centered=False,
         )
+
+
+def restore_tensors(current: Mapping[str, Tensor], saved: Mapping[str, Tensor], owner: str) -> None:
+    """Copies `saved` into the tensors of `current`, which keep their memory, device and layout.
+
+    Args:
+        current: tensors to overwrite, by name; none requires a gradient.
+        saved: tensors from a checkpoint, by name.
+        owner: whose state it is, for the message, such as `optimizer state`.
+
+    Raises:
+        RunError: when names or shapes differ. Nothing is changed then.
+    """
+    shapes, saved_shapes = ({name: t.shape for name, t in tensors.items()} for tensors in (current, saved))
+    if saved_shapes != shapes:
+        raise RunError(
+            f"the checkpoint does not fit the recipe: it contains {len(saved)} tensors of the {owner}, expected "
+            f"{len(current)} with the same names and shapes; resume with the recipe and the version of tenfold "
+            "that wrote it"
+        )
+    for name, tensor in saved.items():
+        current[name].copy_(tensor)

@@ -1,1 +1,1 @@
-"""The run folder: the contract between training and all that comes after it."""
+"""Run folders and model files: what training writes and everything else reads."""

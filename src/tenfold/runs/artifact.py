@@ -1,8 +1,8 @@
-"""A network with all that is needed to use it: class names, preprocessing, the way it judges.
+"""The classifier: a network with class names, preprocessing and evaluation settings; loading and saving it.
 
-Validation, test, later evaluation and prediction all go through `Classifier.logits`: one path, one answer.
+Validation, test, later evaluation and prediction all use `Classifier.logits`, so they give the same results.
 
-Shapes: N pictures, H×W pixels, C classes.
+Shapes: N images, H×W pixels, C classes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,15 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tenfold.core.devices import convolutions
+from tenfold.core.devices import use_onednn
 from tenfold.core.errors import ModelError
 from tenfold.data.decode.preprocessing import Preprocessing
-from tenfold.data.loader import in_order
+from tenfold.data.loader import image_batches
 from tenfold.data.sources.cifar_files import CIFAR10
 from tenfold.data.types import Split
 from tenfold.evaluate.logits import predict_logits
@@ -25,19 +27,22 @@ from tenfold.evaluate.metrics import Evaluation, accuracy, evaluate_logits
 from tenfold.models.build import build_model
 from tenfold.runs.model_file import ModelCard, load_model, read_state_dict, save_model
 
+CUSTOM_ARCHITECTURE = "custom"
+"""Architecture name of a user's own network in a model file."""
+
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network, its class names and its preprocessing.
+    """A network with its class names and preprocessing.
 
     Args:
-        model: from float [B, 3, H, W] to logits [B, C], on its device.
-        classes: C names, in the order of the logits.
-        preprocessing: makes the model's input from a picture.
-        batch_size: pictures judged at once; 0 is what suits the device.
-        views: of each picture whose logits are averaged; a name of `VIEWS`.
+        model: network from float [B, 3, H, W] to logits [B, C], on its device.
+        classes: C class names, in the order of the logits.
+        preprocessing: turns an image into the input of the network.
+        batch_size: images per batch in evaluation; 0 chooses a size for the device.
+        views: test-time augmentation (TTA): the views of each image whose logits are averaged; a key of `VIEWS`.
         unsure_below: see `averaged_logits`.
-        recipe: that trained it, as plain values; empty where nothing is known of it.
+        recipe: the training recipe, as plain values; empty if unknown.
 
     Example:
         >>> classifier = Classifier.load(Path("runs/shapes-quick/last.safetensors"))  # doctest: +SKIP
@@ -53,27 +58,31 @@ class Classifier:
     unsure_below: float = 1.0
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
-    def logits(self, split: Split) -> Tensor:
-        """Returns logits, float32 [N, C] on the CPU; see `judge`."""
-        averaged, _ = self.judge(split)
+    def logits(self, images: NDArray[np.uint8]) -> Tensor:
+        """Returns logits for images, float32 [N, C] on the CPU; see `tta_logits`."""
+        averaged, _ = self.tta_logits(images)
         return averaged
 
-    def judge(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Returns logits for the pictures of `split`, averaged over the views, and those of the plain view alone.
+    def tta_logits(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """Returns logits for images: averaged over the views, and without TTA.
 
-        Both are float32 [N, C] on the CPU, always computed in float32.
+        Args:
+            images: uint8 [N, H, W, 3], preprocessed to the size that the network was trained for.
+
+        Returns:
+            Two tensors, float32 [N, C] on the CPU. They are always computed in float32.
 
         Raises:
-            ModelError: when the pictures have another size than the model was trained for.
+            ModelError: when the images have another size than the training images.
         """
-        size = tuple(split.images.shape[1:3])
+        size = tuple(images.shape[1:3])
         if size != self.preprocessing.image_size:
             raise ModelError(
-                f"pictures are {size[0]}×{size[1]}, but the model was trained for "
+                f"images are {size[0]}×{size[1]}, but the model was trained for "
                 f"{'×'.join(map(str, self.preprocessing.image_size))}; prepare the data at that size"
             )
-        batches = in_order(split, self.batch_size or _suited(size, self.device), self.device)
-        with convolutions(onednn=True):  # whatever the training used, a judgement never depends on it
+        batches = image_batches(images, self.batch_size or _default_batch_size(size, self.device), self.device)
+        with use_onednn(True):  # evaluation must not depend on the kernels used for training
             return predict_logits(
                 self.model,
                 batches,
@@ -83,18 +92,18 @@ class Classifier:
             )
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Returns how well `split` is classified; its labels must follow the order of `classes`."""
-        return self.evaluation(split, *self.judge(split))
+        """Evaluates the classifier on `split`, whose labels must be indices of `classes`."""
+        return self.evaluate_tta_logits(split, *self.tta_logits(split.images))
 
-    def evaluation(self, split: Split, averaged: Tensor, plain: Tensor) -> Evaluation:
-        """Returns what the logits that `judge` gave for `split` are worth, those of the plain view too."""
+    def evaluate_tta_logits(self, split: Split, averaged: Tensor, plain: Tensor) -> Evaluation:
+        """Evaluates the logits that `tta_logits` returned for `split`, including the accuracy without TTA."""
         labels = torch.from_numpy(split.labels)
-        found = evaluate_logits(averaged, labels, self.classes)
-        return found if self.views == "plain" else replace(found, plain_accuracy=accuracy(plain, labels))
+        evaluation = evaluate_logits(averaged, labels, self.classes)
+        return evaluation if self.views == "plain" else replace(evaluation, plain_accuracy=accuracy(plain, labels))
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """The device of the network."""
         return next(self.model.parameters()).device
 
     def save(
@@ -105,16 +114,16 @@ class Classifier:
         arguments: Mapping[str, Any],
         metrics: Mapping[str, Any],
     ) -> None:
-        """Writes the model file, durably; it alone is enough to predict.
+        """Writes a model file durably. It contains everything that is needed to predict.
 
         Args:
-            path: where, ending in `.safetensors`.
+            path: the file, ending in `.safetensors`.
             architecture: registered name of the network, or `custom` for a user's own.
-            arguments: of the network's builder.
-            metrics: known of it, as plain numbers.
+            arguments: arguments of the network's builder.
+            metrics: results of the model, as plain numbers.
 
         Raises:
-            StorageError: when the disk refuses; what was there before stays.
+            StorageError: when the disk refuses. The old file stays.
         """
         card = ModelCard(
             architecture=architecture,
@@ -128,104 +137,106 @@ class Classifier:
 
     @classmethod
     def load(cls, path: Path, *, device: torch.device | None = None, model: nn.Module | None = None) -> "Classifier":
-        """Reads a model file.
+        """Loads a model file.
 
         Args:
-            path: of a `.safetensors` file that `save` wrote.
-            device: where to put the model; the CPU when None.
-            model: the network, where it is a user's own that no name stands for; it receives the weights.
+            path: a `.safetensors` file written by `save`.
+            device: device for the network (default: CPU).
+            model: the network, if it is a user's own; it receives the weights.
 
         Raises:
-            ModelError: when the file is damaged or foreign, or `model` does not fit it.
+            ModelError: when the file is damaged or not from Tenfold, or `model` does not fit it.
         """
         state, card = load_model(path)
-        judging = card.recipe.get("evaluate", {})
+        settings = card.recipe.get("evaluate", {})
         return cls(
-            model=filled(model or _built(card, path), state, path).to(device or "cpu").eval(),
+            model=load_weights(model or _build(card, path), state, path).to(device or "cpu").eval(),
             classes=card.classes,
             preprocessing=card.preprocessing,
-            batch_size=judging.get("batch_size", 0),
-            views=judging.get("views", "mirror" if judging.get("mirror") else "plain"),  # `mirror` in former files
-            unsure_below=judging.get("unsure_below", 1.0),
+            batch_size=settings.get("batch_size", 0),
+            views=settings.get("views", "mirror" if settings.get("mirror") else "plain"),  # `mirror`: old files
+            unsure_below=settings.get("unsure_below", 1.0),
             recipe=card.recipe,
         )
 
 
-def _suited(size: tuple[int, ...], device: torch.device) -> int:
-    """Returns a batch size: on a CPU what its caches hold, elsewhere enough to be busy with."""
-    pictures = 128 if device.type == "cpu" else 2048  # of 32×32
-    return max(8, pictures * 32 * 32 // prod(size))
+def _default_batch_size(size: tuple[int, ...], device: torch.device) -> int:
+    """Returns a batch size that fits the caches of a CPU, or keeps a GPU busy."""
+    num_images = 128 if device.type == "cpu" else 2048  # of 32×32
+    return max(8, num_images * 32 * 32 // prod(size))
 
 
-def _built(card: ModelCard, path: Path) -> nn.Module:
-    if card.architecture == CUSTOM:
+def _build(card: ModelCard, path: Path) -> nn.Module:
+    if card.architecture == CUSTOM_ARCHITECTURE:
         raise ModelError(
-            f"{path} holds the weights of a network of your own; pass it: tenfold.load(path, model=YourNetwork())"
+            f"{path} contains the weights of your own network; pass the network: "
+            "tenfold.load(path, model=YourNetwork())"
         )
-    size, classes = card.preprocessing.image_size, len(card.classes)
-    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced at once
-        return build_model(card.architecture, card.arguments, classes=classes, image_size=size)
+    size, num_classes = card.preprocessing.image_size, len(card.classes)
+    with torch.random.fork_rng(devices=[]):  # the random weights are replaced at once
+        return build_model(card.architecture, card.arguments, num_classes=num_classes, image_size=size)
 
 
-def filled(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
-    """Returns `model` with the weights of `state`.
+def load_weights(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """Loads `state` into `model`, which is returned.
+
+    Args:
+        model: the network.
+        state: its `state_dict`.
+        path: file of the weights, for the message.
 
     Raises:
-        ModelError: when names or shapes differ; the message lists the first few.
+        ModelError: when names or shapes differ; the message lists the first three differences.
     """
-    own = model.state_dict()
-    problems = list(_differences(own, state))
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+    differences = list(_differences(model.state_dict(), state))
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise ModelError(
-            f"the weights in {path} do not fit {type(model).__name__}: {'; '.join(problems[:3])}{more}; "
+            f"the weights in {path} do not fit {type(model).__name__}: {'; '.join(differences[:3])}{more}; "
             "check --model and the number of classes"
         )
     model.load_state_dict(dict(state))
     return model
 
 
-def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[str]:
-    yield from (f"'{name}' is missing" for name in own if name not in state)
-    yield from (f"'{name}' is unknown" for name in state if name not in own)
-    for name, weight in own.items():
+def _differences(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[str]:
+    yield from (f"'{name}' is missing" for name in expected if name not in state)
+    yield from (f"'{name}' is unknown" for name in state if name not in expected)
+    for name, weight in expected.items():
         if name in state and state[name].shape != weight.shape:
             yield f"'{name}' is {list(state[name].shape)}, expected {list(weight.shape)}"
 
 
-CUSTOM = "custom"
-"""Stands for a user's own network in a model file."""
+_TUTORIAL_IMAGE_SIZE = (32, 32)
+_TUTORIAL_MEAN_AND_STD = (0.5, 0.5, 0.5)
 
 
-_SIZE = (32, 32)
-_HALF = (0.5, 0.5, 0.5)
+def load_plain_weights(path: Path, name: str, device: torch.device | None = None) -> Classifier:
+    """Loads plain weights, such as the `cifar_net.pth` of PyTorch's tutorial, as a classifier.
 
-
-def load_plain(path: Path, name: str, device: torch.device | None = None) -> Classifier:
-    """Returns the classifier that a tutorial's `cifar_net.pth` is meant to be.
-
-    What the file does not say is taken from the tutorials: pictures of 32×32, pixels (x − 0.5) / 0.5, and for ten
-    outputs the class names of CIFAR-10.
+    The file does not contain image size, preprocessing and class names. They are those of the tutorial: 32×32, pixels
+    normalized by (x − 0.5) / 0.5, and the class names of CIFAR-10 if there are ten outputs.
 
     Args:
-        path: of the `.pth` file; read with `weights_only=True`.
-        name: of the network, such as `tutorial`.
-        device: where to put the network; the CPU when None.
+        path: the `.pth` file, read with `weights_only=True`.
+        name: registered name of the network, such as `tutorial`.
+        device: device for the network (default: CPU).
 
     Raises:
-        ModelError: when the file is no state_dict or does not fit the network.
+        ModelError: when the file is not a `state_dict` or does not fit the network.
         RecipeError: when there is no such network.
     """
     state = read_state_dict(path)
-    outputs = _outputs(state, path)
-    classes = CIFAR10.classes if outputs == 10 else tuple(f"class {i}" for i in range(outputs))
-    model = filled(build_model(name, {}, classes=outputs, image_size=_SIZE), state, path)
-    return Classifier(model.to(device or "cpu").eval(), classes, Preprocessing(_SIZE, "crop", _HALF, _HALF))
+    num_classes = _num_outputs(state, path)
+    classes = CIFAR10.classes if num_classes == 10 else tuple(f"class {i}" for i in range(num_classes))
+    model = build_model(name, {}, num_classes=num_classes, image_size=_TUTORIAL_IMAGE_SIZE)
+    preprocessing = Preprocessing(_TUTORIAL_IMAGE_SIZE, "crop", _TUTORIAL_MEAN_AND_STD, _TUTORIAL_MEAN_AND_STD)
+    return Classifier(load_weights(model, state, path).to(device or "cpu").eval(), classes, preprocessing)
 
 
-def _outputs(state: dict[str, Tensor], path: Path) -> int:
-    """Returns the number of classes: the rows of the last matrix."""
+def _num_outputs(state: dict[str, Tensor], path: Path) -> int:
+    """Returns the number of rows of the last matrix."""
     matrices = [weight for weight in state.values() if weight.ndim == 2]
     if not matrices:
-        raise ModelError(f"{path} holds no linear layer to read the number of classes from; expected a classifier")
+        raise ModelError(f"{path} contains no linear layer, so the number of classes is unknown; expected a classifier")
     return len(matrices[-1])

@@ -1,9 +1,9 @@
-"""Checkpoints that survive a kill, a power loss and bit rot.
+"""Checkpoints that survive kills, power losses and damaged files.
 
     checkpoints/step-00000500/    model.safetensors … state.json manifest.json
-    checkpoints/step-00000500-2/  the same step, saved again with other content: nothing is ever written over
+    checkpoints/step-00000500-2/  the same step with other content: nothing is overwritten
 
-A checkpoint appears whole or not at all; two are kept; age is a matter of step numbers, never of a clock.
+A checkpoint is complete or absent. Two are kept. The newest is the one with the highest step number; no clock is used.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tenfold.core import durable
-from tenfold.core.disk import shown, translated
+from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import RunError, StorageError
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ _SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds.
+    """Content of a checkpoint.
 
     Args:
-        step: steps taken when it was saved.
-        tensors: by mapping name and tensor name, on the CPU, contiguous.
-        state: as it was saved, after JSON's conversions (tuples are lists, keys are strings).
-        warnings: one sentence for each newer checkpoint that had to be skipped.
+        step: number of steps when it was saved.
+        tensors: by group name and tensor name, contiguous, on the CPU.
+        state: the saved state after JSON's conversions (tuples become lists, keys become strings).
+        warnings: one sentence for each newer checkpoint that was skipped.
     """
 
     step: int
@@ -49,30 +49,30 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, step: int, tensors: Mapping[str, Mapping[str, "Tensor"]], state: Mapping[str, JSON]
 ) -> Path:
-    """Publishes a checkpoint, then removes all but this one and the newest sound one beside it.
+    """Saves a checkpoint, then removes all others but the newest intact one.
 
-    Saving the same step again changes nothing if the content is the same, and otherwise publishes a second
-    folder of that step, which counts as the newer one.
+    Saving the same step again does nothing if the content is the same. Otherwise it writes another folder for the step,
+    which counts as newer.
 
     Args:
-        folder: the run's `checkpoints` folder; created if missing.
-        step: steps taken so far, 0 or more.
-        tensors: by mapping name (fit for a file name) and tensor name; any shape, dtype, device and layout.
-        state: everything else that a resume needs.
+        folder: the `checkpoints` folder of the run; created if missing.
+        step: number of steps so far, at least 0.
+        tensors: by group name (used as file name) and tensor name; any shape, dtype, device and layout.
+        state: everything else that resuming needs.
 
     Returns:
-        The checkpoint's folder.
+        The folder of the checkpoint.
 
     Raises:
-        StorageError: when the disk refuses; older checkpoints are untouched then.
-        ValueError: when the state holds NaN or infinity.
+        StorageError: when the disk refuses. Older checkpoints are unchanged then.
+        ValueError: when the state contains NaN or infinity.
     """
-    # Everything is serialised before anything is written, so that only the disk can fail after this.
+    # Serialize everything before writing anything: after this only the disk can fail.
     contents = {name + _SUFFIX: _tensor_bytes(mapping) for name, mapping in tensors.items()}
     saved = {"format_version": FORMAT_VERSION, "step": step, "state": state}
-    contents[_STATE] = json.dumps(saved, allow_nan=False).encode()  # indented, many rows of a log would take seconds
-    same_step = [path for path in _candidates(folder) if _order(path)[0] == step]
-    if same_step and _holds(same_step[0], contents):
+    contents[_STATE] = json.dumps(saved, allow_nan=False).encode()  # indenting many rows takes seconds
+    same_step = [path for path in _checkpoint_folders(folder) if _order(path)[0] == step]
+    if same_step and _has_content(same_step[0], contents):
         return same_step[0]
     revision = _order(same_step[0])[1] + 1 if same_step else 1
     target = folder / (f"step-{step:08d}" + (f"-{revision}" if revision > 1 else ""))
@@ -84,16 +84,16 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Returns the newest sound checkpoint, by step number.
+    """Returns the newest intact checkpoint, by step number.
 
     Args:
-        folder: the run's `checkpoints` folder.
+        folder: the `checkpoints` folder of the run.
 
     Raises:
-        RunError: when there is no checkpoint, or none of them is sound.
+        RunError: when there is no checkpoint, or all are damaged.
     """
     warnings: list[str] = []
-    for path in _candidates(folder):
+    for path in _checkpoint_folders(folder):
         try:
             step, tensors, state = _read(path)
         except (RunError, StorageError) as error:
@@ -102,14 +102,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             return Checkpoint(step, tensors, state, tuple(warnings))
     if warnings:
         raise RunError(
-            f"none of the {len(warnings)} checkpoints in {shown(folder)} can be used; "
-            f"start the run anew ({warnings[0]})"
+            f"none of the {len(warnings)} checkpoints in {display_path(folder)} can be used; "
+            f"start a new run ({warnings[0]})"
         )
-    raise RunError(f"no checkpoint in {shown(folder)}: the run ended before its first; start it anew without --resume")
+    raise RunError(
+        f"no checkpoint in {display_path(folder)}: the run ended before its first one; start a new run without --resume"
+    )
 
 
 def tensors_to_save(tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
-    """Returns copies on the CPU that safetensors accepts: contiguous, and none sharing memory."""
+    """Returns copies on the CPU as safetensors needs them: contiguous, without shared memory."""
     import torch
 
     return {
@@ -124,22 +126,22 @@ def _tensor_bytes(tensors: Mapping[str, "Tensor"]) -> bytes:
     return data
 
 
-def _candidates(folder: Path) -> list[Path]:
-    """Returns every checkpoint folder, sound or not, newest first."""
-    with translated("read", folder):
+def _checkpoint_folders(folder: Path) -> list[Path]:
+    """Returns all checkpoint folders, newest first, including damaged ones."""
+    with storage_errors("read", folder):
         paths = folder.iterdir() if folder.is_dir() else ()
         return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=_order, reverse=True)
 
 
 def _order(path: Path) -> tuple[int, int]:
-    """Returns step and revision, which the name tells."""
+    """Returns step and revision from the name of a checkpoint folder."""
     match = _NAME.fullmatch(path.name)
     assert match is not None
     return int(match[1]), int(match[2] or 1)
 
 
-def _holds(path: Path, contents: Mapping[str, bytes]) -> bool:
-    """Returns whether a checkpoint is sound and has exactly these files."""
+def _has_content(path: Path, contents: Mapping[str, bytes]) -> bool:
+    """Returns whether a checkpoint is intact and consists of exactly these files."""
     try:
         durable.verify_folder(path, digests=False)
         names = {file.name for file in path.iterdir()} - {durable.MANIFEST}
@@ -149,40 +151,40 @@ def _holds(path: Path, contents: Mapping[str, bytes]) -> bool:
 
 
 def _remove_older(folder: Path, newest: Path) -> None:
-    """Removes all checkpoints but `newest` and one sound one; damaged ones do not count as kept."""
+    """Removes all checkpoints except `newest` and the newest intact one besides."""
     kept = 0
-    for path in _candidates(folder):
-        if path == newest or (kept == 0 and _is_sound(path)):
+    for path in _checkpoint_folders(folder):
+        if path == newest or (kept == 0 and _is_intact(path)):
             kept += path != newest
             continue
-        # What cannot be removed now is tried again after the next checkpoint; this one is safe already.
+        # A failed removal is repeated after the next checkpoint; the new checkpoint is already safe.
         with suppress(OSError):
             durable.disk.remove(path)
 
 
-def _is_sound(path: Path) -> bool:
+def _is_intact(path: Path) -> bool:
     try:
         durable.verify_folder(path)
     except RunError:
         return False
     except StorageError:
-        return True  # unreadable today may be readable tomorrow: no reason to delete it
+        return True  # it may be readable later, so keep it
     return True
 
 
 def _read(path: Path) -> tuple[int, dict[str, dict[str, "Tensor"]], dict[str, Any]]:
-    """Returns step, tensors and state; raises RunError when the folder is damaged."""
+    """Returns step, tensors and state; raises RunError when the checkpoint is damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     durable.verify_folder(path)
     file = path / _STATE
     try:
-        with translated("read", path):
+        with storage_errors("read", path):
             saved = json.loads(file.read_bytes())
             if saved["format_version"] != FORMAT_VERSION:
                 raise RunError(
-                    f"{shown(file)} has format version {saved['format_version']}, expected {FORMAT_VERSION}; "
+                    f"{display_path(file)} has format version {saved['format_version']}, expected {FORMAT_VERSION}; "
                     "use the version of tenfold that wrote it"
                 )
             tensors = {}
@@ -190,4 +192,4 @@ def _read(path: Path) -> tuple[int, dict[str, dict[str, "Tensor"]], dict[str, An
                 tensors[file.name.removesuffix(_SUFFIX)] = load(file.read_bytes())
         return int(saved["step"]), tensors, dict(saved["state"])
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise RunError(f"{shown(file)} cannot be read ({error}); delete {shown(path)}") from error
+        raise RunError(f"{display_path(file)} cannot be read ({error}); delete {display_path(path)}") from error

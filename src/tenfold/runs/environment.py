@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware, code and command, as far as they can be found out."""
+"""The environment of a run: versions, hardware, code and command."""
 
 import os
 import platform
@@ -9,15 +9,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("tenfold", "torch", "numpy", "pillow", "timm")
+_RECORDED_PACKAGES = ("tenfold", "torch", "numpy", "pillow", "timm")
 
 
 def describe_environment(command: Sequence[str], threads: int | None = None) -> dict[str, Any]:
-    """Returns what `env.json` holds; whatever cannot be found out is None. Raises nothing.
+    """Returns the content of `env.json`. Unknown values are None; it raises no errors.
 
     Args:
-        command: the command line, word by word.
-        threads: CPU threads of the run; PyTorch's own number where None.
+        command: the command line, as a list of arguments.
+        threads: CPU threads of the run (default: PyTorch's current number).
     """
     import torch
 
@@ -25,7 +25,7 @@ def describe_environment(command: Sequence[str], threads: int | None = None) -> 
         "command": list(command),
         "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        **{name: _version(name) for name in _PACKAGES},
+        **{name: _version(name) for name in _RECORDED_PACKAGES},
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cores": _cores(),
@@ -50,34 +50,34 @@ def _cpu_model() -> str | None:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:
-        pass  # only Linux has this file
+        pass  # the file exists only on Linux
     return platform.processor() or platform.machine() or None
 
 
 def _cores() -> int | None:
-    """Returns the cores that this process may use, which in a container are fewer than there are."""
+    """Returns the number of cores that this process may use, which a container can limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
 
 
 def _accelerators() -> list[str]:
-    """Returns the devices beside the CPU that PyTorch could compute on, as `train.device` calls them."""
+    """Returns the devices other than the CPU that PyTorch can use, by their names in `train.device`."""
     import torch
 
-    metal = ["mps"] if torch.backends.mps.is_available() else []
-    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] + metal
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] + mps
 
 
 def _nvidia_gpus() -> int:
-    """Returns how many NVIDIA GPUs Linux shows, which a PyTorch built without CUDA does not see."""
+    """Returns the number of NVIDIA GPUs that Linux reports, also if PyTorch was built without CUDA."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return 0  # somebody hid them on purpose
+        return 0  # hidden by the user
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def _git_commit() -> str | None:
-    """Returns the commit of the current folder's repository."""
+    """Returns the git commit of the current folder, if it is in a repository."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],

@@ -1,75 +1,138 @@
-"""Names of new folders of runs and sweeps: fit for every system, and never taken twice."""
+"""What run folders and sweep folders share: names, creation, locking and copies of image lists."""
 
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tenfold.core import durable
-from tenfold.core.disk import shown, translated
+from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import RunError
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
-_LONGEST_PART = 40
+_MAX_PART_LENGTH = 40
 
 
-def check_name(name: str) -> None:
-    """Refuses what cannot name a folder.
-
-    Raises:
-        RunError: when `name` is no plain folder name.
-    """
-    if not name or name in (".", "..") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
-        raise RunError(f"{name!r} cannot name a run; expected a plain folder name such as 'my-first-run'")
-
-
-def claim_dated_folder(root: Path, *parts: str) -> Path:
-    """Makes a new folder called after `parts`, date and time, also when two processes ask at once.
+@dataclass(frozen=True)
+class ResultFolder:
+    """The files that a run and a sweep have in common.
 
     Args:
-        root: where; it must exist.
-        parts: names of anything; what no system takes in a folder's name is replaced.
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def env(self) -> Path:
+        """`env.json`: versions, hardware, code and command."""
+        return self.path / "env.json"
+
+    @property
+    def log(self) -> Path:
+        """`log.jsonl`: events, one JSON object per line; `time_s` counts over all sessions."""
+        return self.path / "log.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """`summary.json`: the results, written last."""
+        return self.path / "summary.json"
+
+    @property
+    def plots(self) -> Path:
+        """`plots/`: charts as PNG files."""
+        return self.path / "plots"
+
+    @property
+    def report(self) -> Path:
+        """`report.html`: all results on one page."""
+        return self.path / "report.html"
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Locks the folder against other processes inside a `with` block; see `exclusive_lock`."""
+        return exclusive_lock(self.path)
+
+
+def create_folder(root: Path, *parts: str, name: str | None = None) -> Path:
+    """Creates a new run or sweep folder. Never reuses an existing one, even if two processes start at once.
+
+    Args:
+        root: parent folder; created if missing.
+        parts: parts of the default name, before date and time.
+        name: folder name (default: from `parts`, date and time).
+
+    Raises:
+        RunError: when `name` exists or is not a plain folder name.
+        StorageError: when the disk refuses.
+    """
+    if name is not None:
+        _check_folder_name(name)
+    durable.make_folder(root)
+    if name is None:
+        return create_dated_folder(root, *parts)
+    if not durable.claim_folder(root / name):
+        path, hint = display_path(root / name), ""
+        if (root / name / "sweep.json").is_file():
+            hint = f", or resume it: tenfold sweep --resume {path}"
+        elif (root / name / "recipe.toml").is_file():
+            hint = f", or resume it: tenfold train --resume {path}"
+        raise RunError(f"{path} already exists, and a run is never overwritten; choose another --name{hint}")
+    return root / name
+
+
+def create_dated_folder(root: Path, *parts: str) -> Path:
+    """Creates a new folder named after `parts`, date and time, even if two processes call this at once.
+
+    Args:
+        root: parent folder; it must exist.
+        parts: any text; characters that are invalid in folder names are replaced.
 
     Raises:
         StorageError: when the disk refuses.
     """
-    stem = "-".join([*map(folder_part, parts), f"{datetime.now():%Y%m%d-%H%M%S}"])
+    stem = "-".join([*map(safe_folder_name, parts), f"{datetime.now():%Y%m%d-%H%M%S}"])
     names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
     return next(root / name for name in names if durable.claim_folder(root / name))
 
 
-def folder_part(name: str) -> str:
-    """Returns `name` as a part of a folder name that every system takes and no shell needs to quote.
+def safe_folder_name(text: str) -> str:
+    """Returns `text` as a folder name that is valid on every system and needs no quotes in a shell.
 
     Example:
-        >>> folder_part("my photos (2)/")
+        >>> safe_folder_name("my photos (2)/")
         'my-photos-2'
     """
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:_LONGEST_PART] or "data"
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:_MAX_PART_LENGTH] or "data"
+
+
+def _check_folder_name(name: str) -> None:
+    if not name or name in (".", "..") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
+        raise RunError(f"{name!r} is not a valid run name; expected a plain folder name such as 'my-first-run'")
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Keeps other processes from working in `folder` for the time of a `with` block.
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Locks `folder` against other processes inside a `with` block. A process that dies releases the lock.
 
     Raises:
-        RunError: when another process is at it. A process that dies, however, frees the lock.
+        RunError: when another process holds the lock.
         StorageError: when the disk refuses.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / ".lock")
-    with translated("lock", folder):
+    with storage_errors("lock", folder):
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise RunError(
-                f"{shown(folder)} is being trained by another process; wait for it, or stop it first"
+                f"another process is training in {display_path(folder)}; wait until it ends, or stop it"
             ) from error
     try:
         yield
@@ -78,51 +141,53 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def read_json_object(file: Path, remedy: str) -> dict[str, Any]:
-    """Returns what a JSON file holds.
+    """Returns the content of a JSON file.
 
     Args:
-        file: to read.
-        remedy: what to do where it is missing or damaged, for the message.
+        file: the file.
+        remedy: what to do if the file is missing or damaged, for the message.
 
     Raises:
-        RunError: when the file is missing or holds no JSON object.
+        RunError: when the file is missing or does not contain a JSON object.
         StorageError: when it cannot be read.
     """
     if not file.is_file():
-        raise RunError(f"{shown(file)} is missing; {remedy}")
+        raise RunError(f"{display_path(file)} is missing; {remedy}")
     try:
-        with translated("read", file):
+        with storage_errors("read", file):
             value = json.loads(file.read_bytes())
     except ValueError as error:
-        raise RunError(f"{shown(file)} is damaged, expected JSON; {remedy}") from error
+        raise RunError(f"{display_path(file)} is damaged, expected JSON; {remedy}") from error
     if not isinstance(value, dict):
-        raise RunError(f"{shown(file)} is damaged, expected a JSON object; {remedy}")
+        raise RunError(f"{display_path(file)} is damaged, expected a JSON object; {remedy}")
     return value
 
 
-LISTS = ("exclude", "relabel")
-"""Keys of `[data]` that name a list, and names of the copies without `.csv`."""
+def copy_image_lists(recipe: Recipe, folder: Path) -> Recipe:
+    """Copies the image lists of `data.exclude` and `data.relabel` into a run or sweep folder.
 
-
-def keep_lists(recipe: Recipe, folder: Path) -> Recipe:
-    """Copies the lists that a recipe names into a run's or a sweep's folder, and returns the recipe that names those.
-
-    A copy that is there already is taken as it is: of a run that goes on, what was listed at its start counts, and a
-    folder that was moved is asked for its own copies.
+    An existing copy is kept: a resumed run uses the lists as they were at its start, also in a folder that was moved.
 
     Args:
-        recipe: complete.
-        folder: that keeps the copies, `exclude.csv` and `relabel.csv`.
+        recipe: complete recipe.
+        folder: folder for the copies `exclude.csv` and `relabel.csv`.
+
+    Returns:
+        The recipe with the paths of the copies.
 
     Raises:
         StorageError: when a list cannot be read, or the disk refuses.
     """
-    named = {key: getattr(recipe.data, key) for key in LISTS if getattr(recipe.data, key)}
-    kept = {key: folder.absolute() / f"{key}.csv" for key in named}
-    for key, copy in kept.items():
+    copies: dict[str, object] = {}
+    for key in ("exclude", "relabel"):
+        named = getattr(recipe.data, key)
+        if not named:
+            continue
+        copy = folder.absolute() / f"{key}.csv"
         if not copy.is_file():
-            original = Path(named[key]).expanduser()
-            with translated("read", original):
+            original = Path(named).expanduser()
+            with storage_errors("read", original):
                 content = original.read_bytes()
             durable.write_bytes(copy, content)
-    return resolve(recipe, {f"data.{key}": str(copy) for key, copy in kept.items()})
+        copies[f"data.{key}"] = str(copy)
+    return resolve(recipe, copies)

@@ -1,7 +1,7 @@
-"""`log.jsonl`: what happened in a run, one JSON object a line.
+"""`log.jsonl`: the events of a run, one JSON object per line.
 
-`number` counts the lines and is the only order there is; `time_s` is the time spent so far, over all sessions
-of the run; `utc` is for people.
+`number` counts the lines and defines their order. `time_s` is the time spent so far, over all sessions of the run.
+`utc` is for human readers.
 """
 
 import json
@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.core import durable
-from tenfold.core.disk import shown, translated
+from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import RunError
 
-_OWN_KEYS = ("number", "time_s", "utc", "event")
+_RESERVED_FIELDS = ("number", "time_s", "utc", "event")
 
 
 class Log:
-    """Writes the log; an existing one is continued: numbers and seconds go on from its last line.
+    """Writes the log. An existing log is continued: numbers and seconds count on from its last line.
 
     Args:
         path: the file; its folder must exist.
-        clock: seconds from any start, never going back.
+        clock: monotonic clock, in seconds.
 
     Raises:
         RunError: when an existing log is damaged.
@@ -40,46 +40,46 @@ class Log:
         self._start = clock() - float(last.get("time_s", 0.0))
 
     def write(self, event: str, **fields: object) -> None:
-        """Adds a line, durable on return.
+        """Appends a line, which is durable on return.
 
         Args:
-            event: what happened, in one word or two.
-            **fields: anything JSON can hold; NaN and infinity are written as text, other objects by `str`.
+            event: name of the event, one or two words.
+            **fields: JSON values; NaN and infinity are written as text, other objects as `str`.
 
         Raises:
             StorageError: when the disk refuses.
-            ValueError: when a field is called like one of the log's own.
+            ValueError: when a field has a reserved name.
         """
-        clash = [name for name in fields if name in _OWN_KEYS]
+        clash = [name for name in fields if name in _RESERVED_FIELDS]
         if clash:
-            raise ValueError(f"the log itself writes '{clash[0]}'")
-        own: dict[str, object] = {
+            raise ValueError(f"'{clash[0]}' is a reserved field of the log")
+        reserved: dict[str, object] = {
             "number": self._number + 1,
             "time_s": round(self._clock() - self._start, 3),
             "utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
         }
-        durable.append_line(self._path, _line({**own, **fields}))
+        durable.append_line(self._path, _line({**reserved, **fields}))
         self._number += 1
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a log; a torn last line, from a process that was killed, is left out.
+    """Returns the entries of a log, without an incomplete last line from a killed process.
 
     Raises:
-        RunError: when the file is missing, or another line than the last is damaged.
+        RunError: when the file is missing, or a line before the last one is damaged.
         StorageError: when it cannot be read.
     """
     if not path.is_file():
-        raise RunError(f"{shown(path)} is missing; expected the log of a run")
-    with translated("read", path):
+        raise RunError(f"{display_path(path)} is missing; expected the log of a run")
+    with storage_errors("read", path):
         lines = path.read_bytes().split(b"\n")
     entries = []
     for number, line in enumerate(lines[:-1], start=1):
         entry = _parsed(line)
         if entry is None:
             raise RunError(
-                f"line {number} of {shown(path)} is damaged, expected one JSON object; "
+                f"line {number} of {display_path(path)} is damaged, expected one JSON object; "
                 "remove the line, or the file if nothing in it is needed"
             )
         entries.append(entry)
@@ -87,14 +87,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _line(entry: dict[str, object]) -> str:
-    plain = _finite(entry)
-    text = json.dumps(plain, ensure_ascii=False, allow_nan=False, default=str)
-    # A file name that is no UTF-8 holds lone surrogates, which only JSON's own escapes can carry.
-    return text if _is_utf8(text) else json.dumps(plain, allow_nan=False, default=str)
+    finite = _finite(entry)
+    text = json.dumps(finite, ensure_ascii=False, allow_nan=False, default=str)
+    # File names that are not UTF-8 contain lone surrogates, which JSON can only hold as escapes.
+    return text if _is_utf8(text) else json.dumps(finite, allow_nan=False, default=str)
 
 
 def _finite(value: object) -> object:
-    """Returns the value with every NaN and infinity in it as text: a log must take what went wrong."""
+    """Returns the value with every NaN and infinity as text: a log must be able to record errors."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):

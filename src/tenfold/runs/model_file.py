@@ -1,7 +1,7 @@
-"""The model file: one `.safetensors` that is enough to predict; and plain `.pth` files for exchange.
+"""Model files: one `.safetensors` file with weights and everything needed to predict, and plain `.pth` files.
 
-The weights stand under their names in the state_dict; the key `tenfold` of the metadata holds a versioned
-JSON, the `ModelCard`. Nothing in either kind of file is ever executed.
+Tensors have their names in the `state_dict`. The metadata key `tenfold` holds a versioned JSON object, the `ModelCard`.
+No code from a file is ever executed.
 """
 
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenfold.core import durable
-from tenfold.core.disk import shown, translated
+from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import DataError, ModelError
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.runs.checkpoint import tensors_to_save
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 _KEY = "tenfold"
-# safetensors itself refuses longer headers.
-_LONGEST_HEADER = 100_000_000
+# The limit of safetensors.
+_MAX_HEADER_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """All that must be known of weights to use them.
+    """Description of a model: everything besides the weights that is needed to use it.
 
     Args:
         architecture: registered name of the network.
-        arguments: of the network's builder, as JSON can hold them.
+        arguments: arguments of the network's builder, as JSON values.
         classes: class names in the order of the logits.
-        preprocessing: makes the network's input from a picture.
-        recipe: that trained it, as JSON can hold it.
-        metrics: known of it, as plain numbers.
-        format_version: of the file.
+        preprocessing: turns an image into the network's input.
+        recipe: the training recipe, as JSON values.
+        metrics: results of the model, as plain numbers.
+        format_version: version of the file format.
     """
 
     architecture: str
@@ -50,7 +50,7 @@ class ModelCard:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what `from_json` turns back into an equal card."""
+        """Returns a JSON object, which `from_json` reads."""
         return {
             "format_version": self.format_version,
             "architecture": {"name": self.architecture, "arguments": self.arguments},
@@ -62,11 +62,10 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ModelCard":
-        """Returns the card that `to_json` described.
+        """Returns the card for a JSON object of `to_json`.
 
         Raises:
-            ModelError: when it is of a newer version, or a key is missing or holds something else; the
-                message is the reason alone.
+            ModelError: when its version is newer, or a key is missing or invalid. The message does not name the file.
         """
         try:
             version = int(value["format_version"])
@@ -92,18 +91,18 @@ def save_model(path: Path, state: Mapping[str, "Tensor"], card: ModelCard) -> No
     """Writes a model file durably.
 
     Args:
-        path: where, ending in `.safetensors`; its folder must exist.
-        state: the network's state_dict, on any device and of any layout.
+        path: the file, ending in `.safetensors`; its folder must exist.
+        state: the network's `state_dict`, on any device and with any layout.
         card: see `ModelCard`.
 
     Raises:
-        StorageError: when the disk refuses; what was there before stays.
-        ValueError: when the card holds NaN or infinity.
+        StorageError: when the disk refuses. The old file stays.
+        ValueError: when the card contains NaN or infinity.
     """
     from safetensors.torch import save
 
     description = json.dumps(card.to_json(), ensure_ascii=True, allow_nan=False)
-    # One key only: safetensors writes several in no fixed order, and equal models shall be equal files.
+    # A single key: safetensors writes several in random order, and equal models must give equal files.
     durable.write_bytes(path, save(tensors_to_save(state), metadata={_KEY: description}))
 
 
@@ -111,10 +110,10 @@ def load_model(path: Path) -> tuple[dict[str, "Tensor"], ModelCard]:
     """Reads a model file.
 
     Returns:
-        The state_dict, on the CPU, and the card.
+        The `state_dict` on the CPU, and the card.
 
     Raises:
-        ModelError: when the file is missing, truncated, damaged, foreign or of a newer format.
+        ModelError: when the file is missing, truncated, damaged, not from Tenfold or in a newer format.
         StorageError: when it cannot be read.
     """
     data = _read(path)
@@ -123,23 +122,23 @@ def load_model(path: Path) -> tuple[dict[str, "Tensor"], ModelCard]:
         description = header.get("__metadata__", {}).get(_KEY)
         if description is None:
             raise ModelError(
-                "holds weights but no description of their network, expected a file written by tenfold; "
+                "contains weights without a description of their network, expected a file written by tenfold; "
                 "for plain weights use a .pth file and name its network with --model"
             )
-        card = ModelCard.from_json(_object(description))
+        card = ModelCard.from_json(_json_object(description))
         return _tensors(data), card
     except ModelError as error:
-        raise ModelError(f"{shown(path)} {error}") from error
+        raise ModelError(f"{display_path(path)} {error}") from error
 
 
 def read_state_dict(path: Path) -> dict[str, "Tensor"]:
-    """Reads a plain `.pth` that `torch.save(model.state_dict(), path)` wrote; runs nothing that it holds.
+    """Reads a plain `.pth` file written by `torch.save(model.state_dict(), path)`. Executes no code from it.
 
     Returns:
         Tensors by name, on the CPU.
 
     Raises:
-        ModelError: when the file is missing, damaged, or holds something else than tensors by name.
+        ModelError: when the file is missing, damaged, or not a mapping from names to tensors.
         StorageError: when it cannot be read.
     """
     import torch
@@ -147,24 +146,25 @@ def read_state_dict(path: Path) -> dict[str, "Tensor"]:
     data = _read(path)
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can fail in any way; what it asks for is never done
+    except Exception as error:  # a damaged pickle can raise any error
         forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
-        found = f"found '{forbidden[1]}', which could run code" if forbidden else "it is damaged or something else"
+        found = f"found '{forbidden[1]}', which could run code" if forbidden else "it is damaged or another file type"
         raise ModelError(
-            f"{shown(path)} is refused: {found}; expected what torch.save(model.state_dict(), …) writes"
+            f"{display_path(path)} cannot be loaded: {found}; "
+            "expected a file written by torch.save(model.state_dict(), …)"
         ) from error
     return _checked(state, path)
 
 
 def write_state_dict(path: Path, state: Mapping[str, "Tensor"]) -> None:
-    """Writes a plain `.pth`, durably, as `torch.save(model.state_dict(), path)` would.
+    """Writes a plain `.pth` file durably, like `torch.save(model.state_dict(), path)`.
 
     Args:
-        path: where; its folder must exist.
+        path: the file; its folder must exist.
         state: tensors by name, on any device.
 
     Raises:
-        StorageError: when the disk refuses; what was there before stays.
+        StorageError: when the disk refuses. The old file stays.
     """
     import torch
 
@@ -182,21 +182,21 @@ def _class_names(value: object) -> tuple[str, ...]:
 def _read(path: Path) -> bytes:
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
-        raise ModelError(f"{shown(path)} {found}; expected a model file")
-    with translated("read", path):
+        raise ModelError(f"{display_path(path)} {found}; expected a model file")
+    with storage_errors("read", path):
         return path.read_bytes()
 
 
 def _read_header(data: bytes) -> dict[str, Any]:
-    """Returns the JSON at the start of a safetensors file; raises ModelError with the reason alone."""
+    """Returns the JSON header of a safetensors file; raises ModelError without the file name."""
     if data[:2] in (b"PK", b"\x80\x02"):
         raise ModelError("is a PyTorch file, expected .safetensors; name its network with --model")
     length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > _LONGEST_HEADER or data[8:9] not in (b"{", b""):
-        raise ModelError("is no safetensors file, expected a model written by tenfold; check the path")
+    if len(data) < 8 or length > _MAX_HEADER_BYTES or data[8:9] not in (b"{", b""):
+        raise ModelError("is not a safetensors file, expected a model written by tenfold; check the path")
     if len(data) < 8 + length:
         raise ModelError(_truncated(len(data), 8 + length))
-    header = _object(data[8 : 8 + length])
+    header = _json_object(data[8 : 8 + length])
     ends = [
         entry["data_offsets"][1]
         for name, entry in header.items()
@@ -211,7 +211,7 @@ def _truncated(found: int, expected: int) -> str:
     return f"is truncated: found {found} bytes, expected {expected} or more; get the file again"
 
 
-def _object(text: str | bytes) -> dict[str, Any]:
+def _json_object(text: str | bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
@@ -233,13 +233,13 @@ def _tensors(data: bytes) -> dict[str, "Tensor"]:
 
 
 def _checked(state: object, path: Path) -> dict[str, "Tensor"]:
-    """Returns the value as a dict of tensors; raises ModelError when it is none."""
+    """Returns the value as a dict of tensors; raises ModelError when it is something else."""
     import torch
 
     expected = "expected tensors by name, as in model.state_dict()"
     if not isinstance(state, Mapping):
-        raise ModelError(f"{shown(path)} holds a {type(state).__name__}; {expected}")
+        raise ModelError(f"{display_path(path)} contains a {type(state).__name__}; {expected}")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise ModelError(f"{shown(path)} holds a {type(value).__name__} under {name!r}; {expected}")
+            raise ModelError(f"{display_path(path)} contains a {type(value).__name__} under {name!r}; {expected}")
     return {name: value.detach() for name, value in state.items()}

@@ -1,4 +1,4 @@
-"""The run folder: the contract between training and everything that comes after it.
+"""The run folder: everything that training writes, and the input of all other commands.
 
 runs/<dataset>-<recipe>-<date-time>/
   recipe.toml env.json log.jsonl metrics.csv checkpoints/ last.safetensors best.safetensors
@@ -6,24 +6,22 @@ runs/<dataset>-<recipe>-<date-time>/
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tenfold.core import durable
-from tenfold.core.disk import shown, translated
+from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import RunError
 from tenfold.core.registry import did_you_mean
 from tenfold.runs import tables
-from tenfold.runs.folders import check_name, claim_dated_folder, exclusive, read_json_object
-from tenfold.runs.tables import Number
-from tenfold.runs.tables import Prediction as Prediction
+from tenfold.runs.folders import ResultFolder, create_folder, read_json_object
+from tenfold.runs.tables import Number, PredictionRow
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """A run on disk; get one from `create` or `open`.
+class RunFolder(ResultFolder):
+    """A run on disk. Use `create` or `open` to get one.
 
     Args:
         path: the folder.
@@ -34,78 +32,57 @@ class RunFolder:
         0.41
     """
 
-    path: Path
-
     @classmethod
     def create(cls, root: Path, dataset: str, recipe: str, name: str | None = None) -> "RunFolder":
-        """Makes a new run folder; never takes one that exists, also when two processes start at once.
+        """Creates a new run folder. Never reuses an existing one, even if two processes start at once.
 
         Args:
-            root: where runs lie; created if missing.
-            dataset: its name becomes the first part of the folder's.
-            recipe: its name becomes the second.
-            name: the folder's whole name, in the place of dataset, recipe and time.
+            root: parent of the run folders; created if missing.
+            dataset: dataset name, the first part of the default folder name.
+            recipe: recipe name, the second part.
+            name: run folder name (default: dataset-recipe-date).
 
         Raises:
-            RunError: when a run called `name` exists, or `name` is no plain folder name.
+            RunError: when `name` exists or is not a plain folder name.
             StorageError: when the disk refuses.
         """
-        if name is not None:
-            check_name(name)
-        durable.make_folder(root)
-        if name is not None:
-            if not durable.claim_folder(root / name):
-                path = shown(root / name)
-                way_on = f", or go on with it: --resume {path}" if _is_run(root / name) else ""
-                raise RunError(f"{path} exists already, and a run is never overwritten; choose another --name{way_on}")
-            return cls(root / name)
-        return cls(claim_dated_folder(root, dataset, recipe))
+        return cls(create_folder(root, dataset, recipe, name=name))
 
     @classmethod
     def open(cls, path: Path, *, for_resume: bool = False) -> "RunFolder":
         """Opens an existing run.
 
         Args:
-            path: the run folder, or anything inside it, such as its `last.safetensors`.
-            for_resume: whether to remove what a killed process left half-written.
+            path: the run folder, or anything in it, such as `last.safetensors`.
+            for_resume: whether to remove temporary files of a killed process.
 
         Raises:
-            RunError: when there is no run, with the name that was probably meant.
+            RunError: when there is no such run; the message suggests a similar name.
             StorageError: when the disk refuses.
         """
-        with translated("read", path):
-            found = _run_around(path)
-            if found is None:
-                raise RunError(_why_no_run(path))
-        run = cls(found)
+        with storage_errors("read", path):
+            folder = _enclosing_run(path)
+            if folder is None:
+                raise RunError(_not_a_run(path))
+        run = cls(folder)
         if for_resume:
-            for folder in (run.path, run.checkpoints, run.plots):
-                durable.remove_leftovers(folder)
+            for temporary_parent in (run.path, run.checkpoints, run.plots):
+                durable.remove_leftovers(temporary_parent)
         return run
 
     @property
     def recipe(self) -> Path:
-        """`recipe.toml`: complete, and runs again as it is."""
+        """`recipe.toml`: the complete recipe, which can be run again."""
         return self.path / "recipe.toml"
 
     @property
-    def env(self) -> Path:
-        """`env.json`: versions, hardware, code, command."""
-        return self.path / "env.json"
-
-    @property
-    def log(self) -> Path:
-        """`log.jsonl`: what happened, line by line."""
-        return self.path / "log.jsonl"
-
-    @property
     def metrics(self) -> Path:
-        """`metrics.csv`: one row a logging step."""
+        """`metrics.csv`: one row per logging step."""
         return self.path / "metrics.csv"
 
     @property
     def checkpoints(self) -> Path:
-        """`checkpoints/`: the last two."""
+        """`checkpoints/`: the last two checkpoints."""
         return self.path / "checkpoints"
 
     @property
@@ -115,40 +92,25 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """`best.safetensors`: the model that was best on the validation split, where there is one."""
+        """`best.safetensors`: the model with the best validation accuracy, if there is a validation split."""
         return self.path / "best.safetensors"
 
     @property
-    def summary(self) -> Path:
-        """`summary.json`: the result; written last."""
-        return self.path / "summary.json"
-
-    @property
     def predictions(self) -> Path:
-        """`predictions.csv`: what was predicted for each test picture."""
+        """`predictions.csv`: the prediction for each test image."""
         return self.path / "predictions.csv"
 
     @property
-    def plots(self) -> Path:
-        """`plots/`: figures as PNG."""
-        return self.path / "plots"
-
-    @property
-    def report(self) -> Path:
-        """`report.html`: everything on one page."""
-        return self.path / "report.html"
-
-    @property
     def is_finished(self) -> bool:
-        """Whether the run came to its end: `summary.json` exists."""
+        """Whether the run is complete: `summary.json` exists."""
         return self.summary.is_file()
 
     def write_environment(self, command: Sequence[str], threads: int | None = None) -> None:
         """Writes `env.json`.
 
         Args:
-            command: the command line, word by word.
-            threads: CPU threads of the run; PyTorch's own number where None.
+            command: the command line, as a list of arguments.
+            threads: CPU threads of the run (default: PyTorch's current number).
 
         Raises:
             StorageError: when the disk refuses.
@@ -157,93 +119,90 @@ class RunFolder:
 
         durable.write_json(self.env, describe_environment(command, threads))
 
+    def read_environment(self) -> dict[str, Any]:
+        """Returns the content of `env.json`. Raises RunError when it is missing or damaged."""
+        return read_json_object(self.env, "restore it from a copy")
+
     def write_metrics(self, rows: Sequence[Mapping[str, Number]]) -> None:
-        """Writes `metrics.csv` anew; see `tables.write_metrics`. Raises StorageError and ValueError."""
+        """Writes all of `metrics.csv`; see `tables.write_metrics`. Raises StorageError and ValueError."""
         tables.write_metrics(self.metrics, rows)
 
     def read_metrics(self) -> list[dict[str, Number]]:
         """Returns the rows of `metrics.csv`; see `tables.read_metrics`. Raises RunError."""
         return tables.read_metrics(self.metrics)
 
-    def write_predictions(self, rows: Sequence[Prediction]) -> None:
+    def write_predictions(self, rows: Sequence[PredictionRow]) -> None:
         """Writes `predictions.csv`; see `tables.write_predictions`. Raises StorageError."""
         tables.write_predictions(self.predictions, rows)
 
-    def read_predictions(self) -> list[Prediction]:
+    def read_predictions(self) -> list[PredictionRow]:
         """Returns the rows of `predictions.csv`. Raises RunError when it is missing or damaged."""
         return tables.read_predictions(self.predictions)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Writes `summary.json`, which makes the run a finished one.
+        """Writes `summary.json`, which marks the run as finished.
 
         Raises:
             StorageError: when the disk refuses.
-            ValueError: when it holds NaN or infinity.
+            ValueError: when it contains NaN or infinity.
         """
         durable.write_json(self.summary, dict(summary))
 
     def read_summary(self) -> dict[str, Any]:
-        """Returns `summary.json`.
+        """Returns the content of `summary.json`.
 
         Raises:
             RunError: when the run is not finished, or the file is damaged.
         """
-        return read_json_object(self.summary, f"finish the run with --resume {shown(self.path)}")
+        return read_json_object(self.summary, f"finish the run with --resume {display_path(self.path)}")
 
     def reopen(self) -> None:
-        """Removes a former end's page and summary: killed before its new end, a run must not look finished.
+        """Removes page and summary of a finished run that is trained further, so that it counts as unfinished.
 
         Raises:
             StorageError: when the disk refuses.
         """
         for file in (self.report, self.summary):
             if file.is_file():
-                with translated("remove", file):
+                with storage_errors("remove", file):
                     durable.disk.remove(file)
                     durable.disk.sync_folder(self.path)
-
-    def read_environment(self) -> dict[str, Any]:
-        """Returns `env.json`; raises RunError when it is missing or damaged."""
-        return read_json_object(self.env, "restore it from a copy")
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Keeps other processes from training in this run for the time of a `with` block; see `exclusive`."""
-        return exclusive(self.path)
 
 
 def _is_run(path: Path) -> bool:
     return (path / "recipe.toml").is_file()
 
 
-def _run_around(path: Path) -> Path | None:
-    """Returns the run folder that `path` is or lies in."""
+def _enclosing_run(path: Path) -> Path | None:
+    """Returns the run folder that `path` is, or is in."""
     if not path.exists():
         return None
     if _is_run(path):
         return path
-    inside = path.absolute()
-    # The deepest file lies in checkpoints/step-…/, three levels down.
-    return next((folder for folder in inside.parents[:3] if _is_run(folder)), None)
+    # The deepest files are in checkpoints/step-…/, three levels down.
+    return next((folder for folder in path.absolute().parents[:3] if _is_run(folder)), None)
 
 
-def _why_no_run(path: Path) -> str:
+def _not_a_run(path: Path) -> str:
+    """Returns the message for a path that is not in a run folder."""
+    shown = display_path(path)
     if (path / "sweep.json").is_file():
         return (
-            f"{shown(path)} is a sweep of several runs; name one of those in {shown(path / 'trials')}, "
-            f"or go on with all: tenfold sweep --resume {shown(path)}"
+            f"{shown} is a sweep of several runs; choose one of the runs in {display_path(path / 'trials')}, "
+            f"or resume the sweep: tenfold sweep --resume {shown}"
         )
     if path.is_dir():
         runs = _runs_in(path)
-        hint = f"; it holds runs, name one: {', '.join(runs[-3:])}" if runs else ""
-        return (
-            f"{shown(path)} is no run folder: recipe.toml is missing, expected a folder that `tenfold train` made{hint}"
-        )
+        hint = f"; it contains runs, choose one: {', '.join(runs[-3:])}" if runs else ""
+        return f"{shown} is not a run folder: recipe.toml is missing, expected a folder made by `tenfold train`{hint}"
     if path.exists():
-        return f"{shown(path)} does not lie in a run folder; expected a folder that `tenfold train` made"
+        return f"{shown} is not in a run folder; expected a folder made by `tenfold train`"
     runs = _runs_in(path.parent)
-    known = f" (runs there: {', '.join(runs[-5:])})" if runs else f"; no runs in {shown(path.parent)}"
-    return f"no run {shown(path)}{did_you_mean(path.name, runs)}{known}"
+    known = f" (runs there: {', '.join(runs[-5:])})" if runs else f"; no runs in {display_path(path.parent)}"
+    return f"no run {shown}{did_you_mean(path.name, runs)}{known}"
 
 
 def _runs_in(folder: Path) -> list[str]:
-    return sorted(shown(Path(path.name)) for path in folder.iterdir() if _is_run(path)) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    return sorted(display_path(Path(path.name)) for path in folder.iterdir() if _is_run(path))

@@ -1,25 +1,24 @@
-"""The sweep folder: several runs that belong together, each an ordinary run folder.
+"""The sweep folder: several related runs, each in an ordinary run folder.
 
 runs/<dataset>-<recipe>-sweep-<date-time>/
   sweep.json base.toml env.json log.jsonl trials.jsonl ended.jsonl trials/<trial>/
   sweep.csv best.toml summary.json plots/ report.html study.db
 
-What is known of a trial lies in its own run folder; `sweep.csv` only gathers it, so that nothing is lost or
-counted twice, whenever the sweep is killed.
+The results of a trial are in its own run folder; `sweep.csv` is derived from them. So a killed sweep loses nothing and
+counts nothing twice.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tenfold.core import durable
-from tenfold.core.disk import shown
+from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError
 from tenfold.evaluate.intervals import wilson
-from tenfold.runs.folders import check_name, claim_dated_folder, exclusive, read_json_object
+from tenfold.runs.folders import ResultFolder, create_folder, read_json_object
 from tenfold.runs.log import read_log
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.tables import write_csv
@@ -29,10 +28,10 @@ RESULTS = (
     *("test_accuracy", "test_low", "test_high", "val_accuracy", "val_low", "val_high"),
     *("parameters", "steps", "training_seconds", "total_seconds", "error"),
 )
-"""Columns of `sweep.csv` after those that tell which trial it was."""
+"""Columns of `sweep.csv` with results; they follow those that identify the trial."""
 
 Row = dict[str, Any]
-"""A row of `sweep.csv`: trial, status, seed, the varied keys, then `RESULTS`; None where something is not known."""
+"""A row of `sweep.csv`: trial, status, seed, the varied keys, then `RESULTS`; None for unknown values."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,10 @@ class Trial:
     """One run of a sweep.
 
     Args:
-        name: of its run folder; no two trials share one.
-        settings: what it changes in the base recipe, by dotted key.
-        seed: of the run.
-        number: its place in the sweep, from 0.
+        name: unique name of its run folder.
+        settings: changes to the base recipe, by dotted key.
+        seed: seed of the run.
+        number: index in the sweep, from 0.
     """
 
     name: str
@@ -53,8 +52,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class SweepFolder:
-    """A sweep on disk; get one from `create` or `open`.
+class SweepFolder(ResultFolder):
+    """A sweep on disk. Use `create` or `open` to get one.
 
     Args:
         path: the folder.
@@ -64,8 +63,6 @@ class SweepFolder:
         >>> [row["test_accuracy"] for row in sweep.rows()]  # doctest: +SKIP
         [0.71, 0.72]
     """
-
-    path: Path
 
     @classmethod
     def create(
@@ -77,35 +74,25 @@ class SweepFolder:
         trials: Sequence[Trial],
         name: str | None = None,
     ) -> "SweepFolder":
-        """Makes a new sweep folder with its plan in it; never takes one that exists.
+        """Creates a new sweep folder and writes its plan. Never reuses an existing folder.
 
         Args:
-            root: where runs lie; created if missing.
-            parts: of the folder's name: dataset, recipe and what the sweep does.
-            plan: what `sweep.json` holds.
+            root: parent of the run folders; created if missing.
+            parts: parts of the default folder name: dataset, recipe and kind of sweep.
+            plan: content of `sweep.json`.
             base: the base recipe, as TOML.
-            trials: those known from the start.
-            name: the folder's whole name, in the place of `parts` and the time.
+            trials: the trials known at the start.
+            name: folder name (default: from `parts`, date and time).
 
         Raises:
-            RunError: when something called `name` exists, or `name` is no plain folder name.
+            RunError: when `name` exists or is not a plain folder name.
             StorageError: when the disk refuses.
         """
-        if name is not None:
-            check_name(name)
-        durable.make_folder(root)
-        if name is None:
-            sweep = cls(claim_dated_folder(root, *parts))
-        elif durable.claim_folder(root / name):
-            sweep = cls(root / name)
-        else:
-            path = shown(root / name)
-            way_on = f", or go on with it: tenfold sweep --resume {path}" if cls.is_sweep(root / name) else ""
-            raise RunError(f"{path} exists already, and nothing is overwritten; choose another --name{way_on}")
+        sweep = cls(create_folder(root, *parts, name=name))
         durable.make_folder(sweep.trials_folder)
         durable.write_text(sweep.base, base)
         durable.write_text(sweep.path / "trials.jsonl", "".join(f"{_line(trial)}\n" for trial in trials))
-        durable.write_json(sweep.plan_file, {"format_version": FORMAT_VERSION, **plan})  # last: it marks the folder
+        durable.write_json(sweep.plan_file, {"format_version": FORMAT_VERSION, **plan})  # last: marks a sweep folder
         return sweep
 
     @classmethod
@@ -113,11 +100,13 @@ class SweepFolder:
         """Opens an existing sweep.
 
         Raises:
-            RunError: when `path` is no sweep folder.
+            RunError: when `path` is not a sweep folder.
         """
         if not cls.is_sweep(path):
-            found = "no sweep folder: sweep.json is missing" if path.is_dir() else "no folder"
-            raise RunError(f"{shown(path)} is {found}; expected one that `tenfold sweep` or `train --seeds` made")
+            found = "a sweep folder: sweep.json is missing" if path.is_dir() else "a folder"
+            raise RunError(
+                f"{display_path(path)} is not {found}; expected a folder made by `tenfold sweep` or `train --seeds`"
+            )
         return cls(path)
 
     @staticmethod
@@ -127,22 +116,22 @@ class SweepFolder:
 
     @property
     def plan_file(self) -> Path:
-        """`sweep.json`: what was asked for."""
+        """`sweep.json`: the plan of the sweep."""
         return self.path / "sweep.json"
 
     @property
     def base(self) -> Path:
-        """`base.toml`: the recipe that all trials share but for their settings."""
+        """`base.toml`: the base recipe, which the settings of each trial change."""
         return self.path / "base.toml"
 
     @property
     def trials_folder(self) -> Path:
-        """`trials/`: a run folder each."""
+        """`trials/`: one run folder per trial."""
         return self.path / "trials"
 
     @property
     def table(self) -> Path:
-        """`sweep.csv`: one row a trial."""
+        """`sweep.csv`: one row per trial."""
         return self.path / "sweep.csv"
 
     @property
@@ -151,72 +140,48 @@ class SweepFolder:
         return self.path / "best.toml"
 
     @property
-    def summary(self) -> Path:
-        """`summary.json`: what the sweep came to."""
-        return self.path / "summary.json"
-
-    @property
-    def plots(self) -> Path:
-        """`plots/`: charts as PNG."""
-        return self.path / "plots"
-
-    @property
-    def report(self) -> Path:
-        """`report.html`: everything on one page."""
-        return self.path / "report.html"
-
-    @property
-    def log(self) -> Path:
-        """`log.jsonl`: when trials ended; its `time_s` counts over all sessions."""
-        return self.path / "log.jsonl"
-
-    @property
     def worker_log(self) -> Path:
-        """`workers.log`: what worker processes wrote on standard error."""
+        """`workers.log`: standard error of the worker processes."""
         return self.path / "workers.log"
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Keeps other processes from working on this sweep for the time of a `with` block; see `exclusive`."""
-        return exclusive(self.path)
-
     def plan(self) -> dict[str, Any]:
-        """Returns what `sweep.json` holds.
+        """Returns the content of `sweep.json`.
 
         Raises:
-            RunError: when it is damaged or of another version.
+            RunError: when it is damaged or has another format version.
         """
         plan = read_json_object(self.plan_file, "restore it from a copy")
         if plan.get("format_version") != FORMAT_VERSION:
             raise RunError(
-                f"{shown(self.plan_file)} has format version {plan.get('format_version')}, expected {FORMAT_VERSION}; "
-                "use the version of tenfold that wrote it"
+                f"{display_path(self.plan_file)} has format version {plan.get('format_version')}, "
+                f"expected {FORMAT_VERSION}; use the version of tenfold that wrote it"
             )
         return plan
 
     def trials(self) -> list[Trial]:
-        """Returns the trials known so far, in order. Raises RunError where the list is damaged."""
+        """Returns the trials known so far, in order. Raises RunError when the list is damaged."""
         return [Trial(**entry) for entry in read_log(self.path / "trials.jsonl")]
 
     def add(self, trial: Trial) -> None:
-        """Adds a trial to the list, durably, unless it is there. Raises StorageError."""
+        """Adds a trial to the list durably, unless it is in it. Raises StorageError."""
         if trial.name not in {known.name for known in self.trials()}:
             durable.append_line(self.path / "trials.jsonl", _line(trial))
 
     def run_path(self, trial: Trial) -> Path:
-        """Returns where the run folder of `trial` is or will be."""
+        """Returns the path of the run folder of `trial`, which may not exist yet."""
         return self.trials_folder / trial.name
 
-    def note_end(self, trial: Trial, status: str, error: str | None, **known: float | int | None) -> None:
-        """Writes down that a trial ended without a result: `failed` or `pruned`. Raises StorageError."""
-        entry = {"name": trial.name, "status": status, "error": error, **known}
+    def record_end(self, trial: Trial, status: str, error: str | None, **results: float | int | None) -> None:
+        """Records that a trial ended without a result: `failed` or `pruned`. Raises StorageError."""
+        entry = {"name": trial.name, "status": status, "error": error, **results}
         durable.append_line(self.path / "ended.jsonl", json.dumps(entry, ensure_ascii=True))
 
     def is_finished(self, trial: Trial) -> bool:
-        """Returns whether a trial has its result."""
+        """Returns whether a trial has a result."""
         return RunFolder(self.run_path(trial)).is_finished
 
-    def missing(self) -> list[Trial]:
-        """Returns the known trials without a result, pruned ones excepted."""
+    def unfinished_trials(self) -> list[Trial]:
+        """Returns the known trials that have no result and were not pruned."""
         ended = self._ended()
         return [
             trial
@@ -225,7 +190,7 @@ class SweepFolder:
         ]
 
     def rows(self) -> list[Row]:
-        """Returns one row for each known trial, from what lies in its run folder.
+        """Returns one row per known trial, from its run folder.
 
         Raises:
             RunError: when a file is damaged.
@@ -238,7 +203,7 @@ class SweepFolder:
         return self._row(trial, self._ended().get(trial.name))
 
     def write_table(self, rows: Iterable[Row]) -> None:
-        """Writes `sweep.csv` anew, durably. Raises StorageError."""
+        """Writes all of `sweep.csv` durably. Raises StorageError."""
         rows = list(rows)
         columns = list(dict.fromkeys(name for row in rows for name in row))
         results = [name for name in columns if name in RESULTS]
@@ -254,18 +219,20 @@ class SweepFolder:
         return row | {name: value for name, value in (ended or {}).items() if name != "name"}
 
     def _ended(self) -> dict[str, dict[str, Any]]:
-        """Returns the last word on trials that ended without a result, by name."""
+        """Returns the last record of each trial that ended without a result, by name."""
         path = self.path / "ended.jsonl"
         return {entry["name"]: entry for entry in read_log(path)} if path.exists() else {}
 
 
 def _results(summary: Mapping[str, Any]) -> Row:
-    kept = ("test_accuracy", "val_accuracy", "parameters", "steps", "training_seconds", "total_seconds")
-    ends = dict(zip(("test_low", "test_high"), summary["test_interval"], strict=True))
+    copied = ("test_accuracy", "val_accuracy", "parameters", "steps", "training_seconds", "total_seconds")
+    interval = dict(zip(("test_low", "test_high"), summary["test_interval"], strict=True))
     if summary["val_accuracy"] is not None:
         count = summary["dataset"]["pictures"]["val"]
-        ends |= dict(zip(("val_low", "val_high"), wilson(round(summary["val_accuracy"] * count), count), strict=True))
-    return {name: summary[name] for name in kept} | ends
+        interval |= dict(
+            zip(("val_low", "val_high"), wilson(round(summary["val_accuracy"] * count), count), strict=True)
+        )
+    return {name: summary[name] for name in copied} | interval
 
 
 def _line(trial: Trial) -> str:

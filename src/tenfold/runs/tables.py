@@ -1,7 +1,7 @@
-"""`metrics.csv` and `predictions.csv`: written whole, read back to the same values.
+"""`metrics.csv` and `predictions.csv`: writing and reading without loss.
 
-Text is UTF-8. A file name that is no UTF-8 keeps its bytes (Python's `surrogateescape`): what is read back
-opens the same file. Numbers are written so that they read back to the last bit; an empty cell is None.
+Text is UTF-8. A file name that is not UTF-8 keeps its bytes (Python's `surrogateescape`), so that the name that is read
+opens the same file. Numbers are read back exactly; an empty cell is None.
 """
 
 import csv
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, SupportsIndex
 
 from tenfold.core import durable
-from tenfold.core.disk import shown, translated
+from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import RunError
 
 METRICS = ("epoch", "step", "time_s", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -22,18 +22,18 @@ CALIBRATED = "calibrated_probability"
 Number = float | int | None
 
 
-class Prediction(NamedTuple):
+class PredictionRow(NamedTuple):
     """A row of `predictions.csv`.
 
     Args:
-        picture: the picture's path, or its place in the test split.
-        true: name of its class.
-        predicted: name of the likeliest class.
-        probability: of that class, in [0, 1].
-        calibrated: of that class after temperature scaling, in [0, 1], or None where the run has no validation split.
+        image: path of the image, or its index in the test split.
+        true: name of the true class.
+        predicted: name of the predicted class.
+        probability: probability of the predicted class, in [0, 1].
+        calibrated: the probability after temperature scaling, in [0, 1]; None for a run without a validation split.
     """
 
-    picture: str
+    image: str
     true: str
     predicted: str
     probability: float
@@ -41,25 +41,25 @@ class Prediction(NamedTuple):
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Number]]) -> None:
-    """Writes `metrics.csv` anew, durably.
+    """Writes all of `metrics.csv` durably.
 
     Args:
-        path: where.
-        rows: values by column; a column that is left out counts as None.
+        path: the file.
+        rows: values by column name; a missing column is None.
 
     Raises:
-        StorageError: when the disk refuses; what was there before stays.
-        ValueError: when a row has a column that there is not.
+        StorageError: when the disk refuses. The old file stays.
+        ValueError: when a row has an unknown column.
     """
     unknown = set().union(*rows) - set(METRICS)
     if unknown:
-        raise ValueError(f"no such columns: {sorted(unknown)}")
+        raise ValueError(f"unknown columns: {sorted(unknown)}")
     cells = [[_cell(row.get(name)) for name in METRICS] for row in rows]
     write_csv(path, [METRICS, *cells])
 
 
 def read_metrics(path: Path) -> list[dict[str, Number]]:
-    """Returns the rows of `metrics.csv`: whole numbers as int, others as float, empty cells as None.
+    """Returns the rows of `metrics.csv`: integers as int, other numbers as float, empty cells as None.
 
     Raises:
         RunError: when the file is missing or damaged.
@@ -68,12 +68,12 @@ def read_metrics(path: Path) -> list[dict[str, Number]]:
     return [{name: _number(text, name, path, line) for name, text in row.items()} for line, row in _read(path, METRICS)]
 
 
-def write_predictions(path: Path, rows: Sequence[Prediction]) -> None:
-    """Writes `predictions.csv`, durably; names may hold commas, quotes, newlines and bytes that are no UTF-8.
+def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
+    """Writes `predictions.csv` durably. Names may contain commas, quotes, newlines and bytes that are not UTF-8.
 
     Raises:
-        StorageError: when the disk refuses; what was there before stays.
-        ValueError: when some rows are calibrated and others are not.
+        StorageError: when the disk refuses. The old file stays.
+        ValueError: when only some rows are calibrated.
     """
     calibrated = [float(row.calibrated) for row in rows if row.calibrated is not None]
     cells: list[Sequence[object]] = [(*row[:3], float(row.probability)) for row in rows]
@@ -81,12 +81,12 @@ def write_predictions(path: Path, rows: Sequence[Prediction]) -> None:
     if calibrated:
         columns = (*PREDICTIONS, CALIBRATED)
         cells = [(*row, value) for row, value in zip(cells, calibrated, strict=True)]
-    # All text is quoted: Python's csv leaves a carriage return bare otherwise, and could not read it back.
+    # Quote all text: otherwise Python's csv does not quote a carriage return and cannot read it back.
     write_csv(path, [columns, *cells], csv.QUOTE_NONNUMERIC)
 
 
-def read_predictions(path: Path) -> list[Prediction]:
-    """Returns the rows of `predictions.csv`, calibrated or not.
+def read_predictions(path: Path) -> list[PredictionRow]:
+    """Returns the rows of `predictions.csv`.
 
     Raises:
         RunError: when the file is missing or damaged.
@@ -96,20 +96,20 @@ def read_predictions(path: Path) -> list[Prediction]:
     for line, row in _read(path, PREDICTIONS):
         probability = _probability(row, "probability", path, line)
         calibrated = _probability(row, CALIBRATED, path, line) if CALIBRATED in row else None
-        rows.append(Prediction(row["picture"], row["true"], row["predicted"], probability, calibrated))
+        rows.append(PredictionRow(row["picture"], row["true"], row["predicted"], probability, calibrated))
     return rows
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]], quoting: int = csv.QUOTE_MINIMAL) -> None:
-    """Writes a table durably.
+    """Writes a CSV table durably.
 
     Args:
-        path: where.
-        rows: of cells, the header first; None becomes an empty cell.
-        quoting: one of `csv.QUOTE_…`.
+        path: the file.
+        rows: rows of cells, the header first; None becomes an empty cell.
+        quoting: a constant `csv.QUOTE_…`.
 
     Raises:
-        StorageError: when the disk refuses; what was there before stays.
+        StorageError: when the disk refuses. The old file stays.
     """
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(rows)  # type: ignore[arg-type]
@@ -117,10 +117,10 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]], quoting: int = csv.Q
 
 
 def _read(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields line number and cells by column name; raises RunError when the table is not what it must be."""
+    """Yields line number and cells by column name; raises RunError when the table is missing or damaged."""
     if not path.is_file():
-        raise RunError(f"{shown(path)} is missing; expected the table that training writes")
-    with translated("read", path):
+        raise RunError(f"{display_path(path)} is missing; expected a table written by training")
+    with storage_errors("read", path):
         text = path.read_bytes().decode("utf-8", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -136,8 +136,8 @@ def _read(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, s
 
 
 def _cell(value: Number) -> Number:
-    """Returns a value as Python's own kind of number, which csv writes to the last bit."""
-    if value is None or type(value) in (int, float):  # nearly all are, and a protocol takes long to ask
+    """Returns a value as int or float, which csv writes without loss."""
+    if value is None or type(value) in (int, float):  # the common case; isinstance with a protocol is slow
         return value
     return int(value) if isinstance(value, SupportsIndex) else float(value)
 
@@ -162,5 +162,5 @@ def _probability(row: Mapping[str, str], column: str, path: Path, line: int) -> 
 
 def _damaged(path: Path, line: int, found: str, expected: str = "a number") -> RunError:
     return RunError(
-        f"line {line} of {shown(path)} is damaged: found {found}, expected {expected}; restore it from a copy"
+        f"line {line} of {display_path(path)} is damaged: found {found}, expected {expected}; restore it from a copy"
     )
