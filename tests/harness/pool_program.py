@@ -1,4 +1,4 @@
-"""A program that uses the pool: `python -m harness.pool_program WORK FOLDER HOW`, two jobs in two workers."""
+"""A program that uses the pool: `python -m harness.pool_program FUNCTION FOLDER MODE`, two jobs in two workers."""
 
 import sys
 from pathlib import Path
@@ -8,21 +8,21 @@ from tenfold.engine.signals import StopRequest
 from tenfold.experiments.sweep.pool import Job, run_jobs
 
 
-def main(work: str, folder: str, how: str) -> None:
+def main(function: str, folder: str, mode: str) -> None:
     jobs = iter([Job("a", Path(folder)), Job("b", Path(folder)), Job("never", Path(folder))])
     with StopRequest() as stop:
-        outcomes = run_jobs(
+        results = run_jobs(
             lambda: next(jobs, None),
-            getattr(pool_work, work),
-            workers=2,
-            stopping=lambda: stop.received is not None and how == "orderly",
+            getattr(pool_work, function),
+            num_workers=2,
+            should_stop=lambda: stop.received is not None and mode == "orderly",
         )
-        if how == "raise":
-            kept.append(outcomes)
-            next(outcomes)
+        if mode == "raise":
+            kept.append(results)
+            next(results)
             raise ValueError("the program fails")
-        for outcome in outcomes:
-            print(outcome.key, outcome.result, outcome.error)
+        for result in results:
+            print(result.key, result.value, result.error)
     print("ended by", stop.received)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the worker pool have done in its processes: `work(payload, report)`."""
+"""Job functions for the tests of the worker pool: `function(payload, send_report)`."""
 
 import os
 import resource
@@ -12,48 +12,51 @@ from typing import Any
 
 from tenfold.core.errors import RunError
 from tenfold.engine.signals import StopRequest
-from tenfold.experiments.sweep.pool import Report
+from tenfold.experiments.sweep.pool import SendReport
 
 
-def double(number: int, report: Report) -> int:
+def double(number: int, send_report: SendReport) -> int:
     return 2 * number
 
 
-def double_slowly(payload: tuple[int, float], report: Report) -> int:
+def double_slowly(payload: tuple[int, float], send_report: SendReport) -> int:
     number, seconds = payload
     time.sleep(seconds)
     return 2 * number
 
 
-def process_id(payload: object, report: Report) -> int:
+def process_id(payload: object, send_report: SendReport) -> int:
     return os.getpid()
 
 
-def variables(names: list[str], report: Report) -> list[str | None]:
+def environment_variables(names: list[str], send_report: SendReport) -> list[str | None]:
     return [os.environ.get(name) for name in names]
 
 
-def imported(names: list[str], report: Report) -> list[str]:
+def imported_modules(names: list[str], send_report: SendReport) -> list[str]:
     return [name for name in names if name in sys.modules]
 
 
-def ask(questions: list[Any], report: Report) -> list[Any]:
-    return [report(question) for question in questions]
+def report_each(messages: list[Any], send_report: SendReport) -> list[Any]:
+    """Returns the answers to its reports."""
+    return [send_report(message) for message in messages]
 
 
-def raise_(error: BaseException, report: Report) -> None:
+def raise_error(error: BaseException, send_report: SendReport) -> None:
     raise error
 
 
-def chatter(payload: object, report: Report) -> None:
-    print("said on standard output")
-    print("said on standard error", file=sys.stderr)
+def print_everywhere(payload: object, send_report: SendReport) -> None:
+    print("printed to standard output")
+    print("printed to standard error", file=sys.stderr)
     warnings.warn("a warning", stacklevel=1)
     os.write(1, b"written below Python\n")
 
 
-def die(payload: tuple[Path, int, int], report: Report) -> str:
-    """Dies the first `times` times, by a signal or (below 0) with an exit code; the file counts."""
+def die_at_first(payload: tuple[Path, int, int] | None, send_report: SendReport) -> str:
+    """Dies in the first `times` attempts, by a signal or (below 0) with an exit code; the file counts attempts."""
+    if payload is None:
+        return "alive"
     counter, times, end = payload
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with counter.open("a") as file:
@@ -66,8 +69,8 @@ def die(payload: tuple[Path, int, int], report: Report) -> str:
     return "alive"
 
 
-def die_as_a_parent(folder: Path, report: Report) -> None:
-    """Dies, while a child of its own stays until the folder says that the test is over."""
+def die_before_own_child(folder: Path, send_report: SendReport) -> None:
+    """Dies while a child of its own lives on until the folder holds a file `over`."""
     if os.fork() == 0:
         end = time.monotonic() + 60
         while time.monotonic() < end and not (folder / "over").exists():
@@ -76,78 +79,70 @@ def die_as_a_parent(folder: Path, report: Report) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_if_told(payload: tuple[Path, int, int] | None, report: Report) -> str:
-    return "alive" if payload is None else die(payload, report)
-
-
-class ReadHereOnly:
-    """Can be pickled, but read in the process of its making only."""
+class UnreadableElsewhere:
+    """Can be pickled anywhere, but unpickled only in the process that made it."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return read_if_in, (os.getpid(),)
+        return _check_process, (os.getpid(),)
 
 
-def read_if_in(process: int) -> str:
+def _check_process(process: int) -> str:
     if process != os.getpid():
-        raise RunError("made elsewhere")
+        raise RunError("made in another process")
     return "read"
 
 
-def give(payload: str, report: Report) -> object:
-    return {"lock": threading.Lock, "stranger": ReadHereOnly, "number": int}[payload]()
+def return_new(kind: str, send_report: SendReport) -> object:
+    return {"lock": threading.Lock, "number": int}[kind]()
 
 
-def tell(payload: str, report: Report) -> object:
-    return report(give(payload, report))
+def report_new(kind: str, send_report: SendReport) -> object:
+    return send_report(return_new(kind, send_report))
 
 
-def interrupt_itself(payload: object, report: Report) -> int | None:
+def interrupt_itself(payload: object, send_report: SendReport) -> int | None:
     with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
     return stop.received
 
 
-def train_until_stopped(folder: Path, report: Report) -> None:
-    """Does as training does: notes the signal, asks the parent something, saves, and ends by an error of ours."""
+def train_until_stopped(folder: Path, send_report: SendReport) -> None:
+    """Ends as training does: reports, saves, and raises `Stopped`."""
     with StopRequest() as stop:
         (folder / f"begun-{os.getpid()}").touch()
         while stop.received is None:
             time.sleep(0.01)
-        report("stopping")
+        send_report("stopping")
         (folder / f"saved-{os.getpid()}").write_text(str(stop.received))
     raise stop.error("stopped at step 7 and saved")
 
 
-def finish_when_stopped(folder: Path, report: Report) -> str:
+def finish_when_stopped(folder: Path, send_report: SendReport) -> str:
     with StopRequest() as stop:
         (folder / f"begun-{os.getpid()}").touch()
         while stop.received is None:
             time.sleep(0.01)
-    return "finished just so"
+    return "finished in time"
 
 
-def sleep(folder: Path, report: Report) -> None:
-    (folder / f"begun-{os.getpid()}").touch()
-    time.sleep(60)
-
-
-def sleep_deaf(folder: Path, report: Report) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sleep(folder, report)
-
-
-def sleep_if_told(folder: Path | None, report: Report) -> None:
+def sleep(folder: Path | None, send_report: SendReport) -> None:
     if folder is not None:
-        sleep(folder, report)
+        (folder / f"begun-{os.getpid()}").touch()
+        time.sleep(60)
 
 
-def sleep_once(folder: Path, report: Report) -> None:
-    """Sleeps in the first process that comes; the other one returns once it does."""
+def sleep_ignoring_sigterm(folder: Path, send_report: SendReport) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sleep(folder, send_report)
+
+
+def sleep_once(folder: Path, send_report: SendReport) -> None:
+    """Sleeps in the first process that runs it; the other one returns as soon as the first sleeps."""
     try:
         (folder / "taken").mkdir()
     except FileExistsError:
         while not list(folder.glob("begun-*")):
             time.sleep(0.01)
     else:
-        sleep(folder, report)
+        sleep(folder, send_report)

@@ -8,8 +8,8 @@ from typing import Any
 
 from tenfold.core import durable
 from tenfold.core.errors import TrainingError
-from tenfold.experiments.sweep.pool import Work
-from tenfold.experiments.sweep.trials import PRUNED, Listed, Quiet, Watcher, run_trials
+from tenfold.experiments.sweep.pool import JobFunction, SendReport
+from tenfold.experiments.sweep.trials import PRUNED, SilentSweepProgress, SweepProgress, TrialList, run_trials
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder, Trial
@@ -31,72 +31,75 @@ def make_sweep(root: Path, trials: list[Trial], name: str | None = "s") -> Sweep
     return SweepFolder.create(root, ("shapes", "wide", "sweep"), {"kind": "grid"}, "", trials, name)
 
 
-def work(payload: str, report: Callable[[Any], Any]) -> None:
-    """Leaves a result as a run does, and a second file where there was a result already."""
+def fake_trial(payload: str, send_report: SendReport) -> None:
+    """Writes a result as a run does; also a file `ran-twice` if there was a result already."""
     run = RunFolder(Path(payload))
     if run.is_finished:
         (run.path / "ran-twice").touch()
     durable.make_folder(run.path)
     for epoch in range(1, 4):
         time.sleep(0.01)
-        report({"epoch": epoch, "val_accuracy": None})
+        send_report({"epoch": epoch, "val_accuracy": None})
     run.write_summary(SUMMARY)
 
 
-def uneven_work(payload: str, report: Any) -> str | None:
-    """Does something else for each trial: 000 fails, 001 asks whether to go on, others leave a result."""
+def uneven_trial(payload: str, send_report: SendReport) -> str | None:
+    """Fails in trial 000, asks in trial 001 whether to go on, writes a result in the others."""
     run = RunFolder(Path(payload))
     if run.path.name == "000":
         raise TrainingError("the loss is not finite")
     if run.path.name == "001":
-        report({"warning": "one picture was left out"})
-        return PRUNED if report({"epoch": 1, "val_accuracy": 0.1, "ends_epoch": True}) else None
+        send_report({"warning": "one image was left out"})
+        return PRUNED if send_report({"epoch": 1, "val_accuracy": 0.1, "ends_epoch": True}) else None
     run.path.mkdir()
     run.write_summary(SUMMARY)
     return None
 
 
-def slow_starting_work(payload: str, report: Any) -> str | None:
-    """Is bad in the middle of its first epoch and good at the end; gives up as soon as it is told to."""
+def slow_starting_trial(payload: str, send_report: SendReport) -> str | None:
+    """Is bad in the middle of its first epoch and good at its end; stops as soon as it is pruned."""
     run = RunFolder(Path(payload))
     for accuracy, ends_epoch in ((None, False), (0.1, False), (0.5, True)):
-        if report({"epoch": 1, "val_accuracy": accuracy, "ends_epoch": ends_epoch}):
+        if send_report({"epoch": 1, "val_accuracy": accuracy, "ends_epoch": ends_epoch}):
             return PRUNED
     run.path.mkdir()
     run.write_summary(SUMMARY)
     return None
 
 
-def run_listed(
+def run_trial_list(
     sweep: SweepFolder,
-    source: Listed,
-    work: Work,
-    watcher: Watcher,
+    source: TrialList,
+    function: JobFunction,
+    progress: SweepProgress,
     *,
-    total: int,
-    jobs: int = 1,
-    stopping: Callable[[], bool] = lambda: False,
+    num_trials: int,
+    num_workers: int = 1,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Runs the trials of `source`; what their work gets is the path of their run folder."""
+    """Runs the trials of `source`; `function` gets the path of a trial's run folder."""
     run_trials(
         sweep,
         source,
-        work,
+        function,
         lambda trial: str(sweep.run_path(trial)),
-        watcher,
+        progress,
         Log(sweep.log),
-        total=total,
-        jobs=jobs,
+        num_trials=num_trials,
+        num_workers=num_workers,
         threads=1,
-        stopping=stopping,
+        should_stop=should_stop,
     )
 
 
-def run_to_the_end(sweep: SweepFolder, jobs: int = 2) -> None:
-    """Runs the trials without a result."""
-    missing = sweep.missing()
-    run_listed(sweep, Listed(missing), work, Quiet(), total=len(missing), jobs=jobs)
+def run_unfinished_trials(sweep: SweepFolder, num_workers: int = 2) -> None:
+    trials = sweep.unfinished_trials()
+    run_trial_list(
+        sweep, TrialList(trials), fake_trial, SilentSweepProgress(), num_trials=len(trials), num_workers=num_workers
+    )
 
 
 if __name__ == "__main__":
-    run_to_the_end(SweepFolder.open(Path(sys.argv[1])))
+    from harness import sweeps  # workers cannot import the functions of `__main__`
+
+    sweeps.run_unfinished_trials(SweepFolder.open(Path(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""Where the value of a key is searched: reading ranges and choices, and what is refused of them."""
+"""Search spaces: ranges and choices are read, and invalid ones are rejected."""
 
 import re
 
@@ -11,7 +11,7 @@ from tenfold.core.errors import RecipeError
 from tenfold.experiments.sweep.distributions import Choice, Distribution, Range, check_space, parse_search
 
 FLOATS = st.floats(-1e9, 1e9)
-WHOLE = st.integers(-(2**50), 2**50)
+INTEGERS = st.integers(-(2**50), 2**50)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]))
 
 
@@ -41,48 +41,50 @@ def test_ranges_and_choices_are_read(line: str, expected: Distribution) -> None:
         assert isinstance(found.low, int) == isinstance(expected.low, int)
 
 
-def test_whole_ends_mean_any_number_for_a_key_that_takes_any() -> None:
+def test_integer_ends_mean_floats_for_a_key_that_accepts_floats() -> None:
     assert str(parse_search("optim.lr=log:1..10")[1]) == "log:1.0..10.0"
     assert str(parse_search("model.width=log:1..10")[1]) == "int:log:1..10"
     assert str(parse_search("optim.lr=int:1..10")[1]) == "int:1..10"
 
 
-@given(st.one_of(st.tuples(FLOATS, FLOATS), st.tuples(WHOLE, WHOLE)), st.booleans())
-def test_any_range_reads_back_as_it_was_written(ends: tuple[float, float], log: bool) -> None:
+@given(st.one_of(st.tuples(FLOATS, FLOATS), st.tuples(INTEGERS, INTEGERS)), st.booleans())
+def test_any_range_is_read_back_from_its_text(ends: tuple[float, float], log: bool) -> None:
     low, high = sorted(ends)
     assume(low < high and not (log and low <= 0))
-    wanted = Range(low, high, log)
-    key, found = parse_search(f"model.x={wanted}")
-    assert (key, found, str(found)) == ("model.x", wanted, str(wanted))
+    expected = Range(low, high, log)
+    key, found = parse_search(f"model.x={expected}")
+    assert (key, found, str(found)) == ("model.x", expected, str(expected))
 
 
 @given(
-    st.lists(st.one_of(TEXTS, WHOLE, FLOATS, st.lists(st.integers(), min_size=1, max_size=3)), min_size=2, max_size=5)
+    st.lists(
+        st.one_of(TEXTS, INTEGERS, FLOATS, st.lists(st.integers(), min_size=1, max_size=3)), min_size=2, max_size=5
+    )
 )
-def test_any_choice_reads_back_as_it_was_written(values: list[object]) -> None:
-    assume(all(value not in values[:place] for place, value in enumerate(values)))
-    wanted = Choice(tuple(values))  # type: ignore[arg-type]
-    assert parse_search(f"model.x={wanted}") == ("model.x", wanted)
+def test_any_choice_is_read_back_from_its_text(values: list[object]) -> None:
+    assume(all(value not in values[:index] for index, value in enumerate(values)))
+    expected = Choice(tuple(values))  # type: ignore[arg-type]
+    assert parse_search(f"model.x={expected}") == ("model.x", expected)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("optim.lr=1..0.1", "1.0 is not below 0.1; expected lo..hi, the smaller end first"),
-        ("optim.lr=1..1", "1.0 is not below 1.0; expected lo..hi, the smaller end first"),
-        ("optim.lr=log:0..1", "'log:' begins at 0.0; expected an end above 0, e.g. optim.lr=log:1e-4..1"),
-        ("optim.lr=log:1..9..1", "'log:' takes no step; leave out one of the two"),
+        ("optim.lr=1..0.1", "1.0 is not less than 0.1; expected lo..hi, the smaller end first"),
+        ("optim.lr=1..1", "1.0 is not less than 1.0; expected lo..hi, the smaller end first"),
+        ("optim.lr=log:0..1", "'log:' starts at 0.0; expected a number above 0, e.g. optim.lr=log:1e-4..1"),
+        ("optim.lr=log:1..9..1", "'log:' allows no step; leave out one of the two"),
         ("optim.lr=log:5", "expected a range of numbers lo..hi or lo..hi..step, e.g. optim.lr=log:1e-4..1"),
         ("optim.lr=1..x", "expected a range of numbers lo..hi or lo..hi..step, e.g. optim.lr=log:1e-4..1"),
         ("optim.lr=0..1e300", "the ends are too large; expected at most 9,007,199,254,740,992"),
         ("optim.lr=0..1..0.3", "steps of 0.3 do not end at 1.0; the last ends at 0.9"),
         ("optim.lr=0..1..0", "the step 0.0 does not fit between 0.0 and 1.0; expected one above 0 and of at most 1.0"),
         ("optim.lr=0..1..2", "the step 2.0 does not fit between 0.0 and 1.0; expected one above 0 and of at most 1.0"),
-        ("model.x=int:1.5..3", "'int:' means whole numbers; expected whole ends such as int:16..512"),
+        ("model.x=int:1.5..3", "'int:' means integers; expected integer ends such as int:16..512"),
         ("optim.name=sgd", "one value leaves nothing to search; set it with --set, or give a range"),
     ],
 )
-def test_a_range_that_makes_no_sense_is_refused(text: str, message: str) -> None:
+def test_an_invalid_range_is_rejected(text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=f"^--search {re.escape(text)}: {re.escape(message)}$"):
         parse_search(text)
 
@@ -95,7 +97,7 @@ def test_a_range_that_makes_no_sense_is_refused(text: str, message: str) -> None
         ("optim.name=sgd,sgd", "--search optim.name: sgd is given twice; expected each value once"),
     ],
 )
-def test_a_line_that_is_no_search_is_refused_with_an_example(line: str, message: str) -> None:
+def test_an_invalid_line_is_rejected_with_an_example(line: str, message: str) -> None:
     with pytest.raises(RecipeError, match=f"^{re.escape(message)}$"):
         parse_search(line)
 
@@ -111,10 +113,10 @@ def test_a_line_that_is_no_search_is_refused_with_an_example(line: str, message:
         ("model.hidden=[8],[0]", r"^--search model\.hidden=\[0\]: "),
     ],
 )
-def test_what_the_recipe_would_refuse_is_refused_before_the_search(line: str, message: str) -> None:
+def test_values_that_the_recipe_rejects_are_rejected_before_the_search(line: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         check_space(recipe("mlp"), dict([parse_search(line)]))
 
 
-def test_a_space_that_the_recipe_takes_passes() -> None:
+def test_a_space_that_the_recipe_accepts_passes() -> None:
     check_space(recipe("mlp"), dict([parse_search("optim.lr=log:1e-4..1"), parse_search("model.hidden=[8],[9,9]")]))

@@ -1,4 +1,4 @@
-"""What a sweep varies: reading, expanding, naming and checking, all before the first trial."""
+"""Grids: values are read, expanded, named and checked before the first trial starts."""
 
 import re
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.tiny import recipe
 from tenfold.core.errors import RecipeError
-from tenfold.experiments.sweep.space import check_all, expand, trial_name
+from tenfold.experiments.sweep.space import check_trials, complete_recipe, expand_grid, trial_name
 from tenfold.experiments.sweep.values import parse_vary, split_values
 from tenfold.models.build import models
 from tenfold.recipes.schema import Recipe
@@ -42,14 +42,14 @@ LITERALS = st.one_of(
         ("optim.lr=1e-3,0.1", "optim.lr", (0.001, 0.1)),
     ],
 )
-def test_values_are_what_set_would_read(line: str, key: str, values: tuple[object, ...]) -> None:
+def test_values_are_read_as_set_reads_them(line: str, key: str, values: tuple[object, ...]) -> None:
     assert parse_vary(line) == (key, values)
 
 
 @given(st.lists(LITERALS, min_size=1, max_size=5, unique_by=str))
-def test_any_values_read_back_as_they_were_written(values: list[object]) -> None:
+def test_any_values_are_read_back_from_their_text(values: list[object]) -> None:
     text = ",".join(str(value) for value in values)
-    if any(value in values[:place] for place, value in enumerate(values)):  # 1 and 1.0
+    if any(value in values[:index] for index, value in enumerate(values)):  # 1 and 1.0
         with pytest.raises(RecipeError, match="is given twice"):
             parse_vary(f"model.x={text}")
     else:
@@ -65,13 +65,13 @@ def test_quoted_text_keeps_its_commas_and_brackets(texts: list[str]) -> None:
 @given(st.text(max_size=30))
 @example(",\r0")
 @example("[\u20280,\n")
-def test_any_line_is_read_or_refused_in_one_line(line: str) -> None:
-    refusal = None
+def test_any_line_is_read_or_rejected_in_one_line(line: str) -> None:
+    message = None
     try:
         assert parse_vary(f"model.x={line}")[1]
     except RecipeError as error:
-        refusal = str(error)
-    assert refusal is None or (refusal.startswith("--vary model.x") and len(refusal.splitlines()) == 1)
+        message = str(error)
+    assert message is None or (message.startswith("--vary model.x") and len(message.splitlines()) == 1)
 
 
 @pytest.mark.parametrize(
@@ -93,20 +93,20 @@ def test_any_line_is_read_or_refused_in_one_line(line: str) -> None:
         ("optim.name=sgd,muon,sgd", "--vary optim.name: sgd is given twice; expected each value once"),
         ("optim.lr=1,1.0", "--vary optim.lr: 1.0 is given twice; expected each value once"),
         ("train.seed=0..3,2", "--vary train.seed: 2 is given twice; expected each value once"),
-        ("train.seed=3..0", "--vary train.seed=3..0: expected a range that rises, of at most 10,000 numbers"),
-        ("train.seed=0..99999", "--vary train.seed=0..99999: expected a range that rises, of at most 10,000 numbers"),
+        ("train.seed=3..0", "--vary train.seed=3..0: expected an ascending range of at most 10,000 numbers"),
+        ("train.seed=0..99999", "--vary train.seed=0..99999: expected an ascending range of at most 10,000 numbers"),
         ("optim.lr=nan", "--vary optim.lr=nan: expected numbers, true or false, text or lists"),
         ("model.x=2024-01-01", "--vary model.x=2024-01-01: expected numbers, true or false, text or lists"),
         ("model.x={a = 1}", "--vary model.x={a = 1}: expected numbers, true or false, text or lists"),
     ],
 )  # fmt: skip
-def test_a_line_that_makes_no_sense_is_refused_with_an_example(line: str, message: str) -> None:
+def test_an_invalid_line_is_rejected_with_an_example(line: str, message: str) -> None:
     with pytest.raises(RecipeError, match=f"^{re.escape(message)}$"):
         parse_vary(line)
 
 
-def test_trials_are_the_product_in_the_order_given_with_seeds_fastest() -> None:
-    trials = expand(Recipe(), {"model.width": [30, 50], "optim.name": ["sgd", "muon"]}, [1, 0])
+def test_trials_are_the_product_in_order_with_seeds_fastest() -> None:
+    trials = expand_grid(Recipe(), {"model.width": [30, 50], "optim.name": ["sgd", "muon"]}, [1, 0])
     assert [(*trial.settings.values(), trial.seed) for trial in trials] == [
         (width, name, seed) for width in (30, 50) for name in ("sgd", "muon") for seed in (1, 0)
     ]
@@ -114,22 +114,21 @@ def test_trials_are_the_product_in_the_order_given_with_seeds_fastest() -> None:
     assert trials[3].name == "003-width=30-name=muon-seed=0"
 
 
-def test_one_seed_is_the_recipes_own_and_stays_out_of_the_name() -> None:
-    (trial,) = expand(recipe("mlp", "train.seed=7"), {"model.width": [90]})
+def test_the_recipes_own_seed_is_not_in_the_name() -> None:
+    (trial,) = expand_grid(recipe("mlp", "train.seed=7"), {"model.width": [90]})
     assert (trial.seed, trial.name, trial.settings) == (7, "000-width=90", {"model.width": 90})
 
 
 def test_seeds_alone_make_a_sweep() -> None:
-    assert [(trial.name, trial.seed) for trial in expand(Recipe(), {}, [4, 5])] == [
+    assert [(trial.name, trial.seed) for trial in expand_grid(Recipe(), {}, [4, 5])] == [
         ("000-seed=4", 4),
         ("001-seed=5", 5),
     ]
 
 
-def test_a_varied_seed_is_the_seed_of_its_trials() -> None:
-    trials = expand(Recipe(), {"train.seed": [3, 4]}, [0])
+def test_a_varied_seed_is_the_seed_of_its_trial() -> None:
+    trials = expand_grid(Recipe(), {"train.seed": [3, 4]}, [0])
     assert [(trial.name, trial.seed) for trial in trials] == [("000-seed=3", 3), ("001-seed=4", 4)]
-    assert [checked.train.seed for checked in check_all(Recipe(), trials)] == [3, 4]
 
 
 VALUES = st.one_of(LITERALS, st.booleans(), st.text(max_size=100))
@@ -143,17 +142,15 @@ VALUES = st.one_of(LITERALS, st.booleans(), st.text(max_size=100))
     ),
     st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3, unique=True),
 )
-def test_every_combination_appears_once_under_a_name_that_every_system_takes(
-    vary: dict[str, list[object]], seeds: list[int]
-) -> None:
+def test_every_combination_has_one_name_valid_on_every_system(vary: dict[str, list[object]], seeds: list[int]) -> None:
     vary = {key: [v for i, v in enumerate(values) if v not in values[:i]] for key, values in vary.items()}
-    trials = expand(Recipe(), vary, seeds)
+    trials = expand_grid(Recipe(), vary, seeds)
     count = len(seeds)
     for values in vary.values():
         count *= len(values)
     assert len(trials) == count
     assert len({repr((trial.settings, trial.seed)) for trial in trials}) == count
-    names = [trial.name.lower() for trial in trials]  # some systems do not tell case apart
+    names = [trial.name.lower() for trial in trials]  # some file systems ignore case
     assert len(set(names)) == count
     assert names == sorted(names)
     assert all(re.fullmatch(r"\d{3}[a-z0-9_.=+-]*", name) and len(name) < 90 and name[-1] != "." for name in names)
@@ -170,12 +167,12 @@ def test_every_combination_appears_once_under_a_name_that_every_system_takes(
         ({}, None, "007"),
     ],
 )
-def test_a_name_tells_what_its_trial_changes(settings: dict[str, object], seed: int | None, name: str) -> None:
+def test_a_name_shows_what_its_trial_changes(settings: dict[str, object], seed: int | None, name: str) -> None:
     assert trial_name(7, settings, seed) == name  # type: ignore[arg-type]
 
 
-def test_names_sort_as_their_numbers_in_long_sweeps_too() -> None:
-    names = [trial.name for trial in expand(Recipe(), {"optim.lr": [float(i) for i in range(1, 1002)]})]
+def test_names_sort_like_their_numbers_in_long_sweeps_too() -> None:
+    names = [trial.name for trial in expand_grid(Recipe(), {"optim.lr": [float(i) for i in range(1, 1002)]})]
     assert names == sorted(names)
     assert names[0] == "0000-lr=1.0"
 
@@ -183,7 +180,7 @@ def test_names_sort_as_their_numbers_in_long_sweeps_too() -> None:
 @pytest.mark.parametrize(
     ("vary", "seeds", "message"),
     [
-        ({"train.seed": [1, 2]}, [1, 2], "--vary train.seed and --seeds both say which seeds to take; drop one"),
+        ({"train.seed": [1, 2]}, [1, 2], "--vary train.seed and --seeds both set the seeds; drop one"),
         ({}, [1, 1], "--seeds: 1 is given twice; expected each value once"),
         ({"model.width": []}, [], "--vary model.width: there is no value; expected at least one"),
         (
@@ -193,18 +190,16 @@ def test_names_sort_as_their_numbers_in_long_sweeps_too() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_sweep_that_makes_no_sense_is_refused(vary: dict[str, list[object]], seeds: list[int], message: str) -> None:
+def test_an_invalid_grid_is_rejected(vary: dict[str, list[object]], seeds: list[int], message: str) -> None:
     with pytest.raises(RecipeError, match=f"^{re.escape(message)}$"):
-        expand(Recipe(), vary, seeds)
+        expand_grid(Recipe(), vary, seeds)
 
 
-def test_each_trial_gets_its_complete_recipe() -> None:
+def test_a_trial_has_a_complete_recipe() -> None:
     base = recipe("tutorial")
-    recipes = check_all(base, expand(base, {"model.hidden": [[8], [9]], "data.augment.shift": [0, 2]}, [1, 2]))
-    assert [(r.model.arguments["hidden"], r.data.augment.shift, r.train.seed) for r in recipes] == [
-        (hidden, shift, seed) for hidden in ([8], [9]) for shift in (0, 2) for seed in (1, 2)
-    ]
-    assert recipes[0].train.batch_size == base.train.batch_size
+    completed = complete_recipe(base, {"model.hidden": [8], "data.augment.shift": 2, "train.seed": 1})
+    assert (completed.model.arguments["hidden"], completed.data.augment.shift, completed.train.seed) == ([8], 2, 1)
+    assert completed.train.batch_size == base.train.batch_size
 
 
 @pytest.mark.parametrize(
@@ -224,36 +219,30 @@ def test_each_trial_gets_its_complete_recipe() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_setting_that_is_refused_is_named(vary: dict[str, list[object]], message: str) -> None:
+def test_an_invalid_setting_is_named(vary: dict[str, list[object]], message: str) -> None:
     base = recipe("mlp")
     with pytest.raises(RecipeError, match=message) as caught:
-        check_all(base, expand(base, vary))  # type: ignore[arg-type]
+        check_trials(base, expand_grid(base, vary))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
-def test_all_refusals_come_at_once_and_each_once() -> None:
+def test_all_invalid_settings_are_reported_at_once_and_each_once() -> None:
     base = recipe("mlp")
     with pytest.raises(RecipeError) as caught:
-        check_all(base, expand(base, {"optim.lr": [0.1, -1.0, -2.0], "train.batch_size": [0, 4]}, [0, 1, 2]))
+        check_trials(base, expand_grid(base, {"optim.lr": [0.1, -1.0, -2.0], "train.batch_size": [0, 4]}, [0, 1, 2]))
     assert re.findall(r"--vary (\S+): ", str(caught.value)) == ["train.batch_size=0", "optim.lr=-1.0", "optim.lr=-2.0"]
     assert str(caught.value).startswith("3 mistakes: (1) ")
 
 
-def test_a_network_too_deep_for_the_pictures_is_refused_where_their_size_is_known() -> None:
+def test_a_network_too_deep_for_a_given_image_size_is_rejected() -> None:
     base = recipe("tutorial")
-    trials = expand(base, {"model.channels": [[6, 16], [6, 16, 32]]})
-    assert len(check_all(base, trials)) == 2
-    with pytest.raises(
-        RecipeError, match=r"^--vary model\.channels=\[6, 16, 32\]: the picture shrinks below 1×1: 32×32 → "
-    ):
-        check_all(base, trials, image_size=(32, 32))
-    with pytest.raises(RecipeError, match=r"^--vary data\.image_size=8: the picture shrinks below 1×1: 8×8 → "):
-        check_all(base, expand(base, {"data.image_size": [8, 32]}))
+    check_trials(base, expand_grid(base, {"model.channels": [[6, 16], [6, 16, 32]]}))
+    with pytest.raises(RecipeError, match=r"^--vary data\.image_size=8: the image shrinks below 1×1: 8×8 → "):
+        check_trials(base, expand_grid(base, {"data.image_size": [8, 32]}))
 
 
 @pytest.mark.parametrize("name", list(models))
-def test_every_network_can_be_checked_and_no_random_number_is_drawn(name: str) -> None:
+def test_every_network_is_checked_without_drawing_random_numbers(name: str) -> None:
     before = torch.get_rng_state()
-    (checked,) = check_all(Recipe(), expand(Recipe(), {"model.name": [name]}))
-    assert checked.model.name == name
+    check_trials(Recipe(), expand_grid(Recipe(), {"model.name": [name]}))
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,12 +1,12 @@
-"""Plans of sweeps: what goes together, and what is refused before anything is written."""
+"""Plans of sweeps: what they contain, and what is rejected before anything is written."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import RecipeError, UsageError
+from tenfold.experiments.sweep import sweep_plan
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep, share_cores
-from tenfold.experiments.sweep.trials import plan as share
 from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
 
@@ -22,19 +22,19 @@ def test_a_grid_has_every_combination_with_every_seed():
     }
 
 
-def test_seeds_alone_vary_nothing_else():
+def test_seeds_alone_are_a_sweep():
     plan, trials = plan_sweep(BASE, "mlp", [], [], seeds=3)
     assert (plan.kind, plan.keys, plan.seeds) == ("seeds", (), [3, 4, 5])
     assert [trial.settings for trial in trials] == [{}, {}, {}]
 
 
-def test_seeds_may_be_named_and_values_given_as_a_mapping():
+def test_seeds_may_be_a_list_and_values_a_mapping():
     plan, trials = plan_sweep(BASE, "mlp", {"optim.lr": [0.1]}, [], seeds=[7, 9])
     assert plan.seeds == [7, 9]
     assert [trial.seed for trial in trials] == [7, 9]
 
 
-def test_a_search_knows_none_of_its_trials_and_lasts_twenty():
+def test_a_search_has_twenty_trials_and_knows_none_of_them():
     plan, trials = plan_sweep(BASE, "mlp", [], ["optim.lr=log:1e-4..1"])
     assert (plan.kind, plan.trials, trials) == ("search", 20, [])
     assert plan.keys == ("optim.lr",)
@@ -56,7 +56,7 @@ def test_a_plan_is_read_back_from_json():
         ([], ["optim.lr=log:1e-4..1", "optim.lr=0.1..1"], {}, "--search optim.lr is given twice"),
     ],
 )
-def test_what_does_not_go_together_is_refused(vary, search, more, message):
+def test_contradicting_arguments_are_rejected(vary, search, more, message):
     with pytest.raises(UsageError, match=message):
         plan_sweep(BASE, "mlp", vary, search, **more)
 
@@ -70,7 +70,7 @@ def test_what_does_not_go_together_is_refused(vary, search, more, message):
         ([], ["train.batch_size=int:0..512"], r"train\.batch_size.*expected a whole number of at least 1"),
     ],
 )
-def test_a_value_that_no_recipe_accepts_is_refused_before_anything_starts(vary, search, message):
+def test_an_invalid_value_is_rejected_before_anything_starts(vary, search, message):
     with pytest.raises(RecipeError, match=message):
         plan_sweep(Recipe(), "quick", vary, search)
 
@@ -88,12 +88,12 @@ def test_jobs_and_threads_fit_the_machine(trials, cores, jobs, on_gpu):
     assert chosen * threads <= max(cores, chosen)
 
 
-def test_as_many_trials_at_once_as_there_are_cores():
+def test_there_are_as_many_jobs_as_cores():
     assert share_cores(8, 2) == (2, 1)
     assert share_cores(1, 4) == (1, 4)
 
 
-def test_a_gpu_takes_one_trial_unless_asked_for_more():
+def test_a_gpu_runs_one_trial_by_default():
     assert share_cores(8, 16, on_gpu=True) == (1, 16)
     assert share_cores(8, 16, jobs=4, on_gpu=True) == (4, 4)
 
@@ -103,6 +103,6 @@ def test_threads_of_the_recipe_are_kept():
 
 
 @pytest.mark.parametrize(("free", "jobs"), [(3.2e9, 2), (1e9, 1)])
-def test_memory_limits_the_jobs(monkeypatch, free, jobs):
-    monkeypatch.setattr(share, "_free_memory", lambda: free)
+def test_memory_limits_the_number_of_jobs(monkeypatch, free, jobs):
+    monkeypatch.setattr(sweep_plan, "_free_memory", lambda: free)
     assert share_cores(100, 64)[0] == jobs

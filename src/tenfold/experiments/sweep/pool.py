@@ -1,235 +1,208 @@
-"""Worker processes for many jobs: what one of them dies of, the others and the pool outlive.
+"""A pool of worker processes for jobs of minutes or hours.
 
-The pool knows nothing of training. It hands out jobs, passes messages on, and sees to it that no job is lost,
-no result comes twice, and no process is left behind.
+A job whose worker dies is retried once, no result is lost or doubled, and no process outlives the pool.
+`concurrent.futures` cannot do this: one dead worker breaks its whole pool, and running jobs cannot report.
 """
 
 import atexit
-import pickle
+import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tenfold.core.disk import translated
-from tenfold.core.errors import TenfoldError
-from tenfold.experiments.sweep.worker import Report as Report
-from tenfold.experiments.sweep.worker import Task, WorkerProcess, cannot_start, cause, packed, unpacked
-from tenfold.experiments.sweep.worker import Work as Work
+from tenfold.core.disk import storage_errors
+from tenfold.experiments.sweep.worker import Job as Job
+from tenfold.experiments.sweep.worker import JobFunction as JobFunction
+from tenfold.experiments.sweep.worker import SendReport as SendReport
+from tenfold.experiments.sweep.worker import WorkerProcess
 
-_ATTEMPTS = 2
-_TICK = 0.2  # seconds in which a signal is noticed at the latest
-_PATIENCE = 5.0  # seconds that an idle worker has to leave
-
-
-class Job(NamedTuple):
-    """One thing to do; `payload` is pickled when a worker gets it."""
-
-    key: str
-    payload: Any
+_MAX_ATTEMPTS = 2
+_POLL_SECONDS = 0.2  # a stop is noticed within this time
+_STOP_SECONDS = 30.0  # for running jobs to save and exit after a stop
+_EXIT_SECONDS = 5.0  # for an idle worker to exit
 
 
-class Outcome(NamedTuple):
-    """How a job ended: `error` is one line, or None when all went well; `details` is its traceback, if there is one.
+class JobResult(NamedTuple):
+    """How a job ended: `value` is what it returned, `error` one line, or None if it succeeded.
 
-    `attempts` counts the workers that were given the job.
+    `attempts` is the number of workers that started the job.
     """
 
     key: str
-    result: Any | None
+    value: Any | None
     error: str | None
     attempts: int
-    details: str | None = None
 
 
 def run_jobs(
     next_job: Callable[[], Job | None],
-    work: Work,
+    function: JobFunction,
     *,
-    workers: int,
-    heard: Callable[[str, Any], Any] = lambda key, message: None,
-    retried: Callable[[str, str], Any] = lambda key, reason: None,
-    stopping: Callable[[], bool] = lambda: False,
+    num_workers: int,
+    on_report: Callable[[str, Any], Any] = lambda key, message: None,
+    on_retry: Callable[[str, str], Any] = lambda key, reason: None,
+    should_stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
     log: Path | None = None,
-    grace: float = 30.0,
-) -> Iterator[Outcome]:
-    """Does jobs in worker processes and yields how each of them ended, in the order of their ends.
+) -> Iterator[JobResult]:
+    """Runs jobs in worker processes and yields their results in the order in which the jobs end.
 
-    A job whose worker dies is given to a fresh one once, before all others. When a stop is asked for, busy workers
-    get SIGTERM; a job that ends by it (by `Stopped`, or because nothing handles the signal) has no outcome.
-    Closing the iterator, or an exception in it, ends all workers at once.
+    After a stop, running workers get SIGTERM; a job that this ends (by `Stopped`, or because the job does not handle
+    the signal) has no result. Closing the iterator, or an exception in the caller, ends all workers at once.
 
     Args:
-        next_job: asked when a worker is free; None: none now. It is asked again after each outcome.
-        work: called as `work(payload, report)` in a worker; must be picklable. `report(message)` returns what
-            `heard` returned.
-        workers: most processes at the same time, at least 1.
-        heard: called here with the job's key and the message.
-        retried: called here with a job's key, and with the reason, when the job is given to a second worker.
-        stopping: whether to stop; looked at several times a second.
-        threads: value of OMP_NUM_THREADS and MKL_NUM_THREADS in the workers; None: as in this process.
-        log: file to which the workers' standard output and error are added; None: they go nowhere.
-        grace: seconds that busy workers have for an orderly end.
+        next_job: called when a worker is free; returns None when there is no job now. It is called again after each
+            result.
+        function: called as `function(payload, send_report)` in a worker; must be picklable. `send_report(message)`
+            returns what `on_report` returned.
+        num_workers: maximum number of processes at the same time, at least 1.
+        on_report: called in this process with the job's key and the message.
+        on_retry: called in this process with the job's key and the reason before a second attempt.
+        should_stop: returns whether to stop; called several times a second.
+        threads: value of OMP_NUM_THREADS and MKL_NUM_THREADS in the workers; None leaves them as in this process.
+        log: file to which the workers' standard output and error are appended; None discards them.
 
     Raises:
-        UsageError: when the jobs need the calling script itself and it cannot be imported a second time.
         TenfoldError: when no worker process can start.
         StorageError: when the log cannot be written.
 
     Example:
         >>> jobs = iter([Job("a", 3), Job("b", 4)])
-        >>> for outcome in run_jobs(lambda: next(jobs, None), square, workers=2):  # doctest: +SKIP
-        ...     print(outcome.key, outcome.result)
+        >>> for result in run_jobs(lambda: next(jobs, None), square, num_workers=2):  # doctest: +SKIP
+        ...     print(result.key, result.value)
     """
     if log is not None:
-        with translated("write", log), log.open("ab"):
+        with storage_errors("write", log), log.open("ab"):
             pass
-    pool = _Pool(next_job, work, workers, heard, retried, stopping, threads, log)
-    # An iterator that somebody still holds when Python ends is never closed, and its workers would be waited for.
-    atexit.register(pool.end)
+    pool = _WorkerPool(next_job, function, num_workers, on_report, on_retry, should_stop, threads, log)
+    # An iterator that is still referenced when Python exits is never closed, and Python would wait for the workers.
+    atexit.register(pool.shutdown)
     try:
-        yield from pool.outcomes(grace)
+        yield from pool.run()
     finally:
-        pool.end()
-        atexit.unregister(pool.end)
+        pool.shutdown()
+        atexit.unregister(pool.shutdown)
 
 
 @dataclass(eq=False)
-class _Pool:
-    """The workers, and what they are doing."""
-
+class _WorkerPool:
     next_job: Callable[[], Job | None]
-    work: Work
-    size: int
-    heard: Callable[[str, Any], Any]
-    retried: Callable[[str, str], Any]
-    stopping: Callable[[], bool]
+    function: JobFunction
+    num_workers: int
+    on_report: Callable[[str, Any], Any]
+    on_retry: Callable[[str, str], Any]
+    should_stop: Callable[[], bool]
     threads: int | None
     log: Path | None
-    crew: list[WorkerProcess] = field(default_factory=list)
-    again: deque[Task] = field(default_factory=deque)  # tasks whose worker died
-    asking: bool = True  # false from a None of next_job to the next outcome
+    workers: list[WorkerProcess] = field(default_factory=list)
+    retries: deque[Job] = field(default_factory=deque)  # jobs whose first worker died
+    attempts: Counter[str] = field(default_factory=Counter)  # by the job's key
+    may_have_jobs: bool = True  # False between a None of next_job and the next result
 
-    def outcomes(self, grace: float) -> Iterator[Outcome]:
-        while not self.stopping():
-            yield from self._hand_out()
-            if not self._busy():
+    def run(self) -> Iterator[JobResult]:
+        while not self.should_stop():
+            self._assign_jobs()
+            if not self._running():
                 return
-            for outcome in self._listen():
-                self.asking = True
-                yield outcome
-        for worker in self._busy():
+            for result in self._receive():
+                self.may_have_jobs = True
+                yield result
+        for worker in self._running():
             worker.process.terminate()
-        deadline = time.monotonic() + grace
-        while self._busy() and time.monotonic() < deadline:
-            yield from self._listen()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._running() and time.monotonic() < deadline:
+            yield from self._receive()
 
-    def end(self) -> None:
-        """Ends all workers: those that do nothing in good order, the others at once."""
-        for worker in self.crew:
-            if worker.task is None:
+    def shutdown(self) -> None:
+        """Ends all workers: kills the running ones and lets the idle ones exit by themselves."""
+        for worker in self.workers:
+            if worker.job is None:
                 worker.channel.close()
             elif worker.process.pid is not None:
                 worker.process.kill()
-        while self.crew:
-            self.crew[-1].end(_PATIENCE)
-            self.crew.pop()
+        while self.workers:
+            self.workers[-1].join(_EXIT_SECONDS)
+            self.workers.pop()
 
-    def _busy(self) -> list[WorkerProcess]:
-        return [worker for worker in self.crew if worker.task]
+    def _running(self) -> list[WorkerProcess]:
+        return [worker for worker in self.workers if worker.job]
 
-    def _hand_out(self) -> Iterator[Outcome]:
-        """Gives a task to each free worker, starting those that are missing; yields jobs that cannot be sent."""
-        while len(self._busy()) < self.size and not self.stopping():
-            if self.again:
-                self._start(self.again.popleft())
-                continue
-            job = self.next_job() if self.asking else None
-            if job is None:
-                self.asking = False
-                return
-            try:
-                data = packed((job.key, self.work, job.payload), "the job")
-            except TenfoldError as error:
-                yield Outcome(job.key, None, str(error), 0)
+    def _assign_jobs(self) -> None:
+        """Assigns jobs until `num_workers` are running or no job is left; retries come first."""
+        while len(self._running()) < self.num_workers and not self.should_stop():
+            if self.retries:
+                job: Job | None = self.retries.popleft()
             else:
-                self._give(Task(job.key, data))
+                job = self.next_job() if self.may_have_jobs else None
+            if job is None:
+                self.may_have_jobs = False
+                return
+            self.attempts[job.key] += 1
+            self._idle_worker().assign(job, self.function)
 
-    def _give(self, task: Task) -> None:
-        idle = next((worker for worker in self.crew if worker.task is None and worker.process.is_alive()), None)
-        if idle is None:
-            self._start(task)
-        else:
-            idle.take(task)
+    def _idle_worker(self) -> WorkerProcess:
+        """Returns an idle worker; starts one if there is none."""
+        for worker in self.workers:
+            if worker.job is None and worker.process.is_alive():
+                return worker
+        worker = WorkerProcess(self.log)
+        self.workers.append(worker)  # before its start: `shutdown` ends it even when an exception follows
+        worker.start(self.threads)
+        return worker
 
-    def _start(self, task: Task) -> None:
-        self.crew.append(WorkerProcess(self.log))
-        self.crew[-1].start(task, self.threads)
-
-    def _listen(self) -> Iterator[Outcome]:
-        """Waits for a sign of any worker, for one tick at most."""
-        connection.wait([sign for worker in self.crew for sign in (worker.channel, worker.process.sentinel)], _TICK)
-        for worker in list(self.crew):
-            alive = worker.process.is_alive()  # asked first: what it sent before it died is in the channel by now
-            outcome = None
+    def _receive(self) -> Iterator[JobResult]:
+        """Waits for messages and exits of workers, at most `_POLL_SECONDS`."""
+        connection.wait([sign for w in self.workers for sign in (w.channel, w.process.sentinel)], _POLL_SECONDS)
+        for worker in list(self.workers):
+            alive = worker.process.is_alive()  # checked first: all that a dead process sent is in the pipe by now
+            result = None
             if worker.channel.poll():
-                outcome = self._hear(worker)
+                result = self._read(worker)
             elif not alive:
-                outcome = self._bury(worker)
-            if outcome is not None:
-                yield outcome
+                result = self._handle_death(worker)
+            if result is not None:
+                yield result
 
-    def _hear(self, worker: WorkerProcess) -> Outcome | None:
-        """Takes in one message of a worker, or its death; returns the outcome where it ends a job."""
+    def _read(self, worker: WorkerProcess) -> JobResult | None:
+        """Reads one message, or the end of the pipe; returns a result if that ends the job."""
         try:
-            kind, body = worker.channel.recv()
+            kind, content = worker.channel.recv()
         except (EOFError, OSError):
-            return self._bury(worker)
-        task = worker.task
-        assert task is not None, "a worker speaks only when it has a task"
-        if kind == "ready":
-            worker.ready = True
-            worker.take(task)
-            return None
+            return self._handle_death(worker)
+        job = worker.job
+        assert job is not None, "an idle worker sends nothing"
         if kind == "report":
-            worker.send(self._answer(task.key, body))
+            worker.answer(self.on_report(job.key, content))
             return None
-        worker.task = None
-        return _outcome(task, kind, body)
+        worker.job = None
+        value, error = (content, None) if kind == "done" else (None, content)
+        return JobResult(job.key, value, error, self.attempts[job.key])
 
-    def _answer(self, key: str, body: bytes) -> bytes:
-        try:
-            message = unpacked(body, "the message")
-        except TenfoldError as error:
-            return pickle.dumps((False, str(error)))
-        return pickle.dumps((True, self.heard(key, message)))
-
-    def _bury(self, worker: WorkerProcess) -> Outcome | None:
-        """Takes a dead worker out of the crew; its job gets a second chance, or an outcome."""
-        self.crew.remove(worker)
-        code, task = worker.end(patience=1.0), worker.task
-        if task is None or self.stopping():
+    def _handle_death(self, worker: WorkerProcess) -> JobResult | None:
+        """Removes a dead worker; its job is retried once, then it has failed."""
+        self.workers.remove(worker)
+        code, job = worker.join(timeout=1.0), worker.job
+        if job is None or self.should_stop():
             return None
-        if code > 0 and not worker.ready:
-            raise cannot_start(worker.knows_script, code)
-        if task.attempts < _ATTEMPTS:
-            task.attempts += 1
-            self.again.append(task)
-            self.retried(task.key, f"its worker died ({cause(code)})")
+        attempts = self.attempts[job.key]
+        if attempts < _MAX_ATTEMPTS:
+            self.retries.append(job)
+            self.on_retry(job.key, f"its worker died ({_death_cause(code)})")
             return None
-        return Outcome(task.key, None, f"its worker died twice (the last time {cause(code)})", task.attempts)
+        return JobResult(job.key, None, f"its worker died twice (the last time {_death_cause(code)})", attempts)
 
 
-def _outcome(task: Task, kind: str, body: bytes) -> Outcome:
+def _death_cause(code: int) -> str:
+    """Describes an exit code of a process and its common cause."""
+    if code >= 0:
+        return f"with exit code {code}"
     try:
-        content = unpacked(body, "the result")
-    except TenfoldError as error:
-        return Outcome(task.key, None, str(error), task.attempts)
-    if kind == "failed":
-        error_line, details = content
-        return Outcome(task.key, None, error_line, task.attempts, details)
-    return Outcome(task.key, content, None, task.attempts)
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"by signal {-code}"
+    hint = ": often a lack of memory; try --jobs 1" if name == "SIGKILL" else ""
+    return f"by signal {-code}, {name}{hint}"

@@ -1,4 +1,4 @@
-"""What a sweep varies: from the values of each key to checked trials, before the first of them starts."""
+"""From the values of each varied key to checked trials, before the first trial starts."""
 
 import math
 import re
@@ -7,38 +7,38 @@ from functools import lru_cache
 from itertools import product
 
 from tenfold.core.errors import ModelError, RecipeError
-from tenfold.experiments.sweep.values import MOST_TRIALS, RECIPE, Value, distinct, written
+from tenfold.experiments.sweep.values import MAX_TRIALS, RECIPE_KEY, Value, distinct, format_value
 from tenfold.recipes.load import Overrides, load_recipe, resolve
 from tenfold.recipes.messages import join_findings
 from tenfold.recipes.schema import ModelSection, Recipe
 from tenfold.runs.sweep_folder import Trial
 
-_LONGEST_NAME = 60
-_LARGEST_SIDE = 1024
+_MAX_NAME_LENGTH = 60
+_MAX_IMAGE_SIDE = 1024
 
 
-def expand(base: Recipe, vary: Mapping[str, Sequence[Value]], seeds: Sequence[int] = ()) -> list[Trial]:
-    """Returns every combination of the values with every seed, in the order given, seeds fastest.
+def expand_grid(base: Recipe, vary: Mapping[str, Sequence[Value]], seeds: Sequence[int] = ()) -> list[Trial]:
+    """Returns every combination of the values with every seed, in the given order; the seed changes fastest.
 
     Args:
-        base: gives the seed where none is given.
+        base: its seed is used if `seeds` is empty.
         vary: values by dotted key; `train.seed` may be one of them.
-        seeds: of each combination's runs.
+        seeds: of the runs of each combination.
 
     Raises:
-        RecipeError: when a value or seed is repeated, a key has none, or there are more than `MOST_TRIALS` trials.
+        RecipeError: when a value or seed is repeated, a key has no value, or there are more than `MAX_TRIALS` trials.
 
     Example:
-        >>> [trial.name for trial in expand(Recipe(), {"optim.lr": [0.1, 1.0]}, seeds=[0, 1])]
+        >>> [trial.name for trial in expand_grid(Recipe(), {"optim.lr": [0.1, 1.0]}, seeds=[0, 1])]
         ['000-lr=0.1-seed=0', '001-lr=0.1-seed=1', '002-lr=1.0-seed=0', '003-lr=1.0-seed=1']
     """
     if "train.seed" in vary and len(seeds) > 1:
-        raise RecipeError("--vary train.seed and --seeds both say which seeds to take; drop one")
+        raise RecipeError("--vary train.seed and --seeds both set the seeds; drop one")
     seeds = distinct("--seeds", seeds or [base.train.seed])
     vary = {key: distinct(f"--vary {key}", values) for key, values in vary.items()}
     count = math.prod(map(len, vary.values())) * len(seeds)
-    if count > MOST_TRIALS:
-        raise RecipeError(f"this sweep has {count:,} trials; expected at most {MOST_TRIALS:,}: vary fewer values")
+    if count > MAX_TRIALS:
+        raise RecipeError(f"this sweep has {count:,} trials; expected at most {MAX_TRIALS:,}: vary fewer values")
     trials = []
     for number, (*values, seed) in enumerate(product(*vary.values(), seeds)):
         settings = dict(zip(vary, values, strict=True))
@@ -48,13 +48,13 @@ def expand(base: Recipe, vary: Mapping[str, Sequence[Value]], seeds: Sequence[in
 
 
 def trial_name(number: int, settings: Mapping[str, Value], seed: int | None = None, *, count: int = 1) -> str:
-    """Returns a name that every file system takes, of at most 80 signs or so; its number makes it unique.
+    """Returns a name that every file system accepts, of about 80 characters at most; its number makes it unique.
 
     Args:
-        number: the trial's place in its sweep, from 0.
+        number: the trial's index in its sweep, from 0.
         settings: what the trial changes, by dotted key.
-        seed: of the run, where that tells it from others.
-        count: trials in the whole sweep; from 1,001 on their numbers have more than three digits.
+        seed: of the run; None leaves it out.
+        count: number of trials of the sweep; from 1,001 trials on, their numbers have more than three digits.
 
     Example:
         >>> trial_name(3, {"model.width": 90, "model.channels": [64, 128]}, seed=1)
@@ -62,106 +62,102 @@ def trial_name(number: int, settings: Mapping[str, Value], seed: int | None = No
     """
     lasts = [key.rpartition(".")[2] for key in settings]
     keys = [last if lasts.count(last) == 1 else key for key, last in zip(settings, lasts, strict=True)]
-    parts = [f"{key}={_in_name(value)}" for key, value in zip(keys, settings.values(), strict=True)]
+    parts = [f"{key}={_name_part(value)}" for key, value in zip(keys, settings.values(), strict=True)]
     stem = "-".join([f"{number:0{max(3, len(str(count - 1)))}}", *parts])
-    name = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", stem)[:_LONGEST_NAME].rstrip("-.=+")
+    name = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", stem)[:_MAX_NAME_LENGTH].rstrip("-.=+")
     return name if seed is None else f"{name}-seed={seed}"
 
 
-def complete(base: Recipe, settings: Mapping[str, Value], overrides: Overrides = ()) -> Recipe:
+def complete_recipe(base: Recipe, settings: Mapping[str, Value], overrides: Overrides = ()) -> Recipe:
     """Returns the complete recipe of a trial.
 
     Args:
-        base: what all trials share; where `settings` names another recipe, only its pictures are shared.
-        settings: what the trial changes, by dotted key; `recipe` names the recipe to begin with.
-        overrides: what the user changed in the base recipe, and means for the other recipes too.
+        base: what all trials share; if `settings` names another recipe, only the dataset of `base` is used.
+        settings: what the trial changes, by dotted key; the key `recipe` names the recipe to start from.
+        overrides: the user's changes to the base recipe; they also apply to other recipes.
 
     Raises:
-        RecipeError: in one line, when a key, a value or a recipe is refused.
+        RecipeError: when a key, a value or a recipe name is invalid.
 
     Example:
-        >>> complete(Recipe(), {"recipe": "deep3", "optim.lr": 0.01}).model.name
+        >>> complete_recipe(Recipe(), {"recipe": "deep3", "optim.lr": 0.01}).model.name
         'deep3'
     """
-    own = {key: value for key, value in settings.items() if key != RECIPE}
-    if RECIPE in settings:
+    changes = {key: value for key, value in settings.items() if key != RECIPE_KEY}
+    if RECIPE_KEY in settings:
         size = base.data.image_size
-        pictures = {
+        dataset_keys = {
             "data.source": base.data.source,
             "data.data_dir": base.data.data_dir,
             "data.exclude": base.data.exclude,
             "data.relabel": base.data.relabel,
             "data.image_size": list(size) if isinstance(size, tuple) else size,
         }
-        base = resolve(load_recipe(str(settings[RECIPE]), overrides), pictures)
-    return resolve(base, own)
+        base = resolve(load_recipe(str(settings[RECIPE_KEY]), overrides), dataset_keys)
+    return resolve(base, changes)
 
 
-def check_all(
+def check_trials(
     base: Recipe,
     trials: Sequence[Trial],
     *,
     overrides: Overrides = (),
-    image_size: tuple[int, int] | None = None,
     flag: str = "--vary",
-) -> list[Recipe]:
-    """Returns the complete recipe of each trial, its seed included; all that is refused comes in one message.
+) -> None:
+    """Checks the settings of all trials; reports all invalid ones at once.
 
-    Where the network varies, each is built without weights, so that its own refusals are among them.
+    If the network varies, each network is built without weights, to find invalid arguments too.
 
     Args:
         base: what all trials share.
-        trials: what each changes.
-        overrides: see `complete`.
-        image_size: height and width of the pictures, where they are known already.
-        flag: behind which the user wrote the settings.
+        trials: what each trial changes.
+        overrides: see `complete_recipe`.
+        flag: command-line option that set the values, for messages.
 
     Raises:
-        RecipeError: in one line that names each refused setting once.
+        RecipeError: one line that names each invalid setting once.
     """
-    recipes = []
-    refused: dict[str, Trial] = {}  # by reason, the first trial of each
+    errors: dict[str, Trial] = {}  # the first trial with each message
     for trial in trials:
         try:
-            recipes.append(_buildable(complete(base, _settings(trial), overrides), trial.settings, image_size))
+            _check_network(complete_recipe(base, _settings(trial), overrides), trial.settings)
         except RecipeError as error:
-            refused.setdefault(str(error), trial)
-    if refused:
+            errors.setdefault(str(error), trial)
+    if errors:
         findings = [
-            f for reason, trial in refused.items() for f in _findings(base, trial, reason, overrides, image_size)
+            finding
+            for message, trial in errors.items()
+            for finding in _invalid_settings(base, trial, message, overrides)
         ]
         raise RecipeError(join_findings(f"{flag} {finding}" for finding in dict.fromkeys(findings)))
-    return recipes
 
 
-def _in_name(value: Value) -> str:
+def _name_part(value: Value) -> str:
     if isinstance(value, list):
-        return "x".join(map(_in_name, value))
-    return f"{value:.4g}" if isinstance(value, float) and len(str(value)) > 6 else written(value)
+        return "x".join(map(_name_part, value))
+    return f"{value:.4g}" if isinstance(value, float) and len(str(value)) > 6 else format_value(value)
 
 
 def _settings(trial: Trial) -> dict[str, Value]:
     return {"train.seed": trial.seed, **trial.settings}
 
 
-def _buildable(recipe: Recipe, settings: Mapping[str, Value], image_size: tuple[int, int] | None) -> Recipe:
-    """Returns `recipe`, whose network can be built where `settings` touch it; raises RecipeError."""
+def _check_network(recipe: Recipe, settings: Mapping[str, Value]) -> None:
+    """Raises RecipeError when `settings` change the network and it cannot be built."""
     if any(key.startswith("model.") or key == "data.image_size" for key in settings):
         size = recipe.data.image_size
         if size == "auto":
-            # As large as pictures get: what is refused here is refused everywhere.
-            size = image_size or _LARGEST_SIDE
-        reason = _why_no_network(recipe.model.model_dump_json(), (size, size) if isinstance(size, int) else size)
-        if reason:
-            raise RecipeError(reason)
-    return recipe
+            size = _MAX_IMAGE_SIDE  # a network that is too deep for these is too deep for all
+        message = _network_error(recipe.model.model_dump_json(), (size, size) if isinstance(size, int) else size)
+        if message:
+            raise RecipeError(message)
 
 
-@lru_cache(maxsize=MOST_TRIALS)
-def _why_no_network(section: str, image_size: tuple[int, int]) -> str:
-    """Returns why no network can be built from `[model]`, as JSON, or an empty string.
+@lru_cache(maxsize=MAX_TRIALS)
+def _network_error(section: str, image_size: tuple[int, int]) -> str:
+    """Returns why no network can be built from the `[model]` section (JSON), or an empty string.
 
-    One of timm is left for later: building it tries it out on a picture, which must not be larger than the real ones.
+    timm networks are not checked here: building one runs it on an image, which must not be larger than the real ones.
     """
     from tenfold.models.build import check_model
     from tenfold.models.timm_bridge import PREFIX
@@ -170,22 +166,20 @@ def _why_no_network(section: str, image_size: tuple[int, int]) -> str:
     if model.name.startswith(PREFIX):
         return ""
     try:
-        check_model(model.name, model.arguments, classes=10, image_size=image_size)
+        check_model(model.name, model.arguments, num_classes=10, image_size=image_size)
     except (RecipeError, ModelError) as error:
         return str(error)
     return ""
 
 
-def _findings(
-    base: Recipe, trial: Trial, reason: str, overrides: Overrides, image_size: tuple[int, int] | None
-) -> list[str]:
-    """Returns a finding for each setting that is refused by itself, or one for what does not go together."""
+def _invalid_settings(base: Recipe, trial: Trial, message: str, overrides: Overrides) -> list[str]:
+    """Returns a message for each setting that is invalid by itself, or one for the combination."""
     found = []
     for key, value in _settings(trial).items():
         try:
-            _buildable(complete(base, {key: value}, overrides), {key: value}, image_size)
+            _check_network(complete_recipe(base, {key: value}, overrides), {key: value})
         except RecipeError as error:
-            if str(error) in reason:
-                found.append(f"{key}={written(value)}: {error}")
-    together = " ".join(f"{key}={written(value)}" for key, value in trial.settings.items())
-    return [finding.replace("overrides: ", "") for finding in found or [f"{together}: {reason}"]]
+            if str(error) in message:
+                found.append(f"{key}={format_value(value)}: {error}")
+    combination = " ".join(f"{key}={format_value(value)}" for key, value in trial.settings.items())
+    return [finding.replace("overrides: ", "") for finding in found or [f"{combination}: {message}"]]

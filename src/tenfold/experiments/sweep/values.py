@@ -1,4 +1,4 @@
-"""Values as a user writes them behind `--vary` and `--search`."""
+"""Reads the values of `--vary` and `--search`."""
 
 import json
 import math
@@ -8,29 +8,30 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tenfold.core.errors import RecipeError
-from tenfold.recipes.load import read_value
+from tenfold.core.text import one_line
+from tenfold.recipes.load import parse_value
 from tenfold.recipes.messages import field_at
 from tenfold.recipes.schema import Recipe
 
 Value = bool | int | float | str | list[Any]
-"""What a key of a recipe may be set to."""
+"""Value of a recipe key."""
 
-RECIPE = "recipe"
-"""Not a key of a recipe, but varied like one: which recipe a trial begins with."""
+RECIPE_KEY = "recipe"
+"""Not a key of a recipe, but varied like one: the recipe that a trial starts from."""
 
-MOST_TRIALS = 10_000
-"""A sweep of more is a slip of the hand, and would fill the disk before anyone looked."""
+MAX_TRIALS = 10_000
+"""A larger sweep is most likely a typing error and would fill the disk."""
 
 
 def parse_vary(line: str) -> tuple[str, tuple[Value, ...]]:
-    """Reads a key and the values that it takes in turn.
+    """Reads a key and its values.
 
     Args:
-        line: `section.key=value,value,…`; a value is what `--set` takes, or a range of whole numbers such as
-            `0..4`, both ends included.
+        line: `section.key=value,value,…`; a value is what `--set` accepts, or a range of integers such as `0..4`, both
+            ends included.
 
     Raises:
-        RecipeError: when there is no key, no value, or one value twice.
+        RecipeError: when there is no key or no value, or a value is repeated.
 
     Example:
         >>> parse_vary("model.channels=[64,128],[32,64]")
@@ -38,42 +39,37 @@ def parse_vary(line: str) -> tuple[str, tuple[Value, ...]]:
         >>> parse_vary("train.seed=0..3")
         ('train.seed', (0, 1, 2, 3))
     """
-    key, text = split_line("--vary", line, "model.width=30,50,70")
+    key, text = split_assignment("--vary", line, "model.width=30,50,70")
     where = f"--vary {key}"
     return key, distinct(where, [value for part in split_values(where, text) for value in _values(where, key, part)])
 
 
-def split_line(flag: str, line: str, example: str) -> tuple[str, str]:
-    """Returns the key and the text behind `=`.
+def split_assignment(flag: str, line: str, example: str) -> tuple[str, str]:
+    """Returns the key and the text after `=`.
 
     Args:
-        flag: behind which the user wrote the line.
+        flag: command-line option, for messages.
         line: `section.key=text`.
-        example: of what would have been right.
+        example: of a valid line.
 
     Raises:
         RecipeError: when there is no `=`, no dotted key or no text.
     """
     key, _, text = (part.strip() for part in line.partition("="))
-    if ("." not in key and key != RECIPE) or not all(key.split(".")) or not text:
-        raise RecipeError(f"{flag} {_in_one_line(line)}: expected section.key=values, e.g. {flag} {example}")
+    if ("." not in key and key != RECIPE_KEY) or not all(key.split(".")) or not text:
+        raise RecipeError(f"{flag} {one_line(line)}: expected section.key=values, e.g. {flag} {example}")
     return key, text
 
 
-def _in_one_line(text: str) -> str:
-    """Returns text fit for a message, whatever ends of lines it holds."""
-    return " ".join(text.split())
-
-
 def split_values(where: str, text: str) -> Iterator[str]:
-    """Yields what lies between commas, brackets and quotes kept together.
+    """Yields the values between commas; brackets and quotes stay together.
 
     Args:
         where: flag and key, for messages.
         text: one or more values.
 
     Raises:
-        RecipeError: when there is nothing beside a comma, or a bracket or quote stays open.
+        RecipeError: when a value beside a comma is empty, or a bracket or quote is not closed.
 
     Example:
         >>> list(split_values("--vary data.source", '[1, 2], "a,b", bare'))
@@ -83,18 +79,18 @@ def split_values(where: str, text: str) -> Iterator[str]:
     for piece in text.split(","):
         part = f"{part},{piece}" if part else piece.lstrip()
         if not part:
-            shown = _in_one_line(text)
+            shown = one_line(text)
             raise RecipeError(f"{where}={shown}: a value is missing beside a comma; expected values such as 30,50,70")
         if _is_closed(part):
             yield part.strip()
             part = ""
     if part:
-        shown, opened = _in_one_line(text), _in_one_line(part)
+        shown, opened = one_line(text), one_line(part)
         raise RecipeError(f'{where}={shown}: {opened} is not closed; expected e.g. [64,128],[32,64] or "a,b","c"')
 
 
-def literal(where: str, key: str, text: str) -> Value:
-    """Returns the value that `--set` reads from `text`.
+def parse_literal(where: str, key: str, text: str) -> Value:
+    """Returns the value of `text`, read as `--set` reads it.
 
     Args:
         where: flag and key, for messages.
@@ -102,34 +98,34 @@ def literal(where: str, key: str, text: str) -> Value:
         text: a TOML literal or bare text.
 
     Raises:
-        RecipeError: when no key takes such a value: a date, a table, infinity.
+        RecipeError: when no key accepts such a value: a date, a table, infinity.
     """
-    value = read_value(key, text)
+    value = parse_value(key, text)
     finite = not isinstance(value, float) or math.isfinite(value)
     if not finite or not isinstance(value, bool | int | float | str | list):
-        raise RecipeError(f"{where}={_in_one_line(text)}: expected numbers, true or false, text or lists")
+        raise RecipeError(f"{where}={one_line(text)}: expected numbers, true or false, text or lists")
     return value
 
 
 def distinct(where: str, values: Sequence[Any]) -> tuple[Any, ...]:
-    """Returns `values`: at least one, and none twice.
+    """Returns `values` as a tuple, if there is at least one and none is repeated.
 
     Raises:
-        RecipeError: when there is none, or with the first that appears again.
+        RecipeError: when there is no value, or for the first repeated one.
     """
     if not values:
         raise RecipeError(f"{where}: there is no value; expected at least one")
-    for place, value in enumerate(values):
-        if value in values[:place]:
-            raise RecipeError(f"{where}: {written(value)} is given twice; expected each value once")
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise RecipeError(f"{where}: {format_value(value)} is given twice; expected each value once")
     return tuple(values)
 
 
-def written(value: Value) -> str:
-    """Returns a value as a user writes it.
+def format_value(value: Value) -> str:
+    """Returns a value as a user writes it on the command line.
 
     Example:
-        >>> written(True), written([64, 128]), written("sgd")
+        >>> format_value(True), format_value([64, 128]), format_value("sgd")
         ('true', '[64, 128]', 'sgd')
     """
     return value if isinstance(value, str) else json.dumps(value, default=str)
@@ -145,12 +141,12 @@ def _is_closed(text: str) -> bool:
 
 
 def _values(where: str, key: str, text: str) -> Sequence[Value]:
-    """Returns one value, or those of a range of whole numbers."""
+    """Returns one value, or the integers of a range."""
     ends = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text)
     field = field_at(key, Recipe)
     if not ends or (field is not None and field.annotation is str):
-        return [literal(where, key, text)]
+        return [parse_literal(where, key, text)]
     first, last = map(int, ends.groups())
-    if not first <= last < first + MOST_TRIALS:
-        raise RecipeError(f"{where}={text}: expected a range that rises, of at most {MOST_TRIALS:,} numbers")
+    if not first <= last < first + MAX_TRIALS:
+        raise RecipeError(f"{where}={text}: expected an ascending range of at most {MAX_TRIALS:,} numbers")
     return range(first, last + 1)
