@@ -1,4 +1,4 @@
-"""Durations: one meaning for each way of writing them."""
+"""Parsing and converting durations."""
 
 import pytest
 from hypothesis import given
@@ -21,23 +21,23 @@ from tenfold.recipes.durations import Duration
         ("2 h", Duration(7200, "s")),
     ],
 )
-def test_every_unit_is_read(text: str, expected: Duration) -> None:
+def test_all_units_are_parsed(text: str, expected: Duration) -> None:
     assert Duration.parse(text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("soon", "is no duration"),
-        ("2", "is no duration"),
-        ("2 epochs 3 steps", "is no duration"),
-        ("-1 epochs", "is no duration"),
-        ("0 epochs", "no time at all"),
-        ("2.5 steps", "no whole number of steps"),
-        ("9" * 400 + " s", "longer than can be counted"),
+        ("soon", "is not a duration"),
+        ("2", "is not a duration"),
+        ("2 epochs 3 steps", "is not a duration"),
+        ("-1 epochs", "is not a duration"),
+        ("0 epochs", "is not a positive duration"),
+        ("2.5 steps", "not a whole number of steps"),
+        ("9" * 400 + " s", "is too long"),
     ],
 )
-def test_what_is_no_duration_is_refused(text: str, message: str) -> None:
+def test_an_invalid_duration_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Duration.parse(text)
 
@@ -48,16 +48,16 @@ def test_what_is_no_duration_is_refused(text: str, message: str) -> None:
         st.builds(Duration, st.integers(1, 10**12).map(float), st.just("steps")),
     )
 )
-def test_text_of_a_duration_reads_back_as_the_same(duration: Duration) -> None:
+def test_the_text_of_a_duration_is_parsed_back(duration: Duration) -> None:
     assert Duration.parse(str(duration)) == duration
 
 
-def test_a_duration_is_left_as_it_is() -> None:
+def test_parsing_a_duration_returns_it() -> None:
     assert Duration.parse(Duration(3, "steps")) == Duration(3, "steps")
 
 
 @given(st.integers(1, 10_000), st.integers(1, 100))
-def test_whole_epochs_are_whole_numbers_of_steps(per_epoch: int, epochs: int) -> None:
+def test_whole_epochs_have_exact_numbers_of_steps(per_epoch: int, epochs: int) -> None:
     assert Duration(epochs, "epochs").steps(per_epoch) == per_epoch * epochs
 
 
@@ -71,7 +71,5 @@ def test_whole_epochs_are_whole_numbers_of_steps(per_epoch: int, epochs: int) ->
         (Duration(60, "s"), None),
     ],
 )
-def test_parts_of_an_epoch_are_rounded_up_and_seconds_are_left_to_the_clock(
-    duration: Duration, steps: int | None
-) -> None:
+def test_partial_epochs_are_rounded_up(duration: Duration, steps: int | None) -> None:
     assert duration.steps(per_epoch=100) == steps

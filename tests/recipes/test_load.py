@@ -1,4 +1,4 @@
-"""Loading recipes: names, files, overrides, and the way back to TOML."""
+"""Loading recipes by name, from files and with overrides, and writing them as TOML."""
 
 import tomllib
 from pathlib import Path
@@ -18,14 +18,14 @@ def test_the_reference_recipes_are_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_loads_and_survives_the_way_through_toml(name: str) -> None:
+def test_every_shipped_recipe_is_read_back_from_toml(name: str) -> None:
     recipe = load_recipe(name)
     assert resolve(tomllib.loads(to_toml(recipe))) == recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize("fact", ["Source:", "Hardware:", "Time:", "Accuracy:", "Command:"])
-def test_every_shipped_recipe_states_its_facts(name: str, fact: str) -> None:
+def test_every_shipped_recipe_has_a_complete_header(name: str, fact: str) -> None:
     assert any(line.startswith(fact) for line in recipe_header(name).splitlines())
 
 
@@ -55,18 +55,18 @@ def test_tutorial_is_the_second_reference_run() -> None:
     assert (recipe.data.normalize, recipe.train.precision) == ("half", "float32")
 
 
-def test_command_line_beats_file_beats_default(tmp_path: Path) -> None:
+def test_precedence_is_command_line_file_default(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[optim]\nlr = 0.5\nmomentum = 0.8\n")
     recipe = load_recipe(file, ["optim.lr=0.25"])
     assert (recipe.optim.lr, recipe.optim.momentum, recipe.train.batch_size) == (0.25, 0.8, 4)
 
 
-def test_the_later_of_two_overrides_wins() -> None:
+def test_the_last_of_two_overrides_counts() -> None:
     assert load_recipe("mlp", ["optim.lr=0.1", "optim.lr=0.2"]).optim.lr == 0.2
 
 
-def test_values_are_toml_or_bare_text() -> None:
+def test_values_are_toml_or_plain_text() -> None:
     recipe = load_recipe(
         "mlp",
         [
@@ -84,32 +84,32 @@ def test_values_are_toml_or_bare_text() -> None:
     assert (recipe.data.data_dir, recipe.optim.lr) == ("/a b", 1.0)
 
 
-def test_a_folder_called_like_a_number_is_a_folder() -> None:
+def test_a_folder_name_can_be_a_number() -> None:
     assert load_recipe("mlp", ["data.source=2024"]).data.source == "2024"
 
 
-def test_overrides_may_be_mappings_dotted_or_nested() -> None:
+def test_overrides_can_be_dotted_or_nested_mappings() -> None:
     recipe = load_recipe("mlp", {"optim.lr": 0.5, "train": {"batch_size": 7}, "model": {"width": 30}})
     assert (recipe.optim.lr, recipe.train.batch_size, recipe.model.arguments) == (0.5, 7, {"width": 30})
 
 
-def test_arguments_of_the_network_are_free() -> None:
+def test_arguments_of_the_network_are_accepted() -> None:
     assert load_recipe("mlp", ["model.widths=[1, 2]"]).model.arguments == {"widths": [1, 2]}
 
 
-def test_a_run_folder_is_a_recipe_again(tmp_path: Path) -> None:
+def test_a_run_folder_is_a_recipe(tmp_path: Path) -> None:
     recipe = load_recipe("quick", ["train.seed=7"])
     (tmp_path / "recipe.toml").write_text(to_toml(recipe))
     assert load_recipe(tmp_path) == recipe
 
 
-def test_overriding_leaves_the_mapping_alone() -> None:
+def test_overrides_do_not_change_the_mapping() -> None:
     tables = {"optim": {"lr": 0.5}}
     resolve(tables, ["optim.lr=0.1"])
     assert tables == {"optim": {"lr": 0.5}}
 
 
-def test_a_recipe_can_be_overridden_in_its_turn() -> None:
+def test_a_recipe_object_can_be_overridden() -> None:
     assert resolve(Recipe(), ["train.seed=3"]).train.seed == 3
 
 
@@ -141,7 +141,7 @@ def test_a_recipe_can_be_overridden_in_its_turn() -> None:
         }
     )
 )
-def test_any_recipe_survives_the_way_through_toml(tables: dict[str, object]) -> None:
+def test_any_recipe_is_read_back_from_toml(tables: dict[str, object]) -> None:
     recipe = resolve(tables)
     assert resolve(tomllib.loads(to_toml(recipe))) == recipe
 
@@ -158,12 +158,12 @@ def test_any_recipe_survives_the_way_through_toml(tables: dict[str, object]) -> 
         ("some/where.toml", r"^no recipe file some/where\.toml; check the path$"),
     ],
 )
-def test_a_recipe_that_is_not_there_is_named_with_its_neighbour(name: str, message: str) -> None:
+def test_an_unknown_recipe_gets_a_suggestion(name: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(name)
 
 
-def test_a_header_of_an_unknown_recipe_is_refused() -> None:
+def test_the_header_of_an_unknown_recipe_is_an_error() -> None:
     with pytest.raises(RecipeError, match=r"unknown recipe '\.\./mlp'"):
         recipe_header("../mlp")
 
@@ -171,12 +171,12 @@ def test_a_header_of_an_unknown_recipe_is_refused() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"[optim]\nlr = \n", r"mine\.toml is no TOML: .*line 2"),
-        (b"\xff\xfe", r"mine\.toml is no TOML: byte 0 is no UTF-8 text"),
-        (b"a = " + b"[" * 100_000, r"mine\.toml is no"),
+        (b"[optim]\nlr = \n", r"mine\.toml is not TOML: .*line 2"),
+        (b"\xff\xfe", r"mine\.toml is not TOML: byte 0 is not valid UTF-8"),
+        (b"a = " + b"[" * 100_000, r"mine\.toml is not"),
     ],
 )
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_toml_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_bytes(content)
     with pytest.raises(RecipeError, match=message):
@@ -184,20 +184,20 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes, message
 
 
 @pytest.mark.parametrize(("mirror", "views"), [("true", "mirror"), ("false", "plain")])
-def test_the_recipe_of_a_run_from_before_there_were_views_is_read(tmp_path: Path, mirror: str, views: str) -> None:
+def test_an_old_recipe_with_mirror_is_read(tmp_path: Path, mirror: str, views: str) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text(f"[evaluate]\nbatch_size = 500\nmirror = {mirror}\n")
-    judging = load_recipe(file).evaluate
-    assert (judging.batch_size, judging.views, judging.unsure_below) == (500, views, 1.0)
+    section = load_recipe(file).evaluate
+    assert (section.batch_size, section.views, section.unsure_below) == (500, views, 1.0)
 
 
-def test_yaml_is_pointed_to_toml(tmp_path: Path) -> None:
+def test_yaml_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("optim:\n  lr: 1\n")
-    with pytest.raises(RecipeError, match=r"is no TOML; `tenfold recipes quick` prints a recipe to start from"):
+    with pytest.raises(RecipeError, match=r"is not TOML; `tenfold recipes quick` prints a recipe to start from"):
         load_recipe(file)
 
 
-def test_a_folder_without_a_recipe_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_recipe_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"is a folder without recipe\.toml"):
         load_recipe(tmp_path)

@@ -1,4 +1,4 @@
-"""What a user reads about a recipe that is refused: one line with key, finding and remedy."""
+"""Error messages for recipes: one line with key, found value and accepted values."""
 
 from pathlib import Path
 
@@ -33,7 +33,8 @@ from tenfold.recipes.load import load_recipe, resolve
         *(
             (
                 f"optim.milestones={milestones}",
-                f"--set: optim.milestones: found {milestones}, expected rising shares of the run, e.g. [0.5, 0.75]",
+                f"--set: optim.milestones: found {milestones}, "
+                "expected increasing fractions of the run, e.g. [0.5, 0.75]",
             )
             for milestones in ("[0.75, 0.5]", "[0.5, 0.5]", "[]", "[0]", "[0.5, 1]", "0.5", "[nan]")
         ),
@@ -51,7 +52,7 @@ from tenfold.recipes.load import load_recipe, resolve
         ),
         (
             "train.duration=6",
-            '--set: train.duration: 6 is no duration; write "2 epochs", "500 steps" or "60 s"',
+            '--set: train.duration: 6 is not a duration; write "2 epochs", "500 steps" or "60 s"',
         ),
         ("data.augment=3", "--set: data.augment is 3; expected a table of keys"),
         (
@@ -70,12 +71,12 @@ from tenfold.recipes.load import load_recipe, resolve
             "lr=1",
             "--set: unknown section 'lr'; did you mean 'optim.lr'? (known: data, model, optim, train, evaluate)",
         ),
-        ("model.name.x=1", "--set: 'name' holds a value, so 'model.name.x' cannot be set"),
+        ("model.name.x=1", "--set: 'name' is a value, so 'model.name.x' cannot be set"),
         ("optim.lr", "--set optim.lr: expected section.key=value, e.g. optim.lr=0.01"),
         (".lr=1", "--set .lr=1: expected section.key=value, e.g. optim.lr=0.01"),
     ],
 )
-def test_a_refused_override_is_one_line_with_the_remedy(override: str, message: str) -> None:
+def test_an_invalid_override_is_one_line(override: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("mlp", [override])
     assert str(caught.value) == message
@@ -98,7 +99,7 @@ def test_several_mistakes_are_numbered_in_one_line(tmp_path: Path) -> None:
     assert "--set: train.seed is -1" in str(caught.value)
 
 
-def test_keys_that_exclude_one_another_are_explained() -> None:
+def test_conflicting_keys_are_an_error() -> None:
     with pytest.raises(RecipeError, match="nesterov needs momentum above 0"):
         load_recipe("mlp", ["optim.nesterov=true", "optim.momentum=0"])
 
@@ -116,19 +117,19 @@ def test_keys_that_exclude_one_another_are_explained() -> None:
         ),
     ],
 )
-def test_a_warmup_that_reaches_into_the_schedule_is_explained(settings: list[str], message: str) -> None:
+def test_a_warmup_after_the_schedule_starts_is_an_error(settings: list[str], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("mlp", settings)
     assert str(caught.value) == f"--set: {message}"
 
 
-def test_a_key_that_nothing_uses_is_left_alone() -> None:
-    """A sweep over optimisers and schedules need not clear what each of them ignores."""
+def test_unused_keys_are_accepted() -> None:
+    """A sweep over optimizers and schedules need not clear the keys that each of them ignores."""
     unused = ["optim.nesterov=true", "optim.momentum=0", "optim.warmup=0.9", "optim.muon_lr=3"]
     assert load_recipe("mlp", ["optim.name=adam", *unused]).optim.warmup == 0.9
 
 
-def test_long_values_are_cut() -> None:
+def test_long_values_are_shortened() -> None:
     with pytest.raises(RecipeError, match="…; expected 'crop'"):
         load_recipe("mlp", [f"data.fit={'x' * 500}"])
 
@@ -142,8 +143,8 @@ VALUES = st.recursive(
 )
 
 
-def refusal(overrides: list[str] | dict[str, object]) -> str:
-    """Returns the message with which `overrides` are refused, or an empty string."""
+def error_message(overrides: list[str] | dict[str, object]) -> str:
+    """Returns the error message for `overrides`, or an empty string if they are valid."""
     try:
         resolve({}, overrides)
     except RecipeError as error:
@@ -152,14 +153,14 @@ def refusal(overrides: list[str] | dict[str, object]) -> str:
 
 
 @given(SECTIONS, KEYS, VALUES)
-def test_whatever_is_written_either_loads_or_is_refused_in_one_line(section: str, key: str, value: object) -> None:
-    message = refusal({f"{section}.{key}": value})
+def test_any_value_is_valid_or_gives_one_line(section: str, key: str, value: object) -> None:
+    message = error_message({f"{section}.{key}": value})
     assert len(message.splitlines()) <= 1
     assert len(message) < 500
 
 
 @given(st.text())
-def test_any_override_text_either_loads_or_is_refused_in_one_line(text: str) -> None:
-    message = refusal([text])
+def test_any_override_text_is_valid_or_gives_one_line(text: str) -> None:
+    message = error_message([text])
     assert not message or message.startswith("--set")
     assert len(message.splitlines()) <= 1

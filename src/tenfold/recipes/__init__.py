@@ -1,1 +1,1 @@
-"""What to train and how: one TOML file, checked key by key."""
+"""Recipes: what to train and how, in one TOML file whose keys are all validated."""

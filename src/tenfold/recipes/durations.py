@@ -1,4 +1,4 @@
-"""How long something lasts, in the unit that suits the user, converted once."""
+"""Durations in epochs, steps or seconds."""
 
 import math
 import re
@@ -14,7 +14,7 @@ _SECONDS = {"s": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 360
 
 @dataclass(frozen=True)
 class Duration:
-    """An amount with its unit: epochs, steps or seconds.
+    """An amount with a unit: epochs, steps or seconds.
 
     Example:
         >>> Duration.parse("2 epochs").steps(per_epoch=100)
@@ -29,13 +29,13 @@ class Duration:
         """Reads `"2 epochs"`, `"500 steps"`, `"60 s"`, `"5 min"` or `"1 h"`.
 
         Raises:
-            ValueError: when the text is none of these, names no time at all or more than can be counted.
+            ValueError: when the text is not a duration, or the amount is 0 or infinite.
         """
         if isinstance(text, Duration):
             return text
         match = _PATTERN.fullmatch(str(text))
         if not match:
-            raise ValueError(f'{text!r} is no duration; write "2 epochs", "500 steps" or "60 s"')
+            raise ValueError(f'{text!r} is not a duration; write "2 epochs", "500 steps" or "60 s"')
         amount, word = float(match[1]), match[2]
         singular = word if word == "s" else word.rstrip("s")
         if singular in _SECONDS:
@@ -45,27 +45,27 @@ class Duration:
     @classmethod
     def _positive(cls, amount: float, unit: Unit, text: str) -> "Duration":
         if amount <= 0:
-            raise ValueError(f"{text!r} is no time at all; expected more than 0")
+            raise ValueError(f"{text!r} is not a positive duration; expected more than 0")
         if not math.isfinite(amount):
-            raise ValueError(f"{text!r} is longer than can be counted")
+            raise ValueError(f"{text!r} is too long")
         if unit == "steps" and amount != int(amount):
-            raise ValueError(f"{text!r} is no whole number of steps")
+            raise ValueError(f"{text!r} is not a whole number of steps")
         return cls(amount, unit)
 
     def steps(self, per_epoch: int) -> int | None:
-        """Returns the number of steps (at least 1), or None where only a clock can tell.
+        """Returns the number of steps (at least 1), or None for a duration in seconds.
 
         Args:
-            per_epoch: steps in an epoch, at least 1.
+            per_epoch: number of steps in an epoch, at least 1.
         """
         if self.unit == "s":
             return None
         if self.unit == "steps":
             return max(1, int(self.amount))
-        # 0.07 × 100 is a hair above 7 in floating point, and must not become 8.
+        # 0.07 × 100 is slightly above 7 in floating point and must not become 8.
         return max(1, math.ceil(round(self.amount * per_epoch, 6)))
 
     def __str__(self) -> str:
-        """Returns what `parse` reads back to the same duration."""
+        """Returns text that `parse` reads as the same duration."""
         amount = int(self.amount) if self.amount == int(self.amount) else f"{Decimal(repr(self.amount)):f}"
         return f"{amount} {self.unit[:-1] if amount == 1 and self.unit != 's' else self.unit}"

@@ -1,4 +1,4 @@
-"""From a recipe's name or file, and the user's overrides, to a checked `Recipe` and back to TOML."""
+"""Loads recipes by name or from files, applies overrides, and writes recipes as TOML."""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from tenfold.recipes.schema import Recipe
 Overrides = Sequence[str] | Mapping[str, object]
 
 _LIBRARY = Path(__file__).parent / "library"
-_FOR_TIMM = Path(__file__).parent / "timm.toml"
+_TIMM_RECIPE = Path(__file__).parent / "timm.toml"
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -26,10 +26,10 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def recipe_header(name: str) -> str:
-    """Returns the comment block at the top of a shipped recipe, without its `#` marks.
+    """Returns the comment at the top of a shipped recipe, without the `#` characters.
 
     Args:
-        name: a shipped recipe.
+        name: name of a shipped recipe.
 
     Raises:
         RecipeError: when no shipped recipe has this name.
@@ -49,50 +49,50 @@ def recipe_header(name: str) -> str:
 
 
 def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
-    """Returns a shipped recipe, or the one in a file or run folder, with `overrides` laid over it.
+    """Returns a shipped recipe, or one from a file or run folder, with `overrides` applied.
 
     Args:
-        name_or_path: a name of `recipe_names()`, a TOML file, a folder that holds `recipe.toml`, or `timm:<name>`
-            for a network of timm.
+        name_or_path: a name from `recipe_names()`, a TOML file, a folder with a `recipe.toml`, or `timm:<name>`
+            for a timm network.
         overrides: see `resolve`.
 
     Raises:
-        RecipeError: when there is no such recipe, the file is no TOML, a key or value is refused, or timm is missing.
+        RecipeError: when there is no such recipe, the file is not TOML, a key or value is invalid, or timm is missing.
 
     Example:
         >>> load_recipe("tutorial", ["train.batch_size=8"]).train.batch_size
         8
     """
     if isinstance(name_or_path, str) and name_or_path.startswith("timm:"):
-        return resolve(_for_timm(name_or_path), overrides, source=name_or_path)
+        return resolve(_timm_recipe(name_or_path), overrides, source=name_or_path)
     path = _locate(name_or_path)
     return resolve(_read(path), overrides, source=path.name if path.parent == _LIBRARY else str(path))
 
 
 def resolve(base: Recipe | Mapping[str, object], overrides: Overrides = (), *, source: str = "recipe") -> Recipe:
-    """Returns a checked recipe: an override beats the file, and the file beats the default.
+    """Returns a validated recipe. Overrides take precedence over the file, the file over the defaults.
 
     Args:
-        base: a recipe, or the tables of a file.
-        overrides: `"section.key=value"` lines, whose value is a TOML literal or else bare text; or a
-            mapping from dotted keys, or from sections to tables, to values.
-        source: what to call `base` in messages.
+        base: a recipe, or the tables of a TOML file.
+        overrides: lines `"section.key=value"`, where the value is a TOML literal or plain text; or a mapping from
+            dotted keys to values, or from sections to tables.
+        source: name of `base` in messages.
 
     Raises:
-        RecipeError: in one line, when a key is unknown or a value is refused.
+        RecipeError: when a key is unknown or a value is invalid; the message is one line.
 
     Example:
         >>> resolve({"data": {"fit": "crop"}}, ["data.fit=pad", "data.image_size=[48,64]"]).data.image_size
         (48, 64)
     """
-    tables = base.model_dump() if isinstance(base, Recipe) else _copied(base)
-    given = _parsed(overrides) if not isinstance(overrides, Mapping) else dict(_flattened(overrides))
-    mark = "overrides" if isinstance(overrides, Mapping) else "--set"
-    for key, value in given.items():
-        _lay(tables, key, value, mark)
+    tables = base.model_dump() if isinstance(base, Recipe) else _deep_copy(base)
+    values = dict(_flatten(overrides)) if isinstance(overrides, Mapping) else _parse_lines(overrides)
+    flag = "overrides" if isinstance(overrides, Mapping) else "--set"
+    for key, value in values.items():
+        _set_value(tables, key, value, flag)
 
     def origin(key: str) -> str:
-        return mark if any(f"{given_key}.".startswith(f"{key}.") for given_key in given) else source
+        return flag if any(f"{override}.".startswith(f"{key}.") for override in values) else source
 
     try:
         return Recipe.model_validate(tables)
@@ -101,18 +101,18 @@ def resolve(base: Recipe | Mapping[str, object], overrides: Overrides = (), *, s
 
 
 def to_toml(recipe: Recipe) -> str:
-    """Returns every key of `recipe` as TOML that loads again to an equal recipe."""
+    """Returns all keys of `recipe` as TOML, which loads as an equal recipe."""
     return tomli_w.dumps(recipe.model_dump())
 
 
-def _for_timm(name: str) -> dict[str, Any]:
-    if find_spec("timm") is None:  # found out before any picture is prepared
-        raise RecipeError(f"'{name}' needs timm, which is not installed; run: pip install 'tenfold[timm]'")
-    return {**_read(_FOR_TIMM), "model": {"name": name}}
+def _timm_recipe(name: str) -> dict[str, Any]:
+    if find_spec("timm") is None:  # an error before any data is prepared
+        raise RecipeError(f"'{name}' needs timm, which is not installed; run: pip install -e '.[timm]'")
+    return {**_read(_TIMM_RECIPE), "model": {"name": name}}
 
 
 def _locate(name_or_path: str | Path) -> Path:
-    """Returns the TOML file that is meant; a shipped name wins over a file of the same name."""
+    """Returns the TOML file of a recipe. A shipped recipe takes precedence over a file with its name."""
     if isinstance(name_or_path, str) and name_or_path in recipe_names():
         return _LIBRARY / f"{name_or_path}.toml"
     path = Path(name_or_path)
@@ -127,7 +127,7 @@ def _locate(name_or_path: str | Path) -> Path:
     if not path.exists():
         raise RecipeError(_no_such_recipe(str(name_or_path)))
     if path.suffix.lower() in (".yaml", ".yml", ".json"):
-        raise RecipeError(f"{path} is no TOML; `tenfold recipes quick` prints a recipe to start from")
+        raise RecipeError(f"{path} is not TOML; `tenfold recipes quick` prints a recipe to start from")
     return path
 
 
@@ -140,17 +140,17 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is no TOML: byte {error.start} is no UTF-8 text") from error
+        raise RecipeError(f"{path} is not TOML: byte {error.start} is not valid UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is no TOML: {error}") from error
+        raise RecipeError(f"{path} is not TOML: {error}") from error
     except RecursionError as error:
-        raise RecipeError(f"{path} is no recipe: its arrays are nested too deeply") from error
+        raise RecipeError(f"{path} is not a recipe: its arrays are nested too deeply") from error
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _parsed(lines: Sequence[str]) -> dict[str, object]:
-    """Returns `section.key=value` lines as dotted keys and values; a later line beats an earlier one.
+def _parse_lines(lines: Sequence[str]) -> dict[str, object]:
+    """Returns lines `section.key=value` as dotted keys and values. Of two lines for a key the last one counts.
 
     Raises:
         RecipeError: when a line has no `=` or no section.
@@ -162,47 +162,47 @@ def _parsed(lines: Sequence[str]) -> dict[str, object]:
         if not equals or not all(key.split(".")):
             raise RecipeError(f"--set {' '.join(line.split())}: expected section.key=value, e.g. optim.lr=0.01")
         values.pop(key, None)
-        values[key] = read_value(key, text.strip())
+        values[key] = parse_value(key, text.strip())
     return values
 
 
-def read_value(key: str, text: str) -> object:
-    """Returns a TOML literal's value, or the text itself where it is none or where a text is expected.
+def parse_value(key: str, text: str) -> object:
+    """Returns the value of a TOML literal, or the text itself if it is not a literal or the key expects text.
 
     Args:
-        key: dotted, of a recipe.
-        text: as a user writes it behind `--set key=`.
+        key: dotted key of a recipe.
+        text: the value, as in `--set key=value`.
     """
     try:
         (value,) = tomllib.loads(f"value = {text}").values()
     except (ValueError, RecursionError):
         return text
     field = field_at(key, Recipe)
-    # A folder may be called 2024, and still be a folder.
+    # For a text key, "2024" is a folder name and not a number.
     return text if field is not None and field.annotation is str and not isinstance(value, str) else value
 
 
-def _flattened(tables: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yields dotted keys and values of nested or dotted tables."""
+def _flatten(tables: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yields dotted keys and values of nested tables."""
     for name, value in tables.items():
         key = f"{prefix}{name}"
         field = field_at(key, Recipe)
         if isinstance(value, Mapping) and (field is None or is_section(field.annotation)):
-            yield from _flattened(value, f"{key}.")
+            yield from _flatten(value, f"{key}.")
         else:
             yield key, value
 
 
-def _lay(tables: dict[str, Any], key: str, value: object, mark: str) -> None:
-    """Writes one override into `tables`, making the tables on the way."""
+def _set_value(tables: dict[str, Any], key: str, value: object, flag: str) -> None:
+    """Sets one override in `tables`, creating missing tables."""
     *sections, name = key.split(".")
-    here = tables
+    table = tables
     for section in sections:
-        here = here.setdefault(section, {})
-        if not isinstance(here, dict):
-            raise RecipeError(f"{mark}: {section!r} holds a value, so {key!r} cannot be set")
-    here[name] = value
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"{flag}: {section!r} is a value, so {key!r} cannot be set")
+    table[name] = value
 
 
-def _copied(tables: Mapping[str, object]) -> dict[str, Any]:
-    return {name: _copied(value) if isinstance(value, Mapping) else value for name, value in tables.items()}
+def _deep_copy(tables: Mapping[str, object]) -> dict[str, Any]:
+    return {name: _deep_copy(value) if isinstance(value, Mapping) else value for name, value in tables.items()}

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, in words: pydantic's findings as one line."""
+"""Error messages for recipes: the validation errors of pydantic in one line."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from tenfold.core.registry import did_you_mean
 from tenfold.recipes.durations import Duration
 
-_WORDS: Mapping[object, str] = {
+_TYPE_NAMES: Mapping[object, str] = {
     bool: "true or false",
     str: 'text, e.g. "…"',
     int: "a whole number",
@@ -28,30 +28,30 @@ _LIMITS: tuple[tuple[type, str, str], ...] = (
 
 
 def explain(error: ValidationError, root: type[BaseModel], origin: Callable[[str], str]) -> str:
-    """Returns one line for all that `error` holds: key, what was found, what is accepted.
+    """Returns one line for all errors in `error`: key, found value, accepted values.
 
     Args:
-        error: what pydantic raised on building `root`.
-        root: the model at the top of the recipe.
-        origin: from a dotted key to where the user wrote it: a file's name or a flag.
+        error: raised by pydantic for `root`.
+        root: the model of the whole recipe.
+        origin: returns the source of a dotted key: a file name or a flag.
     """
-    findings: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for details in error.errors(include_url=False):
         key = _key(details["loc"], root)
-        findings.setdefault(key, f"{origin(key)}: {_finding(key, details, root)}")
-    return join_findings(findings.values())
+        messages.setdefault(key, f"{origin(key)}: {_message(key, details, root)}")
+    return join_messages(messages.values())
 
 
-def join_findings(findings: Iterable[str]) -> str:
-    """Returns one finding as it is, and several numbered, in one line."""
-    lines = list(findings)
-    if len(lines) == 1:
-        return lines[0]
-    return f"{len(lines)} mistakes: " + "; ".join(f"({i}) {line}" for i, line in enumerate(lines, start=1))
+def join_messages(messages: Iterable[str]) -> str:
+    """Returns one message unchanged, and several numbered, in one line."""
+    parts = list(messages)
+    if len(parts) == 1:
+        return parts[0]
+    return f"{len(parts)} mistakes: " + "; ".join(f"({i}) {part}" for i, part in enumerate(parts, start=1))
 
 
 def field_at(key: str, root: type[BaseModel]) -> FieldInfo | None:
-    """Returns the schema of a dotted key, or None where `root` has no such key."""
+    """Returns the field of a dotted key, or None if `root` has no such key."""
     *sections, name = key.split(".")
     model: Any = root
     for section in sections:
@@ -64,16 +64,16 @@ def field_at(key: str, root: type[BaseModel]) -> FieldInfo | None:
 
 
 def is_section(annotation: object) -> bool:
-    """Returns whether a key of this type holds a table of further keys."""
+    """Returns whether a key of this type is a table of keys."""
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def accepted(annotation: object, limits: Iterable[object] = ()) -> str:
-    """Returns what a key of this type accepts, e.g. `a whole number of at least 1`.
+    """Returns the values that a key of this type accepts, such as `a whole number of at least 1`.
 
     Args:
-        annotation: the key's type.
-        limits: its `Ge`, `Gt`, `Le` and `Lt`.
+        annotation: type of the key.
+        limits: the limits of the key: `Ge`, `Gt`, `Le` and `Lt`.
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -87,11 +87,11 @@ def accepted(annotation: object, limits: Iterable[object] = ()) -> str:
         return f"[height, width], each {accepted(arguments[0])}"
     if is_section(annotation):
         return "a table of keys"
-    return _WORDS.get(annotation, str(annotation)) + _within(limits)
+    return _TYPE_NAMES.get(annotation, str(annotation)) + _limits_text(limits)
 
 
-def _within(limits: Iterable[object]) -> str:
-    """Returns ` of at least 0 and below 1`, ` from 8 to 1024` or the like, or an empty string."""
+def _limits_text(limits: Iterable[object]) -> str:
+    """Returns the limits as text, such as ` of at least 0 and below 1` or ` from 8 to 1024`; empty without limits."""
     bounds = {
         attribute: getattr(limit, attribute)
         for limit in limits
@@ -109,7 +109,7 @@ def _either(choices: list[str]) -> str:
 
 
 def _key(location: tuple[int | str, ...], root: type[BaseModel]) -> str:
-    """Returns the dotted key of a finding, without the branches of a union that pydantic appends."""
+    """Returns the dotted key of an error, without the union branches that pydantic appends."""
     parts: list[str] = []
     model: Any = root
     for part in location:
@@ -121,7 +121,7 @@ def _key(location: tuple[int | str, ...], root: type[BaseModel]) -> str:
     return ".".join(parts)
 
 
-def _finding(key: str, details: ErrorDetails, root: type[BaseModel]) -> str:
+def _message(key: str, details: ErrorDetails, root: type[BaseModel]) -> str:
     if details["type"] == "extra_forbidden":
         return _unknown(key, root)
     field = field_at(key, root)
@@ -132,11 +132,11 @@ def _finding(key: str, details: ErrorDetails, root: type[BaseModel]) -> str:
     hint = ""
     if field is not None and isinstance(details["input"], str) and get_origin(field.annotation) is Literal:
         hint = did_you_mean(details["input"], map(str, get_args(field.annotation)))
-    words = accepted(field.annotation, field.metadata) if field else details["msg"]
-    return f"{key} is {_shown(details['input'])}; expected {words}{hint}"
+    expected = accepted(field.annotation, field.metadata) if field else details["msg"]
+    return f"{key} is {_value_text(details['input'])}; expected {expected}{hint}"
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = repr(value)
@@ -144,7 +144,7 @@ def _shown(value: object) -> str:
 
 
 def _unknown(key: str, root: type[BaseModel]) -> str:
-    """Returns what to say of a key or section that no recipe has, with its nearest neighbour."""
+    """Returns the message for an unknown key or section, with a suggestion."""
     *sections, name = key.split(".")
     parent = field_at(".".join(sections), root) if sections else None
     model: Any = parent.annotation if parent else root
@@ -152,6 +152,6 @@ def _unknown(key: str, root: type[BaseModel]) -> str:
     kind = "key" if sections else "section"
     hint = did_you_mean(name, known)
     if not hint and not sections:
-        homes = [f"{section}.{name}" for section in known if field_at(f"{section}.{name}", root)]
-        hint = f"; did you mean '{homes[0]}'?" if homes else ""
+        keys = [f"{section}.{name}" for section in known if field_at(f"{section}.{name}", root)]
+        hint = f"; did you mean '{keys[0]}'?" if keys else ""
     return f"unknown {kind} {key!r}{hint} (known: {', '.join(known)})"

@@ -1,4 +1,4 @@
-"""Every key a recipe may hold, with its range and default."""
+"""All keys of a recipe, with their ranges and defaults."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,62 +14,61 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Pixels = Annotated[int, Field(ge=0)]
 Side = Annotated[int, Field(ge=8, le=1024)]
-# TOML knows arrays only, and a strict schema takes no array for a pair.
+# TOML has arrays but no tuples, and a strict schema does not convert a list to a tuple.
 HeightWidth = Annotated[
     tuple[Side, Side], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 ]
 Length = Annotated[Duration, BeforeValidator(Duration.parse), PlainSerializer(str)]
 
 
-def _rising_shares(value: object) -> object:
-    shares = value if isinstance(value, list | tuple) else ()
-    numbers = all(isinstance(share, int | float) and not isinstance(share, bool) for share in shares)
-    if not shares or not numbers or not all(a < b for a, b in pairwise((0, *shares, 1))):
-        raise ValueError(f"found {repr(value)[:80]}, expected rising shares of the run, e.g. [0.5, 0.75]")
-    return tuple(map(float, shares))
+def _increasing_fractions(value: object) -> object:
+    fractions = value if isinstance(value, list | tuple) else ()
+    numbers = all(isinstance(fraction, int | float) and not isinstance(fraction, bool) for fraction in fractions)
+    if not fractions or not numbers or not all(a < b for a, b in pairwise((0, *fractions, 1))):
+        raise ValueError(f"found {repr(value)[:80]}, expected increasing fractions of the run, e.g. [0.5, 0.75]")
+    return tuple(map(float, fractions))
 
 
-RisingShares = Annotated[tuple[float, ...], BeforeValidator(_rising_shares)]
+IncreasingFractions = Annotated[tuple[float, ...], BeforeValidator(_increasing_fractions)]
 
 
-def _course(value: object) -> object:
+def _image_size_schedule(value: object) -> object:
     pairs: Sequence[Any] = value if isinstance(value, list | tuple) else [None]
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
         raise ValueError(f"found {repr(value)[:80]}, expected pairs [until, size], e.g. [[0.5, 0.625]]")
     if not pairs:
         return ()
-    _rising_shares([until for until, _ in pairs])
-    return tuple((float(until), _share(size)) for until, size in pairs)
+    _increasing_fractions([until for until, _ in pairs])
+    return tuple((float(until), _size_fraction(size)) for until, size in pairs)
 
 
-def _share(value: object) -> float:
+def _size_fraction(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise ValueError(f"found {value!r}, expected a share of the pictures' size between 0 and 1")
+        raise ValueError(f"found {value!r}, expected a fraction of the image size between 0 and 1")
     return float(value)
 
 
-Course = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_course)]
+ImageSizeSchedule = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_image_size_schedule)]
 
 
 class Section(BaseModel):
-    """One table of a recipe: unknown keys are refused, values are never coerced silently."""
+    """A table of a recipe. Unknown keys are errors, and values are not converted silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class AugmentSection(Section):
-    """`[data.augment]`: what happens to training pictures, drawn anew for each picture and epoch.
+    """`[data.augment]`: augmentation of training images, with new random draws for each image and epoch.
 
     Args:
-        flip: mirror left and right: at random, or `alternating` (every picture once each way in two epochs).
-        shift: reflect-pad by so many pixels and crop at random.
-        cutout: side of a square that is greyed out at random, in pixels.
-        mixup: blend each picture and its target with those of another; the share is drawn from Beta(mixup, mixup),
-            so 0.2 leaves most pictures near one of the two, and with 1 any share is as likely; 0 is off.
-        cutmix: paste a rectangle of another picture instead; the area kept is drawn from Beta(cutmix, cutmix).
-            With both, each picture gets one or the other.
-        first_epoch: whether pictures are changed in the first epoch too; short runs learn more from plain ones, which
-            are new then anyway.
+        flip: horizontal flip: `random`, or `alternating` (each image is flipped in every second epoch).
+        shift: random crop after reflection padding by this number of pixels.
+        cutout: side of a random square that is filled with grey, in pixels.
+        mixup: mixup with λ from Beta(mixup, mixup): 0.2 keeps most images close to one of the two, 1 draws λ uniformly;
+            0 is off.
+        cutmix: CutMix with the kept area from Beta(cutmix, cutmix); 0 is off. With both, each image gets one of them.
+        first_epoch: whether to augment in the first epoch. All images are new then, and short runs reach a higher
+            accuracy without.
     """
 
     flip: Literal["none", "random", "alternating"] = "none"
@@ -81,23 +80,23 @@ class AugmentSection(Section):
 
 
 class DataSection(Section):
-    """`[data]`: which pictures, and how they are brought to size.
+    """`[data]`: the dataset, its splits and the image size.
 
     Args:
         source: `auto`, `shapes`, `cifar10`, `cifar100`, a folder or an archive of class folders.
-        data_dir: folder in which a download or an existing copy of CIFAR lies; empty means the cache folder.
-        image_size: pixels (square), `[height, width]`, or `auto`: the pictures' own size where all agree
-            and it is at most 64, else one that suits them.
-        fit: how a picture of another shape is brought to size: centre `crop`, `pad` or `stretch`.
-        normalize: `half` is (x − 0.5) / 0.5; `data` uses mean and deviation of the training pixels.
-        val_fraction: share of the training pictures set apart for validation, class by class.
-        test_fraction: the same for testing, where the source has no test split.
-        split_seed: seed of those draws.
-        max_unreadable: share of unreadable files above which preparing the data fails.
-        exclude: CSV of training pictures to leave out, such as `tenfold suspects` writes; empty means none.
-        relabel: CSV of training pictures that get the class under `suggested` as their label; empty means none.
-        pruning: share of the training pictures, those of the lowest losses, that is shown six times more rarely than
-            the others, from the second epoch on; for runs of many epochs on labels that can be trusted.
+        data_dir: folder for downloads, or with a copy of CIFAR; empty means the cache folder.
+        image_size: pixels (square), `[height, width]`, or `auto`: the original size if all images have the same and it
+            is at most 64, else a suitable one.
+        fit: how images of another shape are resized: center `crop`, `pad` or `stretch`.
+        normalize: `half` is (x − 0.5) / 0.5; `data` uses mean and std of the training pixels.
+        val_fraction: fraction of the training images in the validation split, stratified by class.
+        test_fraction: fraction of the images in the test split if the source has none, stratified by class.
+        split_seed: seed of the splits.
+        max_unreadable: maximum fraction of unreadable files; more are an error.
+        exclude: CSV file of training images to leave out, as from `tenfold suspects`; empty means none.
+        relabel: CSV file of training images with new labels in the column `suggested`; empty means none.
+        pruning: fraction of the training images, those with the lowest losses, that is used six times less often from
+            the second epoch on; for long runs on data with reliable labels.
         augment: see `AugmentSection`.
     """
 
@@ -117,7 +116,7 @@ class DataSection(Section):
 
 
 class ModelSection(BaseModel):
-    """`[model]`: a network's name and, as further keys, the arguments of its builder."""
+    """`[model]`: name of the network; the other keys are arguments of its builder."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -125,40 +124,40 @@ class ModelSection(BaseModel):
 
     @property
     def arguments(self) -> dict[str, object]:
-        """The keys beside `name`; the network's builder checks them."""
+        """The keys other than `name`, validated by the builder."""
         return dict(self.model_extra or {})
 
 
 class OptimSection(Section):
-    """`[optim]`: how weights change. What the chosen optimiser or schedule has no use for is left unused.
+    """`[optim]`: optimizer and learning-rate schedule. Keys of other optimizers or schedules are ignored.
 
-    Weight decay shrinks weights of two or more dimensions, never biases and normalisation weights.
+    Weight decay applies to weights with at least two dimensions, not to biases and normalization weights.
 
     Args:
         name: `sgd`, `adam`, `adamw`, `rmsprop`, or `muon` (Muon on convolution filters, SGD on everything else).
-        lr: learning rate, at its highest. A step is the gradient times so much with `sgd`, which likes 0.001 to 1; with
-            `adam`, `adamw` and `rmsprop` it is about so long whatever the gradient, and 0.0003 to 0.003 is usual.
-        momentum: of `sgd` and `rmsprop`, and of SGD beside Muon: share of the former update that is kept.
-        nesterov: whether SGD looks ahead.
-        weight_decay: times the weight is added to the gradient; with `adamw`, times the learning rate and the weight is
-            taken off the weight; weights that Muon updates have a fixed norm and need none.
-        beta1: of `adam` and `adamw`: share of the mean gradient that is kept.
-        beta2: of `adam` and `adamw`: share of the mean squared gradient that is kept.
-        rmsprop_alpha: of `rmsprop`: share of the mean squared gradient that is kept.
-        epsilon: of `adam`, `adamw` and `rmsprop`: added to the root of the mean square.
-        muon_lr: learning rate of Muon: how far a step turns a filter, which has a fixed norm.
-        muon_momentum: momentum of Muon.
-        muon_matrices: whether Muon also updates linear layers, without the last.
-        schedule: how learning rates change over the run: `constant`; `step`; in a straight line (`linear`) or along
-            half a cosine (`cosine`) down to `final_lr`; or up to `peak` and down to `final_lr` again (`one-cycle`).
-        warmup: share of the run over which learning rates rise from 0, before the schedule begins.
-        final_lr: what `linear`, `cosine` and `one-cycle` end at, as a share of the learning rate.
-        milestones: shares of the run at which `step` falls.
-        step_factor: by which `step` multiplies the learning rate at each milestone.
-        peak: share of the run at which `one-cycle` reaches the learning rate; it begins at 1/25 of it.
-        label_smoothing: share of the target that is spread over all classes.
-        ema: share of the former average that an exponential moving average of the weights keeps at each step, e.g.
-            0.999; the average is what is judged and saved as the model. 0 is off.
+        lr: maximum learning rate. With `sgd` a step is lr × gradient; typical values are 0.001 to 1. With `adam`,
+            `adamw` and `rmsprop` the step size is about lr whatever the gradient; typical values are 0.0003 to 0.003.
+        momentum: momentum factor of `sgd` and `rmsprop`, and of SGD in `muon`.
+        nesterov: whether SGD uses Nesterov momentum.
+        weight_decay: L2 penalty, or with `adamw` decoupled weight decay. Not for weights updated by Muon, whose norm is
+            fixed.
+        beta1: for `adam` and `adamw`: decay rate of the running mean of the gradient.
+        beta2: for `adam` and `adamw`: decay rate of the running mean of the squared gradient.
+        rmsprop_alpha: for `rmsprop`: decay rate of the running mean of the squared gradient.
+        epsilon: for `adam`, `adamw` and `rmsprop`: added to the denominator.
+        muon_lr: learning rate of Muon, relative to the fixed norm of a filter.
+        muon_momentum: momentum factor of Muon.
+        muon_matrices: whether Muon also updates the linear layers, except the last.
+        schedule: learning-rate schedule: `constant`; `step`; `linear` or `cosine` decay to `final_lr`; or `one-cycle`,
+            up to `peak` and down to `final_lr`.
+        warmup: fraction of the run for a linear warm-up from 0, before the schedule.
+        final_lr: final learning rate of `linear`, `cosine` and `one-cycle`, as a fraction of `lr`.
+        milestones: fractions of the run at which `step` lowers the learning rate.
+        step_factor: factor of `step` on the learning rate at each milestone.
+        peak: fraction of the run at which `one-cycle` reaches `lr`; it starts at lr / 25.
+        label_smoothing: fraction of the target that is spread over all classes.
+        ema: decay of an exponential moving average of the weights per step, such as 0.999. The average is evaluated and
+            saved as the model. 0 is off.
     """
 
     name: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
@@ -176,7 +175,7 @@ class OptimSection(Section):
     schedule: Literal["constant", "step", "linear", "cosine", "one-cycle"] = "constant"
     warmup: Fraction = 0.0
     final_lr: Fraction = 0.0
-    milestones: RisingShares = (0.5, 0.75)
+    milestones: IncreasingFractions = (0.5, 0.75)
     step_factor: ProperFraction = 0.1
     peak: ProperFraction = 0.3
     label_smoothing: Fraction = 0.0
@@ -190,43 +189,42 @@ class OptimSection(Section):
 
     @model_validator(mode="after")
     def _warmup_comes_first(self) -> "OptimSection":
-        turn = {"step": ("milestones", self.milestones[0]), "one-cycle": ("peak", self.peak)}.get(self.schedule)
-        if turn is not None and turn[1] <= self.warmup:
+        first = {"step": ("milestones", self.milestones[0]), "one-cycle": ("peak", self.peak)}.get(self.schedule)
+        if first is not None and first[1] <= self.warmup:
             raise ValueError(
-                f"optim.{turn[0]} at {turn[1]:g} of the run is not after optim.warmup = {self.warmup:g}; "
+                f"optim.{first[0]} at {first[1]:g} of the run is not after optim.warmup = {self.warmup:g}; "
                 "make the warm-up shorter"
             )
         return self
 
 
 class TrainSection(Section):
-    """`[train]`: how long, on what, and what is written on the way.
+    """`[train]`: duration, hardware, logging and checkpoints.
 
     Args:
-        duration: `"2 epochs"`, `"500 steps"` or `"60 s"` of training.
-        min_steps: at least so many steps are taken, however short an epoch is.
-        batch_size: pictures in a step; a set smaller than 4 batches gets smaller ones.
-        shuffle: whether each epoch has an order of its own; without, all share the stored one, or a mixed one where
-            pictures are stored class by class.
-        drop_last: whether a last batch smaller than the others is left out.
-        seed: of initial weights, order and augmentation.
+        duration: training time: `"2 epochs"`, `"500 steps"` or `"60 s"`.
+        min_steps: minimum number of steps, for small datasets.
+        batch_size: images per step. Datasets of fewer than 4 batches get smaller batches.
+        shuffle: whether to shuffle in each epoch. Otherwise all epochs use the stored order, or one fixed random order
+            if images are stored class by class.
+        drop_last: whether to drop an incomplete last batch.
+        seed: seed of initial weights, order and augmentation.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        precision: `auto` is bfloat16 where the hardware computes in it, else float32.
-        threads: CPU threads; 0 means all cores, or fewer where measuring a few steps shows that they are faster.
-        onednn: whether convolutions on a CPU go through oneDNN; slower for a handful of small pictures.
-        channels_last: whether pictures lie in memory with their channels side by side; faster, except with
-            few channels.
-        log_every: steps between two lines of the log; 0 means ten an epoch.
-        checkpoint_every: steps or seconds between two checkpoints, beside the one that ends each epoch.
-        early_stop: epochs without a better validation accuracy after which training stops; 0 means never.
-        evaluate_every: steps or share of an epoch after which the validation pictures are judged, at most an epoch.
-        target: validation accuracy at which training stops, at the first evaluation that reaches it; 0 means never.
-        progressive: pairs `[until, size]`: until which share of the run pictures are learnt from at which share of
-            their height and width; small pictures cost a fraction of the time.
-        execution: how a step is carried out: `eager`, operation by operation; `compiled`, as one program, which the
-            networks of the tutorials can be on a CPU, and whatever SGD or Muon trains on a CUDA GPU, or with layers of
-            a compiled program, as 3×3 convolutions in bfloat16 on a CPU can be; `auto` measures both, where both can be
-            had, and takes the faster one.
+        precision: `auto` is bfloat16 if the hardware supports it, else float32.
+        threads: CPU threads; 0 means all cores, or fewer if a measurement of a few steps shows that these are faster.
+        onednn: whether convolutions on a CPU use oneDNN; slower for small batches of small images.
+        channels_last: whether to use the channels-last memory format; faster, except with few channels.
+        log_every: steps between two rows of the log; 0 means ten rows per epoch.
+        checkpoint_every: steps or seconds between two checkpoints, besides the one after each epoch.
+        early_stop: number of epochs without a better validation accuracy after which training stops; 0 means never.
+        evaluate_every: steps or fraction of an epoch between two evaluations on the validation split, at most one
+            epoch.
+        target: validation accuracy at which training stops; 0 means never.
+        progressive: progressive resizing: pairs `[until, size]`. Until this fraction of the run, images are trained at
+            this fraction of their height and width, which takes less time.
+        execution: how steps are executed: `eager`; `compiled`: as one compiled program (tutorial networks on a CPU),
+            with compiled layers (3×3 convolutions in bfloat16 on a CPU) or as a CUDA graph (SGD and Muon); `auto`
+            measures the available ones and uses the faster one.
     """
 
     duration: Length = Duration(2, "epochs")
@@ -245,19 +243,19 @@ class TrainSection(Section):
     early_stop: Annotated[int, Field(ge=0)] = 0
     evaluate_every: Length = Duration(1, "epochs")
     target: Fraction = 0.0
-    progressive: Course = ()
+    progressive: ImageSizeSchedule = ()
     execution: Literal["auto", "eager", "compiled"] = "auto"
 
 
 class EvaluateSection(Section):
-    """`[evaluate]`: how pictures are judged.
+    """`[evaluate]`: how images are evaluated.
 
     Args:
-        batch_size: pictures judged at once; 0 is what suits the device.
-        views: whose logits are averaged: of the picture alone, of it and its `mirror` image, or of six `shifts`, which
-            are those two and both again moved by a pixel each way. The other views cost as much as the first, each.
-        unsure_below: probability, in (0, 1], of the likeliest class by the plain view; only pictures that stay below it
-            are given the other views. With 1, all are.
+        batch_size: images per batch; 0 chooses a size for the device.
+        views: test-time augmentation (TTA): average the logits of several views of each image. `mirror` adds the mirror
+            image; `shifts` adds both again, shifted by one pixel each way (six views). Each view costs a forward pass.
+        unsure_below: confidence threshold, in (0, 1]. Images whose plain view is predicted above it skip the other
+            views; with 1 all images get all views.
     """
 
     batch_size: Annotated[int, Field(ge=0)] = 0
@@ -266,16 +264,16 @@ class EvaluateSection(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_former_keys(cls, values: Any) -> Any:
-        """Reads the recipe of a run from when there was `mirror = true` in the place of `views`."""
+    def _accept_old_keys(cls, values: Any) -> Any:
+        """Accepts `mirror = true` of old recipes instead of `views`."""
         if not isinstance(values, dict) or not isinstance(values.get("mirror"), bool) or "views" in values:
             return values
-        rest = {key: value for key, value in values.items() if key != "mirror"}
-        return {**rest, "views": "mirror" if values["mirror"] else "plain"}
+        other = {key: value for key, value in values.items() if key != "mirror"}
+        return {**other, "views": "mirror" if values["mirror"] else "plain"}
 
 
 class Recipe(Section):
-    """A complete recipe; `Recipe()` holds every default.
+    """A complete recipe. `Recipe()` has all defaults.
 
     Example:
         >>> Recipe().train.batch_size
