@@ -98,15 +98,20 @@ def test_predictions_with_any_names_are_read_back(
 def test_the_bytes_of_a_file_name_are_kept(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.csv", [PredictionRow(os.fsdecode(b"caf\xe9,\n.jpg"), "cat", "dog", 0.5)])
     assert (tmp_path / "p.csv").read_bytes() == (
-        b'"picture","true","predicted","probability"\n"caf\xe9,\n.jpg","cat","dog",0.5\n'
+        b'"path","true","predicted","probability"\n"caf\xe9,\n.jpg","cat","dog",0.5\n'
     )
 
 
 def test_calibrated_probabilities_have_their_own_column(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.csv", [PredictionRow("a.jpg", "cat", "dog", 0.5, np.float32(0.25))])  # type: ignore[arg-type]
     assert (tmp_path / "p.csv").read_text() == (
-        '"picture","true","predicted","probability","calibrated_probability"\n"a.jpg","cat","dog",0.5,0.25\n'
+        '"path","true","predicted","probability","calibrated_probability"\n"a.jpg","cat","dog",0.5,0.25\n'
     )
+
+
+def test_predictions_of_older_runs_have_another_column_name(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text('"picture","true","predicted","probability"\n"a.jpg","cat","dog",0.5\n')
+    assert read_predictions(tmp_path / "p.csv") == [PredictionRow("a.jpg", "cat", "dog", 0.5)]
 
 
 def test_partly_calibrated_predictions_are_an_error(tmp_path: Path) -> None:
@@ -129,6 +134,6 @@ def test_partly_calibrated_predictions_are_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_predictions_report_the_line(tmp_path: Path, columns: str, cells: str, message: str) -> None:
-    (tmp_path / "p.csv").write_text(f"picture,true,predicted,probability{columns}\na,b,c{cells}\n")
+    (tmp_path / "p.csv").write_text(f"path,true,predicted,probability{columns}\na,b,c{cells}\n")
     with pytest.raises(RunError, match=rf"line 2 of .*p\.csv is damaged: {message}"):
         read_predictions(tmp_path / "p.csv")

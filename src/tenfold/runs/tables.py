@@ -16,8 +16,11 @@ from tenfold.core.errors import RunError
 
 METRICS = ("epoch", "step", "time_s", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
-PREDICTIONS = ("picture", "true", "predicted", "probability")
+PREDICTIONS = ("path", "true", "predicted", "probability")
 CALIBRATED = "calibrated_probability"
+
+_RENAMED = {"picture": "path"}
+"""Column names of older tables."""
 
 Number = float | int | None
 
@@ -26,14 +29,14 @@ class PredictionRow(NamedTuple):
     """A row of `predictions.csv`.
 
     Args:
-        image: path of the image, or its index in the test split.
+        path: path of the image, or its index in the test split.
         true: name of the true class.
         predicted: name of the predicted class.
         probability: probability of the predicted class, in [0, 1].
         calibrated: the probability after temperature scaling, in [0, 1]; None for a run without a validation split.
     """
 
-    image: str
+    path: str
     true: str
     predicted: str
     probability: float
@@ -48,7 +51,7 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, Number]]) -> None:
         rows: values by column name; a missing column is None.
 
     Raises:
-        StorageError: when the disk refuses. The old file stays.
+        StorageError: when writing fails. The old file stays.
         ValueError: when a row has an unknown column.
     """
     unknown = set().union(*rows) - set(METRICS)
@@ -72,7 +75,7 @@ def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
     """Writes `predictions.csv` durably. Names may contain commas, quotes, newlines and bytes that are not UTF-8.
 
     Raises:
-        StorageError: when the disk refuses. The old file stays.
+        StorageError: when writing fails. The old file stays.
         ValueError: when only some rows are calibrated.
     """
     calibrated = [float(row.calibrated) for row in rows if row.calibrated is not None]
@@ -96,7 +99,7 @@ def read_predictions(path: Path) -> list[PredictionRow]:
     for line, row in _read(path, PREDICTIONS):
         probability = _probability(row, "probability", path, line)
         calibrated = _probability(row, CALIBRATED, path, line) if CALIBRATED in row else None
-        rows.append(PredictionRow(row["picture"], row["true"], row["predicted"], probability, calibrated))
+        rows.append(PredictionRow(row["path"], row["true"], row["predicted"], probability, calibrated))
     return rows
 
 
@@ -109,7 +112,7 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]], quoting: int = csv.Q
         quoting: a constant `csv.QUOTE_…`.
 
     Raises:
-        StorageError: when the disk refuses. The old file stays.
+        StorageError: when writing fails. The old file stays.
     """
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(rows)  # type: ignore[arg-type]
@@ -124,7 +127,7 @@ def _read(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, s
         text = path.read_bytes().decode("utf-8", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = next(reader, [])
+        header = [_RENAMED.get(name, name) for name in next(reader, [])]
         if not set(columns) <= set(header):
             raise _damaged(path, 1, f"the columns {', '.join(header) or '(none)'}", ", ".join(columns))
         for row in reader:
