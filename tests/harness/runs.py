@@ -128,8 +128,8 @@ class StopAfter:
 def digests(run: Path) -> dict[str, str]:
     """Returns digests of everything that two equal finished runs share, by name.
 
-    That is: model files, the newest checkpoint (weights, optimizer state, random state), metrics and predictions, but no
-    times.
+    That is: model files, the newest checkpoint (weights, optimizer state, random state), metrics and predictions, but
+    no times.
     """
     checkpoint = load_checkpoint(run / "checkpoints")
     found = {

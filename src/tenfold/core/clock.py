@@ -5,12 +5,18 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:  # the command line imports this module first, and torch takes a second
+    import torch
 
 
-def synchronize(device: torch.device) -> None:
+def synchronize(device: "torch.device") -> None:
     """Waits until all work queued on `device` is done. Does nothing on a CPU, which has no queue."""
+    if device.type == "cpu":
+        return
+    import torch
+
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -33,12 +39,13 @@ class Stopwatch:
         seconds: seconds already spent, for a resumed run.
 
     Example:
+        >>> import torch
         >>> watch = Stopwatch(torch.device("cpu"))
         >>> watch.start(); watch.stop(); watch.seconds() >= 0
         True
     """
 
-    def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
+    def __init__(self, device: "torch.device", seconds: float = 0.0) -> None:
         self._device = device
         self._device_seconds = seconds
         self._host_seconds = seconds
@@ -101,7 +108,9 @@ class Stopwatch:
                 self._previous_event.synchronize()
             self._previous_event = self._event()
 
-    def _event(self) -> torch.cuda.Event:
+    def _event(self) -> "torch.cuda.Event":
+        import torch
+
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self._device))
         return event

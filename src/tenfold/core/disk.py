@@ -1,4 +1,4 @@
-"""The file operations behind every durable write, and the error messages when the disk refuses one."""
+"""The file operations behind every durable write, and the error messages when one of them fails."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ _REASONS[errno.EPERM] = _REASONS[errno.EACCES]
 
 
 class Disk:
-    """The file operations. Each raises OSError when the disk refuses it. Tests replace this class to inject faults."""
+    """The file operations. Each raises OSError when it fails. Tests replace this class to inject faults."""
 
     def write(self, path: Path, data: bytes) -> None:
         """Writes a whole file. It is not durable yet."""

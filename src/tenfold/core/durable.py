@@ -36,7 +36,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         data: the whole content.
 
     Raises:
-        StorageError: when the disk refuses. The old content stays, and no temporary file is left.
+        StorageError: when writing fails. The old content stays, and no temporary file is left.
     """
     with _temporary_beside(path) as temporary:
         disk.write(temporary, data)
@@ -49,7 +49,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text durably. Lone surrogates (from file names that are not UTF-8) become their original bytes.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
     """
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
@@ -58,7 +58,7 @@ def write_json(path: Path, value: object) -> None:
     """Writes JSON durably: indented by two spaces, non-ASCII letters as they are, a newline at the end.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
         ValueError: when a number is NaN or infinite, which JSON does not support.
         TypeError: when a value has no JSON type.
     """
@@ -90,7 +90,7 @@ def append_line(path: Path, line: str) -> None:
         line: text without a newline.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
         ValueError: when `line` contains a newline.
     """
     if "\n" in line:
@@ -113,7 +113,7 @@ def make_folder(path: Path) -> None:
     """Creates a folder and its missing parents durably.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
     """
     with storage_errors("create", path):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -129,7 +129,7 @@ def claim_folder(path: Path) -> bool:
         path: the folder; its parent must exist.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
     """
     with storage_errors("create", path):
         try:
@@ -148,7 +148,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         target: the final folder, which must not exist; missing parents are created.
 
     Raises:
-        StorageError: when the disk refuses or `target` exists. No temporary folder is left.
+        StorageError: when writing fails or `target` exists. No temporary folder is left.
 
     Example:
         >>> with new_folder(Path("store")) as folder:  # doctest: +SKIP
@@ -220,7 +220,7 @@ def remove_leftovers(folder: Path) -> None:
     """Removes temporary files that killed Tenfold processes left in `folder`. A missing folder is fine.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
     """
     with storage_errors("clean up", folder):
         for path in folder.iterdir() if folder.is_dir() else ():
@@ -248,7 +248,7 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
         with storage_errors("write", target):
             yield temporary
     finally:
-        # A disk that refused to write may refuse this too: only the first error is reported.
+        # After a failed write this may fail too: only the first error is reported.
         if os.path.lexists(temporary):
             with suppress(OSError):
                 disk.remove(temporary)

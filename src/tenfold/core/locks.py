@@ -1,4 +1,4 @@
-"""One of several processes works, the others wait; a killed one leaves no lock behind."""
+"""File locks between processes; a killed process leaves no lock behind."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,23 +8,23 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def locked(path: Path, say_waiting: Callable[[], None], translation: AbstractContextManager[None]) -> Iterator[None]:
-    """Holds the lock `path` for the time of a `with` block.
+def locked(path: Path, on_wait: Callable[[], None], errors: AbstractContextManager[None]) -> Iterator[None]:
+    """Holds a file lock during a `with` block.
 
     Args:
-        path: of the lock file; its folder must exist.
-        say_waiting: called once where another process holds the lock.
-        translation: turns what the disk refuses while locking into an error of ours.
+        path: the lock file; its folder must exist.
+        on_wait: called once when another process holds the lock.
+        errors: translates the OSErrors of locking, see `storage_errors`.
 
     Raises:
-        StorageError: as `translation` says.
+        StorageError: when the lock file cannot be written.
     """
     lock = FileLock(path)
-    with translation:
+    with errors:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            say_waiting()
+            on_wait()
             lock.acquire(poll_interval=0.05)
     try:
         yield

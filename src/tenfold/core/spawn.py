@@ -1,5 +1,6 @@
-"""What a process that is spawned takes over from the one that spawns it."""
+"""Sets what a spawned process takes over from its parent."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,24 +11,31 @@ from types import ModuleType
 
 @contextmanager
 def inheritance(*, script: bool = False) -> Iterator[None]:
-    """Sets what a process that is spawned in the block inherits, and puts it back.
+    """Sets what processes that are spawned in the `with` block inherit.
 
-    SIGINT stays blocked in it for good: Ctrl-C is for its parent to obey, whatever handlers the work installs.
+    SIGINT stays blocked in them for good: the parent handles Ctrl-C, whatever handlers the child's code installs.
 
     Args:
-        script: whether the script that runs here is imported there; without, one that has no
+        script: whether the child imports the script that runs here. Without it, a script that has no
             `if __name__ == "__main__":` works too.
     """
     main = sys.modules["__main__"]
-    blocked = None
+    previous_mask = None
     if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # its own start would let signals through again
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        resource_tracker.ensure_running()  # when it starts later, it unblocks signals again
+        previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         if not script:
             sys.modules["__main__"] = ModuleType("__main__")
         yield
     finally:
         sys.modules["__main__"] = main
-        if blocked is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if previous_mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
+
+
+def leave_process_group() -> None:
+    """Makes this process ignore the signals that a terminal or `timeout` sends to a whole process group."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)

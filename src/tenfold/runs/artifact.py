@@ -123,7 +123,7 @@ class Classifier:
             metrics: results of the model, as plain numbers.
 
         Raises:
-            StorageError: when the disk refuses. The old file stays.
+            StorageError: when writing fails. The old file stays.
         """
         card = ModelCard(
             architecture=architecture,
@@ -134,6 +134,17 @@ class Classifier:
             metrics=dict(metrics),
         )
         save_model(path, self.model.state_dict(), card)
+
+    def load_weights(self, path: Path) -> None:
+        """Replaces the network's weights by those of a model file of the same network.
+
+        Args:
+            path: a `.safetensors` file written by `save`.
+
+        Raises:
+            ModelError: when the file is damaged or holds another network.
+        """
+        Classifier.load(path, device=self.device, model=self.model)
 
     @classmethod
     def load(cls, path: Path, *, device: torch.device | None = None, model: nn.Module | None = None) -> "Classifier":

@@ -64,7 +64,7 @@ def save_checkpoint(
         The folder of the checkpoint.
 
     Raises:
-        StorageError: when the disk refuses. Older checkpoints are unchanged then.
+        StorageError: when writing fails. Older checkpoints are unchanged then.
         ValueError: when the state contains NaN or infinity.
     """
     # Serialize everything before writing anything: after this only the disk can fail.

@@ -69,7 +69,7 @@ def create_folder(root: Path, *parts: str, name: str | None = None) -> Path:
 
     Raises:
         RunError: when `name` exists or is not a plain folder name.
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
     """
     if name is not None:
         _check_folder_name(name)
@@ -94,7 +94,7 @@ def create_dated_folder(root: Path, *parts: str) -> Path:
         parts: any text; characters that are invalid in folder names are replaced.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
     """
     stem = "-".join([*map(safe_folder_name, parts), f"{datetime.now():%Y%m%d-%H%M%S}"])
     names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
@@ -122,7 +122,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         RunError: when another process holds the lock.
-        StorageError: when the disk refuses.
+        StorageError: when writing fails.
     """
     from filelock import FileLock, Timeout
 

@@ -47,7 +47,7 @@ class Log:
             **fields: JSON values; NaN and infinity are written as text, other objects as `str`.
 
         Raises:
-            StorageError: when the disk refuses.
+            StorageError: when writing fails.
             ValueError: when a field has a reserved name.
         """
         clash = [name for name in fields if name in _RESERVED_FIELDS]

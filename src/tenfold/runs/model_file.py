@@ -96,7 +96,7 @@ def save_model(path: Path, state: Mapping[str, "Tensor"], card: ModelCard) -> No
         card: see `ModelCard`.
 
     Raises:
-        StorageError: when the disk refuses. The old file stays.
+        StorageError: when writing fails. The old file stays.
         ValueError: when the card contains NaN or infinity.
     """
     from safetensors.torch import save
@@ -164,7 +164,7 @@ def write_state_dict(path: Path, state: Mapping[str, "Tensor"]) -> None:
         state: tensors by name, on any device.
 
     Raises:
-        StorageError: when the disk refuses. The old file stays.
+        StorageError: when writing fails. The old file stays.
     """
     import torch
 

@@ -44,7 +44,7 @@ class RunFolder(ResultFolder):
 
         Raises:
             RunError: when `name` exists or is not a plain folder name.
-            StorageError: when the disk refuses.
+            StorageError: when writing fails.
         """
         return cls(create_folder(root, dataset, recipe, name=name))
 
@@ -58,7 +58,7 @@ class RunFolder(ResultFolder):
 
         Raises:
             RunError: when there is no such run; the message suggests a similar name.
-            StorageError: when the disk refuses.
+            StorageError: when writing fails.
         """
         with storage_errors("read", path):
             folder = _enclosing_run(path)
@@ -113,7 +113,7 @@ class RunFolder(ResultFolder):
             threads: CPU threads of the run (default: PyTorch's current number).
 
         Raises:
-            StorageError: when the disk refuses.
+            StorageError: when writing fails.
         """
         from tenfold.runs.environment import describe_environment
 
@@ -143,7 +143,7 @@ class RunFolder(ResultFolder):
         """Writes `summary.json`, which marks the run as finished.
 
         Raises:
-            StorageError: when the disk refuses.
+            StorageError: when writing fails.
             ValueError: when it contains NaN or infinity.
         """
         durable.write_json(self.summary, dict(summary))
@@ -160,7 +160,7 @@ class RunFolder(ResultFolder):
         """Removes page and summary of a finished run that is trained further, so that it counts as unfinished.
 
         Raises:
-            StorageError: when the disk refuses.
+            StorageError: when writing fails.
         """
         for file in (self.report, self.summary):
             if file.is_file():

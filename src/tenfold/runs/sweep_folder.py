@@ -86,7 +86,7 @@ class SweepFolder(ResultFolder):
 
         Raises:
             RunError: when `name` exists or is not a plain folder name.
-            StorageError: when the disk refuses.
+            StorageError: when writing fails.
         """
         sweep = cls(create_folder(root, *parts, name=name))
         durable.make_folder(sweep.trials_folder)
