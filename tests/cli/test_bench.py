@@ -15,7 +15,7 @@ TRAIN = ["bench", "train", "mlp", "--runs", "1", "--seconds", "0.001", "--set", 
 
 @pytest.fixture(autouse=True)
 def small_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_roof, "candidates", lambda device: (Convolution(4, 8, 2),))
+    monkeypatch.setattr(bench_roof, "candidate_convolutions", lambda device: (Convolution(4, 8, 2),))
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def photos(tmp_path: Path) -> Path:
     return tiny.photo_folder(tmp_path / "photos", each=8)
 
 
-def test_training_runs_whole_processes_and_prints_json_alone(
+def test_bench_train_runs_whole_processes_and_prints_only_json(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     temporary = tmp_path / "tmp"
@@ -53,7 +53,7 @@ def test_a_run_that_fails_is_one_line(photos: Path, capsys: pytest.CaptureFixtur
     )
 
 
-def test_loading_prints_a_table_and_writes_json(
+def test_bench_data_prints_a_table_and_writes_json(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "data.json"
@@ -68,11 +68,11 @@ def test_loading_prints_a_table_and_writes_json(
     assert found["pictures"] == {"train": 12, "test": 4}
 
 
-def test_predicting_measures_a_recipe_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--recipe", "mlp", "--device", "cpu", "--pictures", "2", "--calls", "2", "--seconds", "0.001"]
+def test_bench_predict_measures_a_recipe_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--recipe", "mlp", "--device", "cpu", "--images", "2", "--calls", "2", "--seconds", "0.001"]
     assert main(["bench", "predict", *flags]) == 0
     printed = capsys.readouterr().out
-    assert "mlp, fresh weights" in printed
+    assert "mlp, untrained" in printed
     assert [line.split()[0] for line in printed.splitlines() if line.strip().startswith(("memory", "files"))] == [
         "memory",
         "files",
@@ -84,13 +84,13 @@ def test_predicting_measures_a_recipe_without_a_model(capsys: pytest.CaptureFixt
     [
         (["bench", "train", "mlpp"], "unknown recipe 'mlpp'; did you mean 'mlp'?"),
         (["bench", "train", "--runs", "0"], "invalid value for '--runs'"),
-        (["bench", "train", "--json", "none/train.json"], "--json: there is no folder none; make it, or choose"),
-        (["bench", "data", "--seconds", "nan"], "nan seconds were asked for; expected a number above 0"),
+        (["bench", "train", "--json", "none/train.json"], "--json: there is no folder none; create it, or choose"),
+        (["bench", "data", "--seconds", "nan"], "nan seconds were only_call_keywords for; expected a number above 0"),
         (["bench", "predict", "run", "--recipe", "mlp"], "run and --recipe mlp were both given; expected one of them"),
         (["bench", "classic", "--data", "nowhere"], "nowhere"),
     ],
 )
-def test_what_makes_no_sense_is_one_line(
+def test_a_bad_value_is_one_line(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -102,17 +102,17 @@ def test_what_makes_no_sense_is_one_line(
 
 
 @pytest.mark.parametrize("command", ["train", "data", "predict", "classic"])
-def test_a_file_that_is_there_is_never_overwritten(
+def test_an_existing_file_is_not_overwritten(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = tmp_path / "mine.json"
     mine.write_text("precious")
     assert main(["bench", command, "--json", str(mine)]) == 2
-    assert "exists and is not overwritten; choose another name for --json" in capsys.readouterr().err
+    assert "exists and is not overwritten; choose another file for --json" in capsys.readouterr().err
     assert mine.read_text() == "precious"
 
 
-def test_the_classic_script_refuses_other_pictures_before_anything_runs(
+def test_bench_classic_refuses_other_images_before_any_run(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bench", "classic", "--data", str(photos)]) == 1
@@ -121,6 +121,6 @@ def test_the_classic_script_refuses_other_pictures_before_anything_runs(
 
 
 @pytest.mark.parametrize("command", ["bench", "bench train", "bench data", "bench predict", "bench classic"])
-def test_it_explains_itself_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     assert f"tenfold {command}" in capsys.readouterr().out.partition("Examples:")[2]

@@ -22,11 +22,11 @@ from tenfold.data.types import Dataset
 from tenfold.deploy.predictor import Predictor
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.run import make_classifier
-from tenfold.experiments.bench.classic import ClassicBench, race_classic
+from tenfold.experiments.bench.classic import ClassicBench, compare_with_classic
 from tenfold.experiments.bench.loading import DataBench, measure_data
 from tenfold.experiments.bench.prediction import PredictBench, measure_prediction
-from tenfold.experiments.bench.training import TrainBench, measure_utilisation, time_runs
-from tenfold.experiments.bench.whole_runs import ends_cleanly
+from tenfold.experiments.bench.timed_runs import sigterm_as_exception
+from tenfold.experiments.bench.training import TrainBench, measure_utilization, time_runs
 from tenfold.experiments.bench.width_study import WidthStudy, study_widths
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
@@ -62,11 +62,11 @@ def bench_train(
     _check_numbers(seconds, runs=runs)
     lines = [*overrides, *([] if device is None else [f"train.device={device}"])]
     flags = [*_data_flag(data), *(word for line in lines for word in ("--set", line))]
-    with ends_cleanly():
+    with sigterm_as_exception():
         chosen, dataset = _prepared(recipe, data, overrides, device, progress)
         found = time_runs(str(recipe), flags, runs, progress)
         progress.message("measuring the steps and the best convolution")
-        used = measure_utilisation(chosen, dataset, seconds)
+        used = measure_utilization(chosen, dataset, seconds)
     return TrainBench(Path(recipe).stem, dataset.name, tuple(lines), found, used)
 
 
@@ -92,9 +92,9 @@ def bench_classic(
     """
     progress = progress or SilentProgress()
     _check_numbers(1.0, pairs=pairs)
-    with ends_cleanly():
+    with sigterm_as_exception():
         _, dataset = _prepared(recipe, data, (), None, progress)
-        return race_classic(str(recipe), _data_flag(data), dataset, pairs, progress)
+        return compare_with_classic(str(recipe), _data_flag(data), dataset, pairs, progress)
 
 
 def bench_data(
@@ -124,7 +124,7 @@ def bench_data(
     """
     progress = progress or SilentProgress()
     _check_numbers(seconds, runs=runs)
-    with ends_cleanly():
+    with sigterm_as_exception():
         chosen, dataset = _prepared(recipe, data, overrides, device, progress)
         request = request_of(chosen.data)
         return measure_data(
@@ -167,12 +167,12 @@ def bench_predict(
     """
     progress = progress or SilentProgress()
     _check_numbers(seconds, images=images, calls=calls)
-    with ends_cleanly():
+    with sigterm_as_exception():
         if source is not None:
             predictor, name = load(source, device=device), str(source)
         else:
             predictor, name = _untrained(recipe, data, device, progress), f"{Path(recipe).stem}, untrained"
-        return measure_prediction(predictor, name, pictures=images, calls=calls, seconds=seconds, progress=progress)
+        return measure_prediction(predictor, name, num_images=images, calls=calls, seconds=seconds, progress=progress)
 
 
 def bench_width(

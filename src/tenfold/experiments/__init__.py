@@ -1,1 +1,1 @@
-"""Several runs with a question: sweeps, searches and comparisons."""
+"""Everything that trains or evaluates many times: sweeps, comparisons, time budgets, benchmarks."""

@@ -1,81 +1,69 @@
-"""Measuring in turns: who is called when, and what a call is said to take."""
+"""Measuring in turns: the order of calls, and the reported seconds per call."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from tenfold.experiments.bench import timing as bench_timing
-from tenfold.experiments.bench.timing import ROUNDS, Measured, Work, measure_in_turns
+from tenfold.experiments.bench import timing
+from tenfold.experiments.bench.timing import NUM_ROUNDS, Samples, measure_in_turns
 
 CPU = torch.device("cpu")
 
 
-class Machine:
-    """A clock that moves only when work is done."""
+class FakeClock:
+    """A clock that advances only when a function is called."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.spans: list[str] = []
         self.called = ""
-        machine = self
+        clock = self
 
         class Watch:
             def __init__(self, device: torch.device) -> None:
-                self.spent = 0.0
+                self.elapsed = 0.0
 
             def start(self) -> None:
-                self.began = machine.now
+                self.began = clock.now
 
             def stop(self) -> None:
-                self.spent = machine.now - self.began
-                machine.spans.append(machine.called)
+                self.elapsed = clock.now - self.began
+                clock.spans.append(clock.called)
 
             def seconds(self) -> float:
-                return self.spent
+                return self.elapsed
 
-        monkeypatch.setattr(bench_timing, "Stopwatch", Watch)
+        monkeypatch.setattr(timing, "Stopwatch", Watch)
 
-    def work(self, name: str, *costs: float) -> Work:
-        """Returns work whose k-th span costs the k-th number a call, and the last one ever after."""
+    def function(self, name: str, *costs: float) -> Callable[[], None]:
+        """Returns a function whose calls in the k-th span cost the k-th number of seconds, later ones the last."""
 
-        def once() -> None:
+        def call() -> None:
             self.called = name
             self.now += costs[min(self.spans.count(name), len(costs) - 1)]
 
-        return Work(once)
+        return call
 
 
-def test_works_take_turns_and_warm_up_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch)
-    measure_in_turns([machine.work("a", 1.0), machine.work("b", 1.0)], CPU, ROUNDS * 1.0)
-    assert machine.spans == ["a", "a", "b", "b"] + ["a", "b"] * ROUNDS
+def test_functions_take_turns_after_a_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock(monkeypatch)
+    measure_in_turns([clock.function("a", 1.0), clock.function("b", 1.0)], CPU, NUM_ROUNDS * 1.0)
+    assert clock.spans == ["a", "a", "b", "b"] + ["a", "b"] * NUM_ROUNDS
 
 
-def test_a_call_is_said_to_take_what_it_takes_in_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch)
-    slow_start = machine.work("a", 100.0, 0.25, 0.5, 0.25, 2.0, 0.25, 0.25)
-    other = machine.work("b", 0.125)
-    first, second = measure_in_turns([slow_start, other], CPU, ROUNDS * 0.25)
-    assert first.each == (0.5, 0.25, 2.0, 0.25, 0.25)
+def test_every_round_gives_the_seconds_per_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock(monkeypatch)
+    slow_start = clock.function("a", 100.0, 0.25, 0.5, 0.25, 2.0, 0.25, 0.25)
+    other = clock.function("b", 0.125)
+    first, second = measure_in_turns([slow_start, other], CPU, NUM_ROUNDS * 0.25)
+    assert first.values == (0.5, 0.25, 2.0, 0.25, 0.25)
     assert first.median == 0.25
-    assert second.each == (0.125,) * ROUNDS
+    assert second.values == (0.125,) * NUM_ROUNDS
 
 
-def test_tidying_up_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch)
-    plain = machine.work("a", 1.0)
-    tidied: list[float] = []
-
-    def tidy() -> None:
-        tidied.append(machine.now)
-        machine.now += 1000.0
-
-    (found,) = measure_in_turns([Work(plain.once, tidy)], CPU, 2.0 * ROUNDS)
-    assert found.median == 1.0
-    assert len(tidied) == len(machine.spans)
-
-
-def test_a_sum_up_holds_every_single_measurement() -> None:
-    assert Measured((2.0, 8.0, 3.0, 4.0)).to_json() == {
+def test_samples_keep_every_single_measurement() -> None:
+    assert Samples((2.0, 8.0, 3.0, 4.0)).to_json() == {
         "median": 3.5,
         "lowest": 2.0,
         "highest": 8.0,

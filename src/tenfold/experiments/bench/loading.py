@@ -1,4 +1,4 @@
-"""How fast pictures come: prepared from scratch, from a warm store, and batch by batch."""
+"""Benchmark of loading: preparing images from scratch, the first batch from a prepared store, and whole epochs."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,78 +16,78 @@ from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.setup import training_loader
-from tenfold.experiments.bench.timing import ROUNDS, Measured, Work, measure_in_turns
+from tenfold.experiments.bench.timing import NUM_ROUNDS, Samples, measure_in_turns
 from tenfold.recipes.schema import Recipe
 
-_MOST_COPIED = 256 * 1024**2
-"""Bytes copied at once at most: far more than any cache holds, and little enough for any memory."""
+_MAX_COPY_BYTES = 256 * 1024**2
+"""Far more than any CPU cache holds, and little enough for any memory."""
 
-Prepare = Callable[[], Dataset]
+OpenDataset = Callable[[], Dataset]
 
 
 @dataclass(frozen=True)
 class DataBench:
-    """How fast pictures come.
+    """How fast images are loaded.
 
     Args:
-        recipe: its name; its batches and augmentation count.
-        dataset: the pictures.
-        hardware: how the device was used, in words.
-        batch_size: pictures in a batch.
-        batches: in an epoch.
-        build_seconds: of preparing from scratch; None where that would be a download.
-        first_batch_seconds: until the first batch is there, from a warm store.
-        epoch_seconds: of all batches of an epoch.
-        epoch_bytes: of the pictures in an epoch, as the batches hold them.
-        copy_seconds: of a plain copy of `copy_bytes` in memory.
-        copy_bytes: copied at once.
+        recipe: its name; its batch size and augmentation are used.
+        dataset: the images.
+        hardware: description of the device and its settings.
+        batch_size: images per batch.
+        num_batches: batches per epoch.
+        build_seconds: time to prepare the images from scratch; None if that needs a download.
+        first_batch_seconds: time until the first batch, from a prepared store.
+        epoch_seconds: time of all batches of an epoch.
+        epoch_bytes: size of all images of an epoch, as in the batches.
+        copy_seconds: time of a plain memory copy of `copy_bytes`.
+        copy_bytes: size of the copy.
     """
 
     recipe: str
     dataset: Dataset
     hardware: str
     batch_size: int
-    batches: int
-    build_seconds: Measured | None
-    first_batch_seconds: Measured
-    epoch_seconds: Measured
+    num_batches: int
+    build_seconds: Samples | None
+    first_batch_seconds: Samples
+    epoch_seconds: Samples
     epoch_bytes: int
-    copy_seconds: Measured
+    copy_seconds: Samples
     copy_bytes: int
 
     @property
     def batches_per_second(self) -> float:
-        """Batches a second of the loader."""
-        return self.batches / self.epoch_seconds.median
+        """Batches per second of the loader."""
+        return self.num_batches / self.epoch_seconds.median
 
     @property
     def bytes_per_second(self) -> float:
-        """Bytes of pictures a second of the loader."""
+        """Image bytes per second of the loader."""
         return self.epoch_bytes / self.epoch_seconds.median
 
     @property
     def copy_bytes_per_second(self) -> float:
-        """Bytes a second of a plain copy."""
+        """Bytes per second of a plain copy."""
         return self.copy_bytes / self.copy_seconds.median
 
     @property
-    def share(self) -> float:
-        """The loader's bytes a second over those of a plain copy."""
+    def fraction_of_copy(self) -> float:
+        """Speed of the loader relative to a plain copy."""
         return self.bytes_per_second / self.copy_bytes_per_second
 
     def protocol(self) -> list[str]:
-        """Returns what was timed and what was not, one sentence each."""
-        count = len(self.first_batch_seconds.each)
+        """Returns sentences that say what was timed and what was not."""
+        count = len(self.first_batch_seconds.values)
         building = (
             f"prepared from scratch: decoded into a new store in the system's temporary folder, {count} times"
             if self.build_seconds is not None
-            else "prepared from scratch: not measured, the pictures would have to be downloaded"
+            else "prepared from scratch: not measured, because the images would have to be downloaded"
         )
         return [
             building,
-            f"first batch: the warm store opened, pictures and draws loaded, {count} times; importing is not timed",
-            f"loader: whole epochs of augmented batches on the device, {ROUNDS} rounds after a warm-up, in turns with "
-            f"a plain copy of {self.copy_bytes:,} bytes in the memory where the pictures lie",
+            f"first batch: the prepared store opened, images and augmentation loaded, {count} times; without import",
+            f"loader: whole epochs of augmented batches on the device, {NUM_ROUNDS} rounds after a warm-up, in turns "
+            f"with a plain copy of {self.copy_bytes:,} bytes in the memory that holds the images",
             "all in one process",
         ]
 
@@ -107,7 +107,7 @@ class DataBench:
             "batches_per_second": self.batches_per_second,
             "bytes_per_second": self.bytes_per_second,
             "copy_bytes_per_second": self.copy_bytes_per_second,
-            "share_of_copy": self.share,
+            "share_of_copy": self.fraction_of_copy,
             "epoch_seconds": self.epoch_seconds.to_json(),
             "epoch_bytes": self.epoch_bytes,
             "copy_seconds": self.copy_seconds.to_json(),
@@ -118,103 +118,107 @@ class DataBench:
 def measure_data(
     recipe: Recipe,
     name: str,
-    prepare: Prepare,
-    rebuild: Prepare | None,
+    open_dataset: OpenDataset,
+    rebuild: OpenDataset | None,
     *,
     rounds: int,
     seconds: float,
     progress: Progress,
 ) -> DataBench:
-    """Measures how fast pictures come; the user's cache holds afterwards what it held before.
+    """Measures how fast images are loaded; the user's cache does not change.
 
     Args:
         recipe: complete.
         name: of the recipe.
-        prepare: opens the pictures' store, which must be there.
-        rebuild: makes a store from scratch in an empty cache; None where that would be a download.
-        rounds: of preparing and of first batches, at least 1.
-        seconds: of measuring for the loader and for the copy, above 0.
-        progress: is told what is measured.
+        open_dataset: opens the store, which must exist.
+        rebuild: makes a store from scratch in an empty cache; None if that needs a download.
+        rounds: number of stores and of first batches, at least 1.
+        seconds: measuring time for the loader and for the copy, above 0.
+        progress: shows what is measured.
 
     Raises:
-        RecipeError: when the augmentation does not fit the pictures.
+        RecipeError: when the augmentation does not fit the images.
     """
     hardware = choose_hardware(recipe.train)
     with hardware.active():
-        built = None if rebuild is None else _repeated(rounds, lambda: _from_scratch(rebuild), "preparing", progress)
-        first = _repeated(rounds, lambda: _first_batch(recipe, prepare, hardware), "first batch", progress)
-        dataset = prepare()
+        build_seconds = None
+        if rebuild is not None:
+            build_seconds = _repeat(rounds, lambda: _time_build(rebuild), "preparing", progress)
+        first_batch = _repeat(
+            rounds, lambda: _time_first_batch(recipe, open_dataset, hardware), "first batch", progress
+        )
+        dataset = open_dataset()
         loader = training_loader(recipe, dataset, hardware)
-        sizes = [batch.images.nbytes for batch in loader.epoch(0)]
+        batch_bytes = [batch.images.nbytes for batch in loader.epoch(0)]
         progress.message("measuring the loader and a plain copy")
-        copied = min(sum(sizes), _MOST_COPIED)
-        works = [Work(_epochs(loader.epoch)), _copying(copied, hardware.device)]
-        epoch, copy = measure_in_turns(works, hardware.device, seconds)
+        copy_bytes = min(sum(batch_bytes), _MAX_COPY_BYTES)
+        functions = [_epoch_function(loader.epoch), _copy_function(copy_bytes, hardware.device)]
+        epoch_seconds, copy_seconds = measure_in_turns(functions, hardware.device, seconds)
     return DataBench(
         recipe=name,
         dataset=dataset,
         hardware=str(hardware),
         batch_size=loader.order.batch_size,
-        batches=len(sizes),
-        build_seconds=built,
-        first_batch_seconds=first,
-        epoch_seconds=epoch,
-        epoch_bytes=sum(sizes),
-        copy_seconds=copy,
-        copy_bytes=copied,
+        num_batches=len(batch_bytes),
+        build_seconds=build_seconds,
+        first_batch_seconds=first_batch,
+        epoch_seconds=epoch_seconds,
+        epoch_bytes=sum(batch_bytes),
+        copy_seconds=copy_seconds,
+        copy_bytes=copy_bytes,
     )
 
 
 @contextmanager
 def empty_cache() -> Iterator[Path]:
-    """Puts an empty folder in the place of the user's cache, and removes it in the end."""
-    former = os.environ.get("TENFOLD_CACHE")
+    """Replaces the user's cache folder by an empty temporary one."""
+    previous = os.environ.get("TENFOLD_CACHE")
     with TemporaryDirectory(prefix="tenfold-bench-") as folder:
         os.environ["TENFOLD_CACHE"] = folder
         try:
             yield Path(folder)
         finally:
             os.environ.pop("TENFOLD_CACHE")
-            if former is not None:
-                os.environ["TENFOLD_CACHE"] = former
+            if previous is not None:
+                os.environ["TENFOLD_CACHE"] = previous
 
 
-def _repeated(rounds: int, once: Callable[[], float], what: str, progress: Progress) -> Measured:
-    found: list[float] = []
+def _repeat(rounds: int, measure: Callable[[], float], name: str, progress: Progress) -> Samples:
+    values: list[float] = []
     for number in range(rounds):
-        found.append(once())
-        progress.message(f"{what}, {number + 1} of {rounds}: {found[-1]:.3f} s")
-    return Measured(tuple(found))
+        values.append(measure())
+        progress.message(f"{name}, {number + 1} of {rounds}: {values[-1]:.3f} s")
+    return Samples(tuple(values))
 
 
-def _from_scratch(rebuild: Prepare) -> float:
+def _time_build(rebuild: OpenDataset) -> float:
     with empty_cache():
-        began = perf_counter()
+        started = perf_counter()
         rebuild()
-        return perf_counter() - began
+        return perf_counter() - started
 
 
-def _first_batch(recipe: Recipe, prepare: Prepare, hardware: Hardware) -> float:
-    began = perf_counter()
-    next(training_loader(recipe, prepare(), hardware).epoch(0))
+def _time_first_batch(recipe: Recipe, open_dataset: OpenDataset, hardware: Hardware) -> float:
+    started = perf_counter()
+    next(training_loader(recipe, open_dataset(), hardware).epoch(0))
     synchronize(hardware.device)
-    return perf_counter() - began
+    return perf_counter() - started
 
 
-def _epochs(epoch: Callable[[int], Iterator[object]]) -> Callable[[], None]:
-    """Returns what goes through the next epoch each time it is called."""
+def _epoch_function(epoch: Callable[[int], Iterator[object]]) -> Callable[[], None]:
+    """Returns a function that iterates over the next epoch at each call."""
     number = 0
 
-    def once() -> None:
+    def run_epoch() -> None:
         nonlocal number
         number += 1
         for _ in epoch(number):
             pass
 
-    return once
+    return run_epoch
 
 
-def _copying(count: int, device: torch.device) -> Work:
-    source = torch.full((count,), 1, dtype=torch.uint8, device=device)  # written: untouched pages are all one page
+def _copy_function(num_bytes: int, device: torch.device) -> Callable[[], object]:
+    source = torch.full((num_bytes,), 1, dtype=torch.uint8, device=device)  # untouched pages would all be one page
     target = torch.zeros_like(source)
-    return Work(lambda: target.copy_(source))
+    return lambda: target.copy_(source)

@@ -1,4 +1,4 @@
-"""How fast a trained classifier answers: one picture, many pictures, from memory and from files."""
+"""Benchmark of prediction: single images and many images, from memory and from files."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,34 +15,34 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tenfold.core.progress import Progress
-from tenfold.data.decode.preprocessing import fit_picture
+from tenfold.data.decode.preprocessing import fit_image
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.engine.precision import Hardware
-from tenfold.engine.step_timing import flops_per_picture
+from tenfold.engine.step_timing import flops_per_image
 from tenfold.evaluate.views import views_named
-from tenfold.experiments.bench.roofline import Roof, measure_beside_roof
-from tenfold.experiments.bench.timing import ROUNDS, Measured, Work
+from tenfold.experiments.bench.roofline import Roofline, measure_with_roofline
+from tenfold.experiments.bench.timing import NUM_ROUNDS, Samples
 from tenfold.runs.artifact import Classifier
 
-_FIRST_CALLS = 10
-_QUALITY = 90  # of the JPEG files
+_NUM_WARMUP_CALLS = 10
+_JPEG_QUALITY = 90
 
 
-class Answering(Protocol):
-    """What is measured: a classifier that takes pixels, uint8 [H, W, 3], and files, as `Predictor` does."""
+class ImagePredictor(Protocol):
+    """What is measured: predicts from arrays, uint8 [H, W, 3], and from files, as `Predictor` does."""
 
     classifier: Classifier
 
-    def predict(self, picture: Any) -> object:
-        """Says what one picture shows."""
+    def predict(self, image: Any, /) -> object:
+        """Returns the prediction for one image."""
 
-    def predict_all(self, pictures: Any) -> Iterable[object]:
-        """Says what each picture shows."""
+    def predict_all(self, images: Any, /) -> Iterable[object]:
+        """Returns the predictions for several images."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one picture takes.
+    """Time to predict one image.
 
     Args:
         seconds: of each call, in the order of the calls.
@@ -56,12 +56,12 @@ class Latency:
 
     @property
     def median(self) -> float:
-        """Seconds of half of the calls, at most."""
-        return Measured(self.seconds).median
+        """Median of the calls, in seconds."""
+        return Samples(self.seconds).median
 
     @property
     def p95(self) -> float:
-        """Seconds that 95 % of the calls do not exceed."""
+        """95th percentile of the calls, in seconds."""
         return sorted(self.seconds)[math.ceil(0.95 * len(self.seconds)) - 1]
 
     def to_json(self) -> dict[str, Any]:
@@ -71,51 +71,52 @@ class Latency:
 
 @dataclass(frozen=True)
 class PredictBench:
-    """How fast a classifier answers.
+    """How fast a classifier predicts.
 
     Args:
-        model: what it is, in words.
-        hardware: the device, in words.
+        model: its path, or a description.
+        hardware: description of the device and its settings.
         image_size: height and width, in pixels.
-        pictures: judged at once where there are many.
-        picture_flops: floating-point operations of the network for one picture; 0 where nothing is counted.
-        latency: of a single picture, `memory` and `files`.
-        seconds: of many pictures, `memory` and `files`.
-        roof: the best convolution, forward, measured in turns with the many pictures.
+        num_images: number of images in the large batch.
+        flops_per_image: floating-point operations of the network for one image; 0 if none are counted.
+        latency: of a single image, for `memory` and `files`.
+        seconds: of the large batch, for `memory` and `files`.
+        roofline: convolutions, forward, measured in turns with the large batch.
     """
 
     model: str
     hardware: str
     image_size: tuple[int, int]
-    pictures: int
-    picture_flops: float
+    num_images: int
+    flops_per_image: float
     latency: dict[str, Latency]
-    seconds: dict[str, Measured]
-    roof: Roof
+    seconds: dict[str, Samples]
+    roofline: Roofline
 
-    def pictures_per_second(self, source: str) -> float:
-        """Returns how many pictures a second come out of `memory` or `files`."""
-        return self.pictures / self.seconds[source].median
+    def images_per_second(self, source: str) -> float:
+        """Returns the throughput of `memory` or `files`."""
+        return self.num_images / self.seconds[source].median
 
-    def share(self, source: str) -> float | None:
-        """Returns the network's operations a second over those of the best convolution."""
-        if not self.picture_flops:
+    def utilization(self, source: str) -> float | None:
+        """Returns the network's operations per second relative to the fastest convolution."""
+        if not self.flops_per_image:
             return None
-        return self.pictures_per_second(source) * self.picture_flops / self.roof.flops_per_second
+        return self.images_per_second(source) * self.flops_per_image / self.roofline.flops_per_second
 
     def protocol(self) -> list[str]:
-        """Returns what was timed and what was not, one sentence each."""
+        """Returns sentences that say what was timed and what was not."""
         calls = len(self.latency["memory"].seconds)
         height, width = self.image_size
         return [
-            f"one picture: {calls} calls of `predict` one after another, each timed by itself, after {_FIRST_CALLS} "
-            "that are not; from the picture to its label and all probabilities, preprocessing included",
-            f"many pictures: {self.pictures:,} at once through `predict_all`, {ROUNDS} rounds after a warm-up",
-            f"pictures are drawn shapes of {height}×{width}; files are JPEG (quality {_QUALITY}), read and decoded "
+            f"one image: {calls} calls of `predict` one after another, each timed by itself, after "
+            f"{_NUM_WARMUP_CALLS} calls of warm-up; from the image to its label and all probabilities, preprocessing "
+            "included",
+            f"many images: {self.num_images:,} in one call of `predict_all`, {NUM_ROUNDS} rounds after a warm-up",
+            f"images are drawn shapes of {height}×{width}; files are JPEG (quality {_JPEG_QUALITY}), read and decoded "
             "each time",
-            "share of the hardware: the network's operations a second over those of the best 3×3 convolution, forward, "
-            "in float32, in which predictions are computed; both in this process, in turns",
-            "not timed: importing, loading the model",
+            "utilization: the network's operations per second relative to the fastest 3×3 convolution, forward, in "
+            "float32, the precision of predictions; both in this process, in turns",
+            "not timed: import, loading the model",
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -126,84 +127,85 @@ class PredictBench:
             "hardware": self.hardware,
             "protocol": self.protocol(),
             "image_size": list(self.image_size),
-            "pictures": self.pictures,
-            "picture_flops": self.picture_flops,
+            "pictures": self.num_images,
+            "picture_flops": self.flops_per_image,
             "sources": {
                 source: {
                     "latency_seconds": self.latency[source].to_json(),
-                    "pictures_per_second": self.pictures_per_second(source),
+                    "pictures_per_second": self.images_per_second(source),
                     "seconds": self.seconds[source].to_json(),
-                    "share_of_hardware": self.share(source),
+                    "share_of_hardware": self.utilization(source),
                 }
                 for source in self.seconds
             },
-            "best_convolution": self.roof.to_json(),
+            "best_convolution": self.roofline.to_json(),
         }
 
 
 def measure_prediction(
-    predictor: Answering, name: str, *, pictures: int, calls: int, seconds: float, progress: Progress
+    predictor: ImagePredictor, name: str, *, num_images: int, calls: int, seconds: float, progress: Progress
 ) -> PredictBench:
-    """Measures how fast a classifier answers.
+    """Measures how fast a classifier predicts.
 
     Args:
-        predictor: see `Answering`.
-        name: what it is, in words.
-        pictures: judged at once where there are many, at least 1.
-        calls: with a single picture, at least 1.
-        seconds: of measuring many pictures, for each source and each convolution, above 0.
-        progress: is told what is measured.
+        predictor: see `ImagePredictor`.
+        name: of the model.
+        num_images: number of images in the large batch, at least 1.
+        calls: number of calls with a single image, at least 1.
+        seconds: measuring time for the large batch of each source and for each convolution, above 0.
+        progress: shows what is measured.
     """
     classifier = predictor.classifier
     size, device = classifier.preprocessing.image_size, classifier.device
-    drawn = _drawn(pictures, size)
-    with _saved(drawn) as files:
-        sources: dict[str, Sequence[Any]] = {"memory": drawn, "files": files}
-        progress.message(f"measuring single pictures on {device}")
-        latency = {source: _latency(predictor.predict, some, calls) for source, some in sources.items()}
-        progress.message("measuring many pictures and the best convolution")
-        works = [_judging(predictor, some) for some in sources.values()]
-        measured, roof = measure_beside_roof(works, device, torch.float32, seconds, backward=False)
+    images = _draw_images(num_images, size)
+    with _saved_files(images) as paths:
+        sources: dict[str, Sequence[Any]] = {"memory": images, "files": paths}
+        progress.message(f"measuring single images on {device}")
+        latency = {source: _measure_latency(predictor.predict, inputs, calls) for source, inputs in sources.items()}
+        progress.message("measuring many images and the fastest convolution")
+        functions = [_predict_all_function(predictor, inputs) for inputs in sources.values()]
+        measured, roofline = measure_with_roofline(functions, device, torch.float32, seconds, backward=False)
+    num_views = len(views_named(classifier.views))
     return PredictBench(
         model=name,
         hardware=str(Hardware(device, None, torch.get_num_threads())),
         image_size=size,
-        pictures=pictures,
-        picture_flops=flops_per_picture(classifier.model, size, backward=False) * len(views_named(classifier.views)),
+        num_images=num_images,
+        flops_per_image=flops_per_image(classifier.model, size, backward=False) * num_views,
         latency=latency,
         seconds=dict(zip(sources, measured, strict=True)),
-        roof=roof,
+        roofline=roofline,
     )
 
 
-def _judging(predictor: Answering, pictures: Sequence[Any]) -> Work:
-    return Work(lambda: list(predictor.predict_all(pictures)))
+def _predict_all_function(predictor: ImagePredictor, inputs: Sequence[Any]) -> Callable[[], object]:
+    return lambda: list(predictor.predict_all(inputs))
 
 
-def _latency(predict: Callable[[Any], object], pictures: Sequence[Any], calls: int) -> Latency:
-    """Times calls with one picture each; a prediction is on the CPU when the call returns."""
+def _measure_latency(predict: Callable[[Any], object], inputs: Sequence[Any], calls: int) -> Latency:
+    """Times calls with one image each; no synchronization is needed, because `predict` returns CPU values."""
 
-    def timed(place: int) -> float:
-        began = perf_counter()
-        predict(pictures[place % len(pictures)])
-        return perf_counter() - began
+    def time_call(index: int) -> float:
+        started = perf_counter()
+        predict(inputs[index % len(inputs)])
+        return perf_counter() - started
 
-    for place in range(_FIRST_CALLS):
-        timed(place)
-    return Latency(tuple(timed(place) for place in range(calls)))
+    for index in range(_NUM_WARMUP_CALLS):
+        time_call(index)
+    return Latency(tuple(time_call(index) for index in range(calls)))
 
 
-def _drawn(count: int, size: tuple[int, int]) -> list[NDArray[np.uint8]]:
-    """Returns pictures of shapes, uint8 [H, W, 3] each."""
+def _draw_images(count: int, size: tuple[int, int]) -> list[NDArray[np.uint8]]:
+    """Returns images of shapes, uint8 [H, W, 3] each."""
     images = build_shapes(train=1, test=count).test.images
-    return [fit_picture(Image.fromarray(image), size, "stretch") for image in images]
+    return [fit_image(Image.fromarray(image), size, "stretch") for image in images]
 
 
 @contextmanager
-def _saved(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[Path]]:
-    """Saves pictures as JPEG files, which are gone in the end."""
+def _saved_files(images: Sequence[NDArray[np.uint8]]) -> Iterator[list[Path]]:
+    """Saves images as temporary JPEG files."""
     with TemporaryDirectory(prefix="tenfold-bench-") as folder:
-        files = [Path(folder) / f"{number}.jpg" for number in range(len(pictures))]
-        for file, picture in zip(files, pictures, strict=True):
-            Image.fromarray(picture).save(file, quality=_QUALITY)
-        yield files
+        paths = [Path(folder) / f"{number}.jpg" for number in range(len(images))]
+        for path, image in zip(paths, images, strict=True):
+            Image.fromarray(image).save(path, quality=_JPEG_QUALITY)
+        yield paths

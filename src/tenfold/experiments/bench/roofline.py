@@ -1,6 +1,9 @@
-"""How fast convolutions can be on a device at best: the measure of what a network makes of it."""
+"""The fastest convolution of a device: the roofline to which the speed of a network is compared.
 
-from collections.abc import Iterator, Sequence
+Shapes: B images, C channels, H×W pixels.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -8,55 +11,55 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from tenfold.core.devices import convolutions
-from tenfold.experiments.bench.timing import Measured, Work, measure_in_turns
+from tenfold.core.devices import use_onednn
+from tenfold.experiments.bench.timing import Samples, measure_in_turns
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A 3×3 convolution that keeps the number of channels and the size.
+    """A 3×3 convolution with as many output as input channels and padding 1.
 
     Args:
-        channels: in and out.
-        side: of the pictures, in pixels.
-        pictures: in a batch.
+        channels: number of input channels.
+        side: height and width of the images, in pixels.
+        batch_size: number of images.
 
     Example:
         >>> str(Convolution(64, 32, 256)), Convolution(64, 32, 256).flops(backward=False)
-        ('3×3, 64→64 channels, 256 pictures of 32×32', 19327352832)
+        ('3×3, 64→64 channels, 256 images of 32×32', 19327352832)
     """
 
     channels: int
     side: int
-    pictures: int
+    batch_size: int
 
     def __str__(self) -> str:
-        return f"3×3, {self.channels}→{self.channels} channels, {self.pictures} pictures of {self.side}×{self.side}"
+        return f"3×3, {self.channels}→{self.channels} channels, {self.batch_size} images of {self.side}×{self.side}"
 
     def flops(self, *, backward: bool) -> int:
-        """Returns its floating-point operations, three times as many with both gradients."""
-        forward = 2 * 9 * self.channels**2 * self.side**2 * self.pictures
+        """Returns the number of floating-point operations; both gradients make it three times as many."""
+        forward = 2 * 9 * self.channels**2 * self.side**2 * self.batch_size
         return forward * 3 if backward else forward
 
 
 @dataclass(frozen=True)
-class Roof:
-    """The best convolution that was found.
+class Roofline:
+    """The measured speed of several convolutions.
 
     Args:
-        convolutions: those that were tried, at least one.
-        seconds: of each.
+        convolutions: at least one.
+        seconds: of each convolution.
         backward: whether the gradients were computed too.
-        precision: of pictures and weights, e.g. `bfloat16`.
+        precision: of images and weights, e.g. `bfloat16`.
     """
 
     convolutions: tuple[Convolution, ...]
-    seconds: tuple[Measured, ...]
+    seconds: tuple[Samples, ...]
     backward: bool
     precision: str
 
     def rates(self) -> list[float]:
-        """Returns the floating-point operations a second of each, by the median of its rounds."""
+        """Returns the floating-point operations per second of each convolution, from its median time."""
         return [
             convolution.flops(backward=self.backward) / seconds.median
             for convolution, seconds in zip(self.convolutions, self.seconds, strict=True)
@@ -64,12 +67,12 @@ class Roof:
 
     @property
     def flops_per_second(self) -> float:
-        """Floating-point operations a second of the best."""
+        """Floating-point operations per second of the fastest convolution."""
         return max(self.rates())
 
     @property
     def best(self) -> Convolution:
-        """The best of those that were tried."""
+        """The fastest convolution."""
         rates = self.rates()
         return self.convolutions[rates.index(max(rates))]
 
@@ -87,70 +90,79 @@ class Roof:
         }
 
 
-def candidates(device: torch.device) -> tuple[Convolution, ...]:
-    """Returns the convolutions among which the best is looked for; a GPU gets larger batches, which fill it."""
-    pictures = 256 if device.type == "cpu" else 1024
-    return tuple(Convolution(channels, side, pictures) for channels, side in ((64, 32), (128, 16), (256, 8)))
+def candidate_convolutions(device: torch.device) -> tuple[Convolution, ...]:
+    """Returns the convolutions to measure; a GPU gets larger batches, which fill it."""
+    batch_size = 256 if device.type == "cpu" else 1024
+    return tuple(Convolution(channels, side, batch_size) for channels, side in ((64, 32), (128, 16), (256, 8)))
 
 
-def convolution_work(shape: Convolution, device: torch.device, precision: torch.dtype, *, backward: bool) -> Work:
-    """Returns a convolution, channels_last, ready to be timed.
+def convolution_function(
+    convolution: Convolution, device: torch.device, precision: torch.dtype, *, backward: bool
+) -> Callable[[], None]:
+    """Returns a function that computes the convolution once, in channels_last format.
 
     Args:
-        shape: see `Convolution`.
+        convolution: see `Convolution`.
         device: where it is computed.
-        precision: of pictures, weights and gradients.
-        backward: whether both gradients are computed too.
+        precision: of images, weights and gradients.
+        backward: whether to compute both gradients too.
     """
     generator = torch.Generator().manual_seed(0)
 
-    def drawn(*sizes: int) -> torch.Tensor:
-        numbers = torch.randn(sizes, generator=generator).to(device, precision)
+    def random_tensor(*shape: int) -> torch.Tensor:
+        numbers = torch.randn(shape, generator=generator).to(device, precision)
         return numbers.contiguous(memory_format=torch.channels_last)
 
-    images = drawn(shape.pictures, shape.channels, shape.side, shape.side).requires_grad_(backward)  # B C H W
-    weights = drawn(shape.channels, shape.channels, 3, 3).requires_grad_(backward)
-    gradient = drawn(*images.shape)  # B C H W
+    channels, side = convolution.channels, convolution.side
+    images = random_tensor(convolution.batch_size, channels, side, side).requires_grad_(backward)  # B C H W
+    weights = random_tensor(channels, channels, 3, 3).requires_grad_(backward)
+    gradient = random_tensor(*images.shape)  # B C H W
 
-    def once() -> None:
+    def convolve() -> None:
         with _fastest_kernels(), torch.set_grad_enabled(backward):
-            result = F.conv2d(images, weights, padding=1)
+            output = F.conv2d(images, weights, padding=1)
             if backward:
-                torch.autograd.grad(result, (images, weights), gradient)
+                torch.autograd.grad(output, (images, weights), gradient)
 
-    return Work(once)
+    return convolve
 
 
 @contextmanager
 def _fastest_kernels() -> Iterator[None]:
-    """Lets the libraries choose freely: what a run gives up for equal bits must not lower the roof."""
+    """Allows nondeterministic kernels: a training run avoids them, but they belong to the speed of the device."""
     cudnn = torch.backends.cudnn
-    former = cudnn.benchmark, cudnn.deterministic
+    previous = cudnn.benchmark, cudnn.deterministic
     cudnn.benchmark, cudnn.deterministic = True, False
     try:
-        with convolutions(onednn=True):
+        with use_onednn(True):
             yield
     finally:
-        cudnn.benchmark, cudnn.deterministic = former
+        cudnn.benchmark, cudnn.deterministic = previous
 
 
-def measure_beside_roof(
-    works: Sequence[Work], device: torch.device, precision: torch.dtype, seconds: float, *, backward: bool
-) -> tuple[list[Measured], Roof]:
-    """Measures works and, in turns with them, the convolutions among which the best is looked for.
+def measure_with_roofline(
+    functions: Sequence[Callable[[], object]],
+    device: torch.device,
+    precision: torch.dtype,
+    seconds: float,
+    *,
+    backward: bool,
+) -> tuple[list[Samples], Roofline]:
+    """Measures functions in turns with the candidate convolutions.
 
     Args:
-        works: see `Work`.
+        functions: to be measured.
         device: on which they run.
         precision: of the convolutions.
-        seconds: of measuring for each work and each convolution, above 0.
-        backward: whether the convolutions' gradients are computed too.
+        seconds: measuring time for each function and each convolution, above 0.
+        backward: whether to compute the gradients of the convolutions too.
 
     Returns:
-        Seconds of one call of each work, and the best convolution.
+        Seconds per call of each function, and the convolutions.
     """
-    tried = candidates(device)
-    beside = [convolution_work(shape, device, precision, backward=backward) for shape in tried]
-    measured = measure_in_turns([*works, *beside], device, seconds)
-    roof = Roof(tried, tuple(measured[len(works) :]), backward, str(precision).removeprefix("torch."))
-    return measured[: len(works)], roof
+    candidates = candidate_convolutions(device)
+    convolutions = [convolution_function(each, device, precision, backward=backward) for each in candidates]
+    measured = measure_in_turns([*functions, *convolutions], device, seconds)
+    count = len(functions)
+    roofline = Roofline(candidates, tuple(measured[count:]), backward, str(precision).removeprefix("torch."))
+    return measured[:count], roofline

@@ -1,4 +1,4 @@
-"""Measuring several things in turns, A B A B: whatever else the machine does then spoils all of them alike."""
+"""Measures several functions in turns, A B A B, so that a disturbance of the machine affects all of them alike."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,85 +9,71 @@ import torch
 
 from tenfold.core.clock import Stopwatch
 
-ROUNDS = 5
-"""Measurements of which the median counts: what else the machine does spoils single ones."""
+NUM_ROUNDS = 5
+"""Number of measurements; their median counts, because other programs disturb single ones."""
 
-_FIRST_CALLS = 3  # libraries are loaded and memory is claimed in these
+_NUM_WARMUP_CALLS = 3  # these load libraries and allocate memory
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One quantity, measured at least once.
+class Samples:
+    """Repeated measurements of one quantity, at least one.
 
     Args:
-        each: what was found, in the order of the measurements; seconds, or a ratio.
+        values: in the order of the measurements; seconds, or a ratio.
 
     Example:
-        >>> Measured((3.0, 1.0, 2.5)).to_json()
+        >>> Samples((3.0, 1.0, 2.5)).to_json()
         {'median': 2.5, 'lowest': 1.0, 'highest': 3.0, 'each': [3.0, 1.0, 2.5]}
     """
 
-    each: tuple[float, ...]
+    values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one, or the mean of the two in the middle."""
-        return median(self.each)
+        """The median."""
+        return median(self.values)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the median, both ends and every single measurement."""
-        return {"median": self.median, "lowest": min(self.each), "highest": max(self.each), "each": list(self.each)}
+        """Returns the median, the lowest, the highest and every single value."""
+        return {
+            "median": self.median,
+            "lowest": min(self.values),
+            "highest": max(self.values),
+            "each": list(self.values),
+        }
 
 
-def _nothing() -> None:
-    return None
-
-
-@dataclass(frozen=True)
-class Work:
-    """Something whose time is measured.
-
-    Args:
-        once: does it once; may run ahead of the device.
-        afterwards: called when the clock stands still, to tidy up after many calls.
-    """
-
-    once: Callable[[], object]
-    afterwards: Callable[[], object] = _nothing
-
-
-def measure_in_turns(works: Sequence[Work], device: torch.device, seconds: float) -> list[Measured]:
-    """Returns the seconds of one call of each, `ROUNDS` times, all of them measured once in each round.
+def measure_in_turns(functions: Sequence[Callable[[], object]], device: torch.device, seconds: float) -> list[Samples]:
+    """Returns the seconds per call of each function; every round measures all of them once.
 
     Args:
-        works: see `Work`.
+        functions: may return before the device has finished.
         device: on which they run.
-        seconds: of measuring for each of them, warm-up excluded, above 0.
+        seconds: measuring time for each function, without warm-up, above 0.
     """
-    share = seconds / ROUNDS
-    counts = [_calls_in(share, work, device) for work in works]
+    counts = [_num_calls(function, device, seconds / NUM_ROUNDS) for function in functions]
     rounds = [
-        [_timed(work, count, device) / count for work, count in zip(works, counts, strict=True)] for _ in range(ROUNDS)
+        [_time_calls(function, count, device) / count for function, count in zip(functions, counts, strict=True)]
+        for _ in range(NUM_ROUNDS)
     ]
-    return [Measured(column) for column in zip(*rounds, strict=True)]
+    return [Samples(values) for values in zip(*rounds, strict=True)]
 
 
-def _timed(work: Work, count: int, device: torch.device) -> float:
-    """Returns the seconds that `count` calls take."""
-    watch = Stopwatch(device)
-    watch.start()
+def _time_calls(function: Callable[[], object], count: int, device: torch.device) -> float:
+    """Returns the seconds of `count` calls."""
+    stopwatch = Stopwatch(device)
+    stopwatch.start()
     for _ in range(count):
-        work.once()
-    watch.stop()
-    spent = watch.seconds()
-    work.afterwards()
-    return spent
+        function()
+    stopwatch.stop()
+    return stopwatch.seconds()
 
 
-def _calls_in(seconds: float, work: Work, device: torch.device) -> int:
-    """Warms up, and returns how many calls take about so long, at least 1."""
-    _timed(work, _FIRST_CALLS, device)
+def _num_calls(function: Callable[[], object], device: torch.device, seconds: float) -> int:
+    """Warms up and returns how many calls take about `seconds`, at least 1."""
+    _time_calls(function, _NUM_WARMUP_CALLS, device)
     count = 1
-    while (spent := _timed(work, count, device)) < seconds / 2:
+    while (elapsed := _time_calls(function, count, device)) < seconds / 2:
         count *= 2
-    return max(1, round(count * seconds / spent))
+    return max(1, round(count * seconds / elapsed))

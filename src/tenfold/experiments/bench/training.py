@@ -1,4 +1,4 @@
-"""How fast a recipe trains: whole commands from outside, and what share of the device's speed its steps reach."""
+"""Benchmark of training: time of whole commands, and how much of the device's speed the training steps reach."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,48 +13,48 @@ from tenfold.data.types import Dataset
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.run import make_classifier
 from tenfold.engine.setup import training_loader
-from tenfold.engine.step_timing import endless, flops_per_picture, training_step
-from tenfold.experiments.bench.roofline import Roof, measure_beside_roof
-from tenfold.experiments.bench.timing import ROUNDS, Measured, Work
-from tenfold.experiments.bench.whole_runs import WholeRun, run_tenfold, summary_of
-from tenfold.optim.averaging import WeightAverage
+from tenfold.engine.step_timing import endless, flops_per_image, timed_step
+from tenfold.experiments.bench.roofline import Roofline, measure_with_roofline
+from tenfold.experiments.bench.timed_runs import TimedRun, run_tenfold, summarize_runs
+from tenfold.experiments.bench.timing import NUM_ROUNDS, Samples
+from tenfold.optim.averaging import WeightEMA
 from tenfold.recipes.schema import Recipe
 
 
 @dataclass(frozen=True)
-class Utilisation:
-    """How much of a device training uses.
+class Utilization:
+    """How much of a device's speed the training steps reach.
 
     Args:
-        step_seconds: of one step of training, loading included.
+        step_seconds: of one training step, loading included.
         step_flops: floating-point operations of its convolutions and linear layers, forward and backward.
-        roof: the best convolution on the same device, measured in turns with the steps.
-        hardware: how the device was used, in words.
+        roofline: convolutions on the same device, measured in turns with the steps.
+        hardware: description of the device and its settings.
     """
 
-    step_seconds: Measured
+    step_seconds: Samples
     step_flops: float
-    roof: Roof
+    roofline: Roofline
     hardware: str
 
     @property
     def flops_per_second(self) -> float:
-        """Floating-point operations a second of training."""
+        """Floating-point operations per second of training."""
         return self.step_flops / self.step_seconds.median
 
     @property
-    def share(self) -> float:
-        """Of the best convolution's operations a second."""
-        return self.flops_per_second / self.roof.flops_per_second
+    def fraction(self) -> float:
+        """Operations per second relative to the fastest convolution."""
+        return self.flops_per_second / self.roofline.flops_per_second
 
     def to_json(self) -> dict[str, Any]:
         """Returns everything as plain values."""
         return {
-            "share": self.share,
+            "share": self.fraction,
             "training_flops_per_second": self.flops_per_second,
             "step_flops": self.step_flops,
             "step_seconds": self.step_seconds.to_json(),
-            "best_convolution": self.roof.to_json(),
+            "best_convolution": self.roofline.to_json(),
             "hardware": self.hardware,
         }
 
@@ -65,36 +65,36 @@ class TrainBench:
 
     Args:
         recipe: its name.
-        data: name of the pictures.
-        settings: of the recipe that were changed, `section.key=value` each.
+        data: name of the dataset.
+        settings: changes of the recipe, `section.key=value` each.
         runs: whole commands, at least one.
-        utilisation: None where it could not be measured.
+        utilization: None if the network has no layer whose operations are counted.
     """
 
     recipe: str
     data: str
     settings: tuple[str, ...]
-    runs: tuple[WholeRun, ...]
-    utilisation: Utilisation | None
+    runs: tuple[TimedRun, ...]
+    utilization: Utilization | None
 
     def protocol(self) -> list[str]:
-        """Returns what was timed and what was not, one sentence each."""
+        """Returns sentences that say what was timed and what was not."""
         count = len(self.runs)
-        said = [
+        sentences = [
             f"{count} whole command{'s' * (count > 1)} of `tenfold train`, one after another, one seed each: wall time "
-            "from the start of the process to its end, importing, judging and saving included; no charts are drawn",
-            "not timed: preparing the pictures, which lay in their store before",
-            "training: the run's own clock, without compiling, which is told apart, and without judging",
-            "accuracy: on the test pictures, judged once a run; ± is the standard deviation over the seeds, the "
-            "interval the 95 % Wilson interval of the first run",
+            "from the start of the process to its end, with import, evaluation and saving, without charts",
+            "not timed: preparing the images, which were in their store before",
+            "training: the run's own clock, without compilation, which is listed separately, and without evaluation",
+            "accuracy: on the test split, evaluated once per run; ± is the standard deviation over the seeds, the "
+            "interval is the 95 % Wilson interval of the first run",
         ]
-        if self.utilisation is not None:
-            said.append(
-                "utilisation: operations a second of training steps, loading included, over those of the best 3×3 "
-                f"convolution, forward and backward, both in this process, in turns, {ROUNDS} rounds after a warm-up; "
-                "operations are those of direct convolutions, of which compiled layers need a part only"
+        if self.utilization is not None:
+            sentences.append(
+                "utilization: operations per second of training steps, loading included, relative to the fastest 3×3 "
+                f"convolution, forward and backward, both in this process, in turns, {NUM_ROUNDS} rounds after a "
+                "warm-up; operations are those of direct convolutions, of which compiled layers need only a part"
             )
-        return said
+        return sentences
 
     def to_json(self) -> dict[str, Any]:
         """Returns everything as plain values, every single run included."""
@@ -104,63 +104,63 @@ class TrainBench:
             "data": self.data,
             "settings": list(self.settings),
             "protocol": self.protocol(),
-            **summary_of(self.runs),
-            "utilisation": None if self.utilisation is None else self.utilisation.to_json(),
+            **summarize_runs(self.runs),
+            "utilisation": None if self.utilization is None else self.utilization.to_json(),
         }
 
 
-def time_runs(recipe: str, flags: Sequence[str], count: int, progress: Progress) -> tuple[WholeRun, ...]:
-    """Runs `tenfold train` as often as asked, with the seeds from 0 on; nothing is left on disk.
+def time_runs(recipe: str, flags: Sequence[str], num_runs: int, progress: Progress) -> tuple[TimedRun, ...]:
+    """Runs `tenfold train` several times, with seeds 0, 1, …; nothing is left on disk.
 
     Args:
-        recipe: a shipped recipe or a TOML file.
-        flags: further ones, such as `--data`.
-        count: of runs, at least 1.
-        progress: is told of each run.
+        recipe: name of a shipped recipe, or a TOML file.
+        flags: further options, such as `--data`.
+        num_runs: at least 1.
+        progress: shows each run.
 
     Raises:
-        TrainingError: when one fails.
+        TrainingError: when a run fails.
     """
-    found: list[WholeRun] = []
+    runs: list[TimedRun] = []
     with TemporaryDirectory(prefix="tenfold-bench-") as folder:
-        for seed in range(count):
-            found.append(run_tenfold(recipe, flags, seed, Path(folder)))
-            progress.message(f"run {seed + 1} of {count}: {found[-1]}")
-    return tuple(found)
+        for seed in range(num_runs):
+            runs.append(run_tenfold(recipe, flags, seed, Path(folder)))
+            progress.message(f"run {seed + 1} of {num_runs}: {runs[-1]}")
+    return tuple(runs)
 
 
-def measure_utilisation(recipe: Recipe, dataset: Dataset, seconds: float) -> Utilisation | None:
-    """Measures the engine's steps on real batches and the best convolution, in turns; None where nothing is counted.
+def measure_utilization(recipe: Recipe, dataset: Dataset, seconds: float) -> Utilization | None:
+    """Measures training steps on real batches in turns with convolutions; None if no operations are counted.
 
     Args:
         recipe: complete.
-        dataset: its training pictures are learnt from.
-        seconds: of measuring for the steps and for each convolution, above 0.
+        dataset: its training split is used.
+        seconds: measuring time for the steps and for each convolution, above 0.
 
     Raises:
-        DeviceError: when the device is not there.
-        RecipeError: when the recipe does not fit the pictures.
+        DeviceError: when the device does not exist.
+        RecipeError: when the recipe does not fit the images.
     """
     hardware = choose_hardware(recipe.train)
     devices = [hardware.device] if hardware.device.type == "cuda" else []
     with hardware.active(), torch.random.fork_rng(devices=devices):
         classifier = make_classifier(recipe, dataset, None)
-        flops = flops_per_picture(classifier.model, dataset.image_size, backward=True)
+        flops = flops_per_image(classifier.model, dataset.image_size, backward=True)
         if not flops:
             return None
         loader = training_loader(recipe, dataset, hardware)
-        first = next(loader.epoch(0))
-        step, used = training_step(recipe, classifier.model, classifier.preprocessing, hardware, first)
-        batches, average = endless(loader), WeightAverage(classifier.model, recipe.optim.ema)
+        first_batch = next(loader.epoch(0))
+        prepared = timed_step(recipe, classifier.model, classifier.preprocessing, hardware, first_batch)
+        batches, average = endless(loader), WeightEMA(classifier.model, recipe.optim.ema)
 
-        def once() -> None:
-            step(next(batches))
+        def train_step() -> None:
+            prepared.step(next(batches))
             average.update(1)
 
         precision = hardware.autocast or torch.float32
-        measured, roof = measure_beside_roof(
-            [Work(once, step.tally)], hardware.device, precision, seconds, backward=True
+        (step_seconds,), roofline = measure_with_roofline(
+            [train_step], hardware.device, precision, seconds, backward=True
         )
     order = loader.order
-    pictures = min(order.count, order.batches * order.batch_size) / order.batches
-    return Utilisation(measured[0], flops * pictures, roof, str(used))
+    images_per_step = min(order.count, order.num_batches * order.batch_size) / order.num_batches
+    return Utilization(step_seconds, flops * images_per_step, roofline, str(prepared.hardware))
