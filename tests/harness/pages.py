@@ -1,4 +1,4 @@
-"""An HTML page as plain text and tables, read by nothing but Python's own parser."""
+"""Reads an HTML page as a tree of elements, with Python's own parser."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -8,7 +8,7 @@ VOID = {"meta", "br", "input", "img", "link", "hr"}
 
 @dataclass
 class Element:
-    """A tag with what it holds."""
+    """A tag with its attributes and content."""
 
     tag: str
     attributes: dict[str, str | None]
@@ -16,25 +16,25 @@ class Element:
 
     @property
     def text(self) -> str:
-        """All text within, with single spaces."""
+        """All text of the element, with single spaces."""
         return " ".join("".join(self._texts()).split())
 
     def _texts(self) -> list[str]:
         return [part if isinstance(part, str) else part.text + " " for part in self.parts]
 
     def all(self, tag: str, **attributes: str) -> "list[Element]":
-        """Returns the elements within, in order; `class_` and other attributes must be equal where given."""
-        wanted = {name.strip("_").replace("_", "-"): value for name, value in attributes.items()}
+        """Returns the descendants with this tag and these attributes, in order; `class_` stands for `class`."""
+        expected = {name.strip("_").replace("_", "-"): value for name, value in attributes.items()}
         found = []
         for part in self.parts:
             if isinstance(part, Element):
-                if part.tag == tag and all(part.attributes.get(name) == value for name, value in wanted.items()):
+                if part.tag == tag and all(part.attributes.get(name) == value for name, value in expected.items()):
                     found.append(part)
                 found += part.all(tag, **attributes)
         return found
 
     def one(self, tag: str, **attributes: str) -> "Element":
-        """Returns the only such element."""
+        """Returns the only descendant with this tag and these attributes."""
         (found,) = self.all(tag, **attributes)
         return found
 

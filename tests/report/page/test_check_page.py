@@ -1,4 +1,4 @@
-"""The page of a check: complete, escaped and of bounded size."""
+"""The page of a dataset check: complete, escaped and of limited size."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from harness.pages import read_page
 from harness.scenes import jpeg, scene, scenes
 from tenfold.data.types import Dataset, Split
 from tenfold.inspect.dataset_check import inspect_dataset
-from tenfold.inspect.findings import Effect
+from tenfold.inspect.findings import LeakEffect
 from tenfold.report.page.check_page import check_page
 from tenfold.report.tables.check_tables import balance_table, effect_line
 
 
-def test_pairs_stand_side_by_side_with_paths_and_labels() -> None:
+def test_duplicates_are_shown_side_by_side_with_paths_and_labels() -> None:
     data = scenes([(scene(1), 0), (scene(1), 1), (scene(2), 0)], [(jpeg(scene(2), 80), 0)], paths=True)
     page = read_page(check_page(inspect_dataset(data)))
     conflict = page.one("section", id="conflicts")
@@ -21,21 +21,21 @@ def test_pairs_stand_side_by_side_with_paths_and_labels() -> None:
     assert "dog train train/1.png" in conflict.text
     assert len(conflict.all("span", role="img")) == 2
     assert "test/0.png" in page.one("section", id="across").text
-    assert "1 of 1 test pictures have a duplicate in train" in page.one("header").text
+    assert "1 of 1 test image have a duplicate in train" in page.one("header").text
 
 
 def test_names_are_escaped() -> None:
-    evil = "<script>alert(1)</script>"
+    name = "<script>alert(1)</script>"
     images = np.stack([scene(1), scene(1)])
-    split = Split(images, np.array([0, 1]), (f"{evil}/0.png", f"{evil}/1.png"))
-    text = check_page(inspect_dataset(Dataset(evil, (evil, "b"), split, Split(images[:1], np.array([0]), (evil,)))))
-    assert evil not in text
+    split = Split(images, np.array([0, 1]), (f"{name}/0.png", f"{name}/1.png"))
+    text = check_page(inspect_dataset(Dataset(name, (name, "b"), split, Split(images[:1], np.array([0]), (name,)))))
+    assert name not in text
     assert "&lt;script&gt;alert(1)" in text
 
 
-def test_the_page_stays_small_and_asks_nothing_of_a_network() -> None:
-    pictures = [noise(96, 96, n) for n in range(150)]
-    data = scenes([(one, 0) for one in pictures], [(one, n % 2) for n, one in enumerate(pictures)])
+def test_the_page_stays_small_and_makes_no_requests() -> None:
+    images = [noise(96, 96, n) for n in range(150)]
+    data = scenes([(image, 0) for image in images], [(image, n % 2) for n, image in enumerate(images)])
     found = inspect_dataset(data)
     assert len(found.pairs) == 150
     text = check_page(found)
@@ -44,20 +44,20 @@ def test_the_page_stays_small_and_asks_nothing_of_a_network() -> None:
     assert "https://" not in text
 
 
-def test_sound_data_gets_a_page_too() -> None:
+def test_a_dataset_without_findings_gets_a_page() -> None:
     found = inspect_dataset(
         scenes([(scene(n), n % 2) for n in range(40)], [(scene(100 + n), n % 2) for n in range(100)])
     )
     assert found.findings == ()
-    assert "Nothing to report" in read_page(check_page(found)).text
+    assert "Nothing unusual in files, labels and pixels." in read_page(check_page(found)).text
 
 
 @pytest.mark.parametrize("classes", [3, 400])
-def test_the_balance_of_very_many_classes_keeps_to_a_screen(classes: int) -> None:
+def test_the_balance_table_of_many_classes_is_short(classes: int) -> None:
     table = balance_table({"train": {f"c{n}": n for n in range(classes)}})
     assert table.row_count == min(classes, 11)
 
 
-def test_no_accuracy_without_pictures() -> None:
-    line = effect_line(Effect("r", 5, 1.0, (0.57, 1.0), 0, None, (0.0, 1.0)))
-    assert "without them – (no test picture is left), with them 100.0 %" in line
+def test_no_accuracy_without_images() -> None:
+    line = effect_line(LeakEffect("r", 5, 1.0, (0.57, 1.0), 0, None, (0.0, 1.0)))
+    assert "without duplicates – (no test image is left), with them 100.0 %" in line

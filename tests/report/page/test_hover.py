@@ -1,4 +1,4 @@
-"""Charts tell their figures to a pointer and to the arrow keys, in a real browser."""
+"""Tooltips of charts by pointer and arrow keys, in a real browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from harness.family import family
+from harness.predicted_sweeps import predicted_sweep
 from tenfold.report.page.curves import curve_charts
-from tenfold.report.page.family import write_family_page
+from tenfold.report.page.sweep_page import write_sweep_page
 from tenfold.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """The first run of a family."""
-    sweep = family(tmp_path_factory.mktemp("runs"))
-    write_family_page(sweep)
+    """The first run of a sweep that has a page."""
+    sweep = predicted_sweep(tmp_path_factory.mktemp("runs"))
+    write_sweep_page(sweep)
     return RunFolder(sweep.run_path(sweep.trials()[0]))
 
 
@@ -32,26 +32,26 @@ def page(browser: Any, folder: RunFolder) -> Iterator[Any]:
     assert errors == []
 
 
-def drawing(page: Any, title: str) -> Any:
+def figure_of(page: Any, title: str) -> Any:
     return page.locator("figure.chart:visible", has_text=title).first
 
 
-def test_arrow_keys_walk_from_point_to_point(page: Any, folder: RunFolder) -> None:
+def test_arrow_keys_move_from_point_to_point(page: Any, folder: RunFolder) -> None:
     (chart,) = [chart for chart in curve_charts(folder.read_metrics())["steps"] if chart.title == "Loss"]
     texts = [text for *_, text in chart.series[0].points]
-    figure = drawing(page, "Training loss")
+    figure = figure_of(page, "Training loss")
     figure.locator(".canvas > svg").focus()
-    said = []
+    shown = []
     for key in ("Home", "ArrowRight", "End", "ArrowLeft", "ArrowRight", "ArrowRight"):
         page.keyboard.press(key)
-        said.append(figure.locator(".tooltip").inner_text().split("\n")[1])
-    assert said == [texts[place] for place in (0, 1, -1, -2, -1, -1)]
+        shown.append(figure.locator(".tooltip").inner_text().split("\n")[1])
+    assert shown == [texts[index] for index in (0, 1, -1, -2, -1, -1)]
     page.keyboard.press("Escape")
     assert figure.locator(".tooltip").is_hidden()
 
 
-def test_up_and_down_walk_from_run_to_run(page: Any) -> None:
-    figure = drawing(page, "Every run")
+def test_up_and_down_move_from_run_to_run(page: Any) -> None:
+    figure = figure_of(page, "All runs")
     figure.locator(".canvas > svg").focus()
     page.keyboard.press("Home")
     names = []
@@ -62,23 +62,23 @@ def test_up_and_down_walk_from_run_to_run(page: Any) -> None:
 
 
 def test_the_pointer_finds_the_nearest_dot(page: Any) -> None:
-    figure = drawing(page, "Every run")
+    figure = figure_of(page, "All runs")
     figure.scroll_into_view_if_needed()
-    dot = figure.locator("svg g > circle, svg > circle:not(.found)").nth(1).bounding_box()
+    dot = figure.locator("svg g > circle, svg > circle:not(.highlight)").nth(1).bounding_box()
     page.mouse.move(dot["x"] + dot["width"] / 2 + 3, dot["y"] + dot["height"] / 2)
     assert figure.locator(".tooltip b").inner_text() == "seed 1"
     page.mouse.move(5, 5)
     assert figure.locator(".tooltip").is_hidden()
 
 
-def test_seconds_take_the_place_of_steps(page: Any) -> None:
-    assert drawing(page, "Training loss").locator("text", has_text="steps").is_visible()
+def test_the_x_axis_switches_from_steps_to_seconds(page: Any) -> None:
+    assert figure_of(page, "Training loss").locator("text", has_text="steps").is_visible()
     page.get_by_label("seconds").check(force=True)
-    assert drawing(page, "Training loss").locator("text", has_text="seconds").is_visible()
+    assert figure_of(page, "Training loss").locator("text", has_text="seconds").is_visible()
     assert page.locator("figure.chart:visible", has_text="Training loss").count() == 1
 
 
-def test_dark_paper_has_lighter_lines(page: Any) -> None:
+def test_the_dark_theme_has_other_line_colors(page: Any) -> None:
     line = "getComputedStyle(document.querySelector('.charts path[stroke=\"var(--blue)\"]')).stroke"
     light = page.evaluate(line)
     page.emulate_media(color_scheme="dark")
@@ -94,10 +94,10 @@ def test_nothing_is_wider_than_a_phone(page: Any, width: int) -> None:
 def test_a_table_sorts_by_its_numbers(page: Any) -> None:
     table = page.locator("#trials table")
     table.get_by_role("button", name="test accuracy").click()
-    shares = [float(text.split()[0]) for text in table.locator("tbody td:nth-child(3)").all_inner_texts()]
-    assert shares == sorted(shares, reverse=True)
-    assert len(set(shares)) == 3
+    accuracies = [float(text.split()[0]) for text in table.locator("tbody td:nth-child(3)").all_inner_texts()]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert len(set(accuracies)) == 3
 
 
-def test_the_page_file_is_one_file(folder: RunFolder) -> None:
+def test_the_page_is_one_file(folder: RunFolder) -> None:
     assert sorted(Path(folder.path.parent.parent).glob("*.html")) == [folder.path.parent.parent / "report.html"]

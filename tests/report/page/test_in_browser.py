@@ -1,4 +1,4 @@
-"""What a reader does with the page of a run, in a real browser without a network."""
+"""Use of a run's page in a real browser without a network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,46 +11,46 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture
 def page(browser: Any, page_file: Path) -> Iterator[Any]:
-    """The page opened as a file; in the end nothing must have been fetched, refused or thrown."""
+    """The page opened as a file; at the end there must be no request, refusal or error."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     opened = context.new_page()
-    complaints, requests = [], []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
+    messages, requests = [], []
+    opened.on("console", lambda message: messages.append(message.text))
+    opened.on("pageerror", lambda error: messages.append(str(error)))
+    opened.on("dialog", lambda dialog: messages.append(dialog.message))
     opened.on("request", lambda request: requests.append(request.url.partition(",")[0]))
     opened.goto(page_file.as_uri())
     yield opened
     context.close()
-    assert complaints == []
+    assert messages == []
     assert {url for url in requests if not url.startswith("data:image/")} == {page_file.as_uri()}
 
 
-def test_a_click_on_a_cell_shows_its_pictures(page: Any) -> None:
+def test_a_click_on_a_cell_shows_its_images(page: Any) -> None:
     cell = page.locator("td[data-cell='1-0']")
     count, support = cell.get_attribute("data-count"), cell.get_attribute("data-support")
     cell.locator("button").click()
-    gallery = page.locator(".gallery")
-    assert gallery.locator("h3").inner_text() == "dog taken for cat"
-    shown = gallery.locator(".tile")
-    assert f"{count} of {support}" in gallery.inner_text()
-    assert f"{shown.count()} of {count} shown" in gallery.inner_text()
-    assert shown.count() == min(int(count), 24)
-    chances = [float(text.removesuffix(" %")) for text in gallery.locator(".probability").all_inner_texts()]
-    assert chances == sorted(chances, reverse=True)
+    shown = page.locator(".cell-images")
+    assert shown.locator("h3").inner_text() == "dog predicted as cat"
+    tiles = shown.locator(".tile")
+    assert f"{count} of {support}" in shown.inner_text()
+    assert f"{tiles.count()} of {count} shown" in shown.inner_text()
+    assert tiles.count() == min(int(count), 24)
+    confidences = [float(text.removesuffix(" %")) for text in shown.locator(".probability").all_inner_texts()]
+    assert confidences == sorted(confidences, reverse=True)
     assert cell.locator("button").get_attribute("aria-pressed") == "true"
 
 
-def test_the_tile_of_a_cell_is_its_picture(page: Any) -> None:
+def test_the_tile_of_a_cell_shows_its_image(page: Any) -> None:
     page.locator("td[data-cell='1-0'] button").click()
-    tile = page.locator(".gallery .tile").first
+    tile = page.locator(".cell-images .tile").first
     number = int(tile.get_attribute("title").removeprefix("test/").removesuffix(".png"))
-    red, green, blue = _middle(tile.screenshot())
+    red, green, blue = middle_pixel(tile.screenshot())
     expected = (number % 16 * 16, number // 16 % 16 * 16, number // 256 * 16)
     assert max(abs(a - b) for a, b in zip((red, green, blue), expected, strict=True)) < 8
 
 
-def _middle(png: bytes) -> tuple[int, ...]:
+def middle_pixel(png: bytes) -> tuple[int, ...]:
     import io
 
     from PIL import Image
@@ -59,7 +59,7 @@ def _middle(png: bytes) -> tuple[int, ...]:
         return image.convert("RGB").getpixel((image.width // 2, image.height // 2))
 
 
-def test_the_matrix_is_one_stop_of_the_keyboard_and_arrows_move_in_it(page: Any) -> None:
+def test_the_matrix_is_one_tab_stop_and_arrows_move_in_it(page: Any) -> None:
     buttons = page.locator("td[data-cell] button")
     assert page.locator("td[data-cell] button[tabindex='0']").count() == 1
     buttons.first.focus()
@@ -67,7 +67,7 @@ def test_the_matrix_is_one_stop_of_the_keyboard_and_arrows_move_in_it(page: Any)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.parentElement.dataset.cell") == "1-1"
-    assert page.locator(".gallery h3").inner_text() == "dog, recognised"
+    assert page.locator(".cell-images h3").inner_text() == "dog, correct"
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     for _ in range(9):
@@ -75,15 +75,15 @@ def test_the_matrix_is_one_stop_of_the_keyboard_and_arrows_move_in_it(page: Any)
     assert page.evaluate("document.activeElement.parentElement.dataset.cell") == "0-1"
 
 
-def test_cells_switch_between_shares_and_pictures(page: Any) -> None:
+def test_cells_switch_between_percentages_and_counts(page: Any) -> None:
     cell = page.locator("td[data-cell='0-0']")
-    share = cell.inner_text()
-    page.get_by_text("pictures", exact=True).first.click()
-    assert cell.inner_text() == cell.get_attribute("data-count") != share
+    percentage = cell.inner_text()
+    page.get_by_text("images", exact=True).first.click()
+    assert cell.inner_text() == cell.get_attribute("data-count") != percentage
 
 
 @pytest.mark.parametrize("column", [1, 3, 5])
-def test_a_heading_sorts_its_column_down_and_up(page: Any, column: int) -> None:
+def test_a_heading_sorts_its_column_in_both_directions(page: Any, column: int) -> None:
     heading = page.locator("table.sortable thead th").nth(column)
     cells = page.locator(f"table.sortable tbody td:nth-child({column + 1})")
     heading.locator("button").click()
@@ -105,11 +105,11 @@ def test_curves_switch_between_steps_and_seconds(page: Any) -> None:
 
 def test_a_name_that_is_a_script_stays_a_name(page: Any) -> None:
     page.locator("td[data-cell='2-2'] button").click()
-    assert page.locator(".gallery h3").inner_text() == "<script>alert(1)</script>, recognised"
+    assert page.locator(".cell-images h3").inner_text() == "<script>alert(1)</script>, correct"
     assert page.locator("table.sortable tbody th").nth(2).inner_text() == "<script>alert(1)</script>"
 
 
-def test_a_pair_opens_to_its_pictures(page: Any) -> None:
+def test_a_pair_opens_to_show_its_images(page: Any) -> None:
     pair = page.locator(".pairs details").first
     assert not pair.locator(".tile").first.is_visible()
     pair.locator("summary").press("Enter")
@@ -117,19 +117,19 @@ def test_a_pair_opens_to_its_pictures(page: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 768, 1600])
-def test_nothing_runs_off_the_side(page: Any, width: int) -> None:
+def test_the_page_never_scrolls_horizontally(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out_from_what_is_behind_it(page: Any, scheme: str) -> None:
+def test_every_text_has_enough_contrast(page: Any, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
     page.locator("td[data-cell='1-0'] button").click()
     assert page.evaluate(CONTRAST) == []
 
 
-def test_paper_has_everything_open_and_no_controls(page: Any) -> None:
+def test_printing_opens_all_details_and_hides_controls(page: Any) -> None:
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("details:not([open])").count() == 0
@@ -139,7 +139,7 @@ def test_paper_has_everything_open_and_no_controls(page: Any) -> None:
     assert page.locator("details[open]").count() == 0
 
 
-def test_without_scripts_the_page_can_be_read(browser: Any, page_file: Path) -> None:
+def test_the_page_is_readable_without_scripts(browser: Any, page_file: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(page_file.as_uri())
@@ -151,7 +151,7 @@ def test_without_scripts_the_page_can_be_read(browser: Any, page_file: Path) -> 
     context.close()
 
 
-# Texts with a contrast below 4.5 (3 for large ones) to what is painted behind them, by WCAG 2's formula.
+# Returns texts with a contrast below 4.5 (3 for large text) to their background, by the formula of WCAG 2.
 CONTRAST = """
 () => {
   const parse = (text) => {
@@ -159,12 +159,12 @@ CONTRAST = """
     return [r, g, b, a];
   };
   const over = ([r, g, b, a], back) => [r, g, b].map((value, i) => value * a + back[i] * (1 - a));
-  const behind = (element) => {
+  const background = (element) => {
     if (!element) return [255, 255, 255];
     const own = parse(getComputedStyle(element).backgroundColor);
-    return own[3] === 1 ? own.slice(0, 3) : over(own, behind(element.parentElement));
+    return own[3] === 1 ? own.slice(0, 3) : over(own, background(element.parentElement));
   };
-  const light = (rgb) => {
+  const luminance = (rgb) => {
     const [r, g, b] = rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
@@ -173,11 +173,11 @@ CONTRAST = """
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement, style = getComputedStyle(element);
     const words = texts.currentNode.textContent.trim();
-    const drawn = !["SCRIPT", "STYLE", "desc", "title", "DESC"].includes(element.tagName);
-    if (!words || words === "·" || !drawn || !element.checkVisibility()) continue;
-    const colour = element instanceof SVGElement ? style.fill : style.color;
-    const back = behind(element);
-    const [a, b] = [light(over(parse(colour), back)), light(back)].sort((x, y) => y - x);
+    const isText = !["SCRIPT", "STYLE", "desc", "title", "DESC"].includes(element.tagName);
+    if (!words || words === "·" || !isText || !element.checkVisibility()) continue;
+    const color = element instanceof SVGElement ? style.fill : style.color;
+    const back = background(element);
+    const [a, b] = [luminance(over(parse(color), back)), luminance(back)].sort((x, y) => y - x);
     const ratio = (a + 0.05) / (b + 0.05);
     const least = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
     if (ratio < least) faults.push(`${words.slice(0, 40)}: ${ratio.toFixed(2)}`);

@@ -1,4 +1,4 @@
-"""Templates: what is escaped, what is allowed to run, what is refused."""
+"""Templates: escaping, Content-Security-Policy, and missing variables."""
 
 import base64
 import hashlib
@@ -20,18 +20,18 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_json_in_a_page_reads_back_and_ends_no_element(value: object) -> None:
+def test_embedded_json_parses_and_ends_no_element(value: object) -> None:
     text = embedded_json(value)
     assert json.loads(text) == value
     assert not set(text) & set("<>&")
 
 
-def test_not_a_number_is_refused() -> None:
+def test_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="Out of range float values"):
         embedded_json([float("nan")])
 
 
-def test_every_script_that_runs_is_one_that_the_policy_knows() -> None:
+def test_the_policy_lists_the_hash_of_every_script() -> None:
     html = render("base.html")
     policy = read_page(html).one("meta", http_equiv="Content-Security-Policy").attributes["content"] or ""
     known = set(re.findall(r"'sha256-([^']+)'", policy))
@@ -39,10 +39,10 @@ def test_every_script_that_runs_is_one_that_the_policy_knows() -> None:
     assert {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts} == known
 
 
-def test_a_value_that_a_template_names_must_be_there() -> None:
+def test_a_missing_variable_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="'nowhere' is undefined"):
         environment().from_string("{{ nowhere }}").render()
 
 
-def test_texts_are_escaped() -> None:
+def test_names_are_escaped() -> None:
     assert environment().from_string("{{ name }}").render(name="<b>&'\"") == "&lt;b&gt;&amp;&#39;&#34;"

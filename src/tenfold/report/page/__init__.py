@@ -1,1 +1,1 @@
-"""The pages that a run, or a family of runs, is read on: one HTML file each, with everything in it."""
+"""HTML pages of runs, sweeps and dataset checks: one self-contained file each."""

@@ -1,4 +1,4 @@
-"""The page of `tenfold check`: findings, balance of the classes, and duplicates side by side."""
+"""The page of `tenfold check`: findings, class balance, and duplicates side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,104 +7,111 @@ import numpy as np
 
 from tenfold.core.text import printable
 from tenfold.data.types import Dataset
-from tenfold.inspect.duplicates import Pair
+from tenfold.inspect.dataset_images import ImageRef
+from tenfold.inspect.duplicates import DuplicatePair
 from tenfold.inspect.findings import Inspection
-from tenfold.inspect.gallery import Picture
 from tenfold.report.page.rendering import render
-from tenfold.report.page.sprites import Sheet, sheet_of
+from tenfold.report.page.sprites import SpriteSheet, sprite_sheet
 from tenfold.report.tables.check_tables import effect_line, headline
 
-_MOST_PAIRS = 60
-_MOST_FLAT = 24
-_MOST_CLASSES = 300
-_MOST_FILES = 50
+_MAX_PAIRS = 60
+_MAX_FLAT = 24
+_MAX_CLASSES = 300
+_MAX_FILES = 50
 _SHEET_BYTES = 450_000
 
 
 @dataclass(frozen=True)
-class Section:
+class CheckSection:
     """Pairs of one kind, the most similar first.
 
     Args:
-        key: name of the section in the page.
-        heading: of the section.
-        text: what it means and what to do.
-        total: pairs there are.
-        pairs: those that are shown.
-        sheet: their pictures: tile 2·i is the first of pair i, tile 2·i + 1 the second.
+        key: id of the section in the page.
+        heading: heading of the section.
+        text: what such pairs mean and what to do.
+        total: number of pairs found.
+        pairs: pairs that are shown.
+        sheet: their images: tile 2·i is the first of pair i, tile 2·i + 1 the second.
     """
 
     key: str
     heading: str
     text: str
     total: int
-    pairs: tuple[Pair, ...]
-    sheet: Sheet | None
+    pairs: tuple[DuplicatePair, ...]
+    sheet: SpriteSheet | None
 
 
 @dataclass(frozen=True)
-class Row:
-    """A class in the table: its name, and for each split its number of pictures and their share of the largest."""
+class ClassBalance:
+    """A row of the table of classes: per split the number of images, and that number relative to the largest class."""
 
     name: str
     cells: tuple[tuple[int, float], ...]
 
 
 def check_page(found: Inspection) -> str:
-    """Returns the page as HTML that needs no network and takes 3 MB at most, whatever was found.
+    """Returns the page as self-contained HTML of at most 3 MB.
 
     Args:
-        found: what `tenfold.check` returned.
+        found: result of `tenfold.check`.
     """
+    flat = found.flat[:_MAX_FLAT]
     return render(
         "check.html",
         found=found,
         headline=headline(found),
         effect=None if found.effect is None else effect_line(found.effect),
-        rows=_rows(found),
+        balance=_balance(found),
         sections=_sections(found),
-        flat=found.flat[:_MOST_FLAT],
-        flat_sheet=_sheet(found.dataset, found.flat[:_MOST_FLAT]),
-        unreadable=[(printable(one.path), printable(one.reason)) for one in found.unreadable[:_MOST_FILES]],
-        printable=printable,
+        flat=flat,
+        flat_sheet=_sheet(found.dataset, flat),
+        unreadable=[(printable(file.path), printable(file.reason)) for file in found.unreadable[:_MAX_FILES]],
     )
 
 
-def _rows(found: Inspection) -> list[Row]:
+def _balance(found: Inspection) -> list[ClassBalance]:
     counts = found.counts or {}
     largest = {split: max(1, *of_classes.values()) for split, of_classes in counts.items()}
     return [
-        Row(printable(name), tuple((counts[split][name], counts[split][name] / largest[split]) for split in counts))
-        for name in found.classes[:_MOST_CLASSES]
+        ClassBalance(
+            printable(name), tuple((counts[split][name], counts[split][name] / largest[split]) for split in counts)
+        )
+        for name in found.classes[:_MAX_CLASSES]
     ]
 
 
-def _sections(found: Inspection) -> list[Section]:
+def _sections(found: Inspection) -> list[CheckSection]:
     conflicts = [pair for pair in found.pairs if pair.conflict]
     across = [pair for pair in found.pairs if pair.across and not pair.conflict]
     within = [pair for pair in found.pairs if not pair.across and not pair.conflict]
     kinds = (
-        ("conflicts", "One picture, two labels", "At most one of the labels is right.", conflicts),
+        ("conflicts", "Same image, different labels", "At most one of the two labels is correct.", conflicts),
         (
             "across",
-            "In two splits",
-            "Who learnt the one knows the other: an accuracy on them tells what was remembered. "
-            "Take them out of one of the splits.",
+            "Duplicates across splits",
+            "A network that trained on one image has memorized the other, so the accuracy is too high. "
+            "Remove them from one of the splits.",
             across,
         ),
-        ("within", "Twice in one split", "Harmless where there are few; many of one kind weigh more.", within),
+        (
+            "within",
+            "Duplicates within a split",
+            "A few are harmless; many duplicates give an image a larger weight in training.",
+            within,
+        ),
     )
     return [_section(found.dataset, *kind) for kind in kinds if kind[3]]
 
 
-def _section(dataset: Dataset | None, key: str, heading: str, text: str, pairs: list[Pair]) -> Section:
-    shown = tuple(pairs[:_MOST_PAIRS])
-    pictures = [picture for pair in shown for picture in (pair.first, pair.second)]
-    return Section(key, heading, text, len(pairs), shown, _sheet(dataset, pictures))
+def _section(dataset: Dataset | None, key: str, heading: str, text: str, pairs: list[DuplicatePair]) -> CheckSection:
+    shown = tuple(pairs[:_MAX_PAIRS])
+    images = [image for pair in shown for image in (pair.first, pair.second)]
+    return CheckSection(key, heading, text, len(pairs), shown, _sheet(dataset, images))
 
 
-def _sheet(dataset: Dataset | None, pictures: Sequence[Picture]) -> Sheet | None:
-    if dataset is None or not pictures:
+def _sheet(dataset: Dataset | None, images: Sequence[ImageRef]) -> SpriteSheet | None:
+    if dataset is None or not images:
         return None
     splits = dataset.splits()
-    return sheet_of(np.stack([splits[one.split].images[one.index] for one in pictures]), _SHEET_BYTES)
+    return sprite_sheet(np.stack([splits[image.split].images[image.index] for image in images]), _SHEET_BYTES)

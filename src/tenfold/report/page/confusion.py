@@ -1,4 +1,4 @@
-"""What was taken for what: the cells of a matrix, and the pairs that were confused most. C classes."""
+"""The confusion matrix of a page, and the most confused pairs of classes. C classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_CLASSES = 30
-"""With more classes a matrix is too large to be read as numbers, and the pairs stand for it."""
+MAX_MATRIX_CLASSES = 30
+"""A matrix of more classes is too large to read; the page lists the most confused pairs instead."""
 
-_STRONGEST = 0.55  # of a colour over the paper: text on it stays readable
+_MAX_TINT = 0.55  # text stays readable on it
 
 
 @dataclass(frozen=True)
-class Cell:
-    """How often one class was taken for another.
+class ConfusionCell:
+    """How often one class was predicted as another.
 
     Args:
-        true: label of the class.
-        predicted: label of what it was taken for.
-        count: pictures.
-        support: pictures of the true class.
-        tint: strength of the cell's colour, in [0, 0.55].
+        true: index of the true class.
+        predicted: index of the predicted class.
+        count: number of images in the cell.
+        support: number of images of the true class.
+        tint: opacity of the cell's color, in [0, 0.55].
     """
 
     true: int
@@ -31,23 +31,23 @@ class Cell:
     tint: float
 
     @property
-    def share(self) -> float | None:
-        """Of the pictures of the true class; None where there are none."""
+    def fraction(self) -> float | None:
+        """Fraction of the images of the true class; None where there are none."""
         return self.count / self.support if self.support else None
 
     @property
-    def is_right(self) -> bool:
+    def is_correct(self) -> bool:
         """Whether the cell lies on the diagonal."""
         return self.true == self.predicted
 
     @property
     def key(self) -> str:
-        """Names the cell in the page's data."""
+        """Key of the cell in the JSON data of the page."""
         return f"{self.true}-{self.predicted}"
 
 
-def matrix(confusion: NDArray[np.int64]) -> tuple[tuple[Cell, ...], ...]:
-    """Returns the cells, one row for each true class.
+def confusion_cells(confusion: NDArray[np.int64]) -> tuple[tuple[ConfusionCell, ...], ...]:
+    """Returns the cells of a confusion matrix, one row per true class.
 
     Args:
         confusion: int64 [C, C], true × predicted.
@@ -59,12 +59,12 @@ def matrix(confusion: NDArray[np.int64]) -> tuple[tuple[Cell, ...], ...]:
     )
 
 
-def most_confused(confusion: NDArray[np.int64], most: int) -> tuple[Cell, ...]:
-    """Returns the mistakes that were made most often, most frequent first.
+def most_confused(confusion: NDArray[np.int64], max_pairs: int) -> tuple[ConfusionCell, ...]:
+    """Returns the pairs of classes that were confused most often, most frequent first.
 
     Args:
         confusion: int64 [C, C], true × predicted.
-        most: at most so many pairs.
+        max_pairs: maximum number of pairs.
 
     Example:
         >>> [(pair.true, pair.predicted, pair.count) for pair in most_confused(np.array([[8, 2], [3, 0]]), 1)]
@@ -72,18 +72,20 @@ def most_confused(confusion: NDArray[np.int64], most: int) -> tuple[Cell, ...]:
     """
     wrong = confusion * ~np.eye(len(confusion), dtype=bool)
     support = confusion.sum(1)
-    order = np.lexsort((-(wrong / np.maximum(support, 1)[:, None]).ravel(), -wrong.ravel()))[:most]
-    places = [divmod(place, len(confusion)) for place in order.tolist() if wrong.flat[place]]
-    return tuple(_cell(i, j, int(confusion[i, j]), int(support[i])) for i, j in places)
+    order = np.lexsort((-(wrong / np.maximum(support, 1)[:, None]).ravel(), -wrong.ravel()))[:max_pairs]
+    pairs = [divmod(index, len(confusion)) for index in order.tolist() if wrong.flat[index]]
+    return tuple(_cell(i, j, int(confusion[i, j]), int(support[i])) for i, j in pairs)
 
 
-def shown_cells(cells: Sequence[Sequence[Cell]], pairs: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Returns the cells that a reader can ask the pictures of, mistakes first, none twice and none empty."""
-    every = {cell.key: cell for cell in (*pairs, *(cell for row in cells for cell in row)) if cell.count}
-    return tuple(sorted(every.values(), key=lambda cell: (cell.is_right, -cell.count)))
+def cells_with_images(
+    cells: Sequence[Sequence[ConfusionCell]], pairs: Sequence[ConfusionCell]
+) -> tuple[ConfusionCell, ...]:
+    """Returns the distinct non-empty cells of the matrix and the pairs, errors first, then by count."""
+    distinct = {cell.key: cell for cell in (*pairs, *(cell for row in cells for cell in row)) if cell.count}
+    return tuple(sorted(distinct.values(), key=lambda cell: (cell.is_correct, -cell.count)))
 
 
-def _cell(true: int, predicted: int, count: int, support: int) -> Cell:
-    share = count / support if support else 0.0
-    tint = _STRONGEST * share if true == predicted else 0.9 * share**0.5  # √: rare mistakes are seen
-    return Cell(true, predicted, count, support, round(min(tint, _STRONGEST), 3))
+def _cell(true: int, predicted: int, count: int, support: int) -> ConfusionCell:
+    fraction = count / support if support else 0.0
+    tint = _MAX_TINT * fraction if true == predicted else 0.9 * fraction**0.5  # √ makes rare errors visible
+    return ConfusionCell(true, predicted, count, support, round(min(tint, _MAX_TINT), 3))

@@ -1,4 +1,4 @@
-"""Curves of training against steps and against seconds: of one run, or of a family one over the other."""
+"""Training curves against steps and against seconds: of one run, or of all runs of a sweep."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -8,31 +8,39 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from tenfold.core.text import count, duration, percent, printable
-from tenfold.report.page.drawing import COLOURS, MOST_POINTS, Chart, drawing, finished, hover, thinned
-from tenfold.report.plots.axes import accuracy_ticks
+from tenfold.report.page.svg_charts import (
+    COLORS,
+    MAX_POINTS,
+    Chart,
+    chart_axes,
+    finished_chart,
+    hover_series,
+    thinned,
+)
+from tenfold.report.plots.axes import set_accuracy_axis
 from tenfold.report.plots.run_charts import Row, series
 
-_FEW_POINTS = 12
-_DECADES = 1000.0  # highest loss over lowest
-_SMALLEST = 1e-12  # that a logarithmic axis can begin with
-_SAME_LINES = 2400  # points of all curves of a family together
-_CLOCKS = {"steps": "step", "seconds": "time_s"}
+_MARKED_POINTS = 12  # a line of fewer points gets markers
+_DECADES = 1000.0  # ratio of highest to lowest loss above which the axis is logarithmic
+_MIN_LOGARITHMIC = 1e-12
+_OVERLAY_POINTS = 2400  # of all curves of a sweep together
+_X_COLUMNS = {"steps": "step", "seconds": "time_s"}
 
 
-class _Measure(NamedTuple):
-    """What is drawn upwards, and how its values are written."""
+class _Metric(NamedTuple):
+    """Title of a chart, and the format of its y values."""
 
     title: str
     text: Callable[[float], str]
 
 
 class _Curve(NamedTuple):
-    """A line of a chart; a faint one is one of many."""
+    """A line of a chart; a faint line is one of many."""
 
     name: str
-    colour: str
-    times: Sequence[float]
-    values: Sequence[float]
+    color: str
+    x: Sequence[float]
+    y: Sequence[float]
     marked: bool = False
     faint: bool = False
 
@@ -41,161 +49,160 @@ def _plain(value: float) -> str:
     return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
-_LOSS, _RATE = _Measure("Loss", "{:.3f}".format), _Measure("Learning rate", _plain)
-_ACCURACY = _Measure("Accuracy", percent)
-_SPLITS = (("train", "train", "blue"), ("val", "validation", "warm"), ("test", "test", "green"))
+_LOSS, _ACCURACY = _Metric("Loss", "{:.3f}".format), _Metric("Accuracy", percent)
+_LEARNING_RATE = _Metric("Learning rate", _plain)
+_SPLITS = (("train", "train", "blue"), ("val", "validation", "orange"), ("test", "test", "green"))
 
 
 def curve_charts(rows: Sequence[Row]) -> dict[str, tuple[Chart, ...]]:
-    """Draws loss, accuracy and learning rate, for the page to switch between steps and seconds.
+    """Draws loss, accuracy and learning rate of a run.
 
     Args:
-        rows: of `metrics.csv`; one of `test_loss` and `test_accuracy` may be added at the end. What is missing,
-            empty or not finite is left out.
+        rows: rows of `metrics.csv`, possibly with `test_loss` and `test_accuracy` in an additional last row. Missing,
+            empty and non-finite values are left out.
 
     Returns:
-        The charts under `steps` and under `seconds`; a measure without a value has none.
+        Charts against steps under `steps`, and against seconds under `seconds`; a metric without values has no chart.
     """
     columns = {
-        measure: [(f"{split}_{measure.title.lower()}", name, colour) for split, name, colour in _SPLITS]
-        for measure in (_LOSS, _ACCURACY)
-    } | {_RATE: [("lr", "learning rate", "ink")]}
+        metric: [(f"{split}_{metric.title.lower()}", name, color) for split, name, color in _SPLITS]
+        for metric in (_LOSS, _ACCURACY)
+    } | {_LEARNING_RATE: [("lr", "learning rate", "text")]}
 
-    def curves(measure: _Measure, clock: str) -> list[_Curve]:
+    def curves(metric: _Metric, unit: str) -> list[_Curve]:
         return [
-            _Curve(name, colour, *_column(rows, column, clock), marked=not column.startswith(("train", "lr")))
-            for column, name, colour in columns[measure]
+            _Curve(name, color, *_points(rows, column, unit), marked=not column.startswith(("train", "lr")))
+            for column, name, color in columns[metric]
         ]
 
-    return _on_both_clocks(list(columns), curves)
+    return _charts_by_unit(list(columns), curves)
 
 
 def overlay_charts(runs: Mapping[str, Sequence[Row]], best: str | None = None) -> dict[str, tuple[Chart, ...]]:
-    """Draws the curves of all runs over one another, against steps and against seconds.
+    """Draws the curves of several runs over one another.
 
     Args:
-        runs: rows of `metrics.csv` by the name of the run.
-        best: the run that is drawn in orange, on top.
+        runs: rows of `metrics.csv` by run name.
+        best: name of the run that is drawn on top, in orange.
 
     Returns:
-        The charts under `steps` and under `seconds`: training loss, training accuracy, validation accuracy; one that
-        no run measured is left out.
+        Charts of training loss, training accuracy and validation accuracy, under `steps` and under `seconds`; a metric
+        without values has no chart.
     """
     columns = {
-        _Measure("Training loss", _LOSS.text): "train_loss",
-        _Measure("Training accuracy", percent): "train_accuracy",
-        _Measure("Validation accuracy", percent): "val_accuracy",
+        _Metric("Training loss", _LOSS.text): "train_loss",
+        _Metric("Training accuracy", percent): "train_accuracy",
+        _Metric("Validation accuracy", percent): "val_accuracy",
     }
-    most = min(max(_SAME_LINES // max(len(runs), 1), 24), MOST_POINTS)
+    max_points = min(max(_OVERLAY_POINTS // max(len(runs), 1), 24), MAX_POINTS)
     names = sorted(runs, key=lambda name: name == best)
 
-    def curves(measure: _Measure, clock: str) -> list[_Curve]:
+    def curves(metric: _Metric, unit: str) -> list[_Curve]:
         return [
             _Curve(
                 printable(name),
-                "warm" if name == best else "blue",
-                *_column(runs[name], columns[measure], clock, most),
+                "orange" if name == best else "blue",
+                *_points(runs[name], columns[metric], unit, max_points),
                 faint=name != best,
             )
             for name in names
         ]
 
-    return _on_both_clocks(list(columns), curves, legend=False)
+    return _charts_by_unit(list(columns), curves, legend=False)
 
 
-def _on_both_clocks(
-    measures: Sequence[_Measure], curves: Callable[[_Measure, str], list[_Curve]], *, legend: bool = True
+def _charts_by_unit(
+    metrics: Sequence[_Metric], curves: Callable[[_Metric, str], list[_Curve]], *, legend: bool = True
 ) -> dict[str, tuple[Chart, ...]]:
-    drawn = {
-        clock: [(measure, [curve for curve in curves(measure, clock) if curve.times]) for measure in measures]
-        for clock in _CLOCKS
-    }
-    return {
-        clock: tuple(_chart(measure, clock, found, legend) for measure, found in charts if found)
-        for clock, charts in drawn.items()
-    }
+    charts = {}
+    for unit in _X_COLUMNS:
+        drawable = [(metric, [curve for curve in curves(metric, unit) if curve.x]) for metric in metrics]
+        charts[unit] = tuple(_chart(metric, unit, found, legend) for metric, found in drawable if found)
+    return charts
 
 
-def _column(rows: Sequence[Row], column: str, clock: str, most: int = MOST_POINTS) -> tuple[list[float], list[float]]:
-    times, values = series(rows, column, _CLOCKS[clock])
-    places = thinned(values, most)
-    return [times[place] for place in places], [values[place] for place in places]
+def _points(
+    rows: Sequence[Row], column: str, unit: str, max_points: int = MAX_POINTS
+) -> tuple[list[float], list[float]]:
+    x, y = series(rows, column, _X_COLUMNS[unit])
+    indices = thinned(y, max_points)
+    return [x[index] for index in indices], [y[index] for index in indices]
 
 
-def _chart(measure: _Measure, clock: str, curves: Sequence[_Curve], legend: bool) -> Chart:
-    with drawing() as axes:
+def _chart(metric: _Metric, unit: str, curves: Sequence[_Curve], legend: bool) -> Chart:
+    with chart_axes() as axes:
         for curve in curves:
             _draw(axes, curve)
-        logarithmic = _spans_decades(measure, curves)
-        _finish(axes, measure, clock, logarithmic)
+        logarithmic = _spans_decades(metric, curves)
+        _format_axes(axes, metric, unit, logarithmic)
         found = [
-            hover(axes, curve.name, curve.colour, curve.times, curve.values, _texts(curve, measure, clock))
+            hover_series(axes, curve.name, curve.color, curve.x, curve.y, _tooltips(curve, metric, unit))
             for curve in curves
         ]
-        last = max(curve.times[-1] for curve in curves)
-        words = "; ".join(_course(curve, measure) for curve in curves) if legend else _range(curves, measure)
-        title = f"{measure.title}, logarithmic" if logarithmic else measure.title
-        return finished(axes, title, f"{measure.title} until {_moment(last, clock)}: {words}.", found, legend=legend)
+        last = max(curve.x[-1] for curve in curves)
+        text = "; ".join(_summary(curve, metric) for curve in curves) if legend else _final_range(curves, metric)
+        title = f"{metric.title}, logarithmic" if logarithmic else metric.title
+        description = f"{metric.title} until {_x_text(last, unit)}: {text}."
+        return finished_chart(axes, title, description, found, legend=legend)
 
 
-def _spans_decades(measure: _Measure, curves: Sequence[_Curve]) -> bool:
-    """Returns whether a loss is drawn logarithmically, as one run out of hand would flatten all others."""
-    lowest = min(min(curve.values) for curve in curves)
+def _spans_decades(metric: _Metric, curves: Sequence[_Curve]) -> bool:
+    """Returns whether a loss needs a logarithmic axis: one diverged run would flatten all others."""
+    lowest = min(min(curve.y) for curve in curves)
     return (
-        measure.text is _LOSS.text
-        and lowest > _SMALLEST
-        and max(max(curve.values) for curve in curves) > _DECADES * lowest
+        metric.text is _LOSS.text
+        and lowest > _MIN_LOGARITHMIC
+        and max(max(curve.y) for curve in curves) > _DECADES * lowest
     )
 
 
 def _draw(axes: Axes, curve: _Curve) -> None:
     axes.plot(
-        curve.times,
-        curve.values,
-        color=COLOURS[curve.colour],
+        curve.x,
+        curve.y,
+        color=COLORS[curve.color],
         linewidth=1.1 if curve.faint else 1.8,
         alpha=0.55 if curve.faint else 1.0,
-        marker="o" if curve.marked or len(curve.times) < (2 if curve.faint else _FEW_POINTS) else "",
+        marker="o" if curve.marked or len(curve.x) < (2 if curve.faint else _MARKED_POINTS) else "",
         markersize=5,
     )
 
 
-def _texts(curve: _Curve, measure: _Measure, clock: str) -> list[str]:
-    pairs = zip(curve.times, curve.values, strict=True)
-    return [f"{measure.text(value)} at {_moment(time, clock)}" for time, value in pairs]
+def _tooltips(curve: _Curve, metric: _Metric, unit: str) -> list[str]:
+    return [f"{metric.text(y)} at {_x_text(x, unit)}" for x, y in zip(curve.x, curve.y, strict=True)]
 
 
-def _moment(time: float, clock: str) -> str:
-    return f"step {count(round(time))}" if clock == "steps" else duration(time)
+def _x_text(x: float, unit: str) -> str:
+    return f"step {count(round(x))}" if unit == "steps" else duration(x)
 
 
-def _course(curve: _Curve, measure: _Measure) -> str:
-    values = curve.values
+def _summary(curve: _Curve, metric: _Metric) -> str:
+    values = curve.y
     if len(values) == 1:
-        return f"{curve.name} {measure.text(values[0])}"
-    ends = f"from {measure.text(values[0])} to {measure.text(values[-1])}"
-    return f"{curve.name} {ends}, lowest {measure.text(min(values))}, highest {measure.text(max(values))}"
+        return f"{curve.name} {metric.text(values[0])}"
+    ends = f"from {metric.text(values[0])} to {metric.text(values[-1])}"
+    return f"{curve.name} {ends}, lowest {metric.text(min(values))}, highest {metric.text(max(values))}"
 
 
-def _range(curves: Sequence[_Curve], measure: _Measure) -> str:
-    ends = [curve.values[-1] for curve in curves]
-    return f"{len(curves)} runs, which end between {measure.text(min(ends))} and {measure.text(max(ends))}"
+def _final_range(curves: Sequence[_Curve], metric: _Metric) -> str:
+    final = [curve.y[-1] for curve in curves]
+    return f"{len(curves)} runs with final values from {metric.text(min(final))} to {metric.text(max(final))}"
 
 
-def _finish(axes: Axes, measure: _Measure, clock: str, logarithmic: bool) -> None:
+def _format_axes(axes: Axes, metric: _Metric, unit: str, logarithmic: bool) -> None:
     axes.margins(x=0.02, y=0.08)
     if logarithmic:
         axes.set_yscale("log")
     axes.autoscale_view()
-    if clock == "steps":
+    if unit == "steps":
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: count(round(step))))
         axes.set_xlabel("steps")
     else:
-        _label_seconds(axes)
-    if measure.text is percent:
+        _label_time(axes)
+    if metric.text is percent:
         axes.set_ylim(max(0.0, axes.get_ylim()[0]), min(1.02, axes.get_ylim()[1]))
-        accuracy_ticks(axes, upright=True, most=5)
+        set_accuracy_axis(axes, vertical=True, max_ticks=5)
     else:
         axes.grid(axis="y")
         axes.yaxis.set_major_locator(LogLocator(numticks=5) if logarithmic else MaxNLocator(5))
@@ -203,8 +210,8 @@ def _finish(axes: Axes, measure: _Measure, clock: str, logarithmic: bool) -> Non
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
 
 
-def _label_seconds(axes: Axes) -> None:
-    """Labels a horizontal axis of seconds in the unit that suits it."""
+def _label_time(axes: Axes) -> None:
+    """Labels an x axis of seconds in seconds, minutes or hours."""
     last = axes.get_xlim()[1]
     unit, seconds = next(
         (unit for unit in (("hours", 3600), ("minutes", 60)) if last > 3 * unit[1]),

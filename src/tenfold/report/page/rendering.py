@@ -1,7 +1,7 @@
-"""From a template to one HTML file that needs nothing else: no network, no second file.
+"""Renders templates to self-contained HTML files.
 
-Whatever a user named is escaped by Jinja2. The page's own Content-Security-Policy refuses every request, and
-every script but those that were written here, which it knows by their SHA-256.
+Jinja2 escapes all names. The Content-Security-Policy of a page blocks every request, and every script except its
+own, which it lists by their SHA-256.
 """
 
 import base64
@@ -15,22 +15,24 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tenfold.core import text as wording
-from tenfold.core.text import printable
+from tenfold.core import text
 
 _STYLES = ("report.css", "charts.css")
 _SCRIPTS = ("report.js", "charts.js")
 
 
 def render(template: str, **values: Any) -> str:
-    """Returns a page, with its styles and scripts in it.
+    """Returns a page with its styles and scripts inlined.
 
     Args:
-        template: a file of `report/templates/`, which extends `base.html`.
-        **values: what the template names; one that it names and that is missing is an error.
+        template: a file of `report/templates/` that extends `base.html`.
+        **values: variables of the template.
+
+    Raises:
+        UndefinedError: when a variable of the template is missing.
 
     Example:
-        >>> print(environment().from_string("{{ name }}: {{ share | percent }}").render(name="<b>", share=0.617))
+        >>> print(environment().from_string("{{ name }}: {{ x | percent }}").render(name="<b>", x=0.617))
         &lt;b&gt;: 61.7 %
     """
     scripts = [_asset(name) for name in _SCRIPTS]
@@ -48,7 +50,7 @@ def render(template: str, **values: Any) -> str:
 
 @cache
 def environment() -> Environment:
-    """Returns the templates with the filters of `wording`, and `json`, which is safe inside a script element."""
+    """Returns the templates with the filters of `core.text`, and `json`, which is safe inside a script element."""
     templates = Environment(
         loader=PackageLoader("tenfold.report", "templates"),
         autoescape=True,
@@ -58,11 +60,12 @@ def environment() -> Environment:
     )
     templates.globals["version"] = _version()
     templates.filters.update(
-        percent=wording.percent,
-        count=wording.count,
-        interval=wording.interval,
-        duration=wording.duration,
-        printable=printable,
+        percent=text.percent,
+        count=text.count,
+        interval=text.interval,
+        mean_text=text.mean_text,
+        plural=text.plural,
+        printable=text.printable,
         json=embedded_json,
     )
     return templates
@@ -76,32 +79,29 @@ def _version() -> str:
 
 
 def embedded_json(value: object) -> Markup:
-    """Returns JSON for a `<script type="application/json">`: nothing in it can end the element.
+    """Returns JSON for a `<script type="application/json">`, escaped so that it cannot end the element.
 
     Example:
         >>> embedded_json({"name": "</script>"})
         Markup('{"name":"\\\\u003c/script\\\\u003e"}')
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)
+    encoded = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        encoded = encoded.replace(character, f"\\u{ord(character):04x}")
+    return Markup(encoded)
 
 
 def _asset(name: str) -> str:
-    """Returns a style or script of ours, which holds nothing of a user's."""
+    """Returns a stylesheet or script, which holds no user data and needs no escaping."""
     loader = environment().loader
     assert loader is not None
     return loader.get_source(environment(), name)[0]
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    hashes = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src {hashes}; base-uri 'none'; form-action 'none'"
     )
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

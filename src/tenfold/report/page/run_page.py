@@ -1,4 +1,4 @@
-"""`report.html`: what the network learned, where it fails, and whether the figures can be trusted."""
+"""`report.html` of a run: training curves, errors, and the calibration of its probabilities."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,48 +10,55 @@ from tenfold.core import durable
 from tenfold.core.text import printable
 from tenfold.data.types import Dataset
 from tenfold.report.doctor.diagnose import diagnose
-from tenfold.report.page.confusion import MOST_CLASSES, Cell, matrix, most_confused, shown_cells
-from tenfold.report.page.head import head_of
-from tenfold.report.page.image_walls import Pictures, Shown, pictures_of
-from tenfold.report.page.predictions import Judgement, read_judgement
-from tenfold.report.page.reliability import curve_charts, trust_in
+from tenfold.report.page.confusion import (
+    MAX_MATRIX_CLASSES,
+    ConfusionCell,
+    cells_with_images,
+    confusion_cells,
+    most_confused,
+)
+from tenfold.report.page.curves import curve_charts
+from tenfold.report.page.gallery import GalleryImage, PageImages, page_images
+from tenfold.report.page.header import run_header
+from tenfold.report.page.predictions import Predictions, load_predictions
+from tenfold.report.page.reliability import calibration_section
 from tenfold.report.page.rendering import render
 from tenfold.runs.run_folder import RunFolder
 
-_PAIRS, _PAIRS_ALONE = 8, 40  # beside a matrix, and in its place
+_PAIRS_WITH_MATRIX, _PAIRS_ALONE = 8, 40
 
 
 @dataclass(frozen=True)
-class Confusions:
-    """What was taken for what.
+class ConfusionSection:
+    """Confusion matrix and most confused pairs.
 
     Args:
-        classes: names as the page shows them.
-        rows: cells of the matrix; empty where there are too many classes for one.
-        pairs: those confused most often.
-        total: different pairs that were confused at all.
+        classes: class names as the page shows them.
+        rows: cells of the matrix; empty for too many classes.
+        pairs: most confused pairs.
+        total: number of different pairs that were confused.
     """
 
     classes: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    pairs: tuple[Cell, ...]
+    rows: tuple[tuple[ConfusionCell, ...], ...]
+    pairs: tuple[ConfusionCell, ...]
     total: int
 
 
 def write_page(
     folder: RunFolder, dataset: Dataset | None, *, model: nn.Module | None = None, why_no_data: str | None = None
 ) -> Path:
-    """Writes the page of a finished run and returns where it is.
+    """Writes the page of a finished run and returns its path.
 
     Args:
-        folder: of the run.
-        dataset: that it was trained with; without it the page has no pictures, and says so.
-        model: the network, where it is a user's own that no name stands for.
-        why_no_data: what to say where `dataset` is None.
+        folder: folder of the run.
+        dataset: dataset of the run; without it the page has no images, and says so.
+        model: the network of a run that was trained with a custom `nn.Module`.
+        why_no_data: reason to show where `dataset` is None.
 
     Raises:
         RunError: when the run is not finished, or a file of it is damaged.
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
     """
     durable.write_text(folder.report, page(folder, dataset, model=model, why_no_data=why_no_data))
     return folder.report
@@ -61,58 +68,57 @@ def page(
     folder: RunFolder, dataset: Dataset | None, *, model: nn.Module | None = None, why_no_data: str | None = None
 ) -> str:
     """Returns the page of a finished run as HTML; see `write_page`."""
-    judgement = read_judgement(folder)
-    confusions = confusions_of(judgement)
-    cells = shown_cells(confusions.rows, confusions.pairs)
-    found = pictures_of(folder, dataset, judgement, cells, model)
-    pictures = None if isinstance(found, str) else found
+    predictions = load_predictions(folder)
+    confusions = _confusion_section(predictions)
+    cells = cells_with_images(confusions.rows, confusions.pairs)
+    found = page_images(folder, dataset, predictions, cells, model)
+    images = None if isinstance(found, str) else found
     return render(
         "run.html",
-        head=head_of(folder),
-        judgement=judgement,
+        header=run_header(folder),
+        predictions=predictions,
         findings=diagnose(folder),
-        curves=curve_charts(_course(folder, judgement)),
+        curves=curve_charts(_curve_rows(folder, predictions)),
         confusions=confusions,
-        pictures=pictures,
-        absent=printable(why_no_data or found) if isinstance(found, str) else None,
-        trust=trust_in(judgement, folder),
-        data=_data(confusions, pictures),
+        images=images,
+        why_no_images=printable(why_no_data or found) if isinstance(found, str) else None,
+        calibration=calibration_section(predictions, folder),
+        data=_data(confusions, images),
         files=_files(folder),
     )
 
 
-def _course(folder: RunFolder, judgement: Judgement) -> list[dict[str, Any]]:
-    """Returns the rows of `metrics.csv`, and the accuracy on the test pictures where they end."""
+def _curve_rows(folder: RunFolder, predictions: Predictions) -> list[dict[str, Any]]:
+    """Returns the rows of `metrics.csv`, and a last row with the test accuracy."""
     rows: list[dict[str, Any]] = [*folder.read_metrics()]
     last = rows[-1] if rows else {}
-    return [*rows, {"step": last.get("step"), "time_s": last.get("time_s"), "test_accuracy": judgement.accuracy}]
+    return [*rows, {"step": last.get("step"), "time_s": last.get("time_s"), "test_accuracy": predictions.accuracy}]
 
 
-def confusions_of(judgement: Judgement) -> Confusions:
-    """Returns the matrix, or where that is too large its most frequent mistakes."""
-    readable = len(judgement.classes) <= MOST_CLASSES
-    return Confusions(
-        classes=tuple(printable(name) for name in judgement.classes),
-        rows=matrix(judgement.confusion) if readable else (),
-        pairs=most_confused(judgement.confusion, _PAIRS if readable else _PAIRS_ALONE),
-        total=len(most_confused(judgement.confusion, judgement.confusion.size)),
+def _confusion_section(predictions: Predictions) -> ConfusionSection:
+    readable = len(predictions.classes) <= MAX_MATRIX_CLASSES
+    return ConfusionSection(
+        classes=tuple(printable(name) for name in predictions.classes),
+        rows=confusion_cells(predictions.confusion) if readable else (),
+        pairs=most_confused(predictions.confusion, _PAIRS_WITH_MATRIX if readable else _PAIRS_ALONE),
+        total=len(most_confused(predictions.confusion, predictions.confusion.size)),
     )
 
 
-def _data(confusions: Confusions, pictures: Pictures | None) -> dict[str, Any]:
-    """Returns what the page's script needs to show the pictures of a cell."""
-    groups = {} if pictures is None else pictures.cells
+def _data(confusions: ConfusionSection, images: PageImages | None) -> dict[str, Any]:
+    """Returns the JSON data of `report.js`, which shows the images of a cell."""
+    cells = {} if images is None else images.cells
     return {
         "classes": confusions.classes,
-        "columns": 1 if pictures is None or pictures.sheet is None else pictures.sheet.columns,
-        "cells": {key: [_tile(shown) for shown in group] for key, group in groups.items()},
+        "columns": 1 if images is None or images.sheet is None else images.sheet.columns,
+        "cells": {key: [_tile_data(image) for image in of_cell] for key, of_cell in cells.items()},
     }
 
 
-def _tile(shown: Shown) -> tuple[int, float, str]:
-    return shown.tile, round(shown.probability, 4), shown.name
+def _tile_data(image: GalleryImage) -> tuple[int, float, str]:
+    return image.tile, round(image.confidence, 4), image.name
 
 
 def _files(folder: RunFolder) -> list[str]:
-    read = (folder.predictions, folder.metrics, folder.summary, folder.recipe, folder.env, folder.best, folder.last)
-    return [file.name for file in read if file.is_file()]
+    files = (folder.predictions, folder.metrics, folder.summary, folder.recipe, folder.env, folder.best, folder.last)
+    return [file.name for file in files if file.is_file()]

@@ -1,35 +1,34 @@
 "use strict";
-// Every chart tells the figure below the pointer, or below the arrow keys. Where its points lie was computed
-// when the page was written; this finds the nearest one and shows it.
+// Tooltips of charts, by pointer and by arrow keys. The coordinates of all points come with the page.
 document.querySelectorAll(".chart").forEach((chart) => {
   const series = JSON.parse(chart.querySelector("script").textContent);
   const svg = chart.querySelector(".canvas > svg");
   const tooltip = chart.querySelector(".tooltip");
-  const marks = ["polyline", "circle"].map((shape) => svg.appendChild(document.createElementNS(svg.namespaceURI, shape)));
-  const [line, dot] = marks;
-  marks.forEach((mark) => mark.setAttribute("class", "found"));
+  const highlights = ["polyline", "circle"].map((shape) => svg.appendChild(document.createElementNS(svg.namespaceURI, shape)));
+  const [line, dot] = highlights;
+  highlights.forEach((shape) => shape.setAttribute("class", "highlight"));
   dot.setAttribute("r", 6);
-  const many = "many" in chart.dataset;  // lines that colours do not tell apart: the one below the pointer stands out
-  let at = null;  // [series, point]
+  const overlay = "overlay" in chart.dataset;  // many lines of one color: highlight the line under the pointer
+  let current = null;  // [series, point]
 
   function nearest(x, y, candidates) {
     let best = null, least = Infinity;
     candidates.forEach((s) => series[s].points.forEach(([px, py], p) => {
-      const distance = (px - x) ** 2 + ((py - y) * 0.7) ** 2;  // across counts more: lines run that way
+      const distance = (px - x) ** 2 + ((py - y) * 0.7) ** 2;  // horizontal distance counts more, as lines run horizontally
       if (distance < least) [best, least] = [[s, p], distance];
     }));
     return best;
   }
 
   function show(found) {
-    at = found;
-    if (!at) return;
-    const { name, colour, points } = series[at[0]];
-    const [x, y, text] = points[at[1]];
-    marks.forEach((mark) => { mark.style.display = ""; mark.style.stroke = `var(--${colour})`; });
+    current = found;
+    if (!current) return;
+    const { name, color, points } = series[current[0]];
+    const [x, y, text] = points[current[1]];
+    highlights.forEach((shape) => { shape.style.display = ""; shape.style.stroke = `var(--${color})`; });
     dot.setAttribute("cx", x);
     dot.setAttribute("cy", y);
-    line.setAttribute("points", many ? points.map((point) => `${point[0]},${point[1]}`).join(" ") : "");
+    line.setAttribute("points", overlay ? points.map((point) => `${point[0]},${point[1]}`).join(" ") : "");
     tooltip.hidden = false;
     tooltip.replaceChildren(Object.assign(document.createElement("b"), { textContent: name }), text);
     const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
@@ -39,15 +38,15 @@ document.querySelectorAll(".chart").forEach((chart) => {
   }
 
   function hide() {
-    marks.forEach((mark) => { mark.style.display = "none"; });
+    highlights.forEach((shape) => { shape.style.display = "none"; });
     tooltip.hidden = true;
   }
 
   function step(key) {
     const all = series.map((_, s) => s).filter((s) => series[s].points.length);
     if (!all.length) return null;
-    if (!at) return [all[0], 0];
-    const [s, p] = at, last = series[s].points.length - 1;
+    if (!current) return [all[0], 0];
+    const [s, p] = current, last = series[s].points.length - 1;
     if (key === "Home") return [s, 0];
     if (key === "End") return [s, last];
     if (key === "ArrowLeft" || key === "ArrowRight") return [s, Math.min(last, Math.max(0, p + (key === "ArrowLeft" ? -1 : 1)))];
@@ -61,7 +60,7 @@ document.querySelectorAll(".chart").forEach((chart) => {
   }));
   svg.addEventListener("pointerleave", hide);
   svg.addEventListener("blur", hide);
-  svg.addEventListener("focus", () => { if (svg.matches(":focus-visible")) show(at || step("Home")); });
+  svg.addEventListener("focus", () => { if (svg.matches(":focus-visible")) show(current || step("Home")); });
   svg.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return hide();
     if (!["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) return;

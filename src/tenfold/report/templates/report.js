@@ -1,12 +1,12 @@
-// What a page can do more with a script; without one it can be read all the same.
+// Interactive parts of a page: copy buttons, sortable tables, images of confusion cells. The page is readable without.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data")?.textContent ?? "{}");
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
   const element = (tag, properties = {}, ...children) => {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
+    const created = Object.assign(document.createElement(tag), properties);
+    created.append(...children);
+    return created;
   };
 
   for (const button of document.querySelectorAll(".copy")) {
@@ -16,7 +16,7 @@
       try {
         await navigator.clipboard.writeText(code.textContent);
         button.textContent = "Copied";
-      } catch { // not allowed here: selected, it takes one key
+      } catch { // clipboard not available: select the text for the user to copy
         getSelection().selectAllChildren(code);
         button.textContent = "Selected";
       }
@@ -24,7 +24,7 @@
     });
   }
 
-  // Tables that sort by a column: largest first, then smallest; names the other way round.
+  // Tables sort by a column: numbers descending first, names ascending first.
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0], headings = [...table.tHead.rows[0].cells];
     headings.forEach((heading, column) => {
@@ -45,27 +45,27 @@
     });
   }
 
-  // The confusion matrix: cells that have pictures become buttons; one of them is a stop of the tabulator.
-  const gallery = document.querySelector(".gallery");
-  if (gallery) {
+  // The confusion matrix: cells with images become buttons; only one of them is in the tab order.
+  const cellImages = document.querySelector(".cell-images");
+  if (cellImages) {
     document.querySelector(".hint").hidden = false;
     const cells = [...document.querySelectorAll("td[data-cell]")].filter((cell) => data.cells[cell.dataset.cell]);
     const buttons = new Map(cells.map((cell) => [cell.dataset.cell, asButton(cell)]));
-    if (cells.length) stop(buttons.get(cells[0].dataset.cell));
+    if (cells.length) focusable(buttons.get(cells[0].dataset.cell));
 
     function asButton(cell) {
-      const [truth, guess] = cell.dataset.cell.split("-").map((label) => data.classes[label]);
+      const [truth, predicted] = cell.dataset.cell.split("-").map((label) => data.classes[label]);
       const button = element("button", { type: "button", tabIndex: -1 }, ...cell.childNodes);
       button.ariaPressed = "false";
-      button.ariaLabel = `${truth} taken for ${guess}: ${cell.dataset.count} of ${cell.dataset.support}`;
+      button.ariaLabel = `${truth} predicted as ${predicted}: ${cell.dataset.count} of ${cell.dataset.support}`;
       button.title = button.ariaLabel;
-      button.addEventListener("click", () => { stop(button); show(cell.dataset, truth, guess); });
+      button.addEventListener("click", () => { focusable(button); show(cell.dataset, truth, predicted); });
       button.addEventListener("keydown", (event) => move(event, cell.dataset.cell));
       cell.append(button);
       return button;
     }
 
-    function stop(button) {
+    function focusable(button) {
       for (const other of buttons.values()) other.tabIndex = other === button ? 0 : -1;
     }
 
@@ -74,41 +74,41 @@
       if (!step) return;
       event.preventDefault();
       let [row, column] = key.split("-").map(Number);
-      do { // over cells that have no pictures
+      do { // skip cells without images
         row += step[0];
         column += step[1];
       } while (data.classes[row] !== undefined && data.classes[column] !== undefined && !buttons.has(`${row}-${column}`));
       const next = buttons.get(`${row}-${column}`);
-      if (next) { stop(next); next.focus(); }
+      if (next) { focusable(next); next.focus(); }
     }
 
-    function show(cell, truth, guess) {
+    function show(cell, truth, predicted) {
       for (const [key, button] of buttons) button.ariaPressed = String(key === cell.cell);
-      const pictures = data.cells[cell.cell], right = truth === guess;
-      const what = right ? `${truth}, recognised` : `${truth} taken for ${guess}`;
-      const share = percent(cell.count / cell.support);
+      const images = data.cells[cell.cell];
+      const title = truth === predicted ? `${truth}, correct` : `${truth} predicted as ${predicted}`;
       const number = (count) => Number(count).toLocaleString("en");
-      gallery.replaceChildren(
-        element("h3", {}, what),
-        element("p", { className: "quiet" }, `${number(cell.count)} of ${number(cell.support)}, ${share}; ` +
-          `${pictures.length} of ${number(cell.count)} shown, the surest first`),
-        element("ul", { className: "tiles" }, ...pictures.map((picture) => tile(picture, what))),
+      cellImages.replaceChildren(
+        element("h3", {}, title),
+        element("p", { className: "muted" }, `${number(cell.count)} of ${number(cell.support)}, ` +
+          `${percent(cell.count / cell.support)}; ` +
+          `${images.length} of ${number(cell.count)} shown, highest confidence first`),
+        element("ul", { className: "tiles" }, ...images.map((image) => tile(image, title))),
       );
-      gallery.scrollIntoView({ block: "nearest" });
+      cellImages.scrollIntoView({ block: "nearest" });
     }
 
-    function tile([place, probability, name], what) {
-      const picture = element("span", { className: "tile sheet-cells", role: "img", title: name });
-      picture.ariaLabel = `${name}: ${what}`;
-      picture.style.setProperty("--x", place % data.columns);
-      picture.style.setProperty("--y", Math.floor(place / data.columns));
-      return element("li", {}, picture, element("span", { className: "probability" }, percent(probability)));
+    function tile([index, confidence, name], title) {
+      const image = element("span", { className: "tile sheet-cells", role: "img", title: name });
+      image.ariaLabel = `${name}: ${title}`;
+      image.style.setProperty("--x", index % data.columns);
+      image.style.setProperty("--y", Math.floor(index / data.columns));
+      return element("li", {}, image, element("span", { className: "probability" }, percent(confidence)));
     }
   }
 
-  // On paper everything is open, and afterwards as it was.
+  // Printing opens all details elements, and closes them afterwards.
   const closed = () => [...document.querySelectorAll("details:not([open])")];
   let opened = [];
-  addEventListener("beforeprint", () => { opened = closed(); opened.forEach((part) => { part.open = true; }); });
-  addEventListener("afterprint", () => opened.forEach((part) => { part.open = false; }));
+  addEventListener("beforeprint", () => { opened = closed(); opened.forEach((details) => { details.open = true; }); });
+  addEventListener("afterprint", () => opened.forEach((details) => { details.open = false; }));
 })();

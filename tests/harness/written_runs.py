@@ -1,4 +1,4 @@
-"""Run folders with any result that a test wants, written as training writes them, but in no time."""
+"""Run and sweep folders with given results, written without training."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tenfold.evaluate.metrics import evaluate_logits
 from tenfold.recipes.load import load_recipe, to_toml
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder, Trial
-from tenfold.runs.tables import Prediction
+from tenfold.runs.tables import PredictionRow
 
 CLASSES = ("cat", "dog")
 
@@ -19,33 +19,33 @@ CLASSES = ("cat", "dog")
 def written_run(
     root: Path,
     name: str,
-    right: str,
+    correct: str,
     overrides: Sequence[str] = (),
     *,
     fingerprint: str = "0123456789abcdef",
     parameters: int = 10,
     finished: bool = True,
 ) -> Path:
-    """Writes a run whose i-th test picture, a cat where i is even and else a dog, is recognised where `right` has 1.
+    """Writes a run on cats and dogs; the true class of the i-th test image is cat for even i, else dog.
 
     Args:
-        root: where runs lie.
-        name: of the run.
-        right: one `0` or `1` for each picture.
-        overrides: of the recipe `mlp`.
-        fingerprint: of its data.
-        parameters: of its network.
-        finished: whether it has a result.
+        root: folder of the runs.
+        name: run name.
+        correct: one character per test image: `1` where it is predicted correctly, else `0`.
+        overrides: overrides of the recipe `mlp`.
+        fingerprint: fingerprint of the dataset.
+        parameters: number of parameters of the network.
+        finished: whether the run has a result.
     """
     folder = RunFolder.create(root, "shapes", "mlp", name)
     durable.write_text(folder.recipe, to_toml(load_recipe("mlp", ["data.source=shapes", *overrides])))
-    labels = torch.arange(len(right)) % 2
-    guesses = torch.where(torch.tensor([mark == "1" for mark in right]), labels, 1 - labels)
-    evaluation = evaluate_logits(torch.eye(2)[guesses], labels, CLASSES)
+    labels = torch.arange(len(correct)) % 2
+    predicted = torch.where(torch.tensor([flag == "1" for flag in correct]), labels, 1 - labels)
+    evaluation = evaluate_logits(torch.eye(2)[predicted], labels, CLASSES)
     folder.write_predictions(
         [
-            Prediction(str(i), CLASSES[true], CLASSES[guess], 0.75)
-            for i, (true, guess) in enumerate(zip(labels.tolist(), guesses.tolist(), strict=True))
+            PredictionRow(str(i), CLASSES[true], CLASSES[label], 0.75)
+            for i, (true, label) in enumerate(zip(labels.tolist(), predicted.tolist(), strict=True))
         ]
     )
     folder.write_metrics(
@@ -68,13 +68,13 @@ def written_run(
     return folder.path
 
 
-def written_sweep(root: Path, name: str, rights: Sequence[str | None]) -> Path:
-    """Writes a sweep over seeds: one trial for each of `rights`, without a result for None."""
-    trials = [Trial(f"seed={seed}", {}, seed, seed) for seed in range(len(rights))]
+def written_sweep(root: Path, name: str, corrects: Sequence[str | None]) -> Path:
+    """Writes a sweep over seeds with one trial per item of `corrects`; a trial of None has no result."""
+    trials = [Trial(f"seed={seed}", {}, seed, seed) for seed in range(len(corrects))]
     sweep = SweepFolder.create(root, (), {"kind": "seeds"}, "", trials, name)
-    for trial, right in zip(trials, rights, strict=True):
-        if right is not None:
-            written_run(sweep.trials_folder, trial.name, right, [f"train.seed={trial.seed}"])
+    for trial, correct in zip(trials, corrects, strict=True):
+        if correct is not None:
+            written_run(sweep.trials_folder, trial.name, correct, [f"train.seed={trial.seed}"])
     return sweep.path
 
 

@@ -1,4 +1,4 @@
-"""Run folders and data for pages: any classes, any answers, written as training writes them, but in no time."""
+"""Run folders with given predictions, and datasets that match them, written without training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,26 +9,26 @@ from tenfold.core import durable
 from tenfold.data.types import Dataset, Split
 from tenfold.recipes.load import load_recipe, to_toml
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.tables import Prediction
+from tenfold.runs.tables import PredictionRow
 
 
-def answers(
-    classes: Sequence[str], count: int, seed: int = 0, *, right: float = 0.6, calibrated: bool = False
-) -> list[Prediction]:
-    """Returns what a network may say of `count` pictures, of which it recognises a share `right`."""
+def random_predictions(
+    classes: Sequence[str], count: int, seed: int = 0, *, accuracy: float = 0.6, calibrated: bool = False
+) -> list[PredictionRow]:
+    """Returns random predictions for `count` images, a fraction `accuracy` of which are correct."""
     generator = np.random.default_rng(seed)
     true = generator.integers(0, len(classes), count)
     other = (true + generator.integers(1, max(2, len(classes)), count)) % len(classes)
-    predicted = np.where(generator.random(count) < right, true, other)
+    predicted = np.where(generator.random(count) < accuracy, true, other)
     probability = generator.beta(5, 2, count)
     return [
-        Prediction(f"test/{i}.png", classes[t], classes[p], q, q**0.5 if calibrated else None)
+        PredictionRow(f"test/{i}.png", classes[t], classes[p], q, q**0.5 if calibrated else None)
         for i, (t, p, q) in enumerate(zip(true.tolist(), predicted.tolist(), probability.tolist(), strict=True))
     ]
 
 
-def judged_run(root: Path, name: str, classes: Sequence[str], rows: Sequence[Prediction]) -> RunFolder:
-    """Writes a finished run whose test pictures were judged as `rows` say; it has no model."""
+def predicted_run(root: Path, name: str, classes: Sequence[str], rows: Sequence[PredictionRow]) -> RunFolder:
+    """Writes a finished run with these predictions and without a model."""
     folder = RunFolder.create(root, "made", "mlp", name)
     durable.write_text(folder.recipe, to_toml(load_recipe("mlp", ["data.source=shapes"])))
     durable.write_json(
@@ -56,11 +56,11 @@ def judged_run(root: Path, name: str, classes: Sequence[str], rows: Sequence[Pre
     return folder
 
 
-def dataset_for(classes: Sequence[str], rows: Sequence[Prediction], side: int = 8) -> Dataset:
-    """Returns a dataset whose test pictures are those of `rows`, each of one colour that tells its place."""
-    places = np.arange(len(rows))
-    colours = np.stack([places % 16 * 16, places // 16 % 16 * 16, places // 256 * 16], 1).astype(np.uint8)
-    images = np.broadcast_to(colours[:, None, None], (len(rows), side, side, 3)).copy()
+def dataset_of(classes: Sequence[str], rows: Sequence[PredictionRow], side: int = 8) -> Dataset:
+    """Returns a dataset with the test images of `rows`; the color of each image encodes its index."""
+    index = np.arange(len(rows))
+    colors = np.stack([index % 16 * 16, index // 16 % 16 * 16, index // 256 * 16], 1).astype(np.uint8)
+    images = np.broadcast_to(colors[:, None, None], (len(rows), side, side, 3)).copy()
     labels = np.array([list(classes).index(row.true) for row in rows], np.int64)
-    test = Split(images, labels, tuple(row.picture for row in rows))
+    test = Split(images, labels, tuple(row.path for row in rows))
     return Dataset("made", tuple(classes), test, test)

@@ -1,4 +1,4 @@
-"""Where a run's figures come from: data, recipe, time, hardware, and the command that repeats it."""
+"""The header of a page: data, recipe, times, hardware, and the commands that repeat the run."""
 
 import shlex
 from collections.abc import Mapping
@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenfold.core.errors import RunError
-from tenfold.core.text import count, duration, percent, printable
+from tenfold.core.text import count, duration, percent, plural, printable
 from tenfold.recipes.load import load_recipe
+from tenfold.recipes.schema import Recipe
 from tenfold.runs.run_folder import RunFolder
 
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
-class Head:
-    """What the top of a page says beside the accuracy.
+class Header:
+    """The header of a page, without the accuracy.
 
     Args:
-        name: of the run.
-        facts: pairs of a word and what it is.
-        commands: pairs of a sentence and a command line.
+        name: run name.
+        facts: pairs of a label and a text.
+        commands: pairs of a label and a command line.
     """
 
     name: str
@@ -28,49 +29,49 @@ class Head:
     commands: tuple[tuple[str, str], ...]
 
 
-def head_of(folder: RunFolder) -> Head:
-    """Returns the head of a finished run's page.
+def run_header(folder: RunFolder) -> Header:
+    """Returns the header of a finished run's page.
 
     Raises:
         RunError: when the run is not finished or a file is damaged.
-        RecipeError: when its recipe is.
+        RecipeError: when the recipe is damaged.
     """
     summary, environment = folder.read_summary(), _environment(folder)
+    recipe = load_recipe(folder.recipe)
     facts = {
         "Data": _data(summary.get("dataset", {})),
-        "Recipe": _recipe(folder, summary),
-        "Judged by": _views(folder, summary),
+        "Recipe": _recipe(recipe, summary),
+        "Evaluation": _test_time_augmentation(recipe, summary),
         "Time": _times(summary),
         "Hardware": _hardware(summary, environment),
         "Versions": _versions(environment),
         "Started": str(environment.get("started_utc") or "").replace("T", " ").replace("+00:00", " UTC"),
     }
-    named = tuple((name, printable(text)) for name, text in facts.items() if text)
-    return Head(printable(folder.path.absolute().name), named, _commands(folder, environment))
+    known = tuple((label, printable(text)) for label, text in facts.items() if text)
+    return Header(printable(folder.path.absolute().name), known, _commands(folder, environment))
 
 
 def _environment(folder: RunFolder) -> Mapping[str, Any]:
     try:
         return folder.read_environment()
     except RunError:
-        return {}  # the page says less, and is no less true
+        return {}  # the page is complete without it
 
 
 def _data(dataset: Mapping[str, Any]) -> str:
-    numbers = dataset.get("pictures", {})
-    splits = [f"{count(numbers[split])} {word}" for split, word in _SPLITS.items() if split in numbers]
-    pictures = f"{', '.join(splits)} pictures" if splits else ""
+    counts = dataset.get("pictures", {})
+    splits = [f"{count(counts[split])} {word}" for split, word in _SPLITS.items() if split in counts]
+    images = f"{', '.join(splits)} images" if splits else ""
     size = "×".join(map(str, dataset.get("image_size", ())))
-    return " · ".join(filter(None, [dataset.get("name"), pictures, size and f"{size} pixels"]))
+    return " · ".join(filter(None, [dataset.get("name"), images, size and f"{size} pixels"]))
 
 
-def _recipe(folder: RunFolder, summary: Mapping[str, Any]) -> str:
-    recipe = load_recipe(folder.recipe)
+def _recipe(recipe: Recipe, summary: Mapping[str, Any]) -> str:
     parts = [
         f"network {recipe.model.name}",
         f"{count(summary['parameters'])} parameters" if summary.get("parameters") else None,
         f"{recipe.optim.name}",
-        f"{recipe.train.duration}, {count(summary['steps'])} steps of {count(recipe.train.batch_size)} pictures"
+        f"{recipe.train.duration}, {count(summary['steps'])} steps of {count(recipe.train.batch_size)} images"
         if summary.get("steps")
         else str(recipe.train.duration),
         f"seed {recipe.train.seed}",
@@ -78,12 +79,11 @@ def _recipe(folder: RunFolder, summary: Mapping[str, Any]) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _views(folder: RunFolder, summary: Mapping[str, Any]) -> str:
+def _test_time_augmentation(recipe: Recipe, summary: Mapping[str, Any]) -> str:
     plain = summary.get("evaluation", {}).get("plain_accuracy")
     if plain is None:
         return ""
-    views = load_recipe(folder.recipe).evaluate.views
-    return f"the average over several views of a picture ({views}); from one view {percent(plain)}"
+    return f"with test-time augmentation (TTA), views {recipe.evaluate.views}; without TTA {percent(plain)}"
 
 
 def _times(summary: Mapping[str, Any]) -> str:
@@ -92,7 +92,7 @@ def _times(summary: Mapping[str, Any]) -> str:
     parts = [
         f"training {duration(training)}" if training is not None else None,
         f"compiling {duration(compiling)}" if compiling else None,
-        f"all together {duration(total)}" if total is not None else None,
+        f"total {duration(total)}" if total is not None else None,
     ]
     return " · ".join(filter(None, parts))
 
@@ -102,7 +102,7 @@ def _hardware(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> str
     parts = [
         environment.get("gpu"),
         environment.get("cpu"),
-        f"{cores} core{'s' * (cores != 1)}" if cores else None,
+        plural(cores, "core") if cores else None,
         summary.get("hardware"),
     ]
     return " · ".join(filter(None, parts))
@@ -114,8 +114,7 @@ def _versions(environment: Mapping[str, Any]) -> str:
 
 
 def _commands(folder: RunFolder, environment: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    again = shlex.join(["tenfold", "train", "--recipe", str(folder.recipe)])
-    commands = [("The same run again, from its own recipe", again)]
+    commands = [("Repeat this run from its recipe", shlex.join(["tenfold", "train", "--recipe", str(folder.recipe)]))]
     if environment.get("command"):
-        commands.append(("As it was started", shlex.join(map(str, environment["command"]))))
-    return tuple((sentence, printable(command)) for sentence, command in commands)
+        commands.append(("Original command", shlex.join(map(str, environment["command"]))))
+    return tuple((label, printable(command)) for label, command in commands)
