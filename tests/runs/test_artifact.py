@@ -11,7 +11,7 @@ from harness.tiny import CLASSES, dataset, make_split
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.models.build import build_model
-from tenfold.runs.artifact import CUSTOM_ARCHITECTURE, Classifier, load_plain_weights, load_weights
+from tenfold.runs.artifact import CUSTOM_ARCHITECTURE, Classifier, load_plain_weights, load_state
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -89,9 +89,9 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"do not fit Sequential: '1.weight' is \[2, 5\], expected \[2, 4\]; check --model"
     ):
-        load_weights(model, {"1.weight": torch.zeros(2, 5), "1.bias": torch.zeros(2)}, path)
+        load_state(model, {"1.weight": torch.zeros(2, 5), "1.bias": torch.zeros(2)}, path)
     with pytest.raises(ModelError, match=r"'1\.weight' is missing; '1\.bias' is missing; 'a' is unknown and 1 more;"):
-        load_weights(model, {"a": torch.zeros(1), "b": torch.zeros(1)}, path)
+        load_state(model, {"a": torch.zeros(1), "b": torch.zeros(1)}, path)
 
 
 def test_images_of_another_size_are_an_error() -> None:

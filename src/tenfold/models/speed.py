@@ -1,7 +1,7 @@
 """A convolutional network made for fast training.
 
 The design follows K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (arXiv:2404.00498): a frozen
-convolution that whitens 2×2 patches, three groups of convolution, pooling, batch normalisation and GELU, and a scaled
+convolution that whitens 2×2 patches, three groups of convolution, pooling, batch normalization and GELU, and a scaled
 linear head without bias.
 
 Shapes: B images, C channels, H×W pixels.
@@ -42,7 +42,7 @@ class Whitening(nn.Conv2d):
 
     @torch.no_grad()
     def fit(self, images: Tensor, epsilon: float = 5e-4) -> None:
-        """Computes the filters from normalised training images.
+        """Computes the filters from normalized training images.
 
         Args:
             images: float [N, 3, H, W]; some thousands are enough.
@@ -135,12 +135,12 @@ class SpeedNet(nn.Module):
         """Computes the whitening filters from training images; called once, before training.
 
         Args:
-            images: normalised training images, float [N, 3, H, W]; some thousands are enough.
+            images: normalized training images, float [N, 3, H, W]; some thousands are enough.
         """
         self.whiten.fit(images)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns logits, float [B, num_classes], for normalised images, float [B, 3, H, W]."""
+        """Returns logits, float [B, num_classes], for normalized images, float [B, 3, H, W]."""
         features = self.groups(self.activation(self.whiten(images)))  # B C h w
         features = F.adaptive_max_pool2d(features, 1).flatten(1)  # B C
         logits: Tensor = self.head(features) * self.scale
@@ -148,7 +148,7 @@ class SpeedNet(nn.Module):
 
 
 def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """Returns a 3×3 convolution initialised to the identity on the channels that input and output have in common.
+    """Returns a 3×3 convolution initialized to the identity on the channels that input and output have in common.
 
     With stride 2 nothing is padded, so that height and width become what pooling would make of them.
     """

@@ -136,13 +136,13 @@ class Classifier:
         save_model(path, self.model.state_dict(), card)
 
     def load_weights(self, path: Path) -> None:
-        """Replaces the network's weights by those of a model file of the same network.
+        """Loads the weights of a model file of the same network.
 
         Args:
             path: a `.safetensors` file written by `save`.
 
         Raises:
-            ModelError: when the file is damaged or holds another network.
+            ModelError: when the file is damaged or contains another network.
         """
         Classifier.load(path, device=self.device, model=self.model)
 
@@ -161,7 +161,7 @@ class Classifier:
         state, card = load_model(path)
         settings = card.recipe.get("evaluate", {})
         return cls(
-            model=load_weights(model or _build(card, path), state, path).to(device or "cpu").eval(),
+            model=load_state(model or _build(card, path), state, path).to(device or "cpu").eval(),
             classes=card.classes,
             preprocessing=card.preprocessing,
             batch_size=settings.get("batch_size", 0),
@@ -188,7 +188,7 @@ def _build(card: ModelCard, path: Path) -> nn.Module:
         return build_model(card.architecture, card.arguments, num_classes=num_classes, image_size=size)
 
 
-def load_weights(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
     """Loads `state` into `model`, which is returned.
 
     Args:
@@ -242,7 +242,7 @@ def load_plain_weights(path: Path, name: str, device: torch.device | None = None
     classes = CIFAR10.classes if num_classes == 10 else tuple(f"class {i}" for i in range(num_classes))
     model = build_model(name, {}, num_classes=num_classes, image_size=_TUTORIAL_IMAGE_SIZE)
     preprocessing = Preprocessing(_TUTORIAL_IMAGE_SIZE, "crop", _TUTORIAL_MEAN_AND_STD, _TUTORIAL_MEAN_AND_STD)
-    return Classifier(load_weights(model, state, path).to(device or "cpu").eval(), classes, preprocessing)
+    return Classifier(load_state(model, state, path).to(device or "cpu").eval(), classes, preprocessing)
 
 
 def _num_outputs(state: dict[str, Tensor], path: Path) -> int:
