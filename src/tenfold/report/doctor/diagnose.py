@@ -1,20 +1,21 @@
-"""What is conspicuous about a run, in at most five sentences with evidence and remedy.
+"""The run doctor: explains in at most five sentences what is unusual about a run, with evidence and remedy.
 
-Each rule is a function of its own in `symptoms`; docs/doctor.md says when it speaks.
+A rule is a function from `Evidence` to a `Diagnosis`, or to None where nothing is unusual. To add one, write it in the
+module of its topic, add it to `RULES`, and describe it in docs/doctor.md.
 """
 
 import textwrap
 from collections.abc import Callable, Sequence
 
-from tenfold.report.doctor.evidence import Case, Finding
+from tenfold.report.doctor.evidence import Diagnosis, Evidence
 from tenfold.report.doctor.generalization import over_fit, unlike_validation, wide_interval
 from tenfold.report.doctor.optimization import chance, not_finite, one_class, rate_too_high, rate_too_low
-from tenfold.report.doctor.resources import clipped_colours, cpu_beside_gpu, large_batch, slow_loading
+from tenfold.report.doctor.resources import clipped_colors, cpu_beside_gpu, large_batch, slow_loading
 from tenfold.runs.run_folder import RunFolder
 
-Rule = Callable[[Case], Finding | None]
+Rule = Callable[[Evidence], Diagnosis | None]
 
-RULES: tuple[Rule, ...] = (  # gravest first
+RULES: tuple[Rule, ...] = (  # most serious first
     not_finite,
     one_class,
     chance,
@@ -26,60 +27,60 @@ RULES: tuple[Rule, ...] = (  # gravest first
     wide_interval,
     slow_loading,
     cpu_beside_gpu,
-    clipped_colours,
+    clipped_colors,
 )
 
-_NEEDLESS = {"one-class": {"chance", "wide-interval"}, "over-fit": {"rate-too-low"}}
-"""What need not be said beside a finding: it follows from it, or its remedy would make things worse."""
+_REDUNDANT = {"one-class": {"chance", "wide-interval"}, "over-fit": {"rate-too-low"}}
+"""Rules to leave out beside another: they follow from it, or their remedy would make things worse."""
 
-_MOST = 5
+_MAX_DIAGNOSES = 5
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def diagnose(folder: RunFolder) -> tuple[Finding, ...]:
-    """Returns what is conspicuous about a run, gravest first, at most five findings; nothing where all is well.
+def diagnose(folder: RunFolder) -> tuple[Diagnosis, ...]:
+    """Returns what is unusual about a run, most serious first, at most five; empty if nothing is.
 
-    Only the run folder is read. A rule whose evidence is missing, as in runs of a former version, stays silent.
+    Only the run folder is read. A rule whose evidence is missing, as in runs of earlier versions, says nothing.
 
     Args:
         folder: of a run, finished or not.
     """
-    return findings(Case.of(folder))
+    return apply_rules(Evidence.read(folder))
 
 
-def findings(case: Case) -> tuple[Finding, ...]:
-    """Returns what the rules say of a case, gravest first, at most five."""
-    found = [finding for rule in RULES if (finding := rule(case)) is not None]
-    needless = set().union(*(_NEEDLESS.get(finding.rule, set()) for finding in found))
-    return tuple(finding for finding in found if finding.rule not in needless)[:_MOST]
+def apply_rules(evidence: Evidence) -> tuple[Diagnosis, ...]:
+    """Returns the diagnoses of all rules, most serious first, at most five."""
+    found = [diagnosis for rule in RULES if (diagnosis := rule(evidence)) is not None]
+    redundant = set().union(*(_REDUNDANT.get(diagnosis.rule, set()) for diagnosis in found))
+    return tuple(diagnosis for diagnosis in found if diagnosis.rule not in redundant)[:_MAX_DIAGNOSES]
 
 
-def doctor_lines(found: Sequence[Finding], width: int = 100) -> list[str]:
-    """Returns findings as lines for a screen: sentence and remedy of each, numbered and wrapped.
+def doctor_lines(diagnoses: Sequence[Diagnosis], width: int = 100) -> list[str]:
+    """Returns diagnoses as lines of text: sentence and remedy of each, numbered and wrapped.
 
     Args:
-        found: what `diagnose` returned.
-        width: of a line, in signs.
+        diagnoses: result of `diagnose`.
+        width: of a line, in characters.
 
     Example:
-        >>> doctor_lines([Finding("chance", "Accuracy is 10.0 %.", "Try --lr 0.1.")])
+        >>> doctor_lines([Diagnosis("chance", "Accuracy is 10.0 %.", "Try --lr 0.1.")])
         ['run doctor:', ' 1. Accuracy is 10.0 %.', '    → Try --lr 0.1.']
     """
-    if not found:
-        return ["run doctor: nothing conspicuous"]
+    if not diagnoses:
+        return ["run doctor: nothing unusual"]
     lines = ["run doctor:"]
-    for number, finding in enumerate(found, start=1):
-        lines += _wrapped(finding.sentence, f" {number}. ", width) + _wrapped(finding.remedy, "    → ", width)
+    for number, diagnosis in enumerate(diagnoses, start=1):
+        lines += _wrapped(diagnosis.sentence, f" {number}. ", width) + _wrapped(diagnosis.remedy, "    → ", width)
     return lines
 
 
-def _wrapped(text: str, lead: str, width: int) -> list[str]:
-    """Returns `text` in lines that begin below one another; a percent sign stays with its number."""
+def _wrapped(text: str, prefix: str, width: int) -> list[str]:
+    """Returns `text` in lines of equal indent. A percent sign stays on the line of its number."""
     lines = textwrap.wrap(
         text.replace(" %", f"{_NO_BREAK}%"),
         width,
-        initial_indent=lead,
-        subsequent_indent=" " * len(lead),
+        initial_indent=prefix,
+        subsequent_indent=" " * len(prefix),
         break_on_hyphens=False,
         break_long_words=False,
     )

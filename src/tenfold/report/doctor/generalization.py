@@ -1,4 +1,4 @@
-"""Whether what was learnt holds for other pictures, and how far the figures can be trusted."""
+"""Doctor rules on generalization: overfitting, validation against test accuracy, width of the confidence interval."""
 
 import math
 from statistics import NormalDist
@@ -6,27 +6,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tenfold.core.text import interval, percent, plural
 from tenfold.recipes.schema import Recipe
-from tenfold.report.doctor.evidence import Case, Finding, counted, loss_text, noise
-from tenfold.report.tables.run_tables import percent
+from tenfold.report.doctor.evidence import Diagnosis, Evidence, Floats, loss_text, noise_std
 
-_JUDGED_AT_LEAST = 5
-"""Judgements of the validation split from which a course can be told."""
+_MIN_VALIDATIONS = 5
+_MIN_GAP = 0.1
+"""Overfitting without a validation split: minimum gap between training accuracy and the test accuracy's interval."""
 
-_GAP = 0.1
-"""How far above the test accuracy, all doubts deducted, a training accuracy must be that counts as learnt by heart."""
-
-_UNLIKE = 0.05
-"""Difference of validation and test accuracy from which it matters."""
-
-_WIDE = 0.05
-"""Width of the test accuracy's interval from which most changes of a recipe are lost in it."""
+_MIN_DIFFERENCE = 0.05  # of validation and test accuracy
+_MAX_WIDTH = 0.05
+"""Width of the interval of the test accuracy from which most improvements of a recipe are too small to measure."""
 
 _Z = NormalDist().inv_cdf(0.975)
 
 
-class _Judgement(NamedTuple):
-    """A row of the log with a validation loss, and the training loss since the judgement before."""
+class _Validation(NamedTuple):
+    """A row of `metrics.csv` with a validation loss, and the mean training loss since the previous one."""
 
     epoch: int
     val_loss: float
@@ -34,200 +30,196 @@ class _Judgement(NamedTuple):
     train_loss: float
 
 
-def over_fit(case: Case) -> Finding | None:
-    """The validation loss rose from its minimum while the training loss went on falling."""
-    judged = _judgements(case)
-    if not judged:
-        return _learnt_by_heart(case)
-    lowest = _turning_point(np.array([row.val_loss for row in judged]), case.number("dataset", "pictures", "val"))
-    if lowest is None or judged[-1].train_loss > 0.98 * judged[lowest].train_loss:
+def over_fit(evidence: Evidence) -> Diagnosis | None:
+    """The validation loss rose from its minimum while the training loss kept falling."""
+    validations = _validations(evidence)
+    if not validations:
+        return _over_fit_without_validation(evidence)
+    val_losses = np.array([row.val_loss for row in validations])
+    lowest = _turning_point(val_losses, evidence.number("dataset", "pictures", "val"))
+    if lowest is None or validations[-1].train_loss > 0.98 * validations[lowest].train_loss:
         return None
-    then, end = judged[lowest], judged[-1]
-    cost, held = "", False
-    if then.val_accuracy is not None and end.val_accuracy is not None:
-        held = end.val_accuracy >= max(then.val_accuracy, 1.5 / case.classes)  # and not by chance
-        cost = f"; its accuracy went from {percent(then.val_accuracy)} to {percent(end.val_accuracy)}"
-        cost += ", so it is the probabilities that became too sure" if held else ""
-    return Finding(
+    best, last = validations[lowest], validations[-1]
+    effect, is_only_loss = "", False
+    if best.val_accuracy is not None and last.val_accuracy is not None:
+        # the accuracy held, and not only because it was at chance level all along
+        is_only_loss = last.val_accuracy >= max(best.val_accuracy, 1.5 / evidence.num_classes)
+        effect = f"; validation accuracy went from {percent(best.val_accuracy)} to {percent(last.val_accuracy)}"
+        effect += ", so only the probabilities became overconfident" if is_only_loss else ""
+    remedy = _smooth_labels(evidence.recipe) if is_only_loss else _stop_early(evidence.recipe, best.epoch)
+    return Diagnosis(
         "over-fit",
-        f"Over-fit since epoch {then.epoch}: the validation loss rose from {loss_text(then.val_loss)} to "
-        f"{loss_text(end.val_loss)} while the training loss fell from {loss_text(then.train_loss)} to "
-        f"{loss_text(end.train_loss)}{cost}.",
-        f"{_soften(case.recipe) if held else _stop(case.recipe, then.epoch)}{_more_variety(case.recipe)}.",
+        f"Overfitting since epoch {best.epoch}: the validation loss rose from {loss_text(best.val_loss)} to "
+        f"{loss_text(last.val_loss)} while the training loss fell from {loss_text(best.train_loss)} to "
+        f"{loss_text(last.train_loss)}{effect}.",
+        f"{remedy}{_augment_more(evidence.recipe)}.",
     )
 
 
-def _judgements(case: Case) -> list[_Judgement]:
-    judged: list[_Judgement] = []
-    losses: list[float] = []
-    for row in case.rows:
-        losses += [] if row["train_loss"] is None else [float(row["train_loss"])]
-        if row["val_loss"] is not None and losses:
+def _validations(evidence: Evidence) -> list[_Validation]:
+    validations: list[_Validation] = []
+    train_losses: list[float] = []
+    for row in evidence.rows:
+        train_losses += [] if row["train_loss"] is None else [float(row["train_loss"])]
+        if row["val_loss"] is not None and train_losses:
             accuracy = None if row["val_accuracy"] is None else float(row["val_accuracy"])
-            judged.append(_Judgement(int(row["epoch"] or 0), float(row["val_loss"]), accuracy, float(np.mean(losses))))
-            losses = []
-    return judged
+            train_loss = float(np.mean(train_losses))
+            validations.append(_Validation(int(row["epoch"] or 0), float(row["val_loss"]), accuracy, train_loss))
+            train_losses = []
+    return validations
 
 
-def _turning_point(losses: np.ndarray, pictures: float | None) -> int | None:
-    """Returns where the validation loss was lowest, if it rose from there by more than noise and 3 %.
+def _turning_point(losses: Floats, num_images: float | None) -> int | None:
+    """Returns the index of the lowest validation loss if the loss then rose by more than 3 % and more than noise.
 
-    The lowest of n noisy values lies about √(2 ln n) deviations below their mean, which is allowed for. Few pictures
-    make the loss noisier than its own course may show: a picture's loss changes by about half its size.
+    The minimum of n noisy values is about √(2 ln n) standard deviations below their mean. With few images the loss is
+    noisier than its curve may show: the loss of a single image varies by about half its size.
 
     Args:
-        losses: float [n].
-        pictures: in the validation split, where known.
+        losses: float64 [n].
+        num_images: size of the validation split, if known.
     """
     lowest = int(losses.argmin())
     after = losses[lowest + 1 :]
-    if len(losses) < _JUDGED_AT_LEAST or len(after) < 2:
+    if len(losses) < _MIN_VALIDATIONS or len(after) < 2:
         return None
-    deviation = max(noise(losses), 0.5 * losses[lowest] / math.sqrt(pictures or math.inf))
-    margin = max(0.03 * losses[lowest], (3 + math.sqrt(2 * math.log(len(losses)))) * deviation)
+    std = max(noise_std(losses), 0.5 * losses[lowest] / math.sqrt(num_images or math.inf))
+    margin = max(0.03 * losses[lowest], (3 + math.sqrt(2 * math.log(len(losses)))) * std)
     level = after[-max(2, len(after) // 3) :].mean()
     return lowest if level > losses[lowest] + margin else None
 
 
-def _learnt_by_heart(case: Case) -> Finding | None:
-    """Judges by the test pictures where there are no validation pictures."""
-    learnt, pictures = case.train_accuracy, case.number("dataset", "pictures", "train")
-    if not case.total or learnt is None or not pictures:
+def _over_fit_without_validation(evidence: Evidence) -> Diagnosis | None:
+    """Compares training and test accuracy."""
+    accuracy, num_images = evidence.train_accuracy, evidence.number("dataset", "pictures", "train")
+    if not evidence.num_test or accuracy is None or not num_images:
         return None
-    doubt = _Z * math.sqrt(learnt * (1 - learnt) / pictures)
-    if learnt - doubt < case.interval[1] + _GAP:
+    margin = _Z * math.sqrt(accuracy * (1 - accuracy) / num_images)
+    if accuracy - margin < evidence.interval[1] + _MIN_GAP:
         return None
-    return Finding(
+    return Diagnosis(
         "over-fit",
-        f"Over-fit: {percent(learnt)} of the training pictures were right in the last epoch, but only {case.test}.",
-        f"{_more_variety(case.recipe)}; to see since when, set some apart: --set data.val_fraction=0.1.",
+        f"Overfitting: the training accuracy of the last epoch is {percent(accuracy)}, but the test accuracy only "
+        f"{evidence.accuracy_text}.",
+        f"{_augment_more(evidence.recipe)}; to see when it starts, hold out a validation split: "
+        "--set data.val_fraction=0.1.",
     )
 
 
-def _stop(recipe: Recipe | None, epoch: int) -> str:
-    """Returns how to stop before the accuracy falls."""
-    by_itself = (
-        "" if recipe is None or recipe.train.early_stop else " or let it stop by itself (--set train.early_stop=2)"
-    )
-    return f"Stop there (--epochs {epoch}){by_itself}. " if epoch > 1 else ""
+def _stop_early(recipe: Recipe | None, epoch: int) -> str:
+    if epoch <= 1:
+        return ""
+    is_on = recipe is None or recipe.train.early_stop
+    return f"Stop there (--epochs {epoch}){'' if is_on else ' or use early stopping (--set train.early_stop=2)'}. "
 
 
-def _soften(recipe: Recipe | None) -> str:
-    """Returns how to keep probabilities from becoming too sure."""
+def _smooth_labels(recipe: Recipe | None) -> str:
     if recipe is None or recipe.optim.label_smoothing:
         return ""
-    return "Ask for less certainty: --set optim.label_smoothing=0.1. "
+    return "Use label smoothing: --set optim.label_smoothing=0.1. "
 
 
-def _more_variety(recipe: Recipe | None) -> str:
-    """Returns how to make the training pictures harder to learn by heart, by what is not done yet."""
-    augment = None if recipe is None else recipe.data.augment
-    ways = (
-        []
-        if augment is None
-        else [
-            flag
-            for flag, used in (
-                ("data.augment.flip=random", augment.flip != "none"),
-                ("data.augment.shift=2", augment.shift),
-                ("data.augment.mixup=0.2", augment.mixup or augment.cutmix),
-            )
-            if not used
-        ]
-    )
-    flags = " ".join(f"--set {flag}" for flag in ways[:2])
-    return (
-        f"Vary the training pictures more ({flags}), or bring more of them" if flags else "Bring more training pictures"
-    )
+def _augment_more(recipe: Recipe | None) -> str:
+    """Returns flags for two augmentations the recipe does not use yet."""
+    flags: list[str] = []
+    if recipe is not None:
+        augment = recipe.data.augment
+        options = (
+            ("--set data.augment.flip=random", augment.flip != "none"),
+            ("--set data.augment.shift=2", augment.shift),
+            ("--set data.augment.mixup=0.2", augment.mixup or augment.cutmix),
+        )
+        flags = [flag for flag, is_used in options if not is_used][:2]
+    return f"Use more augmentation ({' '.join(flags)}), or add training images" if flags else "Add training images"
 
 
-def unlike_validation(case: Case) -> Finding | None:
-    """Validation and test accuracy differ by more than chance, and by enough to matter.
+def unlike_validation(evidence: Evidence) -> Diagnosis | None:
+    """Validation and test accuracy differ significantly, and by enough to matter.
 
-    The best of several judgements was picked, so the p-value is multiplied by their number (Bonferroni).
+    The best of several validations was selected, so the p-value is multiplied by their number (Bonferroni).
     """
-    validation, pictures = case.number("val_accuracy"), case.number("dataset", "pictures", "val")
-    if validation is None or not pictures or not case.total:
+    validation, num_val = evidence.number("val_accuracy"), evidence.number("dataset", "pictures", "val")
+    if validation is None or not num_val or not evidence.num_test:
         return None
-    judged = max(1, len(_judgements(case)))
-    p = min(1.0, judged * two_shares(round(validation * pictures), int(pictures), case.correct, case.total))
-    if p >= 0.01 or abs(validation - case.accuracy) < _UNLIKE:
+    p = two_proportions_p(round(validation * num_val), int(num_val), evidence.num_correct, evidence.num_test)
+    p = min(1.0, max(1, len(_validations(evidence))) * p)
+    if p >= 0.01 or abs(validation - evidence.accuracy) < _MIN_DIFFERENCE:
         return None
-    side = "below" if case.accuracy < validation else "above"
-    certainty = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    return Finding(
+    side = "below" if evidence.accuracy < validation else "above"
+    return Diagnosis(
         "unlike-validation",
-        f"Accuracy, {case.test}, is far {side} the {percent(validation)} of "
-        f"{counted(int(pictures), 'validation picture')} ({certainty}): the two splits hold different kinds of "
-        "pictures, or one of them holds copies of training pictures.",
-        "Look for copies, and for what differs: tenfold check DATA; where the validation split was drawn, try another "
-        "draw: --set data.split_seed=1.",
+        f"Test accuracy, {evidence.accuracy_text}, is far {side} the validation accuracy, {percent(validation)} of "
+        f"{plural(int(num_val), 'validation image')} ({'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}): the two splits "
+        "hold different kinds of images, or one of them holds duplicates of training images.",
+        "Look for duplicates and for differences: tenfold check DATA. If the validation split is drawn at random, try "
+        "another draw: --set data.split_seed=1.",
     )
 
 
-def two_shares(first: int, total_first: int, second: int, total_second: int) -> float:
-    """Returns the two-sided p-value that two shares are equal, by the z-test with a pooled variance.
+def two_proportions_p(first: int, first_total: int, second: int, second_total: int) -> float:
+    """Returns the two-sided p-value that two proportions are equal, by the z-test with pooled variance.
 
     Args:
-        first: successes, in [0, total_first].
-        total_first: at least 1.
-        second: successes, in [0, total_second].
-        total_second: at least 1.
+        first: successes, in [0, first_total].
+        first_total: at least 1.
+        second: successes, in [0, second_total].
+        second_total: at least 1.
 
     Example:
-        >>> round(two_shares(30, 100, 50, 100), 4)
+        >>> round(two_proportions_p(30, 100, 50, 100), 4)
         0.0039
     """
-    pooled = (first + second) / (total_first + total_second)
-    variance = pooled * (1 - pooled) * (1 / total_first + 1 / total_second)
+    pooled = (first + second) / (first_total + second_total)
+    variance = pooled * (1 - pooled) * (1 / first_total + 1 / second_total)
     if variance <= 0:
         return 1.0
-    z = abs(first / total_first - second / total_second) / math.sqrt(variance)
+    z = abs(first / first_total - second / second_total) / math.sqrt(variance)
     return 2 * (1 - NormalDist().cdf(z))
 
 
-def wide_interval(case: Case) -> Finding | None:
-    """Few test pictures leave the accuracy so uncertain that most gains, or reaching a target, cannot be seen."""
-    if not case.total:
+def wide_interval(evidence: Evidence) -> Diagnosis | None:
+    """The test split is so small that most improvements, or reaching the target, cannot be measured."""
+    if not evidence.num_test:
         return None
-    low, high = case.interval
-    target = case.number("target", "accuracy")
+    low, high = evidence.interval
+    target = evidence.number("target", "accuracy")
     if target is not None and low < target < high:
-        return Finding(
+        return Diagnosis(
             "wide-interval",
-            f"The target, {percent(target)}, lies within the 95 % interval of the test accuracy, {100 * low:.1f}–"
-            f"{100 * high:.1f} %: {counted(case.total, 'test picture')} cannot tell whether it is really reached.",
-            f"To be sure of it aim higher (--target {min(0.999, target + (high - low) / 2):.3g}), "
-            f"or judge by more pictures: about {_needed(case, 0.01)} tell it to ±1 point.",
+            f"The target, {percent(target)}, lies within the 95 % interval of the test accuracy, "
+            f"{interval(evidence.interval)}: {plural(evidence.num_test, 'test image')} cannot show whether it is "
+            "reached.",
+            f"Aim higher (--target {min(0.999, target + (high - low) / 2):.3g}), or use more test images: about "
+            f"{_images_needed_text(evidence, 0.01)} for ±1 point.",
         )
-    if high - low < _WIDE:
+    if high - low < _MAX_WIDTH:
         return None
-    points = 100 * (high - low)
-    return Finding(
+    return Diagnosis(
         "wide-interval",
-        f"With {counted(case.total, 'test picture')} the 95 % interval is {points:.0f} points wide ({100 * low:.1f}–"
-        f"{100 * high:.1f} %): improvements of less than that cannot be seen.",
-        f"For ±2 points about {_needed(case, 0.02)} test pictures are needed, for ±1 point {_needed(case, 0.01)}; "
-        "where the test split is drawn, --set data.test_fraction takes a larger share.",
+        f"With {plural(evidence.num_test, 'test image')} the 95 % interval is {100 * (high - low):.0f} points wide "
+        f"({interval(evidence.interval)}): smaller improvements cannot be measured.",
+        f"Use about {_images_needed_text(evidence, 0.02)} test images for ±2 points, "
+        f"{_images_needed_text(evidence, 0.01)} for ±1 point. If the test split is drawn at random, "
+        "--set data.test_fraction makes it larger.",
     )
 
 
-def _needed(case: Case, half: float) -> str:
-    """Returns how many pictures make the interval ±`half`, in two significant digits: `about 1,500`."""
-    count = pictures_needed(sum(case.interval) / 2, half)
+def _images_needed_text(evidence: Evidence, half_width: float) -> str:
+    """Returns the number of test images for an interval of ± `half_width`, rounded up to two digits: `1,500`."""
+    count = images_needed(sum(evidence.interval) / 2, half_width)
     digits = max(0, len(str(count)) - 2)
     return f"{-(-count // 10**digits) * 10**digits:,}"
 
 
-def pictures_needed(share: float, half: float) -> int:
-    """Returns how many pictures make a 95 % interval about `share` no wider than ± `half`.
+def images_needed(accuracy: float, half_width: float) -> int:
+    """Returns the number of test images that make a 95 % interval no wider than ± `half_width`.
 
     Args:
-        share: expected accuracy, in (0, 1).
-        half: of the width, in (0, 1).
+        accuracy: expected, in (0, 1).
+        half_width: in (0, 1).
 
     Example:
-        >>> pictures_needed(0.5, 0.02)
+        >>> images_needed(0.5, 0.02)
         2401
     """
-    return math.ceil(share * (1 - share) * (_Z / half) ** 2)
+    return math.ceil(accuracy * (1 - accuracy) * (_Z / half_width) ** 2)

@@ -1,148 +1,138 @@
-"""Whether the machine was put to good use."""
+"""Doctor rules on data and hardware: loading time, an unused GPU, batch size, clipped colors."""
 
-from tenfold.report.doctor.evidence import Case, Finding, counted, quoted
-from tenfold.report.tables.run_tables import percent
+from tenfold.core.text import percent, plural
+from tenfold.report.doctor.evidence import Diagnosis, Evidence, quoted
 
-_LOADING = 0.3
-"""Share of the training time for gathering and augmenting pictures from which they hold up the training."""
+_MIN_LOADING_FRACTION = 0.3  # of the training time
+_MIN_LOADING_SECONDS = 1.0
+_MIN_CPU_SECONDS = 10.0
+_MIN_CLIPPED_FRACTION = 0.35
+_SOLVED_ACCURACY = 0.95
+"""Another batch size gains nothing if the interval of the accuracy starts above this."""
 
-_WORTH_SECONDS = 1.0
-"""Seconds of loading from which it is worth a word."""
-
-_WORTH_A_GPU = 10.0
-"""Seconds of training from which a GPU is worth a word."""
+_MIN_STEPS_PER_EPOCH = 10
+_MIN_STEPS = 100
 
 
-def slow_loading(case: Case) -> Finding | None:
-    """Gathering and augmenting pictures took a large share of the training time."""
-    loading, training = case.number("loading_seconds"), case.number("training_seconds")
-    if not loading or not training or loading < _WORTH_SECONDS or loading < _LOADING * training:
+def slow_loading(evidence: Evidence) -> Diagnosis | None:
+    """Loading and augmentation took a large part of the training time."""
+    loading, training = evidence.number("loading_seconds"), evidence.number("training_seconds")
+    if not loading or not training or loading < _MIN_LOADING_SECONDS or loading < _MIN_LOADING_FRACTION * training:
         return None
-    return Finding(
+    return Diagnosis(
         "slow-loading",
-        f"{percent(min(1.0, loading / training))} of the training time, {loading:.1f} of {training:.1f} s, went into "
-        "gathering and augmenting pictures.",
-        _lighter(case),
+        f"Loading and augmentation took {percent(min(1.0, loading / training))} of the training time, {loading:.1f} "
+        f"of {training:.1f} s.",
+        _lighter_loading(evidence),
     )
 
 
-def _lighter(case: Case) -> str:
-    """Returns which work of the loader can be spared, by what the recipe asks for."""
-    if case.recipe is None:
-        return "Take smaller pictures (--set data.image_size=…) or spare an augmentation."
-    augment, size = case.recipe.data.augment, case.recipe.data.image_size
-    spared = [
-        f"--set data.augment.{key}={nothing}"
-        for key, nothing, used in (
+def _lighter_loading(evidence: Evidence) -> str:
+    if evidence.recipe is None:
+        return "Use smaller images (--set data.image_size=…) or less augmentation."
+    augment, size = evidence.recipe.data.augment, evidence.recipe.data.image_size
+    flags = [
+        f"--set data.augment.{key}={off}"
+        for key, off, is_used in (
             ("mixup", 0, augment.mixup),
             ("cutmix", 0, augment.cutmix),
             ("shift", 0, augment.shift),
             ("cutout", 0, augment.cutout),
             ("flip", "none", augment.flip != "none"),
         )
-        if used
+        if is_used
     ]
-    ways = [f"spare an augmentation ({spared[0]})"] if spared else []
+    options = [f"drop an augmentation ({flags[0]})"] if flags else []
     if isinstance(size, tuple) and min(size) > 32:
-        ways.insert(0, f"take smaller pictures (--set data.image_size={max(32, min(size) // 2)}, now {min(size)})")
-    ways.append("close other programs that read the same disk")
-    sentence = ", or ".join(ways)
+        options.insert(0, f"use smaller images (--set data.image_size={max(32, min(size) // 2)}, now {min(size)})")
+    options.append("close other programs that use the same disk")
+    sentence = ", or ".join(options)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def cpu_beside_gpu(case: Case) -> Finding | None:
-    """The CPU did the training though a GPU is there."""
-    seconds, hardware = case.number("training_seconds"), case.summary.get("hardware")
-    if seconds is None or seconds < _WORTH_A_GPU or not str(hardware).startswith("cpu"):
+def cpu_beside_gpu(evidence: Evidence) -> Diagnosis | None:
+    """Training ran on the CPU although there is a GPU."""
+    seconds, hardware = evidence.number("training_seconds"), evidence.summary.get("hardware")
+    if seconds is None or seconds < _MIN_CPU_SECONDS or not str(hardware).startswith("cpu"):
         return None
-    seen, unseen = case.environment.get("accelerators"), case.environment.get("nvidia_gpus")
-    name = case.environment.get("gpu")
-    if seen or name:
-        device = str(seen[0]) if isinstance(seen, list) and seen else "cuda"
-        asked = case.recipe.train.device if case.recipe is not None else "auto"
-        because = f", as train.device = {asked} asked for" if asked != "auto" else ""
-        return Finding(
+    accelerators, num_gpus = evidence.environment.get("accelerators"), evidence.environment.get("nvidia_gpus")
+    name = evidence.environment.get("gpu")
+    if accelerators or name:
+        device = str(accelerators[0]) if isinstance(accelerators, list) and accelerators else "cuda"
+        requested = evidence.recipe.train.device if evidence.recipe is not None else "auto"
+        reason = f", as train.device = {requested} requested" if requested != "auto" else ""
+        return Diagnosis(
             "cpu-beside-gpu",
-            f"The CPU trained for {seconds:.0f} s{because}, though there is a GPU: {name or device}.",
-            f"Train on it: --device {device.partition(':')[0]}.",
+            f"Training ran on the CPU for {seconds:.0f} s{reason}, although there is a GPU: {name or device}.",
+            f"Train on the GPU: --device {device.partition(':')[0]}.",
         )
-    if isinstance(unseen, int) and unseen > 0:
-        return Finding(
+    if isinstance(num_gpus, int) and num_gpus > 0:
+        return Diagnosis(
             "cpu-beside-gpu",
-            f"The CPU trained for {seconds:.0f} s, though there is an NVIDIA GPU, which the installed PyTorch "
-            f"({case.environment.get('torch')}) cannot use.",
+            f"Training ran on the CPU for {seconds:.0f} s, although there is an NVIDIA GPU. The installed PyTorch "
+            f"({evidence.environment.get('torch')}) cannot use it.",
             "Install a PyTorch built with CUDA (see pytorch.org/get-started/locally), and train with --device cuda.",
         )
     return None
 
 
-_CLIPPED = 0.35
-"""Share of channel values at 0 or 255 from which it is worth a look."""
+def large_batch(evidence: Evidence) -> Diagnosis | None:
+    """A batch holds more images than the smallest class, or a large part of the training set.
 
-_LEARNT = 0.95
-"""Accuracy, all doubts deducted, that leaves nothing to be gained by another batch size."""
-
-_BATCHES_AT_LEAST = 10
-"""Batches that an epoch should have."""
-
-
-def large_batch(case: Case) -> Finding | None:
-    """A batch holds more pictures than the smallest class has, or a large share of all.
-
-    Many classes of equal size in batches of a small share are usual, and nothing is said of them.
+    Many classes of equal size are common, and fine as long as a batch is a small part of the training set.
     """
-    counts = {name: count for name, count in case.train_counts.items() if count}
-    batch, pictures = int(case.number("batch_size") or 0), sum(counts.values())
-    if not counts or not batch or not case.total or case.interval[0] >= _LEARNT:
+    counts = {name: count for name, count in evidence.train_counts.items() if count}
+    batch_size, num_images = int(evidence.number("batch_size") or 0), sum(counts.values())
+    if not counts or not batch_size or not evidence.num_test or evidence.interval[0] >= _SOLVED_ACCURACY:
         return None
-    name, count = min(counts.items(), key=lambda item: item[1])
-    rare = count < pictures / len(counts) / 2
-    large = batch * _BATCHES_AT_LEAST > pictures
-    if batch <= count or not (rare or large):
-        return _few_steps(case, batch, pictures) if large else None
-    lacking = (
-        f"most batches hold {'few' if batch * count >= 2 * pictures else 'one or none'} of it"
-        if rare
-        else f"an epoch is only {counted(-(-pictures // batch), 'step')}"
+    smallest, count = min(counts.items(), key=lambda item: item[1])
+    is_rare = count < num_images / len(counts) / 2
+    is_large = batch_size * _MIN_STEPS_PER_EPOCH > num_images
+    if batch_size <= count or not (is_rare or is_large):
+        return _few_steps(evidence, batch_size, num_images) if is_large else None
+    problem = (
+        f"most batches hold {'few' if batch_size * count >= 2 * num_images else 'one or none'} of its images"
+        if is_rare
+        else f"an epoch has only {plural(-(-num_images // batch_size), 'step')}"
     )
-    bring = f", or bring more pictures of {quoted(name)}" if rare else ""
-    return Finding(
+    more_images = f", or add images of {quoted(smallest)}" if is_rare else ""
+    smaller = _smaller_batch(batch_size, min(count, num_images // _MIN_STEPS_PER_EPOCH))
+    return Diagnosis(
         "large-batch",
-        f"A batch of {batch:,} is larger than the smallest class, {quoted(name)} with "
-        f"{counted(count, 'training picture')}: {lacking}.",
-        f"Take smaller batches: --batch-size {_smaller(batch, min(count, pictures // _BATCHES_AT_LEAST))}{bring}.",
+        f"A batch of {batch_size:,} images is larger than the smallest class, {quoted(smallest)} with "
+        f"{plural(count, 'training image')}: {problem}.",
+        f"Use smaller batches: --batch-size {smaller}{more_images}.",
     )
 
 
-def _few_steps(case: Case, batch: int, pictures: int) -> Finding | None:
-    """Returns what to say of a run of few steps because its batches are large."""
-    if case.steps >= 100:
+def _few_steps(evidence: Evidence, batch_size: int, num_images: int) -> Diagnosis | None:
+    if evidence.num_steps >= _MIN_STEPS:
         return None
-    return Finding(
+    return Diagnosis(
         "large-batch",
-        f"A batch of {batch:,} is {percent(batch / pictures)} of the {pictures:,} training pictures, and the whole run "
-        f"took only {counted(case.steps, 'step')}.",
-        f"Take smaller batches (--batch-size {_smaller(batch, pictures // _BATCHES_AT_LEAST)}), or train longer "
-        "(--epochs).",
+        f"A batch of {batch_size:,} images is {percent(batch_size / num_images)} of the {num_images:,} training "
+        f"images, and the whole run took only {plural(evidence.num_steps, 'step')}.",
+        f"Use smaller batches (--batch-size {_smaller_batch(batch_size, num_images // _MIN_STEPS_PER_EPOCH)}), or "
+        "train longer (--epochs).",
     )
 
 
-def _smaller(batch: int, most: int) -> int:
-    """Returns a power of two of at most `most` and half of `batch`, at least 2."""
-    return max(2, 1 << max(1, min(most, batch // 2)).bit_length() - 1)
+def _smaller_batch(batch_size: int, maximum: int) -> int:
+    """Returns a power of two of at most `maximum` and half of `batch_size`, at least 2."""
+    return max(2, 1 << max(1, min(maximum, batch_size // 2)).bit_length() - 1)
 
 
-def clipped_colours(case: Case) -> Finding | None:
-    """Many channel values of the training pictures are the smallest or the largest there are."""
-    share = case.number("dataset", "clipped")
-    if share is None or share < _CLIPPED:
+def clipped_colors(evidence: Evidence) -> Diagnosis | None:
+    """Many channel values of the training images are 0 or 255."""
+    fraction = evidence.number("dataset", "clipped")
+    if fraction is None or fraction < _MIN_CLIPPED_FRACTION:
         return None
-    padded = case.recipe is not None and case.recipe.data.fit == "pad"
-    borders = " the borders that data.fit = pad adds," if padded else ""
-    return Finding(
+    is_padded = evidence.recipe is not None and evidence.recipe.data.fit == "pad"
+    borders = "the borders that data.fit = pad adds, " if is_padded else ""
+    return Diagnosis(
         "clipped-colours",
-        f"{percent(share)} of the training pictures' colour values are exactly 0 or 255:{borders} a plain black or "
-        "white background, or colours that were cut off when the pictures were made.",
-        "Look at some: tenfold show DATA; a plain background needs no remedy, but pictures to be classified later must "
-        "have it too" + (", and --set data.fit=crop adds no borders." if padded else "."),
+        f"{percent(fraction)} of the channel values in the training images are exactly 0 or 255: {borders}a plain "
+        "black or white background, or colors clipped when the images were made.",
+        "Look at some images: tenfold show DATA. A plain background is fine if the images to classify later have it "
+        "too" + ("; --set data.fit=crop adds no borders." if is_padded else "."),
     )

@@ -1,8 +1,7 @@
-"""Paper, ink and colours of every chart, and the way to a file.
+"""Colors and style of every chart, and saving a figure as PNG.
 
-Colours are close to those of M. Okabe and K. Ito (jfly.uni-koeln.de/color), which people with any kind of
-colour vision can tell apart. Only matplotlib's object interface is used: nothing global changes, and no display
-is needed.
+The colors are close to those of M. Okabe and K. Ito (jfly.uni-koeln.de/color), which people with any kind of color
+vision can distinguish. Only matplotlib's object interface is used: no global setting changes, and no display is needed.
 """
 
 import io
@@ -20,40 +19,40 @@ from matplotlib.font_manager import fontManager
 
 from tenfold.core import durable
 
-PAPER = "#ffffff"
-INK = "#24292f"
-QUIET = "#6b747d"
+WHITE = "#ffffff"
+DARK = "#24292f"
+GRAY = "#6b747d"
 GRID = "#e6e9ec"
 BLUE = "#0072B2"
-WARM = "#C84B00"
+ORANGE = "#C84B00"
 GREEN = "#00795A"
-DOTS_PER_INCH = 150
+DPI = 150
 
-_OTHER_SCRIPTS = (
-    *(f"Noto Sans CJK {place}" for place in ("SC", "JP", "KR")),
+_FALLBACK_FONTS = (
+    *(f"Noto Sans CJK {region}" for region in ("SC", "JP", "KR")),
     *("Microsoft YaHei", "Hiragino Sans", "WenQuanYi Micro Hei", "Arial Unicode MS"),
 )
 
 
 @cache
 def _fonts() -> list[str]:
-    """Returns the font that comes with matplotlib, then those installed here that know other scripts."""
+    """Returns matplotlib's own font, then the installed fonts with other scripts."""
     installed = {font.name for font in fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in installed)]
+    return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
 
 
 def style() -> dict[Any, Any]:
-    """Returns the settings of every chart."""
+    """Returns the matplotlib settings of every chart."""
     return {
         "text.usetex": False,  # a user's own settings may ask for LaTeX
         "text.parse_math": False,  # a class may be called $x$
         "font.family": _fonts(),
         "font.size": 9,
-        "text.color": INK,
-        "figure.facecolor": PAPER,
-        "axes.facecolor": PAPER,
-        "axes.edgecolor": QUIET,
-        "axes.labelcolor": QUIET,
+        "text.color": DARK,
+        "figure.facecolor": WHITE,
+        "axes.facecolor": WHITE,
+        "axes.edgecolor": GRAY,
+        "axes.labelcolor": GRAY,
         "axes.linewidth": 0.8,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -65,8 +64,8 @@ def style() -> dict[Any, Any]:
         "axes.axisbelow": True,
         "grid.color": GRID,
         "grid.linewidth": 0.8,
-        "xtick.color": QUIET,
-        "ytick.color": QUIET,
+        "xtick.color": GRAY,
+        "ytick.color": GRAY,
         "xtick.major.size": 3,
         "ytick.major.size": 0,
         "legend.frameon": False,
@@ -78,16 +77,16 @@ def chart(path: Path, width: float, height: float) -> Iterator[Figure]:
     """Yields an empty figure and writes it as a PNG when the block ends without an error.
 
     Args:
-        path: where; its folder must exist.
+        path: of the PNG; its folder must exist.
         width: in inches.
         height: in inches.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
     """
     with matplotlib.rc_context(style()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box is drawn, which is enough
-        figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
+        figure = Figure(figsize=(width, height), dpi=DPI)
         FigureCanvasAgg(figure)
         yield figure
         buffer = io.BytesIO()

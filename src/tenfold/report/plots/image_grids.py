@@ -1,4 +1,4 @@
-"""All pictures of a finished run, from its folder and its data."""
+"""Grids of images with titles: a preview of a split, predictions, suspicious labels, disagreements of two runs."""
 
 import math
 from collections.abc import Sequence
@@ -8,79 +8,29 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from PIL import Image
 
-from tenfold.core import durable
+from tenfold.core.errors import DataError
 from tenfold.core.text import shortened
-from tenfold.data.types import Dataset, Split
-from tenfold.evaluate.metrics import Evaluation
-from tenfold.report.plots.canvas import INK, WARM, chart
-from tenfold.report.plots.run_charts import plot_confusion, plot_curves, plot_grid, plot_per_class
-from tenfold.report.tables.run_tables import prediction_titles, sample
-from tenfold.runs.run_folder import RunFolder
+from tenfold.data.types import Split
+from tenfold.report.plots.canvas import DARK, DPI, ORANGE, chart
+from tenfold.report.tables.run_tables import sample_indices
 
-_SHOWN = 32
+GRID_IMAGES = 32
+"""Default number of images in a grid."""
 
-
-def draw_run(folder: RunFolder, dataset: Dataset) -> None:
-    """Fills `plots/`: curves, confusion matrix, bars per class, preview of the data, predictions.
-
-    Args:
-        folder: of a finished run.
-        dataset: that it was trained with.
-
-    Raises:
-        RunError: when the run is not finished or a file in it is damaged.
-        StorageError: when the disk refuses.
-    """
-    plots = folder.plots
-    durable.make_folder(plots)
-    evaluation = Evaluation.from_json(folder.read_summary()["evaluation"])
-    plot_curves(folder.read_metrics(), plots / "curves.png")
-    plot_confusion(evaluation.confusion.numpy(), dataset.classes, plots / "confusion.png")
-    plot_per_class(evaluation.per_class, plots / "per-class.png")
-    draw_preview(dataset.train, dataset.classes, plots / "preview.png")
-    _draw_predictions(folder, dataset.test, plots / "predictions.png")
+_TILE = 168  # pixels; approximate size of an enlarged small image
+_MAX_TILE = 240
+_MIN_SMOOTH_SIDE = 160  # pixels; smaller images are drawn with sharp pixels
 
 
-def draw_preview(
-    split: Split, classes: tuple[str, ...], path: Path, *, count: int = _SHOWN, seed: int = 0
-) -> list[str]:
-    """Draws some pictures with their labels and returns the labels, in the order of the pictures.
-
-    Args:
-        split: to draw from.
-        classes: names, in the order of the labels.
-        path: of the PNG.
-        count: pictures to show, at most.
-        seed: of the draw.
-
-    Raises:
-        StorageError: when the disk refuses.
-    """
-    chosen = sample(len(split), count, seed)
-    names = [classes[label] for label in split.labels[chosen]]
-    plot_grid(split.images[chosen], names, path)
-    return names
-
-
-def _draw_predictions(folder: RunFolder, test: Split, path: Path) -> None:
-    chosen = sample(len(test), _SHOWN)
-    rows = folder.read_predictions()
-    true, predicted = [rows[i].true for i in chosen], [rows[i].predicted for i in chosen]
-    colours = [INK if right == guess else WARM for right, guess in zip(true, predicted, strict=True)]
-    plot_grid(test.images[chosen], prediction_titles(true, predicted), path, colours=colours)
-
-
-_SMALL = 160  # pixels; larger pictures are scaled smoothly
-
-
-class Section(NamedTuple):
-    """Pictures below one heading.
+class ImageSection(NamedTuple):
+    """Images below one heading.
 
     Args:
         heading: one line.
         images: uint8 [N, H, W, 3].
-        titles: N of one or two lines; the second is drawn in orange.
+        titles: N titles of one or two lines; the second line is drawn in orange.
     """
 
     heading: str
@@ -88,56 +38,148 @@ class Section(NamedTuple):
     titles: Sequence[str]
 
 
-def plot_sections(heading: str, sections: Sequence[Section], path: Path, columns: int = 8) -> None:
-    """Draws sections of pictures below one another, each picture below its title.
+def plot_preview(
+    split: Split, classes: tuple[str, ...], path: Path, *, count: int = GRID_IMAGES, seed: int = 0
+) -> list[str]:
+    """Draws random images with their labels and returns the labels in the order of the images.
 
     Args:
-        heading: above all.
-        sections: one without pictures is left out.
+        split: to choose from.
+        classes: class names in label order.
         path: of the PNG.
-        columns: pictures in a row.
+        count: maximum number of images.
+        seed: of the random choice.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
+    """
+    chosen = sample_indices(len(split), count, seed)
+    names = [classes[label] for label in split.labels[chosen]]
+    plot_grid(split.images[chosen], names, path)
+    return names
+
+
+def prediction_titles(true_names: Sequence[str], predicted_names: Sequence[str]) -> list[str]:
+    """Returns a title for each image: its class, or for a wrong prediction the prediction above the true class.
+
+    Raises:
+        ValueError: when the lengths differ.
+
+    Example:
+        >>> prediction_titles(["cat", "ship"], ["cat", "plane"])
+        ['cat', 'plane\\ntruth: ship']
+    """
+    pairs = zip(true_names, predicted_names, strict=True)
+    return [true if true == predicted else f"{predicted}\ntruth: {true}" for true, predicted in pairs]
+
+
+def plot_grid(
+    images: NDArray[np.uint8],
+    titles: Sequence[str],
+    path: Path,
+    columns: int = 8,
+    colors: Sequence[str] | None = None,
+) -> None:
+    """Draws images in rows, each below its title. Small images are enlarged by a whole factor and stay sharp.
+
+    Args:
+        images: uint8 [N, H, W, 3], N at least 1.
+        titles: N titles of one or two lines.
+        path: of the PNG.
+        columns: images in a row, at least 1.
+        colors: N title colors; dark by default.
+
+    Raises:
+        DataError: when there is no image, or the number of titles or colors differs.
+        StorageError: when the file cannot be written.
+    """
+    colors = colors or [DARK] * len(images)
+    if not len(images) or not len(images) == len(titles) == len(colors):
+        raise DataError(
+            f"{len(images)} images, {len(titles)} titles, {len(colors)} colors; "
+            "expected the same number of each, at least 1"
+        )
+    tiles = [_tile(image) for image in images]
+    lines = max(title.count("\n") + 1 for title in titles)
+    gap, title_height = 14, 8 + 24 * lines  # pixels
+    (tile_height, tile_width), columns = tiles[0].shape[:2], min(columns, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    width, height = gap + columns * (tile_width + gap), rows * (tile_height + title_height) + gap
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    with chart(path, width / DPI, height / DPI) as figure:
+        axes = figure.add_axes((0, 0, 1, 1))
+        for index, (tile, title, color) in enumerate(zip(tiles, titles, colors, strict=True)):
+            row, column = divmod(index, columns)
+            top, left = title_height + row * (tile_height + title_height), gap + column * (tile_width + gap)
+            sheet[top : top + tile_height, left : left + tile_width] = tile
+            max_characters = max(4, int(tile_width / 10))  # about 10 pixels each at this size
+            text = "\n".join(shortened(line, max_characters) for line in title.split("\n"))
+            axes.text(left, top - 10, text, color=color, size=7.5, va="baseline", linespacing=1.25)
+        axes.imshow(sheet, interpolation="nearest", aspect="auto", extent=(0, width, height, 0))
+        axes.set_axis_off()
+
+
+def _tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns an image at the size at which the grid shows it."""
+    side = max(image.shape[:2])
+    if side <= _TILE // 2:
+        factor = _TILE // side
+        return image.repeat(factor, axis=0).repeat(factor, axis=1)
+    if side <= _MAX_TILE:
+        return image
+    height, width = (max(1, round(length * _MAX_TILE / side)) for length in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def plot_sections(title: str, sections: Sequence[ImageSection], path: Path, columns: int = 8) -> None:
+    """Draws sections of images one below the other, each image below its title.
+
+    Args:
+        title: of the whole figure.
+        sections: a section without images is left out.
+        path: of the PNG.
+        columns: images in a row.
+
+    Raises:
+        StorageError: when the file cannot be written.
     """
     filled = [section for section in sections if len(section.images)]
     rows = [math.ceil(len(section.images) / columns) for section in filled]
-    side, head, gap = 1.1, 0.36, 0.1  # inches
+    side, title_height, gap = 1.1, 0.36, 0.1  # inches
     ratio = max((section.images.shape[1] / section.images.shape[2] for section in filled), default=1.0)
-    row_height = side * ratio + head
+    row_height = side * ratio + title_height
     width = columns * (side + gap) + gap
-    height = 0.45 + sum(0.45 + count * row_height for count in rows) + gap
+    height = 0.45 + sum(0.45 + num_rows * row_height for num_rows in rows) + gap
     with chart(path, width, height) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
-        axes.text(gap, 0.3, heading, weight="bold", size=11)
+        axes.text(gap, 0.3, title, weight="bold", size=11)
         top = 0.45
-        for section, count in zip(filled, rows, strict=True):
+        for section, num_rows in zip(filled, rows, strict=True):
             axes.text(gap, top + 0.28, section.heading, weight="bold", size=9)
             top += 0.42
-            for number, (image, title) in enumerate(zip(section.images, section.titles, strict=True)):
-                row, column = divmod(number, columns)
-                place = (gap + column * (side + gap), top + row * row_height)
-                _draw_picture(axes, image, title, place, (side, side * ratio, head))
-            top += count * row_height + 0.03
+            for index, (image, image_title) in enumerate(zip(section.images, section.titles, strict=True)):
+                row, column = divmod(index, columns)
+                corner = (gap + column * (side + gap), top + row * row_height)
+                _draw_image(axes, image, image_title, corner, (side, side * ratio, title_height))
+            top += num_rows * row_height + 0.03
         axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
         axes.set_axis_off()
 
 
-def _draw_picture(
+def _draw_image(
     axes: Axes,
     image: NDArray[np.uint8],
     title: str,
-    place: tuple[float, float],
+    corner: tuple[float, float],
     size: tuple[float, float, float],
 ) -> None:
-    (x, y), (width, height, head) = place, size
+    (x, y), (width, height, title_height) = corner, size
     lines = [shortened(line, 15) for line in title.split("\n")]
-    for number, (line, colour) in enumerate(zip(lines, (INK, WARM), strict=False)):
-        axes.text(x, y + 0.155 + 0.145 * number, line, size=7, color=colour, va="baseline")
-    small = max(image.shape[:2]) < _SMALL
+    for number, (line, color) in enumerate(zip(lines, (DARK, ORANGE), strict=False)):
+        axes.text(x, y + 0.155 + 0.145 * number, line, size=7, color=color, va="baseline")
     axes.imshow(
         image,
-        extent=(x, x + width, y + head + height, y + head),
-        interpolation="nearest" if small else "antialiased",
+        extent=(x, x + width, y + title_height + height, y + title_height),
+        interpolation="nearest" if max(image.shape[:2]) < _MIN_SMOOTH_SIDE else "antialiased",
         aspect="auto",
     )

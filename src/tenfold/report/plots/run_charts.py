@@ -1,4 +1,7 @@
-"""The charts of a run, as PNG files. N pictures, C classes."""
+"""The PNG charts of one run: training curves, confusion matrix, accuracy per class.
+
+C classes.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,97 +13,118 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
 
-from tenfold.core.errors import DataError
+from tenfold.core import durable
 from tenfold.core.text import shortened
-from tenfold.report.plots.canvas import BLUE, DOTS_PER_INCH, GREEN, GRID, INK, PAPER, QUIET, WARM, chart
+from tenfold.data.types import Dataset, Split
+from tenfold.report.plots.axes import name_width, percent_tick
+from tenfold.report.plots.canvas import BLUE, DARK, GRAY, GREEN, GRID, ORANGE, WHITE, chart
+from tenfold.report.plots.image_grids import GRID_IMAGES, plot_grid, plot_preview, prediction_titles
+from tenfold.report.tables.run_tables import sample_indices
+from tenfold.runs.run_folder import RunFolder
 
-if TYPE_CHECKING:  # they would bring torch, which takes a second or two
+if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.evaluate.metrics import ClassResult
 
 Row = Mapping[str, float | int | str | None]
 
-_NAME_WIDTH = 18
-_MOST_CELLS_WITH_TEXT = 20
-_TILE = 168  # pixels that a small picture is enlarged to, about
-_LARGEST_TILE = 240
-_SPLITS = (("train", BLUE, "-", ""), ("val", WARM, "-", "o"), ("test", GREEN, "", "D"))
+_MAX_NAME_WIDTH = 18
+_MAX_CLASSES_WITH_TEXT = 20
+_SPLITS = (("train", BLUE, "-", ""), ("val", ORANGE, "-", "o"), ("test", GREEN, "", "D"))
+
+
+def plot_run(folder: RunFolder, dataset: Dataset) -> None:
+    """Writes all charts to `plots/`: curves, confusion matrix, per-class accuracy, preview, predictions.
+
+    Args:
+        folder: of a finished run.
+        dataset: the run was trained on.
+
+    Raises:
+        RunError: when the run is not finished or a file in it is damaged.
+        StorageError: when a file cannot be written.
+    """
+    from tenfold.evaluate.metrics import Evaluation  # imports torch
+
+    plots = folder.plots
+    durable.make_folder(plots)
+    evaluation = Evaluation.from_json(folder.read_summary()["evaluation"])
+    plot_curves(folder.read_metrics(), plots / "curves.png")
+    plot_confusion(evaluation.confusion.numpy(), dataset.classes, plots / "confusion.png")
+    plot_per_class(evaluation.per_class, plots / "per-class.png")
+    plot_preview(dataset.train, dataset.classes, plots / "preview.png")
+    _plot_predictions(folder, dataset.test, plots / "predictions.png")
+
+
+def _plot_predictions(folder: RunFolder, test: Split, path: Path) -> None:
+    chosen = sample_indices(len(test), GRID_IMAGES)
+    rows = folder.read_predictions()
+    true, predicted = [rows[i].true for i in chosen], [rows[i].predicted for i in chosen]
+    colors = [DARK if label == prediction else ORANGE for label, prediction in zip(true, predicted, strict=True)]
+    plot_grid(test.images[chosen], prediction_titles(true, predicted), path, colors=colors)
 
 
 def plot_curves(rows: Sequence[Row], path: Path) -> None:
-    """Draws loss and accuracy against the step, for training, validation and test.
+    """Draws loss and accuracy against the step, for train, val and test.
 
     Args:
-        rows: rows of `metrics.csv`: `step`, and any of `train_loss`, `train_accuracy`, `val_…`, `test_…`;
-            what is missing, empty or not finite is left out.
+        rows: of `metrics.csv`: `step`, and any of `train_loss`, `train_accuracy`, `val_…`, `test_…`; missing, empty
+            and non-finite values are left out.
         path: of the PNG.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
     """
     with chart(path, 9, 3.5) as figure:
         figure.subplots_adjust(0.065, 0.15, 0.985, 0.86, wspace=0.16)
-        for place, (measure, heading) in enumerate((("loss", "Loss"), ("accuracy", "Accuracy")), 1):
-            axes = figure.add_subplot(1, 2, place)
-            for split, colour, line, marker in _SPLITS:
-                steps, values = series(rows, f"{split}_{measure}")
+        for position, (metric, title) in enumerate((("loss", "Loss"), ("accuracy", "Accuracy")), 1):
+            axes = figure.add_subplot(1, 2, position)
+            for split, color, line, marker in _SPLITS:
+                steps, values = series(rows, f"{split}_{metric}")
                 if steps:
                     marker = marker or ("o" if len(steps) < 12 else "")
-                    axes.plot(
-                        steps,
-                        values,
-                        color=colour,
-                        linestyle=line,
-                        marker=marker,
-                        markersize=4.5,
-                        label=split,
-                    )
-            _finish_curve(axes, heading, measure)
+                    axes.plot(steps, values, color=color, linestyle=line, marker=marker, markersize=4.5, label=split)
+            _format_curve(axes, title, metric)
 
 
-def series(rows: Sequence[Row], key: str, clock: str = "step") -> tuple[list[float], list[float]]:
-    """Returns times and values of one column, without the gaps.
+def series(rows: Sequence[Row], column: str, x_column: str = "step") -> tuple[list[float], list[float]]:
+    """Returns x and y values of one column, without missing and non-finite ones.
 
     Args:
         rows: of `metrics.csv`.
-        key: column of the values.
-        clock: column of the times: `step` or `time_s`.
+        column: of the y values.
+        x_column: of the x values, `step` or `time_s`.
     """
-    pairs = [(_number(row.get(clock)), _number(row.get(key))) for row in rows]
-    kept = [(time, value) for time, value in pairs if math.isfinite(time) and math.isfinite(value)]
-    return [time for time, _ in kept], [value for _, value in kept]
+    pairs = [(_as_float(row.get(x_column)), _as_float(row.get(column))) for row in rows]
+    finite = [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
+    return [x for x, _ in finite], [y for _, y in finite]
 
 
-def _number(value: float | int | str | None) -> float:
+def _as_float(value: float | int | str | None) -> float:
     return math.nan if value is None or value == "" else float(value)
 
 
-def _finish_curve(axes: Axes, heading: str, measure: str) -> None:
-    axes.set_title(heading)
+def _format_curve(axes: Axes, title: str, metric: str) -> None:
+    axes.set_title(title)
     axes.grid(axis="y")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.margins(x=0.03, y=0.08)
-    if measure == "accuracy":
-        axes.yaxis.set_major_formatter(FuncFormatter(_percent_tick))
+    if metric == "accuracy":
+        axes.yaxis.set_major_formatter(FuncFormatter(percent_tick))
         axes.set_ylim(max(0.0, axes.get_ylim()[0]), min(1.02, axes.get_ylim()[1]))
     if axes.lines:
         axes.legend(loc="best", labelcolor="linecolor", handlelength=1.4)
     else:
         axes.set(xticks=[], yticks=[])
-        axes.text(0.5, 0.5, "not measured", ha="center", color=QUIET, transform=axes.transAxes)
-
-
-def _percent_tick(share: float, _: object) -> str:
-    return f"{share * 100:g} %"
+        axes.text(0.5, 0.5, "not measured", ha="center", color=GRAY, transform=axes.transAxes)
 
 
 def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """Draws how often each class was taken for each other: right in blue, mistakes in orange.
+    """Draws the confusion matrix, normalized by row: correct predictions in blue, errors in orange.
 
-    Each row adds up to 100 %. Up to 20 classes the cells say how much, but for mistakes that round to 0.
+    With up to 20 classes, cells that do not round to 0 % show their value.
 
     Args:
         confusion: int64 [C, C], true × predicted.
@@ -108,180 +132,106 @@ def plot_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: P
         path: of the PNG.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
     """
     count = len(classes)
     side = min(max(0.5 * count, 2.0), 9.0)
-    places, names, size = _thinned(classes, side)
-    upright = count > 40
-    left, above = _room(names, size) + 0.4, 0.75
-    below = _room(names, size) * (1.0 if upright else 0.75) + 0.45
-    width, height = left + max(side, 3.0) + 0.25, below + side + above
+    ticks, names, size = _tick_names(classes, side)
+    is_vertical = count > 40
+    left, top = name_width(names, size) + 0.4, 0.75
+    bottom = name_width(names, size) * (1.0 if is_vertical else 0.75) + 0.45
+    width, height = left + max(side, 3.0) + 0.25, bottom + side + top
     with chart(path, width, height) as figure:
-        axes = figure.add_axes((left / width, below / height, side / width, side / height))
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
         support = confusion.sum(1, keepdims=True)
-        shares = confusion / np.maximum(support, 1)
-        axes.imshow(_confusion_colours(shares, support), interpolation="nearest")
-        if count <= _MOST_CELLS_WITH_TEXT:
-            _write_cells(axes, shares, support)
-        _name_both_axes(axes, places, names, size, upright)
-        figure.text(left / width, 1 - 0.3 / height, "What was taken for what", weight="bold", size=10)
-        legend = "% of each true class: blue right, orange wrong"
-        figure.text(left / width, 1 - 0.52 / height, legend, color=QUIET, size=8)
+        fractions = confusion / np.maximum(support, 1)
+        axes.imshow(_confusion_colors(fractions, support), interpolation="nearest")
+        if count <= _MAX_CLASSES_WITH_TEXT:
+            _write_cells(axes, fractions, support)
+        _label_both_axes(axes, ticks, names, size, is_vertical)
+        figure.text(left / width, 1 - 0.3 / height, "Confusion matrix", weight="bold", size=10)
+        legend = "% of each true class: correct in blue, errors in orange"
+        figure.text(left / width, 1 - 0.52 / height, legend, color=GRAY, size=8)
 
 
-def _confusion_colours(shares: NDArray[np.float64], support: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Returns colours [C, C, 3]: blue on the diagonal, orange elsewhere, grey without pictures."""
-    white = np.array(to_rgb(PAPER))
-    right = white + shares[..., None] * 0.85 * (np.array(to_rgb(BLUE)) - white)
-    wrong = white + np.sqrt(shares)[..., None] * 0.9 * (np.array(to_rgb(WARM)) - white)  # √: rare ones are seen
-    colours = np.where(np.eye(len(shares), dtype=bool)[..., None], right, wrong)
-    return np.where((support == 0)[..., None], np.array(to_rgb(GRID)), colours)
+def _confusion_colors(fractions: NDArray[np.float64], support: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns RGB colors [C, C, 3]: blue on the diagonal, orange elsewhere, gray for classes without images."""
+    white = np.array(to_rgb(WHITE))
+    correct = white + fractions[..., None] * 0.85 * (np.array(to_rgb(BLUE)) - white)
+    # the square root makes rare errors visible
+    wrong = white + np.sqrt(fractions)[..., None] * 0.9 * (np.array(to_rgb(ORANGE)) - white)
+    colors = np.where(np.eye(len(fractions), dtype=bool)[..., None], correct, wrong)
+    return np.where((support == 0)[..., None], np.array(to_rgb(GRID)), colors)
 
 
-def _write_cells(axes: Axes, shares: NDArray[np.float64], support: NDArray[np.int64]) -> None:
-    for row, column in zip(*np.nonzero(shares > 0.005), strict=True):
-        share = shares[row, column]
-        dark = share > (0.7 if row == column else 0.4)
-        axes.text(column, row, f"{share * 100:.0f}", ha="center", va="center", size=8, color=PAPER if dark else INK)
+def _write_cells(axes: Axes, fractions: NDArray[np.float64], support: NDArray[np.int64]) -> None:
+    for row, column in zip(*np.nonzero(fractions > 0.005), strict=True):
+        fraction = fractions[row, column]
+        is_dark = fraction > (0.7 if row == column else 0.4)
+        color = WHITE if is_dark else DARK
+        axes.text(column, row, f"{fraction * 100:.0f}", ha="center", va="center", size=8, color=color)
     for row in np.flatnonzero(support[:, 0] == 0):
-        axes.text(len(shares) / 2 - 0.5, float(row), "no pictures", ha="center", va="center", size=8, color=QUIET)
+        axes.text(len(fractions) / 2 - 0.5, float(row), "no images", ha="center", va="center", size=8, color=GRAY)
 
 
-def _name_both_axes(axes: Axes, places: list[int], names: list[str], size: float, upright: bool) -> None:
-    axes.set_xticks(places, names, size=size, rotation=90 if upright else 45, ha="right")
-    axes.set_yticks(places, names, size=size)
+def _label_both_axes(axes: Axes, ticks: list[int], names: list[str], size: float, is_vertical: bool) -> None:
+    axes.set_xticks(ticks, names, size=size, rotation=90 if is_vertical else 45, ha="right")
+    axes.set_yticks(ticks, names, size=size)
     for label in axes.get_xticklabels():
-        label.set(rotation_mode="anchor", va="center" if upright else "top")
-    axes.tick_params(length=0, labelcolor=INK)
+        label.set(rotation_mode="anchor", va="center" if is_vertical else "top")
+    axes.tick_params(length=0, labelcolor=DARK)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.spines[:].set_visible(False)
 
 
-def _thinned(names: Sequence[str], inches: float) -> tuple[list[int], list[str], float]:
-    """Returns places, short names and letter size so that the labels of an axis do not touch."""
-    room = inches * 72 / max(len(names), 1)  # points for each
-    step = max(1, math.ceil(5.0 / room))
-    size = min(9.0, max(4.2, room * step * 0.82))
-    places = list(range(0, len(names), step))
-    return places, [shortened(names[place], _NAME_WIDTH) for place in places], size
-
-
-def _room(names: Sequence[str], size: float) -> float:
-    """Returns how many inches the longest name takes."""
-    return max((len(name) for name in names), default=0) * size * 0.62 / 72 + 0.1
+def _tick_names(names: Sequence[str], inches: float) -> tuple[list[int], list[str], float]:
+    """Returns tick indices, short names and font size so that the names along an axis do not touch."""
+    points = inches * 72 / max(len(names), 1)  # for each name
+    step = max(1, math.ceil(5.0 / points))
+    size = min(9.0, max(4.2, points * step * 0.82))
+    ticks = list(range(0, len(names), step))
+    return ticks, [shortened(names[index], _MAX_NAME_WIDTH) for index in ticks], size
 
 
 def plot_per_class(per_class: "Sequence[ClassResult]", path: Path) -> None:
-    """Draws accuracy within each class as a bar with its 95 % interval, and the overall accuracy as a line.
+    """Draws the accuracy of each class as a bar with its 95 % interval, and the overall accuracy as a line.
 
     Args:
-        per_class: in the order to be drawn, from the top.
+        per_class: in the order to draw, from the top.
         path: of the PNG.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
     """
     inches = min(max(0.27 * len(per_class), 0.8), 18.0)
-    places, names, size = _thinned([result.name for result in per_class], inches)
-    left, below, above = _room(names, size) + 0.15, 0.55, 0.55
-    width, height = left + 5.2, below + inches + above
+    ticks, names, size = _tick_names([result.name for result in per_class], inches)
+    left, bottom, top = name_width(names, size) + 0.15, 0.55, 0.55
+    width, height = left + 5.2, bottom + inches + top
     with chart(path, width, height) as figure:
-        axes = figure.add_axes((left / width, below / height, (width - left - 0.75) / width, inches / height))
+        axes = figure.add_axes((left / width, bottom / height, (width - left - 0.75) / width, inches / height))
         axes.barh(range(len(per_class)), [result.recall or 0 for result in per_class], 0.66, color=BLUE, alpha=0.8)
-        _draw_intervals(axes, per_class)
-        for place in places:
-            recall = per_class[place].recall
-            value = "no pictures" if recall is None else f"{recall * 100:.1f} %"
-            axes.text(1.02 if recall is not None else 0.01, place, value, va="center_baseline", size=size, color=INK)
-        axes.set_yticks(places, names, size=size, color=INK)
-        _finish_bars(axes, per_class)
+        intervals = [(index, *result.interval) for index, result in enumerate(per_class) if result.interval]
+        if intervals:
+            axes.hlines(*zip(*intervals, strict=True), color=DARK, linewidth=1.2)
+        for index in ticks:
+            recall = per_class[index].recall
+            value = "no images" if recall is None else f"{recall * 100:.1f} %"
+            axes.text(1.02 if recall is not None else 0.01, index, value, va="center_baseline", size=size, color=DARK)
+        axes.set_yticks(ticks, names, size=size, color=DARK)
+        _format_bars(axes, per_class)
 
 
-def _draw_intervals(axes: Axes, per_class: "Sequence[ClassResult]") -> None:
-    ends = [(place, result.interval) for place, result in enumerate(per_class) if result.interval]
-    axes.hlines(
-        [place for place, _ in ends],
-        [low for _, (low, _) in ends],
-        [high for _, (_, high) in ends],
-        color=INK,
-        linewidth=1.2,
-    )
-
-
-def _finish_bars(axes: Axes, per_class: "Sequence[ClassResult]") -> None:
+def _format_bars(axes: Axes, per_class: "Sequence[ClassResult]") -> None:
     total, correct = sum(r.support for r in per_class), sum(r.correct for r in per_class)
-    axes.set_title("Accuracy within each class")
+    axes.set_title("Accuracy per class")
     if total:
-        axes.axvline(correct / total, color=WARM, linewidth=1.2, linestyle=(0, (4, 2)))
+        axes.axvline(correct / total, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 2)))
         overall = f"overall {correct / total * 100:.1f} %"
-        axes.set_title(overall, loc="right", color=WARM, size=9, weight="normal")
+        axes.set_title(overall, loc="right", color=ORANGE, size=9, weight="normal")
     axes.set_ylim(len(per_class) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(FuncFormatter(_percent_tick))
+    axes.xaxis.set_major_formatter(FuncFormatter(percent_tick))
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("recognised, with 95 % interval")
-
-
-def plot_grid(
-    images: NDArray[np.uint8],
-    titles: Sequence[str],
-    path: Path,
-    columns: int = 8,
-    colours: Sequence[str] | None = None,
-) -> None:
-    """Draws pictures in rows, each below its title; small ones are enlarged in whole steps and stay sharp.
-
-    Args:
-        images: uint8 [N, H, W, 3], N at least 1.
-        titles: N of them, of one or two lines.
-        path: of the PNG.
-        columns: pictures in a row, at least 1.
-        colours: N colours of titles; default is ink.
-
-    Raises:
-        DataError: when there is no picture, or titles or colours are not as many.
-        StorageError: when the disk refuses.
-    """
-    colours = colours or [INK] * len(images)
-    if not len(images) or not len(images) == len(titles) == len(colours):
-        raise DataError(
-            f"{len(images)} pictures, {len(titles)} titles, {len(colours)} colours; "
-            "expected as many of each, at least 1"
-        )
-    tiles = [_tile(image) for image in images]
-    lines = max(name.count("\n") + 1 for name in titles)
-    gap, head = 14, 8 + 24 * lines  # pixels
-    (tile_height, tile_width), columns = tiles[0].shape[:2], min(columns, len(tiles))
-    rows = math.ceil(len(tiles) / columns)
-    width, height = gap + columns * (tile_width + gap), rows * (tile_height + head) + gap
-    sheet = np.full((height, width, 3), 255, np.uint8)
-    with chart(path, width / DOTS_PER_INCH, height / DOTS_PER_INCH) as figure:
-        axes = figure.add_axes((0, 0, 1, 1))
-        for number, (tile, name, colour) in enumerate(zip(tiles, titles, colours, strict=True)):
-            row, column = divmod(number, columns)
-            top, left = head + row * (tile_height + head), gap + column * (tile_width + gap)
-            sheet[top : top + tile_height, left : left + tile_width] = tile
-            _write_title(axes, name, colour, left, top - 10, tile_width)
-        axes.imshow(sheet, interpolation="nearest", aspect="auto", extent=(0, width, height, 0))
-        axes.set_axis_off()
-
-
-def _tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Returns a picture at the size in which the grid shows it."""
-    largest = max(image.shape[:2])
-    if largest <= _TILE // 2:
-        times = _TILE // largest
-        return image.repeat(times, axis=0).repeat(times, axis=1)
-    if largest <= _LARGEST_TILE:
-        return image
-    height, width = (max(1, round(side * _LARGEST_TILE / largest)) for side in image.shape[:2])
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
-
-
-def _write_title(axes: Axes, name: str, colour: str, left: float, bottom: float, width: float) -> None:
-    signs = max(4, int(width / 10))  # about 10 pixels each at this size
-    text = "\n".join(shortened(line, signs) for line in name.split("\n"))
-    axes.text(left, bottom, text, color=colour, size=7.5, va="baseline", linespacing=1.25)
+    axes.set_xlabel("test accuracy with 95 % interval")

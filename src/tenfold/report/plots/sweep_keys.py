@@ -1,277 +1,298 @@
-"""Accuracy against the values of one key: dots with bars, and beside them columns that start at 0 %.
+"""Charts of accuracy against the values of one key: points with error bars, and beside them bars from 0 %.
 
-A dot is a setting. With one run its bar is the 95 % interval of the accuracy; with several seeds it is mean ±
-standard deviation over faint dots, one for each run. Columns show the same on the whole scale.
+A point is one setting. With one run its error bar is the 95 % interval of the accuracy. With several seeds it is mean ±
+standard deviation, over a faint point for each run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from tenfold.report.outcomes import Outcome, Study, identity, number_of, value_text
-from tenfold.report.plots import axes as ax
-from tenfold.report.plots.canvas import BLUE, GREEN, INK, QUIET, WARM, chart
+from tenfold.report.plots.axes import (
+    CHARACTER,
+    accuracy_limits,
+    add_legend,
+    add_panel,
+    add_title,
+    compact_number,
+    legend_width,
+    set_accuracy_axis,
+    set_number_axis,
+    set_panel_title,
+    show_no_results,
+)
+from tenfold.report.plots.canvas import BLUE, DARK, GRAY, GREEN, ORANGE, WHITE, chart
+from tenfold.report.study import SettingResult, Study, as_number, value_key, value_text
 
-_SERIES = ((BLUE, "o"), (WARM, "s"), (GREEN, "D"), ("#A3538A", "^"), ("#7A6A00", "v"))
-_MOST_COLUMNS = 12
-_MOST_NAMES = 60
-_CAPTION = 0.2  # inches
-_WIDTH = 9.0
-_LEFT, _BELOW, _ABOVE, _BETWEEN, _COLUMNS, _ROW_GAP = 0.7, 0.5, 0.8, 0.75, 3.4, 0.5  # inches
+_SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), ("#A3538A", "^"), ("#7A6A00", "v"))
+_REFERENCE_STYLE: dict[str, Any] = {
+    "linestyle": "",
+    "marker": "D",
+    "markersize": 5,
+    "markerfacecolor": "none",
+    "color": GRAY,
+}
+_MAX_BARS = 12
+_MAX_NAMES = 60
+_WIDTH = 9.0  # inches, as all lengths below
+_LEFT, _BOTTOM, _TOP, _GAP, _BARS_WIDTH, _ROWS_GAP, _PANEL_TITLE = 0.7, 0.5, 0.8, 0.75, 3.4, 0.5, 0.2
 
 Reference = Mapping[Any, float]
 
 
 @dataclass(frozen=True)
-class _Dot:
-    """One dot: where it lies along the key, its series, and the outcomes that it stands for, at least one."""
+class _Point:
+    """A point of the chart: position along the key, index of its series, and its results, at least one."""
 
-    place: float
+    position: float
     series: int
-    outcomes: Sequence[Outcome]
+    results: Sequence[SettingResult]
 
     @property
-    def share(self) -> float:
-        return fmean(outcome.mean for outcome in self.outcomes)
+    def mean(self) -> float:
+        return fmean(result.mean for result in self.results)
 
     @property
-    def bar(self) -> tuple[float, float] | None:
-        """Ends of its bar; an average over other settings has none."""
-        return self.outcomes[0].bar if len(self.outcomes) == 1 else None
+    def error_bar(self) -> tuple[float, float] | None:
+        """Ends of the error bar; None for a mean over other settings."""
+        return self.results[0].bar if len(self.results) == 1 else None
 
     @property
     def parts(self) -> list[float]:
-        """What it is the mean of; nothing for a single run."""
-        if len(self.outcomes) > 1:
-            return [outcome.mean for outcome in self.outcomes]
-        runs = self.outcomes[0].accuracies
-        return list(runs) if len(runs) > 1 else []
+        """The accuracies that `mean` averages; empty for a single run."""
+        if len(self.results) > 1:
+            return [result.mean for result in self.results]
+        accuracies = self.results[0].accuracies
+        return list(accuracies) if len(accuracies) > 1 else []
 
 
-def draw_numbers(study: Study, key: str, path: Path, reference: Reference, logarithmic: bool) -> None:
-    """Draws accuracy against a key with some numbers as values.
+def plot_numeric_key(study: Study, key: str, path: Path, reference: Reference, log_scale: bool) -> None:
+    """Draws accuracy against a key with a few numeric values.
 
     Args:
-        study: the sweep, with at least one outcome.
-        key: to draw against; another one with few values is told apart by colour, further ones are averaged.
+        study: the sweep, with at least one result.
+        key: of the horizontal axis. A second key with few values is shown by color; further keys are averaged.
         path: of the PNG.
-        reference: accuracies that others report, by value; drawn as hollow diamonds.
-        logarithmic: whether the axis of the key is.
+        reference: published accuracies by value, drawn as hollow diamonds.
+        log_scale: whether the horizontal axis is logarithmic.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
     """
-    other, values = _second_key(study, key)
-    settings = {identity(outcome.settings[key]): outcome.settings[key] for outcome in study.outcomes}
-    dots = _dots(study, key, other, values, {name: float(value) for name, value in settings.items()})
-    told = {float(value): share for value, share in reference.items() if number_of(value) is not None}
-    labels = [*map(value_text, values), *(["reported"] if told else [])]
-    columns = other is None and _fit(dots)
-    left, right = _LEFT + (_COLUMNS + _BETWEEN if columns else 0), ax.legend_room(labels)
-    above = _ABOVE + (_CAPTION if columns else 0)
+    color_key, color_values = _color_key(study, key)
+    settings = {value_key(result.settings[key]): result.settings[key] for result in study.results}
+    positions = {name: float(value) for name, value in settings.items()}
+    points = _points(study, key, color_key, color_values, positions)
+    published = {float(value): accuracy for value, accuracy in reference.items() if as_number(value) is not None}
+    labels = [*map(value_text, color_values), *(["published"] if published else [])]
+    has_bars = color_key is None and _bars_fit(points)
+    left, right = _LEFT + (_BARS_WIDTH + _GAP if has_bars else 0), legend_width(labels)
+    top = _TOP + (_PANEL_TITLE if has_bars else 0)
     with chart(path, _WIDTH, 4.1) as figure:
-        ax.heading(figure, _title(study, key), _subtitle(study, key, other, dots), _LEFT)
-        axes = ax.panel(figure, left, _BELOW, right, above)
-        numbers = [*(dot.place for dot in dots), *told]
-        ax.number_axis(axes, numbers, logarithmic=logarithmic, inches=_WIDTH - left - right, marked=True)
-        _draw_dots(axes, _dodged(axes, dots, logarithmic), len(values), upright=True)
-        _draw_reference(axes, told, upright=True)
-        _finish(axes, dots, told, key, upright=True)
+        add_title(figure, _title(study, key), _subtitle(study, key, color_key, points), _LEFT)
+        axes = add_panel(figure, left, _BOTTOM, right, top)
+        numbers = [*(point.position for point in points), *published]
+        set_number_axis(axes, numbers, log_scale=log_scale, inches=_WIDTH - left - right, ticks_at_values=True)
+        _draw_points(axes, _dodged(axes, points, log_scale), len(color_values), vertical=True)
+        _draw_published(axes, published, vertical=True)
+        _format_axes(axes, points, published, key, vertical=True)
         if labels:
-            _add_legend(axes, labels, len(values), study.labels[other] if other else None)
-        if columns:
-            bars = ax.panel(figure, _LEFT, _BELOW, _WIDTH - _LEFT - _COLUMNS, above)
-            _draw_columns(bars, dots, key)
-            ax.caption(bars, "from 0 %")
-            ax.caption(axes, "closer up")
+            _draw_legend(axes, labels, len(color_values), study.labels[color_key] if color_key else None)
+        if has_bars:
+            bar_axes = add_panel(figure, _LEFT, _BOTTOM, _WIDTH - _LEFT - _BARS_WIDTH, top)
+            _draw_vertical_bars(bar_axes, points, key)
+            set_panel_title(bar_axes, "from 0 %")
+            set_panel_title(axes, "zoomed in")
 
 
-def draw_names(study: Study, key: str, path: Path, reference: Reference) -> None:
+def plot_categorical_key(study: Study, key: str, path: Path, reference: Reference) -> None:
     """Draws accuracy against a key whose values are names, one below the other.
 
     Args:
-        study: the sweep; may have no outcome.
-        key: to draw against; another one with few values is told apart by colour, further ones are averaged.
+        study: the sweep; may have no result.
+        key: of the vertical axis. A second key with few values is shown by color; further keys are averaged.
         path: of the PNG.
-        reference: accuracies that others report, by value; drawn as hollow diamonds.
+        reference: published accuracies by value, drawn as hollow diamonds.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the file cannot be written.
     """
-    other, values = _second_key(study, key)
-    settings = {identity(outcome.settings[key]): outcome.settings[key] for outcome in study.outcomes}
-    order = {name: float(place) for place, name in enumerate(list(settings)[:_MOST_NAMES])}
-    dots = _dots(study, key, other, values, order)
-    names = [value_text(settings[name]) for name in order]
-    told = {order[identity(value)]: share for value, share in reference.items() if identity(value) in order}
-    labels = [*map(value_text, values), *(["reported"] if told else [])]
-    left = max(_LEFT, 0.3 + max(map(len, names), default=0) * 9 * ax.SIGN)
-    right, inches = ax.legend_room(labels), max(0.34 * len(names), 1.0)
-    above = _ABOVE + (_CAPTION if other is None and dots else 0)
-    with chart(path, _WIDTH, inches + above + _BELOW + 0.05) as figure:
-        ax.heading(figure, _title(study, key), _subtitle(study, key, other, dots), left)
-        start = left + (_COLUMNS + _ROW_GAP if other is None and dots else 0)
-        axes = ax.panel(figure, start, _BELOW, right, above)
-        if not dots:
-            ax.nothing_measured(axes)
+    color_key, color_values = _color_key(study, key)
+    settings = {value_key(result.settings[key]): result.settings[key] for result in study.results}
+    positions = {name: float(index) for index, name in enumerate(list(settings)[:_MAX_NAMES])}
+    points = _points(study, key, color_key, color_values, positions)
+    names = [value_text(settings[name]) for name in positions]
+    published = {positions[name]: reference[value] for value in reference if (name := value_key(value)) in positions}
+    labels = [*map(value_text, color_values), *(["published"] if published else [])]
+    has_bars = color_key is None and bool(points)
+    left = max(_LEFT, 0.3 + max(map(len, names), default=0) * 9 * CHARACTER)
+    right, inches = legend_width(labels), max(0.34 * len(names), 1.0)
+    top = _TOP + (_PANEL_TITLE if has_bars else 0)
+    with chart(path, _WIDTH, inches + top + _BOTTOM + 0.05) as figure:
+        add_title(figure, _title(study, key), _subtitle(study, key, color_key, points), left)
+        start = left + (_BARS_WIDTH + _ROWS_GAP if has_bars else 0)
+        axes = add_panel(figure, start, _BOTTOM, right, top)
+        if not points:
+            show_no_results(axes)
             return
         panels = [axes]
-        if other is None:
-            panels.insert(0, ax.panel(figure, left, _BELOW, _WIDTH - start + _ROW_GAP, above))
-            _draw_rows(panels[0], dots)
-            ax.caption(panels[0], "from 0 %")
-            ax.caption(axes, "closer up")
+        if has_bars:
+            panels.insert(0, add_panel(figure, left, _BOTTOM, _WIDTH - start + _ROWS_GAP, top))
+            _draw_horizontal_bars(panels[0], points)
+            set_panel_title(panels[0], "from 0 %")
+            set_panel_title(axes, "zoomed in")
             axes.tick_params(labelleft=False)
-        for some in panels:
-            some.set_yticks(range(len(names)), names, color=INK)
-            some.set_ylim(len(names) - 0.4, -0.6)
-        _draw_dots(axes, _dodged_rows(dots), len(values), upright=False)
-        _draw_reference(axes, told, upright=False)
-        _finish(axes, dots, told, study.measure, upright=False)
+        for panel in panels:
+            panel.set_yticks(range(len(names)), names, color=DARK)
+            panel.set_ylim(len(names) - 0.4, -0.6)
+        _draw_points(axes, _dodged_rows(points), len(color_values), vertical=False)
+        _draw_published(axes, published, vertical=False)
+        _format_axes(axes, points, published, study.metric, vertical=False)
         if labels:
-            _add_legend(axes, labels, len(values), study.labels[other] if other else None)
+            _draw_legend(axes, labels, len(color_values), study.labels[color_key] if color_key else None)
 
 
-def _second_key(study: Study, key: str) -> tuple[str | None, list[Any]]:
-    """Returns the other key that colours tell apart, and its values: the first with few enough, if there is one."""
+def _color_key(study: Study, key: str) -> tuple[str | None, list[Any]]:
+    """Returns the key shown by color and its values: the first other key with few enough, if there is one."""
     for other in study.keys:
-        values = {identity(outcome.settings[other]): outcome.settings[other] for outcome in study.outcomes}
+        values = {value_key(result.settings[other]): result.settings[other] for result in study.results}
         if other != key and 1 < len(values) <= len(_SERIES):
             return other, sorted(values.values()) if study.numbers(other) else list(values.values())
     return None, []
 
 
-def _dots(study: Study, key: str, other: str | None, values: Sequence[Any], places: Mapping[str, float]) -> list[_Dot]:
-    """Returns one dot for each value and series, along the axis."""
-    order = [identity(value) for value in values]
-    groups: dict[tuple[float, int], list[Outcome]] = {}
-    for outcome in study.outcomes:
-        if (name := identity(outcome.settings[key])) in places:
-            series = order.index(identity(outcome.settings[other])) if other else 0
-            groups.setdefault((places[name], series), []).append(outcome)
-    return [_Dot(place, series, group) for (place, series), group in sorted(groups.items(), key=lambda item: item[0])]
+def _points(
+    study: Study, key: str, color_key: str | None, color_values: Sequence[Any], positions: Mapping[str, float]
+) -> list[_Point]:
+    """Returns one point for each value and series, ordered along the axis."""
+    order = [value_key(value) for value in color_values]
+    groups: dict[tuple[float, int], list[SettingResult]] = {}
+    for result in study.results:
+        if (name := value_key(result.settings[key])) in positions:
+            series = order.index(value_key(result.settings[color_key])) if color_key else 0
+            groups.setdefault((positions[name], series), []).append(result)
+    return [_Point(*group, results) for group, results in sorted(groups.items(), key=lambda item: item[0])]
 
 
 def _title(study: Study, key: str) -> str:
-    return f"{study.measure.capitalize()} against {study.labels[key]}"
+    return f"{study.metric.capitalize()} against {study.labels[key]}"
 
 
-def _subtitle(study: Study, key: str, other: str | None, dots: Sequence[_Dot]) -> str:
-    rest = [study.labels[name] for name in study.keys if name not in (key, other)]
-    averaged = any(len(dot.outcomes) > 1 for dot in dots)
-    how = f"mean over {' and '.join(rest)}; faint dots are single settings · {study.trials}"
-    faint = "; faint dots are single runs · " if study.seeds > 1 else " · "
-    return how if averaged else study.subtitle.replace(" · ", faint, 1)
+def _subtitle(study: Study, key: str, color_key: str | None, points: Sequence[_Point]) -> str:
+    if any(len(point.results) > 1 for point in points):
+        others = [study.labels[name] for name in study.keys if name not in (key, color_key)]
+        return f"mean over {' and '.join(others)}; faint points are single settings · {study.trials_text}"
+    faint = "; faint points are single runs · " if study.num_seeds > 1 else " · "
+    return study.subtitle.replace(" · ", faint, 1)
 
 
-def _dodged(axes: Axes, dots: Sequence[_Dot], logarithmic: bool) -> list[_Dot]:
-    """Returns the dots with those of several series a little apart, so that all bars can be seen."""
-    middle = max((dot.series for dot in dots), default=0) / 2
+def _dodged(axes: Axes, points: Sequence[_Point], log_scale: bool) -> list[_Point]:
+    """Returns the points with the series moved apart, so that all error bars are visible."""
+    middle = max((point.series for point in points), default=0) / 2
     low, high = axes.get_xlim()
     moved = []
-    for dot in dots:
-        shift = (dot.series - middle) * 0.009
-        place = dot.place * (high / low) ** shift if logarithmic else dot.place + (high - low) * shift
-        moved.append(_Dot(place, dot.series, dot.outcomes))
+    for point in points:
+        shift = (point.series - middle) * 0.009
+        position = point.position * (high / low) ** shift if log_scale else point.position + (high - low) * shift
+        moved.append(replace(point, position=position))
     return moved
 
 
-def _dodged_rows(dots: Sequence[_Dot]) -> list[_Dot]:
-    middle = max(dot.series for dot in dots) / 2
-    return [_Dot(dot.place + (dot.series - middle) * 0.16, dot.series, dot.outcomes) for dot in dots]
+def _dodged_rows(points: Sequence[_Point]) -> list[_Point]:
+    middle = max(point.series for point in points) / 2
+    return [replace(point, position=point.position + (point.series - middle) * 0.16) for point in points]
 
 
-def _draw_dots(axes: Axes, dots: Sequence[_Dot], series: int, *, upright: bool) -> None:
-    lines = axes.vlines if upright else axes.hlines
-    for number in range(max(series, 1)):
-        colour, marker = _SERIES[number]
-        own = [dot for dot in dots if dot.series == number]
-        faint = [(dot.place, share) for dot in own for share in dot.parts]
-        bars = [(dot.place, *dot.bar) for dot in own if dot.bar]
+def _draw_points(axes: Axes, points: Sequence[_Point], num_series: int, *, vertical: bool) -> None:
+    lines = axes.vlines if vertical else axes.hlines
+    for number in range(max(num_series, 1)):
+        color, marker = _SERIES[number]
+        own = [point for point in points if point.series == number]
+        faint = [(point.position, accuracy) for point in own for accuracy in point.parts]
+        bars = [(point.position, *point.error_bar) for point in own if point.error_bar]
         if faint:
-            axes.scatter(*_turned(faint, upright), s=14, color=colour, alpha=0.35, linewidths=0)
+            axes.scatter(*_xy(faint, vertical), s=14, color=color, alpha=0.35, linewidths=0)
         if bars:
-            lines(*zip(*bars, strict=True), color=colour, linewidth=1.4)
-        points = _turned([(dot.place, dot.share) for dot in own], upright)
-        link = "-" if upright else ""
-        axes.plot(*points, color=colour, linewidth=0.8, linestyle=link, alpha=0.45)
-        axes.plot(*points, color=colour, marker=marker, markersize=5.5, linestyle="")
+            lines(*zip(*bars, strict=True), color=color, linewidth=1.4)
+        means = _xy([(point.position, point.mean) for point in own], vertical)
+        axes.plot(*means, color=color, linewidth=0.8, linestyle="-" if vertical else "", alpha=0.45)
+        axes.plot(*means, color=color, marker=marker, markersize=5.5, linestyle="")
 
 
-def _turned(pairs: Sequence[tuple[float, float]], upright: bool) -> tuple[list[float], list[float]]:
-    along, shares = [place for place, _ in pairs], [share for _, share in pairs]
-    return (along, shares) if upright else (shares, along)
+def _xy(pairs: Sequence[tuple[float, float]], vertical: bool) -> tuple[list[float], list[float]]:
+    """Returns x and y of pairs of position and accuracy."""
+    positions, accuracies = [position for position, _ in pairs], [accuracy for _, accuracy in pairs]
+    return (positions, accuracies) if vertical else (accuracies, positions)
 
 
-def _draw_reference(axes: Axes, told: Mapping[float, float], *, upright: bool) -> None:
-    if told:
-        points = _turned(list(told.items()), upright)
-        axes.plot(*points, linestyle="", marker="D", markersize=5, markerfacecolor="none", color=QUIET)
+def _draw_published(axes: Axes, published: Mapping[float, float], *, vertical: bool) -> None:
+    if published:
+        axes.plot(*_xy(list(published.items()), vertical), **_REFERENCE_STYLE)
 
 
-def _finish(axes: Axes, dots: Sequence[_Dot], told: Mapping[float, float], label: str, *, upright: bool) -> None:
-    """Sets limits, ticks and names of the closer view."""
-    shares = [*told.values(), *(share for dot in dots for share in (dot.share, *dot.parts, *(dot.bar or ())))]
-    limits = ax.accuracy_limits(shares)
-    if upright:
+def _format_axes(
+    axes: Axes, points: Sequence[_Point], published: Mapping[float, float], label: str, *, vertical: bool
+) -> None:
+    """Sets limits, ticks and label of the zoomed axes."""
+    shown = [value for point in points for value in (point.mean, *point.parts, *(point.error_bar or ()))]
+    limits = accuracy_limits([*published.values(), *shown])
+    if vertical:
         axes.set(ylim=limits, xlabel=label)
     else:
         axes.set(xlim=limits, xlabel=label)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-    ax.accuracy_ticks(axes, upright=upright)
+    set_accuracy_axis(axes, vertical=vertical)
 
 
-def _add_legend(axes: Axes, labels: Sequence[str], series: int, title: str | None) -> None:
-    marks = [
-        axes.plot([], [], color=colour, marker=marker, markersize=5.5, linestyle="")[0]
-        for colour, marker in _SERIES[:series]
+def _draw_legend(axes: Axes, labels: Sequence[str], num_series: int, title: str | None) -> None:
+    handles = [
+        axes.plot([], [], color=color, marker=marker, markersize=5.5, linestyle="")[0]
+        for color, marker in _SERIES[:num_series]
     ]
-    if len(labels) > series:
-        marks += axes.plot([], [], linestyle="", marker="D", markersize=5, markerfacecolor="none", color=QUIET)
-    ax.legend_beside(axes, marks, labels, title)
+    if len(labels) > num_series:
+        handles += axes.plot([], [], **_REFERENCE_STYLE)
+    add_legend(axes, handles, labels, title)
 
 
-def _fit(dots: Sequence[_Dot]) -> bool:
-    """Returns whether columns for these dots can be told apart, and the numbers below them do not touch."""
-    widest = max(len(ax.compact(dot.place)) + 1 for dot in dots) * 9 * ax.SIGN
-    return len(dots) <= _MOST_COLUMNS and widest * (len(dots) + 0.4) <= _COLUMNS
+def _bars_fit(points: Sequence[_Point]) -> bool:
+    """Returns whether bars for these points fit, and the numbers below them do not touch."""
+    widest = max(len(compact_number(point.position)) + 1 for point in points) * 9 * CHARACTER
+    return len(points) <= _MAX_BARS and widest * (len(points) + 0.4) <= _BARS_WIDTH
 
 
-def _draw_columns(axes: Axes, dots: Sequence[_Dot], label: str) -> None:
-    """Draws the bar chart: every accuracy on the whole scale, with its value."""
-    axes.bar(range(len(dots)), [dot.share for dot in dots], 0.72, color=BLUE, alpha=0.8)
-    size = min(8.5, 74 / len(dots))
-    for place, dot in enumerate(dots):
-        top = max(dot.share, *(dot.bar or (0.0,)))
-        axes.text(place, top + 0.025, f"{dot.share * 100:.1f}", ha="center", size=size)
-        if dot.bar:
-            axes.vlines(place, *dot.bar, color=INK, linewidth=1.2)
-    names = [ax.compact(dot.place) for dot in dots]
+def _draw_vertical_bars(axes: Axes, points: Sequence[_Point], label: str) -> None:
+    """Draws a bar chart from 0 to 100 %, with the accuracy above each bar."""
+    axes.bar(range(len(points)), [point.mean for point in points], 0.72, color=BLUE, alpha=0.8)
+    size = min(8.5, 74 / len(points))
+    for index, point in enumerate(points):
+        top = max(point.mean, *(point.error_bar or (0.0,)))
+        axes.text(index, top + 0.025, f"{point.mean * 100:.1f}", ha="center", size=size)
+        if point.error_bar:
+            axes.vlines(index, *point.error_bar, color=DARK, linewidth=1.2)
+    names = [compact_number(point.position) for point in points]
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", length=0, pad=6.5)
     axes.set(ylim=(0, 1.08), xlim=(-0.7, max(len(names), 4) - 0.3), xlabel=label)
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    ax.accuracy_ticks(axes, upright=True, most=None)
+    set_accuracy_axis(axes, vertical=True, max_ticks=None)
 
 
-def _draw_rows(axes: Axes, dots: Sequence[_Dot]) -> None:
-    """Draws the bar chart for names: every accuracy on the whole scale, with its value."""
-    axes.barh([dot.place for dot in dots], [dot.share for dot in dots], 0.66, color=BLUE, alpha=0.8)
-    for dot in dots:
-        top = max(dot.share, *(dot.bar or (0.0,)))
-        inside = top > 0.8
-        place, side, colour = (
-            (min(dot.share, *(dot.bar or (1.0,))) - 0.02, "right", "#ffffff") if inside else (top + 0.02, "left", INK)
-        )
-        axes.text(place, dot.place, f"{dot.share * 100:.1f} %", ha=side, va="center_baseline", size=8, color=colour)
-        if dot.bar:
-            axes.hlines(dot.place, *dot.bar, color=INK, linewidth=1.2)
+def _draw_horizontal_bars(axes: Axes, points: Sequence[_Point]) -> None:
+    """Draws a bar chart from 0 to 100 %, with the accuracy at the end of each bar."""
+    axes.barh([point.position for point in points], [point.mean for point in points], 0.66, color=BLUE, alpha=0.8)
+    for point in points:
+        low, high = point.error_bar or (point.mean, point.mean)
+        x, align, color = (low - 0.02, "right", WHITE) if high > 0.8 else (high + 0.02, "left", DARK)
+        text = f"{point.mean * 100:.1f} %"
+        axes.text(x, point.position, text, ha=align, va="center_baseline", size=8, color=color)
+        if point.error_bar:
+            axes.hlines(point.position, *point.error_bar, color=DARK, linewidth=1.2)
     axes.set(xlim=(0, 1.0), xticks=[0, 0.25, 0.5, 0.75, 1.0])
-    ax.accuracy_ticks(axes, upright=False, most=None)
+    set_accuracy_axis(axes, vertical=False, max_ticks=None)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

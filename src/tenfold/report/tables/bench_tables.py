@@ -1,62 +1,61 @@
-"""What the benchmarks found, as renderables, from nothing but their JSON."""
+"""Tables and lines of the benchmarks, made from their JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from tenfold.report.plots.width_chart import three_digits
-from tenfold.report.tables.run_tables import Cell, file_size, listing, percent
+from tenfold.core.text import interval, mean_text, percent, plural
+from tenfold.report.tables.run_tables import Cell, file_size, listing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Result = Mapping[str, Any]
-"""What `to_json` of a benchmark returns, and the `environment` that it was measured in."""
+"""The JSON of a benchmark, with its `environment`."""
 
 
 def train_report(result: Result) -> "list[RenderableType]":
-    """Returns what `bench train` shows: times, accuracy, memory, utilisation."""
+    """Returns the output of `bench train`: times, accuracy, memory, utilization."""
     used = result["utilisation"]
     lines = [_accuracy_line(result), f"peak memory {_megabytes(result['peak_memory_mb'])}"]
     if used is None:
-        lines.append("utilisation –: nothing in this network is counted")
+        lines.append("utilization –: the operations of this network are not counted")
     else:
         roof = used["best_convolution"]
         lines.append(
-            f"utilisation {percent(used['share'])}: {_operations(used['training_flops_per_second'])} of "
-            f"{_operations(roof['flops_per_second'])}, the best convolution ({roof['best']}, {roof['precision']}), "
+            f"utilization {percent(used['share'])}: {_flops(used['training_flops_per_second'])} of "
+            f"{_flops(roof['flops_per_second'])}, the best convolution ({roof['best']}, {roof['precision']}), "
             f"on {used['hardware']}"
         )
-    return [_times({"": result}), *lines, *_protocol(result)]
+    return [_command_times({"": result}), *lines, *_protocol(result)]
 
 
 def classic_report(result: Result) -> "list[RenderableType]":
-    """Returns what `bench classic` shows: times and accuracies of both, and the ratios."""
-    sides = {"classic script": result["classic"], result["recipe"]: result["tenfold"]}
-    lines = [f"{name}: {_accuracy_line(side)}, {_megabytes(side['peak_memory_mb'])}" for name, side in sides.items()]
-    ratios = [
-        f"{_ratio(result['times_faster'])} as whole commands",
-        "training – too short to compare"
-        if result["times_faster_training"] is None
-        else f"{_ratio(result['times_faster_training'])} in training",
+    """Returns the output of `bench classic`: times and accuracies of both programs, and the speed-up."""
+    programs = {"classic script": result["classic"], result["recipe"]: result["tenfold"]}
+    lines = [f"{name}: {_accuracy_line(one)}, {_megabytes(one['peak_memory_mb'])}" for name, one in programs.items()]
+    training = result["times_faster_training"]
+    speed_ups = [
+        f"{_speed_up(result['times_faster'])} for the whole command",
+        "training – too short to compare" if training is None else f"{_speed_up(training)} in training",
     ]
-    return [_times(sides), *lines, ", ".join(ratios), *_protocol(result)]
+    return [_command_times(programs), *lines, ", ".join(speed_ups), *_protocol(result)]
 
 
 def data_report(result: Result) -> "list[RenderableType]":
-    """Returns what `bench data` shows: times of preparing and loading, and the loader's throughput."""
+    """Returns the output of `bench data`: preparation and loading times, and the throughput of the loader."""
     rows = [
-        ("prepared from scratch", result["build_seconds"]),
+        ("preparation from scratch", result["build_seconds"]),
         ("first batch, warm store", result["first_batch_seconds"]),
-        ("an epoch of batches", result["epoch_seconds"]),
+        ("one epoch of batches", result["epoch_seconds"]),
     ]
-    pictures = " · ".join(f"{count:,} {name}" for name, count in result["pictures"].items())
+    images = " · ".join(f"{count:,} {name}" for name, count in result["pictures"].items())
     loaded, copied = (file_size(round(result[key])) for key in ("bytes_per_second", "copy_bytes_per_second"))
     return [
-        _table(rows),
-        f"{result['data']}: {pictures}, {'×'.join(map(str, result['image_size']))}",
-        f"{three_digits(result['batches_per_second']):,} batches of {result['batch_size']:,} a second for "
+        _times_table(rows),
+        f"{result['data']}: {images}, {'×'.join(map(str, result['image_size']))}",
+        f"{three_digits(result['batches_per_second']):,} batches/s of {result['batch_size']:,} for "
         f"{result['recipe']}, {loaded}/s: {percent(result['share_of_copy'])} of a plain copy ({copied}/s), "
         f"on {result['hardware']}",
         *_protocol(result),
@@ -64,68 +63,100 @@ def data_report(result: Result) -> "list[RenderableType]":
 
 
 def predict_report(result: Result) -> "list[RenderableType]":
-    """Returns what `bench predict` shows: latency, throughput and share of the hardware, by source."""
-    headings = ["from", "one picture, ms (median)", "p95, ms", "pictures/s", "share of the hardware"]
+    """Returns the output of `bench predict`: latency, throughput and utilization, by source."""
+    headings = ["source", "one image, ms (median)", "p95, ms", "images/s", "utilization"]
     rows: list[list[Cell]] = [
         [
             source,
-            three_digits(1000 * found["latency_seconds"]["median"]),
-            three_digits(1000 * found["latency_seconds"]["p95"]),
-            three_digits(found["pictures_per_second"]),
-            percent(found["share_of_hardware"]),
+            three_digits(1000 * measured["latency_seconds"]["median"]),
+            three_digits(1000 * measured["latency_seconds"]["p95"]),
+            three_digits(measured["pictures_per_second"]),
+            percent(measured["share_of_hardware"]),
         ]
-        for source, found in result["sources"].items()
+        for source, measured in result["sources"].items()
     ]
     roof = result["best_convolution"]
     return [
         listing(headings, rows),
-        f"{result['model']}, {_operations(result['picture_flops'], '')} a picture, on {result['hardware']}; "
-        f"the best convolution: {_operations(roof['flops_per_second'])} ({roof['best']}, {roof['precision']})",
+        f"{result['model']}, {_flops(result['picture_flops'], '')} per image, on {result['hardware']}; "
+        f"the best convolution: {_flops(roof['flops_per_second'])} ({roof['best']}, {roof['precision']})",
         *_protocol(result),
     ]
 
 
+def width_table(rows: Sequence[Mapping[str, float | int]], devices: Sequence[str], baseline: str) -> Table:
+    """Returns a line for each width: parameters, images/s on each device, and speed-ups.
+
+    Args:
+        rows: `width`, `parameters`, `<device>_per_second`, and `<device>_speedup` for all but the baseline.
+        devices: in the order of the columns.
+        baseline: the device that the others are compared with.
+    """
+    others = [device for device in devices if device != baseline]
+    headings = ["width", "parameters", *(f"{device}, images/s" for device in devices)]
+    cells = [
+        [
+            int(row["width"]),
+            int(row["parameters"]),
+            *(three_digits(row[f"{device}_per_second"]) for device in devices),
+            *(three_digits(row[f"{device}_speedup"]) for device in others),
+        ]
+        for row in rows
+    ]
+    return listing([*headings, *(f"{device} ÷ {baseline}" for device in others)], cells)
+
+
 def environment_line(environment: Mapping[str, Any]) -> str:
-    """Returns hardware and versions in one line, those that are known.
+    """Returns the known hardware and versions in one line.
 
     Example:
         >>> environment_line({"cpu": "Xeon", "cores": 2, "gpu": None, "python": "3.11.7", "torch": "2.13.0"})
         'Xeon, 2 cores · python 3.11.7, torch 2.13.0'
     """
     cores = environment.get("cores")
-    hardware = [environment.get("gpu"), environment.get("cpu"), f"{cores} core{'s' * (cores != 1)}" if cores else None]
+    hardware = [environment.get("gpu"), environment.get("cpu"), plural(cores, "core") if cores else None]
     versions = [f"{name} {environment[name]}" for name in ("tenfold", "python", "torch") if environment.get(name)]
     return f"{', '.join(filter(None, hardware))} · {', '.join(versions)}"
 
 
-def _times(sides: Mapping[str, Result]) -> Table:
-    """Returns the times of whole commands, of each side by its name."""
-    kinds = {"seconds": "whole command", "training_seconds": "training", "compile_seconds": "compiling"}
+def three_digits(value: float) -> float | int:
+    """Returns a number rounded to three significant digits, from 100 on to an integer.
+
+    Example:
+        >>> three_digits(12345.6), three_digits(12.345), three_digits(0.98765)
+        (12346, 12.3, 0.988)
+    """
+    return round(value) if value >= 100 else float(f"{value:.3g}")
+
+
+def _command_times(programs: Mapping[str, Result]) -> Table:
+    """Returns the times of whole commands, by name of the program."""
+    phases = {"seconds": "whole command", "training_seconds": "training", "compile_seconds": "compiling"}
     rows = [
-        (f"{name}, {kind}" if name else kind, side[key]) for name, side in sides.items() for key, kind in kinds.items()
+        (f"{name}, {phase}" if name else phase, one[key])
+        for name, one in programs.items()
+        for key, phase in phases.items()
     ]
-    return _table(rows)
+    return _times_table(rows)
 
 
-def _table(rows: Sequence[tuple[str, Mapping[str, Any] | None]]) -> Table:
-    """Returns a line for each thing that was timed; a dash stands for what could not be."""
-    ends = ("median", "lowest", "highest")
+def _times_table(rows: Sequence[tuple[str, Mapping[str, Any] | None]]) -> Table:
+    """Returns median, lowest and highest time of each row; dashes for what could not be measured."""
+    columns = ("median", "lowest", "highest")
     cells: list[list[Cell]] = [
-        [name, *(None if measured is None else three_digits(measured[end]) for end in ends)] for name, measured in rows
+        [name, *(None if times is None else three_digits(times[column]) for column in columns)] for name, times in rows
     ]
-    return listing(["seconds", *ends], cells)
+    return listing(["seconds", *columns], cells)
 
 
-def _accuracy_line(side: Result) -> str:
-    accuracy, count = side["accuracy"], len(side["runs"])
-    low, high = accuracy["interval_of_first"]
-    interval = f"95 % interval of one {100 * low:.1f}–{100 * high:.1f} %"
-    if accuracy["deviation"] is None:
-        return f"accuracy {percent(accuracy['mean'])}, one run ({interval})"
-    return f"accuracy {100 * accuracy['mean']:.1f} ± {100 * accuracy['deviation']:.1f} %, {count} runs ({interval})"
+def _accuracy_line(one: Result) -> str:
+    accuracy, std = one["accuracy"], one["accuracy"]["deviation"]
+    runs, of_one = ("one run", "") if std is None else (plural(len(one["runs"]), "run"), " of one run")
+    bounds = interval(accuracy["interval_of_first"])
+    return f"accuracy {mean_text(accuracy['mean'], std)}, {runs} (95 % interval{of_one} {bounds})"
 
 
-def _ratio(measured: Mapping[str, Any]) -> str:
+def _speed_up(measured: Mapping[str, Any]) -> str:
     return f"{measured['median']:.2f}× faster ({measured['lowest']:.2f}–{measured['highest']:.2f})"
 
 
@@ -133,12 +164,11 @@ def _megabytes(count: float | None) -> str:
     return "–" if count is None else f"{count:,.0f} MB"
 
 
-def _operations(count: float, every: str = "/s") -> str:
-    """Returns a number of operations in the unit that suits it."""
+def _flops(count: float, suffix: str = "/s") -> str:
     for unit, size in (("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)):
         if count >= size:
-            return f"{three_digits(count / size):,} {unit}{every}"
-    return f"{count:,.0f} FLOP{every}"
+            return f"{three_digits(count / size):,} {unit}{suffix}"
+    return f"{count:,.0f} FLOP{suffix}"
 
 
 def _protocol(result: Result) -> list[str]:

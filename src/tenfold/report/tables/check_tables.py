@@ -1,4 +1,4 @@
-"""What `tenfold check` prints, as renderables; nothing is printed here."""
+"""Tables and lines of `tenfold check`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,70 +6,67 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.core.text import printable
-from tenfold.inspect.findings import Effect, Finding, Inspection
-from tenfold.report.tables.run_tables import Cell, listing, percent
+from tenfold.core.text import interval, percent, printable
+from tenfold.inspect.findings import Finding, Inspection, LeakEffect
+from tenfold.report.tables.run_tables import Cell, listing
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "dim"}
-_MOST_CLASSES = 30
+_MAX_CLASSES = 30
+_RULES_WITH_NAMES = ("empty-class", "tiny-class", "lopsided")
+"""Rules whose sentence names the classes already."""
 
 
 def headline(found: Inspection) -> str:
-    """Returns what was looked at: name, pictures by split, classes, size, formats of the files."""
+    """Returns a summary line: name, number of images by split, number of classes, image size, file formats."""
     counts = found.counts or {}
-    parts = [f"{sum(of_classes.values()):,} {split}" for split, of_classes in counts.items()]
-    pieces = [printable(found.name), " · ".join(parts), f"{len(found.classes):,} classes" if found.classes else ""]
+    splits = [f"{sum(split_counts.values()):,} {split}" for split, split_counts in counts.items()]
+    parts = [printable(found.name), " · ".join(splits), f"{len(found.classes):,} classes" if found.classes else ""]
     if found.image_size is not None:
-        pieces.append(f"{found.image_size[1]}×{found.image_size[0]}")
+        parts.append(f"{found.image_size[1]}×{found.image_size[0]}")
     if found.survey is not None:
-        pieces.append(", ".join(f"{count:,} {name}" for name, count in found.survey.formats.most_common()))
-    return ", ".join(piece for piece in pieces if piece)
+        parts.append(", ".join(f"{count:,} {name}" for name, count in found.survey.formats.most_common()))
+    return ", ".join(part for part in parts if part)
 
 
 def balance_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
-    """Returns the pictures of each class by split; of very many classes the largest and the smallest.
+    """Returns the number of images of each class by split; of many classes only the largest and the smallest.
 
     Args:
-        counts: pictures by split and class.
+        counts: number of images by split and class.
     """
     splits = list(counts)
     names = list(counts[splits[0]])
     rows: list[list[Cell]] = [[name, *(counts[split][name] for split in splits)] for name in names]
-    if len(rows) > _MOST_CLASSES:
+    if len(rows) > _MAX_CLASSES:
         rows.sort(key=lambda row: -int(row[1] or 0))
         gap: list[Cell] = [f"… {len(rows) - 10:,} more", *([None] * len(splits))]
         rows = [*rows[:5], gap, *rows[-5:]]
     return listing(["class", *splits], rows)
 
 
-def findings_table(findings: Sequence[Finding], examples: int = 3) -> Table:
-    """Returns severity and sentence of each finding, with some names below it."""
+def findings_table(findings: Sequence[Finding], num_examples: int = 3) -> Table:
+    """Returns severity and sentence of each finding, with some examples below it."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("severity")
     table.add_column("finding", overflow="fold")
     for finding in findings:
         table.add_row(Text(finding.severity, _STYLES[finding.severity]), Text(printable(finding.sentence)))
-        for name in finding.examples[:examples] if finding.rule not in _NAMED else ():
+        for name in finding.examples[:num_examples] if finding.rule not in _RULES_WITH_NAMES else ():
             table.add_row("", Text(f"  {printable(name)}", "dim"))
     return table
 
 
-_NAMED = ("empty-class", "tiny-class", "lopsided")  # their sentences hold the names already
-
-
-def effect_line(effect: Effect) -> str:
-    """Returns a run's accuracy without and with the test pictures that have a duplicate in train.
+def effect_line(effect: LeakEffect) -> str:
+    """Returns a run's test accuracy without and with the test images that have a duplicate in train.
 
     Example:
-        >>> effect_line(Effect("first", 1000, 0.85, (0.826, 0.871), 960, 0.845, (0.821, 0.867)))
-        'accuracy of first without them 84.5 % (95 % interval 82.1–86.7 %), with them 85.0 % (82.6–87.1 %)'
+        >>> effect_line(LeakEffect("first", 1000, 0.85, (0.826, 0.871), 960, 0.845, (0.821, 0.867)))
+        'test accuracy of first without duplicates 84.5 % (95 % interval 82.1–86.7 %), with them 85.0 % (82.6–87.1 %)'
     """
-    without = "– (no test picture is left)"
+    without = "– (no test image is left)"
     if effect.accuracy_without is not None:
-        low, high = effect.interval_without
-        without = f"{percent(effect.accuracy_without)} (95 % interval {100 * low:.1f}–{100 * high:.1f} %)"
-    low, high = effect.interval
+        without = f"{percent(effect.accuracy_without)} (95 % interval {interval(effect.interval_without)})"
     return (
-        f"accuracy of {printable(effect.run)} without them {without}, "
-        f"with them {percent(effect.accuracy)} ({100 * low:.1f}–{100 * high:.1f} %)"
+        f"test accuracy of {printable(effect.run)} without duplicates {without}, "
+        f"with them {percent(effect.accuracy)} ({interval(effect.interval)})"
     )

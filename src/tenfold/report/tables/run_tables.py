@@ -1,6 +1,6 @@
-"""What the screen shows, as renderables; nothing is printed here.
+"""Tables and lines about a run, its evaluation and its predictions, for the terminal.
 
-Shares appear as percent with one decimal, counts with separators. Names are never read as markup.
+Fractions are shown in percent with one decimal, counts with separators. Names are never parsed as markup.
 """
 
 from collections.abc import Sequence
@@ -12,73 +12,51 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.core.text import percent as percent
-from tenfold.core.text import printable
+from tenfold.core.text import interval, percent, printable
 from tenfold.evaluate.intervals import wilson
 
-if TYPE_CHECKING:  # they would bring torch, which takes a second or two
+if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.evaluate.metrics import ClassResult, Evaluation
     from tenfold.models.summary import LayerRow
 
-
 Cell = str | int | float | None
-Prediction = tuple[str, str, float | None]
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def file_size(count: int) -> str:
-    """Returns a number of bytes in the unit that suits it, in powers of 1000.
-
-    Example:
-        >>> file_size(170_498_071), file_size(512)
-        ('170.5 MB', '512 B')
-    """
-    size, unit = float(count), 0
-    while size >= 999.95 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{count} B"
-
-
-def accuracy_line(accuracy: float, interval: tuple[float, float], total: int, noun: str = "test pictures") -> Text:
-    """Returns the sentence that sums up an evaluation.
+def accuracy_line(accuracy: float, bounds: tuple[float, float], total: int, noun: str = "test images") -> Text:
+    """Returns the sentence with the overall accuracy.
 
     Args:
         accuracy: in [0, 1].
-        interval: its 95 % interval.
-        total: pictures judged.
+        bounds: its 95 % interval.
+        total: number of images.
         noun: what they are.
 
     Example:
         >>> accuracy_line(0.793, (0.785, 0.801), 10_000).plain
-        'accuracy 79.3 % (95 % interval 78.5–80.1 %) on 10,000 test pictures'
+        'accuracy 79.3 % (95 % interval 78.5–80.1 %) on 10,000 test images'
     """
-    low, high = interval
-    return Text.assemble(
-        "accuracy ",
-        (percent(accuracy), "bold"),
-        f" (95 % interval {low * 100:.1f}–{high * 100:.1f} %) on {total:,} {noun}",
-    )
+    rest = f" (95 % interval {interval(bounds)}) on {total:,} {noun}"
+    return Text.assemble("accuracy ", (percent(accuracy), "bold"), rest)
 
 
 def plain_line(result: "Evaluation") -> list[str]:
-    """Returns the sentence that tells the accuracy from one view, where several were averaged; else nothing."""
+    """Returns a line with the accuracy without test-time augmentation (TTA); none if the evaluation used no TTA."""
     if result.plain_accuracy is None:
         return []
-    low, high = wilson(round(result.plain_accuracy * result.total), result.total)
-    plain = percent(result.plain_accuracy)
-    return [f"from one view of each picture {plain} (95 % interval {low * 100:.1f}–{high * 100:.1f} %)"]
+    bounds = wilson(round(result.plain_accuracy * result.total), result.total)
+    return [f"without TTA {percent(result.plain_accuracy)} (95 % interval {interval(bounds)})"]
 
 
 def class_table(per_class: "Sequence[ClassResult]") -> Table:
-    """Returns precision, recall with its interval, F1 and support of each class."""
-    table = _table("class", "pictures", "accuracy", "95 % interval", "precision", "F1")
+    """Returns support, accuracy (recall) with its interval, precision and F1 of each class."""
+    table = _table("class", "images", "accuracy", "95 % interval", "precision", "F1")
     for result in per_class:
-        ends = result.interval
         table.add_row(
             Text(printable(result.name)),
             f"{result.support:,}",
             percent(result.recall),
-            "–" if ends is None else f"{ends[0] * 100:.1f}–{ends[1] * 100:.1f} %",
+            interval(result.interval),
             percent(result.precision),
             percent(result.f1),
         )
@@ -86,72 +64,74 @@ def class_table(per_class: "Sequence[ClassResult]") -> Table:
 
 
 def layer_table(rows: "Sequence[LayerRow]") -> Table:
-    """Returns the layers of a network with output shape, parameters and multiply-adds, and their sums."""
-    table = _table("layer", "kind", "output", "parameters", "multiply-adds", words=3, footer=True)
+    """Returns output shape, parameters and multiply-adds of each layer, with totals."""
+    table = _table("layer", "type", "output shape", "parameters", "multiply-adds", text_columns=3, footer=True)
     for row in rows:
         shape = " × ".join(str(side) for side in row.output_shape)
         table.add_row(Text(row.name), Text(row.kind), shape, f"{row.parameters:,}", f"{row.multiply_adds:,}")
-    table.columns[0].footer = "all"
+    table.columns[0].footer = "total"
     table.columns[3].footer = f"{sum(row.parameters for row in rows):,}"
     table.columns[4].footer = f"{sum(row.multiply_adds for row in rows):,}"
     return table
 
 
-def prediction_table(predictions: Sequence[Prediction]) -> Table:
-    """Returns one line for each picture.
+def prediction_table(predictions: Sequence[tuple[str, str, float | None]]) -> Table:
+    """Returns one line for each image.
 
     Args:
-        predictions: path, label and probability (None where it is not known) of each.
+        predictions: path, predicted class and probability of each; None for an unknown probability.
     """
-    table = _table("picture", "label", "probability", words=2)
+    table = _table("image", "label", "probability", text_columns=2)
     for path, label, probability in predictions:
         table.add_row(Text(printable(path), overflow="fold"), Text(printable(label), "bold"), percent(probability))
     return table
 
 
-def listing(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
-    """Returns a plain list, of recipes or stores: words at the left, numbers at the right with separators.
+def listing(headings: Sequence[str], rows: Sequence[Sequence[Cell]], text_columns: int | None = None) -> Table:
+    """Returns a plain table: text is left-aligned, numbers are right-aligned with separators.
 
     Args:
         headings: one for each column.
-        rows: as many cells each; None becomes a dash.
+        rows: as many cells each; None is shown as a dash.
+        text_columns: number of left-aligned columns; by default those without numbers.
 
     Raises:
-        ValueError: when a row has more or fewer cells than there are headings.
+        ValueError: when the number of cells differs from the number of headings.
     """
-    table = _table(*headings, words=len(headings))
-    for place, column in enumerate(table.columns):
-        if any(isinstance(row[place], int | float) for row in rows if place < len(row)):
+    table = _table(*headings, text_columns=len(headings))
+    for index, column in enumerate(table.columns):
+        has_numbers = any(isinstance(row[index], int | float) for row in rows if index < len(row))
+        if has_numbers if text_columns is None else index >= text_columns:
             column.justify = "right"
     for row in rows:
-        table.add_row(*(_cell(cell) for _, cell in zip(headings, row, strict=True)))
+        table.add_row(*(_cell_text(cell) for _, cell in zip(headings, row, strict=True)))
     return table
 
 
-def _cell(cell: Cell) -> Text:
+def _cell_text(cell: Cell) -> Text:
     if cell is None:
         return Text("–")
     return Text(printable(cell) if isinstance(cell, str) else f"{cell:,}", overflow="fold")
 
 
-def _table(*headings: str, words: int = 1, footer: bool = False) -> Table:
-    """Returns an empty table; the first `words` columns are left-aligned, the rest are numbers."""
+def _table(*headings: str, text_columns: int = 1, footer: bool = False) -> Table:
+    """Returns an empty table; the first `text_columns` columns are left-aligned, the rest hold numbers."""
     table = Table(box=box.SIMPLE_HEAD, show_footer=footer, header_style="bold", pad_edge=False)
-    for place, heading in enumerate(headings):
-        word = place < words
-        table.add_column(Text(heading), justify="left" if word else "right", no_wrap=not word)
+    for index, heading in enumerate(headings):
+        is_text = index < text_columns
+        table.add_column(Text(heading), justify="left" if is_text else "right", no_wrap=not is_text)
     return table
 
 
 def ground_truth_lines(true_names: Sequence[str], predicted_names: Sequence[str]) -> str:
-    """Returns the two lines of the CIFAR-10 tutorials, with columns that line up.
+    """Returns the two lines of the PyTorch CIFAR-10 tutorial, with aligned columns.
 
     Args:
-        true_names: what each picture shows.
-        predicted_names: what each was taken for; as many.
+        true_names: true class of each image.
+        predicted_names: predicted class of each image.
 
     Raises:
-        ValueError: when there are more of one than of the other.
+        ValueError: when the lengths differ.
 
     Example:
         >>> print(ground_truth_lines(["cat", "ship", "plane"], ["cat", "ship", "ship"]))
@@ -160,31 +140,30 @@ def ground_truth_lines(true_names: Sequence[str], predicted_names: Sequence[str]
     """
     pairs = [(printable(a), printable(b)) for a, b in zip(true_names, predicted_names, strict=True)]
     width = max((len(name) for pair in pairs for name in pair), default=0)
-    truth = " ".join(f"{true:<{width}}" for true, _ in pairs)
-    guess = " ".join(f"{predicted:<{width}}" for _, predicted in pairs)
-    return f"GroundTruth:  {truth}".rstrip() + "\n" + f"Predicted:    {guess}".rstrip()
+    true = " ".join(f"{name:<{width}}" for name, _ in pairs)
+    predicted = " ".join(f"{name:<{width}}" for _, name in pairs)
+    return f"GroundTruth:  {true}".rstrip() + "\n" + f"Predicted:    {predicted}".rstrip()
 
 
-def prediction_titles(true_names: Sequence[str], predicted_names: Sequence[str]) -> list[str]:
-    """Returns a title for each picture: its name, or for a wrong one the guess above the truth.
-
-    Raises:
-        ValueError: when there are more of one than of the other.
-
-    Example:
-        >>> prediction_titles(["cat", "ship"], ["cat", "plane"])
-        ['cat', 'plane\\ntruth: ship']
-    """
-    pairs = zip(true_names, predicted_names, strict=True)
-    return [true if true == guess else f"{guess}\ntruth: {true}" for true, guess in pairs]
-
-
-def sample(total: int, count: int, seed: int = 0) -> NDArray[np.int64]:
-    """Returns places of some pictures, int64 [at most `count`], the same for the same seed.
+def sample_indices(total: int, count: int, seed: int = 0) -> NDArray[np.int64]:
+    """Returns the indices of a random sample of images, int64 [at most `count`], the same for the same seed.
 
     Args:
-        total: pictures to choose from.
-        count: pictures to choose.
-        seed: of the draw.
+        total: number of images to choose from.
+        count: number of images to choose.
+        seed: of the random choice.
     """
     return np.random.Generator(np.random.Philox(seed)).permutation(total)[:count]
+
+
+def file_size(num_bytes: int) -> str:
+    """Returns a number of bytes in kB, MB, GB or TB, powers of 1000.
+
+    Example:
+        >>> file_size(170_498_071), file_size(512)
+        ('170.5 MB', '512 B')
+    """
+    size, unit = float(num_bytes), 0
+    while size >= 999.95 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{num_bytes} B"

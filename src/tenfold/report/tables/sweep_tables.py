@@ -1,4 +1,4 @@
-"""What the screen shows of a sweep and of several seeds, as renderables; nothing is printed here."""
+"""Tables of sweeps and of several seeds, and a warning if the best setting is not significantly better."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -7,31 +7,31 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.core.text import shortened
+from tenfold.core.text import interval, mean_text, percent, shortened
 from tenfold.evaluate.spread import Estimate, Spread, difference_margin, spread
-from tenfold.report.outcomes import Outcome, Row, Study, number_of, share_of, value_text
-from tenfold.report.tables.run_tables import listing, percent
+from tenfold.report.study import Row, SettingResult, Study, as_number, fraction_of, value_text
+from tenfold.report.tables.run_tables import listing
 
-if TYPE_CHECKING:  # it would bring torch, which takes a second or two
+if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.evaluate.metrics import Evaluation
 
-_LONGEST_ERROR = 60
-_FEW_SEEDS = 5
+_MAX_ERROR_WIDTH = 60
+_USUAL_SEEDS = 5
 
 
 def sweep_table(rows: Sequence[Row], keys: Sequence[str]) -> Table:
-    """Returns one line for each trial, in the order of the sweep, the best one marked.
+    """Returns one line for each trial, in the order of the sweep, with the best one marked.
 
     Args:
         rows: as `SweepFolder.rows` returns them.
-        keys: those that vary, dotted.
+        keys: varied recipe keys, dotted.
     """
     study = Study(rows, keys)
     finished = [row for row in rows if row.get("status") == "finished"]
     best = max(finished, key=lambda row: study.accuracy(row) or 0.0, default=None)
-    test = ["test"] if study.split == "val" else []
-    words = ["trial", *study.labels.values(), "seed", "status"]
-    headings = [*words, study.measure, "95 % interval", *test, "parameters", "seconds", ""]
+    test = ["test accuracy"] if study.split == "val" else []
+    text_headings = ["trial", *study.labels.values(), "seed", "status"]
+    headings = [*text_headings, study.metric, "95 % interval", *test, "parameters", "seconds", ""]
     cells = [
         [
             str(row.get("trial", "")),
@@ -39,46 +39,46 @@ def sweep_table(rows: Sequence[Row], keys: Sequence[str]) -> Table:
             value_text(row.get("seed")),
             str(row.get("status", "")),
             percent(study.accuracy(row)),
-            interval_text(study.wilson(row)),
-            *(percent(share_of(row, "test_accuracy")) for _ in test),
-            _number(row.get("parameters")),
-            _number(row.get("training_seconds"), digits=1),
-            "best" if row is best else shortened(str(row.get("error") or ""), _LONGEST_ERROR),
+            interval(study.wilson(row)),
+            *(percent(fraction_of(row, "test_accuracy")) for _ in test),
+            _number_text(row.get("parameters")),
+            _number_text(row.get("training_seconds"), decimals=1),
+            "best" if row is best else shortened(str(row.get("error") or ""), _MAX_ERROR_WIDTH),
         ]
         for row in rows
     ]
-    return _table(headings, cells, words=len(words))
+    return _table(headings, cells, text_columns=len(text_headings))
 
 
 def settings_table(rows: Sequence[Row], keys: Sequence[str]) -> Table:
-    """Returns one line for each setting with mean and scatter over its seeds, the best one marked.
+    """Returns mean and spread over seeds of each setting, with the best one marked.
 
     Args:
         rows: as `SweepFolder.rows` returns them.
-        keys: those that vary, dotted.
+        keys: varied recipe keys, dotted.
     """
     study = Study(rows, keys)
-    words = [*study.labels.values()]
-    figures = [study.measure, "95 % interval", "lowest", "highest", "parameters", "seconds", ""]
+    labels = list(study.labels.values())
+    headings = [*labels, "seeds", study.metric, "95 % interval", "lowest", "highest", "parameters", "seconds", ""]
     cells = [
         [
-            *(value_text(outcome.settings[key]) for key in keys),
-            str(outcome.spread.count),
-            mean_text(outcome.spread),
-            interval_text(outcome.spread.interval or outcome.wilson),
-            percent(outcome.spread.lowest),
-            percent(outcome.spread.highest),
-            _number(outcome.parameters),
-            _number(outcome.seconds, digits=1),
-            "best" if outcome is study.best and len(study.outcomes) > 1 else "",
+            *(value_text(result.settings[key]) for key in keys),
+            str(result.spread.count),
+            mean_text(result.mean, result.spread.std),
+            interval(result.spread.interval or result.wilson),
+            percent(result.spread.lowest),
+            percent(result.spread.highest),
+            _number_text(result.parameters),
+            _number_text(result.seconds, decimals=1),
+            "best" if result is study.best and len(study.results) > 1 else "",
         ]
-        for outcome in study.outcomes
+        for result in study.results
     ]
-    return _table([*words, "seeds", *figures], cells, words=len(words))
+    return _table(headings, cells, text_columns=len(labels))
 
 
 def seeds_table(evaluations: "Sequence[Evaluation]", seeds: Sequence[int] | None = None) -> Group:
-    """Returns what `train --seeds N` shows: each seed, their mean and scatter, and the scatter within each class.
+    """Returns the output of `train --seeds N`: each seed, their mean and spread, and the spread within each class.
 
     Args:
         evaluations: one for each seed, at least one, of the same classes.
@@ -86,17 +86,17 @@ def seeds_table(evaluations: "Sequence[Evaluation]", seeds: Sequence[int] | None
     """
     numbers = range(len(evaluations)) if seeds is None else seeds
     runs = [
-        [str(seed), percent(one.accuracy), interval_text(one.interval), ""]
-        for seed, one in zip(numbers, evaluations, strict=True)
+        [str(seed), percent(evaluation.accuracy), interval(evaluation.interval), ""]
+        for seed, evaluation in zip(numbers, evaluations, strict=True)
     ]
     classes = [
         _class_cells(results[0].name, [result.recall for result in results if result.recall is not None])
         for results in zip(*(evaluation.per_class for evaluation in evaluations), strict=True)
     ]
     return Group(
-        _table(["seed", "accuracy", "95 % interval", ""], runs),
+        _table(["seed", "test accuracy", "95 % interval", ""], runs),
         seeds_line(spread([evaluation.accuracy for evaluation in evaluations])),
-        _table(["class", "accuracy", "lowest", "highest", ""], classes),
+        _table(["class", "test accuracy", "lowest", "highest", ""], classes),
     )
 
 
@@ -104,93 +104,76 @@ def _class_cells(name: str, recalls: Sequence[float]) -> list[str]:
     if not recalls:
         return [name, "–", "–", "–", ""]
     total = spread(recalls)
-    return [name, mean_text(total), percent(total.lowest), percent(total.highest), ""]
+    return [name, mean_text(total.mean, total.std), percent(total.lowest), percent(total.highest), ""]
 
 
 def seeds_line(total: Spread) -> Text:
-    """Returns the sentence that sums up several seeds.
+    """Returns the sentence with the mean and the spread over seeds.
 
     Example:
         >>> seeds_line(spread([0.70, 0.71, 0.72])).plain
         'accuracy 71.0 ± 1.0 % (95 % interval of the mean 68.5–73.5 %), from 70.0 % to 72.0 %, over 3 seeds'
     """
     if total.interval is None:
-        return Text.assemble(
-            "accuracy ", (percent(total.mean), "bold"), " of one seed; --seeds 5 tells how far it scatters"
-        )
+        rest = " of one seed; --seeds 5 shows how much it varies"
+        return Text.assemble("accuracy ", (percent(total.mean), "bold"), rest)
     return Text.assemble(
         "accuracy ",
-        (mean_text(total), "bold"),
-        f" (95 % interval of the mean {interval_text(total.interval)}), "
+        (mean_text(total.mean, total.std), "bold"),
+        f" (95 % interval of the mean {interval(total.interval)}), "
         f"from {percent(total.lowest)} to {percent(total.highest)}, over {total.count} seeds",
     )
 
 
-def noise_warning(rows: Sequence[Row], keys: Sequence[str]) -> str | None:
-    """Returns what to say when the best setting is not clearly the best, else None.
+def ranking_warning(rows: Sequence[Row], keys: Sequence[str]) -> str | None:
+    """Returns a warning if the best setting is not significantly better than the others, else None.
 
     Single runs are compared by their binomial errors, several seeds by Welch's test, both at 95 %.
 
     Args:
         rows: as `SweepFolder.rows` returns them.
-        keys: those that vary, dotted.
+        keys: varied recipe keys, dotted.
     """
     study = Study(rows, keys)
     best = study.best
     if best is None or best.estimate is None:
         return None
     others = list(_margins(study, best, best.estimate))
-    level = [(other, margin) for other, margin in others if best.mean - other.mean <= margin]
-    if not level:
+    tied = [(other, margin) for other, margin in others if best.mean - other.mean <= margin]
+    if not tied:
         return None
-    nearest, margin = max(level, key=lambda pair: pair[0].mean)
-    rival = _named(study, nearest)
-    if len(level) > 1:
-        rival = f"{len(level)} of the {len(others)} other settings, first of all {rival}"
-    runs = min(best.spread.count, nearest.spread.count)
+    second, margin = max(tied, key=lambda pair: pair[0].mean)
+    rivals = _result_text(study, second)
+    if len(tied) > 1:
+        rivals = f"{len(tied)} of the {len(others)} other settings, the next best being {rivals}"
+    seeds = min(best.spread.count, second.spread.count)
     return (
-        f"{_named(study, best)} came out best, but within chance of {rival}. "
-        f"With {'one run' if runs == 1 else f'{runs} seeds'} each, a difference must exceed {margin * 100:.1f} points "
-        f"to count; more seeds tell more: --seeds {_FEW_SEEDS if runs < _FEW_SEEDS else 2 * runs}"
+        f"the best setting, {_result_text(study, best)}, is within noise of {rivals}. "
+        f"With {'one run' if seeds == 1 else f'{seeds} seeds'} each, only differences above {margin * 100:.1f} points "
+        f"are significant; use more seeds: --seeds {_USUAL_SEEDS if seeds < _USUAL_SEEDS else 2 * seeds}"
     )
 
 
-def _margins(study: Study, best: Outcome, estimate: Estimate) -> Iterator[tuple[Outcome, float]]:
-    """Yields every other outcome with the difference from the best that chance alone explains."""
-    for other in study.outcomes:
+def _margins(study: Study, best: SettingResult, estimate: Estimate) -> Iterator[tuple[SettingResult, float]]:
+    """Yields every other result with the margin within which its difference from the best is noise."""
+    for other in study.results:
         if other is not best and other.estimate is not None:
             yield other, difference_margin(estimate, other.estimate)
 
 
-def _named(study: Study, outcome: Outcome) -> str:
-    return f"{study.setting(outcome.settings)} ({percent(outcome.mean)})"
+def _result_text(study: Study, result: SettingResult) -> str:
+    return f"{study.setting_text(result.settings)} ({percent(result.mean)})"
 
 
-def mean_text(total: Spread) -> str:
-    """Returns mean and standard deviation as percent: `71.0 ± 1.0 %`."""
-    scatter = "" if total.deviation is None else f" ± {total.deviation * 100:.1f}"
-    return f"{total.mean * 100:.1f}{scatter} %"
+def _number_text(value: object, decimals: int = 0) -> str:
+    number = as_number(value)
+    return "–" if number is None else f"{number:,.{decimals}f}"
 
 
-def interval_text(ends: tuple[float, float] | None) -> str:
-    """Returns the ends of an interval as percent, within 0 and 100 %, or a dash for none.
-
-    Example:
-        >>> interval_text((0.6953, 0.713)), interval_text((0.9, 1.2)), interval_text(None)
-        ('69.5–71.3 %', '90.0–100.0 %', '–')
-    """
-    return "–" if ends is None else f"{max(ends[0], 0.0) * 100:.1f}–{min(ends[1], 1.0) * 100:.1f} %"
-
-
-def _number(value: object, digits: int = 0) -> str:
-    number = number_of(value)
-    return "–" if number is None else f"{number:,.{digits}f}"
-
-
-def _table(headings: Sequence[str], cells: Sequence[Sequence[str]], words: int = 1) -> Table:
-    """Returns a list whose first columns are words and the last one a remark, with numbers between; best in bold."""
+def _table(headings: Sequence[str], cells: Sequence[Sequence[str]], text_columns: int = 1) -> Table:
+    """Returns a listing with numbers between text columns and a last column of remarks; the best line is bold."""
     table = listing(headings, cells)
-    for column in table.columns[words:-1]:
+    for column in table.columns[text_columns:-1]:
         column.justify, column.no_wrap = "right", True
     for row, line in zip(table.rows, cells, strict=True):
         row.style = "bold" if line[-1] == "best" else None
