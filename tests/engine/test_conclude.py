@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from harness.runs import noise_dataset, tiny_run
-from harness.written import written_run
+from harness.written_runs import written_run
 from tenfold.engine.conclude import predictions
 from tenfold.evaluate.calibration import fit_temperature
-from tenfold.experiments.compare.gather import gather
+from tenfold.experiments.compare.finished_runs import read_finished_runs
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.run_folder import RunFolder
 
@@ -35,7 +35,7 @@ def test_without_a_validation_split_nothing_is_calibrated(tmp_path: Path) -> Non
     folder = RunFolder(tiny_run(tmp_path, data=noise_dataset(val=0)))
     assert folder.read_summary()["calibration"] is None
     with folder.predictions.open(newline="") as file:
-        assert next(csv.reader(file)) == ["picture", "true", "predicted", "probability"]
+        assert next(csv.reader(file)) == ["path", "true", "predicted", "probability"]
     assert all(row.calibrated is None for row in folder.read_predictions())
 
 
@@ -55,5 +55,5 @@ def test_runs_with_and_without_calibration_can_be_compared(tmp_path: Path) -> No
     written_run(tmp_path, "old", "1001")
     folder.write_predictions([row._replace(calibrated=0.5) for row in folder.read_predictions()])
     folder.write_summary({**folder.read_summary(), "calibration": {"temperature": 1.5, "pictures": 4}})
-    new, old = gather([tmp_path / "new", tmp_path / "old"])[0]
+    new, old = read_finished_runs([tmp_path / "new", tmp_path / "old"])[0]
     assert (new.accuracy, old.accuracy) == (0.75, 0.5)

@@ -1,7 +1,6 @@
 """Compares finished runs, and writes the comparison as tables and charts."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from tenfold.api.data import dataset_of, needs_download
@@ -9,9 +8,9 @@ from tenfold.core.errors import TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.text import plural
 from tenfold.data.types import Split
-from tenfold.experiments.compare.compare_runs import compare as compare_runs
+from tenfold.experiments.compare.compare_runs import compare_runs
 from tenfold.experiments.compare.comparison import Comparison
-from tenfold.experiments.compare.gather import ComparedRun, gather
+from tenfold.experiments.compare.finished_runs import ComparedRun, read_finished_runs
 from tenfold.report.plots.comparison_charts import (
     plot_accuracies,
     plot_class_differences,
@@ -38,7 +37,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         >>> result.pairs[0].difference, result.pairs[0].interval, result.pairs[0].p  # doctest: +SKIP
         (0.012, (0.0051, 0.0189), 0.0008)
     """
-    found, warnings = gather([runs] if isinstance(runs, str | Path) else runs)
+    found, warnings = read_finished_runs([runs] if isinstance(runs, str | Path) else runs)
     return compare_runs(found, warnings)
 
 
@@ -57,15 +56,15 @@ def write_comparison(comparison: Comparison, folder: Path, progress: Progress | 
         StorageError: when a file cannot be written.
     """
     rows, names = comparison.run_rows(), [run.name for run in comparison.runs]
-    names, labels = _labels(comparison)
-    classes = [asdict(row) for row in comparison.classes]
-    pairs = [asdict(pair) | {"within_noise": pair.within_noise} for pair in comparison.pairs]
+    shown, labels = _labels(comparison)
+    classes = [row.to_json() for row in comparison.classes]
+    pairs = [pair.to_json() for pair in comparison.pairs]
     differences = [{"key": key, **dict(zip(names, row, strict=True))} for key, row in comparison.differences.items()]
     write_rows(folder / "runs.csv", list(rows[0]), rows)
     write_rows(folder / "pairs.csv", PAIR_COLUMNS, pairs)
     write_rows(folder / "classes.csv", CLASS_COLUMNS, classes)
     write_rows(folder / "differences.csv", ["key", *names], differences)
-    plot_accuracies(names, labels, rows, folder / "accuracy.png")
+    plot_accuracies(shown, labels, rows, folder / "accuracy.png")
     plot_overlaid_curves(labels, [run.metrics for run in comparison.runs], folder / "curves.png")
     if classes:
         plot_class_differences(names, labels, classes, folder / "classes.png")

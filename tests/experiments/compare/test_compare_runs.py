@@ -1,4 +1,4 @@
-"""Finished runs side by side: read, refused, paired, grouped."""
+"""Comparing runs: reading, pairing, grouping by seed, and errors."""
 
 import csv
 import json
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import tenfold
-from harness.written import without_key, written_run, written_sweep
+from harness.written_runs import without_key, written_run, written_sweep
 from tenfold.core.errors import RecipeError, RunError
-from tenfold.experiments.compare.gather import short_names
+from tenfold.experiments.compare.finished_runs import short_names
 
 GOOD, FAIR, POOR = "1111111111110", "1111111110010", "1100110000000"
 
 
-def test_two_runs_are_paired_picture_by_picture(tmp_path):
+def test_two_runs_are_paired_image_by_image(tmp_path):
     first = written_run(tmp_path, "a", "1" * 4 + "0" * 9 + "1" + "0" * 6)
     second = written_run(tmp_path, "b", "1" * 4 + "1" * 9 + "0" + "0" * 6)
     result = tenfold.compare([first, second])
@@ -29,13 +29,13 @@ def test_two_runs_are_paired_picture_by_picture(tmp_path):
     assert [run.accuracy for run in result.runs] == [0.25, 0.65]
 
 
-def test_a_difference_that_chance_explains_is_within_noise(tmp_path):
+def test_a_small_difference_is_within_noise(tmp_path):
     runs = [written_run(tmp_path, "a", "1100"), written_run(tmp_path, "b", "1110")]
     (pair,) = tenfold.compare(runs).pairs
     assert (pair.p, pair.within_noise) == (1.0, True)
 
 
-def test_only_the_keys_in_which_recipes_differ_are_told(tmp_path):
+def test_only_keys_in_which_recipes_differ_are_listed(tmp_path):
     runs = [
         written_run(tmp_path, "a", "10", ["optim.lr=0.1", "model.hidden=[4]"]),
         written_run(tmp_path, "b", "10", ["optim.lr=0.2", "model.name=tutorial", "data.source=/elsewhere"]),
@@ -53,9 +53,9 @@ def test_equal_recipes_have_no_differences(tmp_path):
     assert tenfold.compare(runs).differences == {}
 
 
-def test_up_to_six_runs_all_pairs_are_tested_and_corrected_together(tmp_path):
-    rights = ["1" * 20, "0" * 6 + "1" * 14, "0" * 7 + "1" * 13]
-    runs = [written_run(tmp_path, str(i), right, [f"optim.lr=0.{i + 1}"]) for i, right in enumerate(rights)]
+def test_all_pairs_of_up_to_six_runs_are_tested_and_corrected(tmp_path):
+    corrects = ["1" * 20, "0" * 6 + "1" * 14, "0" * 7 + "1" * 13]
+    runs = [written_run(tmp_path, str(i), correct, [f"optim.lr=0.{i + 1}"]) for i, correct in enumerate(corrects)]
     pairs = tenfold.compare(runs).pairs
     assert [(pair.first, pair.second) for pair in pairs] == [("0", "1"), ("0", "2"), ("1", "2")]
     assert [pair.p for pair in pairs] == [2 / 2**6, 2 / 2**7, 1.0]
@@ -63,23 +63,23 @@ def test_up_to_six_runs_all_pairs_are_tested_and_corrected_together(tmp_path):
     assert [pair.within_noise for pair in pairs] == [True, False, True]
 
 
-def test_more_runs_are_compared_with_the_first(tmp_path):
+def test_more_than_six_runs_are_compared_with_the_first(tmp_path):
     runs = [written_run(tmp_path, str(i), "1100", [f"train.seed={i}"]) for i in range(7)]
     assert [pair.first for pair in tenfold.compare(runs).pairs] == ["0"] * 6
 
 
-@pytest.mark.parametrize(("right", "fingerprint"), [("1111", "other"), ("11", "0123456789abcdef")])
-def test_runs_with_different_test_pictures_are_not_paired(right, fingerprint, tmp_path):
+@pytest.mark.parametrize(("correct", "fingerprint"), [("1111", "other"), ("11", "0123456789abcdef")])
+def test_runs_with_different_test_images_are_not_paired(correct, fingerprint, tmp_path):
     first = written_run(tmp_path, "a", "1100")
-    result = tenfold.compare([first, written_run(tmp_path, "b", right, fingerprint=fingerprint)])
+    result = tenfold.compare([first, written_run(tmp_path, "b", correct, fingerprint=fingerprint)])
     assert (result.pairs, result.classes, result.disagreements) == ((), (), None)
     assert result.unpaired == (
-        "not paired, because the test pictures or their splits differ: "
-        f"a on 4 of shapes (01234567); b on {len(right)} of shapes ({fingerprint[:8]})"
+        "not paired because the test images or their splits differ: "
+        f"a on 4 of shapes (01234567); b on {len(correct)} of shapes ({fingerprint[:8]})"
     )
 
 
-def test_pairs_are_found_among_those_who_share_test_pictures(tmp_path):
+def test_runs_with_the_same_test_images_are_paired(tmp_path):
     runs = [
         written_run(tmp_path, "a", "1100"),
         *(written_run(tmp_path, name, "1010", fingerprint="other") for name in "bcdef"),
@@ -90,32 +90,32 @@ def test_pairs_are_found_among_those_who_share_test_pictures(tmp_path):
     assert "b, c and 3 more on 4 of shapes (other)" in str(result.unpaired)
 
 
-def test_seeds_of_a_recipe_make_a_group_with_mean_and_deviation(tmp_path):
+def test_seeds_of_a_recipe_are_a_group_with_mean_and_std(tmp_path):
     sweep = written_sweep(tmp_path, "seeds", ["1110", "1100", "1000"])
     result = tenfold.compare([sweep])
     (group,) = result.groups
     assert group.name == "seed=0 (3 seeds)"
-    assert (group.seeds, group.mean, group.deviation) == ((0, 1, 2), 0.5, 0.25)
+    assert (group.seeds, group.mean, group.std) == ((0, 1, 2), 0.5, 0.25)
     assert result.group_pairs == ()
 
 
 def test_recipes_with_several_seeds_are_compared_by_welchs_interval(tmp_path):
     runs = [
-        written_run(tmp_path, f"{lr}-{seed}", right, [f"optim.lr={lr}", f"train.seed={seed}"])
-        for lr, rights in ((0.1, ("1110", "1000")), (0.2, ("1111", "1100")))
-        for seed, right in enumerate(rights)
+        written_run(tmp_path, f"{lr}-{seed}", correct, [f"optim.lr={lr}", f"train.seed={seed}"])
+        for lr, corrects in ((0.1, ("1110", "1000")), (0.2, ("1111", "1100")))
+        for seed, correct in enumerate(corrects)
     ]
     result = tenfold.compare(runs)
     assert [group.name for group in result.groups] == ["lr=0.1", "lr=0.2"]
     (pair,) = result.group_pairs
-    # equal deviations of √2/4 in groups of 2: 2 degrees of freedom, t = 4.302653, error = 0.35355…
+    # equal standard deviations of √2/4 in groups of 2: 2 degrees of freedom, t = 4.302653, error = 0.35355…
     half = 4.302652729911275 * math.sqrt(1 / 8)
     assert pair.difference == 0.25
     assert pair.interval == pytest.approx((0.25 - half, 0.25 + half))
     assert pair.within_noise
 
 
-def test_seeds_that_all_come_out_the_same_give_no_interval(tmp_path):
+def test_seeds_with_equal_results_have_no_interval(tmp_path):
     runs = [
         written_run(tmp_path, f"{lr}-{seed}", "1100", [f"optim.lr={lr}", f"train.seed={seed}"])
         for lr in (0.1, 0.2)
@@ -125,22 +125,22 @@ def test_seeds_that_all_come_out_the_same_give_no_interval(tmp_path):
     assert (pair.interval, pair.within_noise) == (None, True)
 
 
-def test_a_seed_that_ran_twice_counts_once(tmp_path):
-    runs = [written_run(tmp_path, name, right) for name, right in (("a", "1100"), ("b", "1111"))]
+def test_two_runs_with_one_seed_count_once(tmp_path):
+    runs = [written_run(tmp_path, name, correct) for name, correct in (("a", "1100"), ("b", "1111"))]
     (group,) = tenfold.compare(runs).groups
-    assert (group.name, group.runs, group.seeds, group.mean, group.deviation) == ("a", ("a", "b"), (0,), 0.5, None)
+    assert (group.name, group.runs, group.seeds, group.mean, group.std) == ("a", ("a", "b"), (0,), 0.5, None)
 
 
-def test_networks_of_different_size_are_no_seeds_of_one_recipe(tmp_path):
+def test_networks_of_different_size_are_different_groups(tmp_path):
     runs = [written_run(tmp_path, "a", "10"), written_run(tmp_path, "b", "10", ["train.seed=1"], parameters=11)]
     assert len(tenfold.compare(runs).groups) == 2
 
 
-def test_classes_are_compared_with_the_first_run_largest_first(tmp_path):
-    # even places are cats: a knows 1 cat and 2 dogs, b knows 2 cats and no dog
+def test_class_differences_are_sorted_largest_first(tmp_path):
+    # even indices are cats: a has 1 cat and 2 dogs correct, b 2 cats and no dog
     runs = [written_run(tmp_path, "a", "1101"), written_run(tmp_path, "b", "1010")]
     found = tenfold.compare(runs).classes
-    assert [(row.name, row.pictures, row.first_accuracy, row.accuracy, row.difference) for row in found] == [
+    assert [(row.name, row.num_images, row.first_accuracy, row.accuracy, row.difference) for row in found] == [
         ("dog", 2, 1.0, 0.0, -1.0),
         ("cat", 2, 0.5, 1.0, 0.5),
     ]
@@ -154,18 +154,18 @@ def test_a_sweep_stands_for_its_finished_trials(tmp_path):
     assert result.warnings == (f"1 of the 3 trials of {sweep} have no result and are left out",)
 
 
-def test_an_unfinished_run_is_named_and_left_out(tmp_path):
+def test_an_unfinished_run_is_left_out_with_a_warning(tmp_path):
     runs = [written_run(tmp_path, name, "10", finished=name != "b") for name in "abc"]
     result = tenfold.compare(runs)
     assert [run.name for run in result.runs] == ["a", "c"]
     assert result.warnings == (f"{runs[1]} is not finished and left out; finish it: tenfold train --resume {runs[1]}",)
 
 
-def test_a_run_that_is_named_twice_counts_once(tmp_path):
+def test_a_run_that_is_given_twice_counts_once(tmp_path):
     runs = [written_run(tmp_path, name, "10") for name in "ab"]
     result = tenfold.compare([*runs, runs[0] / "recipe.toml"])
     assert [run.name for run in result.runs] == ["a", "b"]
-    assert result.warnings == (f"{runs[0]} was named twice",)
+    assert result.warnings == (f"{runs[0]} was given twice",)
 
 
 def _one(root: Path) -> list[Path]:
@@ -207,7 +207,7 @@ def _damaged(file: str, text: str):
 
 
 def _other_predictions(root: Path) -> list[Path]:
-    runs = [written_run(root, name, right) for name, right in (("a", "1010"), ("b", "1110"))]
+    runs = [written_run(root, name, correct) for name, correct in (("a", "1010"), ("b", "1110"))]
     (runs[0] / "predictions.csv").write_bytes((runs[1] / "predictions.csv").read_bytes())
     return runs
 
@@ -223,28 +223,28 @@ def _summary_lacks(root: Path) -> list[Path]:
     [
         (lambda root: [], r"no finished run; a comparison needs two or more"),
         (_one, r"1 finished run, .*a; a comparison needs two or more: name another run folder or a sweep"),
-        (_the_same, r"1 finished run, .*a \(.*a was named twice\); a comparison needs two"),
+        (_the_same, r"1 finished run, .*a \(.*a was given twice\); a comparison needs two"),
         (_one_unfinished, r"1 finished run, .*a \(.*b is not finished and left out; finish it: .*\); a comparison"),
         (_sweep_of_one, r"1 finished run, .*seed=0 \(1 of the 2 trials of .*sweep have no result"),
         (_waiting_sweep, r"no finished run \(1 of the 1 trials of .*sweep have no result and are left out\); a comp"),
-        (_empty_folder, r"empty is no run folder: recipe.toml is missing"),
+        (_empty_folder, r"empty is not a run folder: recipe.toml is missing"),
         (_missing, r"no run .*frist; did you mean 'first'\?"),
-        (_damaged("predictions.csv", "picture,true\n"), r"line 1 of .*b.predictions.csv is damaged"),
-        (_damaged("predictions.csv", 'picture,true,predicted,probability\n"0","cat"\n'), r"line 2 of .* is damaged"),
+        (_damaged("predictions.csv", "path,true\n"), r"line 1 of .*b.predictions.csv is damaged"),
+        (_damaged("predictions.csv", 'path,true,predicted,probability\n"0","cat"\n'), r"line 2 of .* is damaged"),
         (_damaged("metrics.csv", "epoch\n"), r"line 1 of .*metrics.csv is damaged"),
         (_damaged("summary.json", "{"), r"summary.json is damaged, expected JSON"),
         (_summary_lacks, r"summary.json is damaged: found KeyError 'parameters', expected what training writes"),
-        (_other_predictions, r"a.predictions.csv has 3 of 4 pictures right, expected 2 of 4 as summary.json says"),
+        (_other_predictions, r"a.predictions.csv has 3 of 4 images correct, expected 2 of 4 as in summary.json"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_one_line(make, message, tmp_path):
+def test_what_cannot_be_compared_is_a_one_line_error(make, message, tmp_path):
     with pytest.raises(RunError, match=message) as caught:
         tenfold.compare(make(tmp_path))
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_recipe_is_named(tmp_path):
-    with pytest.raises(RecipeError, match=r"b.recipe\.toml is no TOML"):
+def test_a_damaged_recipe_is_an_error(tmp_path):
+    with pytest.raises(RecipeError, match=r"b.recipe\.toml is not TOML"):
         tenfold.compare(_damaged("recipe.toml", "[data")(tmp_path))
 
 
@@ -263,27 +263,27 @@ def test_names_are_short_and_different(paths, names):
     assert short_names([Path(path) for path in paths]) == names
 
 
-def test_everything_is_told_as_json(tmp_path):
+def test_a_comparison_can_be_written_as_json(tmp_path):
     runs = [written_run(tmp_path, "a", "1101"), written_run(tmp_path, "b", "1010", ["data.image_size=[8,16]"])]
-    told = json.loads(json.dumps(tenfold.compare(runs).to_json(), allow_nan=False))
-    assert told["differences"] == {"data.image_size": {"a": "auto", "b": [8, 16]}}
-    assert told["runs"][0] | {"path": ""} == {
+    values = json.loads(json.dumps(tenfold.compare(runs).to_json(), allow_nan=False))
+    assert values["differences"] == {"data.image_size": {"a": "auto", "b": [8, 16]}}
+    assert values["runs"][0] | {"path": ""} == {
         "run": "a", "path": "", "group": "image_size=auto", "seed": 0, "test_accuracy": 0.75, "correct": 3, "total": 4,
         "test_low": pytest.approx(0.3006, abs=5e-5), "test_high": pytest.approx(0.9544, abs=5e-5), "val_accuracy": None,
         "parameters": 10, "steps": 3, "training_seconds": 1.5, "total_seconds": 2.0,
     }  # fmt: skip
-    assert told["pairs"][0]["within_noise"] is True
-    assert told["disagreements"] == {"only_first": [1, 3], "only_second": [2]}
+    assert values["pairs"][0]["within_noise"] is True
+    assert values["disagreements"] == {"only_first": [1, 3], "only_second": [2]}
 
 
-def test_files_are_written_with_all_figures(tmp_path):
+def test_tables_and_charts_are_written(tmp_path):
     from tenfold.api.compare import write_comparison
 
     runs = [written_run(tmp_path, "a", "1101"), written_run(tmp_path, "b", "1010", ["optim.nesterov=true"])]
     out = tmp_path / "out"
     out.mkdir()
     remarks = write_comparison(tenfold.compare(runs), out)
-    assert remarks == ["disagreements.png was left out, for the test pictures are gone or have changed since"]
+    assert remarks == ["disagreements.png was left out because the test images are missing or have changed"]
     names = {"runs.csv", "pairs.csv", "classes.csv", "differences.csv", "accuracy.png", "curves.png", "classes.png"}
     assert {path.name for path in out.iterdir()} == names
     (pair,) = csv.DictReader((out / "pairs.csv").read_text("utf-8").splitlines())
@@ -295,24 +295,28 @@ def test_files_are_written_with_all_figures(tmp_path):
     assert (out / "differences.csv").read_text("utf-8") == "key,a,b\noptim.nesterov,false,true\n"
 
 
-def test_pictures_that_would_have_to_be_downloaded_are_left_out(tmp_path):
+def test_images_that_need_a_download_are_left_out(tmp_path):
     from tenfold.api.compare import write_comparison
 
-    runs = [written_run(tmp_path, name, right, ["data.source=cifar10"]) for name, right in (("a", "10"), ("b", "01"))]
+    runs = [
+        written_run(tmp_path, name, correct, ["data.source=cifar10"]) for name, correct in (("a", "10"), ("b", "01"))
+    ]
     out = tmp_path / "out"
     out.mkdir()
     (remark,) = write_comparison(tenfold.compare(runs), out)
-    assert "test pictures are gone" in remark
+    assert "test images are missing" in remark
 
 
-def test_a_source_that_is_gone_costs_the_pictures_only(tmp_path):
+def test_without_the_dataset_only_the_images_are_left_out(tmp_path):
     from tenfold.api.compare import write_comparison
 
     gone = tmp_path / "gone"
-    runs = [written_run(tmp_path, name, right, [f"data.source={gone}"]) for name, right in (("a", "10"), ("b", "01"))]
+    runs = [
+        written_run(tmp_path, name, correct, [f"data.source={gone}"]) for name, correct in (("a", "10"), ("b", "01"))
+    ]
     out = tmp_path / "out"
     out.mkdir()
     (remark,) = write_comparison(tenfold.compare(runs), out)
-    assert remark.startswith("disagreements.png was left out, for the test pictures are gone: ")
+    assert remark.startswith("disagreements.png was left out because the test images are missing: ")
     assert str(gone) in remark
     assert (out / "accuracy.png").is_file()

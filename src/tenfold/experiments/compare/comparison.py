@@ -1,22 +1,22 @@
-"""What is known about two or more runs beside one another."""
+"""The result of comparing two or more runs."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tenfold.evaluate.paired import PairedDifference
-from tenfold.experiments.compare.gather import ComparedRun
+from tenfold.experiments.compare.finished_runs import ComparedRun
 
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair(PairedDifference):
-    """Two runs on the same test pictures; `difference` is the second's accuracy less the first's.
+class RunPair(PairedDifference):
+    """Two runs on the same test images; `difference` is the accuracy of the second minus that of the first.
 
     Args:
         first: name of a run.
-        second: name of another.
-        p_holm: `p`, corrected for the number of pairs tested.
+        second: name of another run.
+        p_holm: `p`, corrected for the number of tested pairs.
     """
 
     first: str
@@ -25,38 +25,48 @@ class Pair(PairedDifference):
 
     @property
     def within_noise(self) -> bool:
-        """Whether chance alone explains such a difference easily: the corrected p-value is 0.05 or more."""
-        return self.p_holm >= SIGNIFICANT
+        """Whether the difference is not significant: the corrected p-value is 0.05 or more."""
+        return self.p_holm >= SIGNIFICANCE_LEVEL
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields and `within_noise`."""
+        return asdict(self) | {"within_noise": self.within_noise}
 
 
 @dataclass(frozen=True)
-class Group:
-    """Runs that differ in nothing but their seed.
+class SeedGroup:
+    """Runs that differ only in their seed.
 
     Args:
-        name: short: the settings that set the group apart, or its first run.
+        name: the settings that distinguish the group, or the name of its first run.
         runs: names of the runs.
-        seeds: all different; a second run of one seed does not count.
-        mean: of the test accuracies, one for each seed.
-        deviation: their sample standard deviation, None for a single seed.
+        seeds: all different; a second run with the same seed does not count.
+        mean: mean test accuracy over the seeds.
+        std: sample standard deviation of the test accuracies; None for a single seed.
     """
 
     name: str
     runs: tuple[str, ...]
     seeds: tuple[int, ...]
     mean: float
-    deviation: float | None
+    std: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields."""
+        fields = asdict(self)
+        fields["deviation"] = fields.pop("std")
+        return fields
 
 
 @dataclass(frozen=True)
 class GroupPair:
-    """Two recipes with two or more seeds each.
+    """Two recipes with at least two seeds each.
 
     Args:
         first: name of a group.
-        second: name of another.
-        difference: mean accuracy of the second less that of the first.
-        interval: its 95 % interval by Welch's t, for the spread between seeds; None where no seeds differ in result.
+        second: name of another group.
+        difference: mean accuracy of the second minus mean accuracy of the first.
+        interval: its 95 % interval by Welch's t-test over the seeds; None if all seeds have equal results.
     """
 
     first: str
@@ -66,36 +76,46 @@ class GroupPair:
 
     @property
     def within_noise(self) -> bool:
-        """Whether the interval holds 0; True where there is none."""
+        """Whether the interval contains 0; True if there is none."""
         return self.interval is None or self.interval[0] <= 0 <= self.interval[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields and `within_noise`."""
+        return asdict(self) | {"within_noise": self.within_noise}
 
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """How a run fares in one class against the first run, on the same test pictures.
+    """Accuracy of a run in one class, compared with the first run on the same test images.
 
     Args:
         run: its name.
         name: of the class.
-        pictures: test pictures of the class, at least 1.
-        first_accuracy: of the first run within the class.
-        accuracy: of this run.
-        difference: the second less the first.
+        num_images: number of test images of the class, at least 1.
+        first_accuracy: of the first run in this class.
+        accuracy: of this run in this class.
+        difference: the second minus the first.
         interval: its 95 % interval, see `paired_interval`.
     """
 
     run: str
     name: str
-    pictures: int
+    num_images: int
     first_accuracy: float
     accuracy: float
     difference: float
     interval: tuple[float, float]
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields."""
+        fields = asdict(self)
+        fields["pictures"] = fields.pop("num_images")
+        return fields
+
 
 @dataclass(frozen=True)
 class Disagreements:
-    """Test pictures that only one of two runs got right, by their place in the test split."""
+    """Indices of the test images that only one of two runs predicted correctly."""
 
     only_first: tuple[int, ...]
     only_second: tuple[int, ...]
@@ -103,47 +123,47 @@ class Disagreements:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that is known about two or more runs beside one another.
+    """The result of comparing two or more runs.
 
     Args:
-        runs: in the order given.
-        differences: values by dotted key in which the recipes differ, one for each run; None where a recipe has none.
-        pairs: on the same test pictures: all of them up to six runs, else each with the first.
+        runs: in the given order.
+        differences: recipe values by dotted key, one per run, for the keys that differ; None where a recipe has none.
+        pairs: runs with the same test images: all pairs of up to six runs, otherwise the first with each other run.
         unpaired: why some runs could not be paired, or None.
-        groups: recipes, each with the runs that differ in nothing but the seed.
-        group_pairs: of groups with two or more seeds.
-        classes: gains and losses against the first run, largest first.
-        disagreements: of two runs on the same test pictures, else None.
+        groups: recipes, each with the runs that differ only in their seed.
+        group_pairs: of groups with at least two seeds.
+        classes: differences per class to the first run, largest first.
+        disagreements: of exactly two runs with the same test images, else None.
         warnings: sentences about runs that were left out.
     """
 
     runs: tuple[ComparedRun, ...]
     differences: dict[str, tuple[object, ...]]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[RunPair, ...]
     unpaired: str | None
-    groups: tuple[Group, ...]
+    groups: tuple[SeedGroup, ...]
     group_pairs: tuple[GroupPair, ...]
     classes: tuple[ClassDifference, ...]
     disagreements: Disagreements | None
     warnings: tuple[str, ...]
 
     def run_rows(self) -> list[dict[str, Any]]:
-        """Returns a row for each run: figures as columns, shares in [0, 1]."""
+        """Returns a table row for each run; accuracies are in [0, 1]."""
         group_of = {run: group.name for group in self.groups for run in group.runs}
         return [_run_row(run, group_of[run.name]) for run in self.runs]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain lists, numbers, texts and None."""
+        """Returns plain lists, numbers, strings and None."""
         names = [run.name for run in self.runs]
-        differences = {key: [plain(value) for value in row] for key, row in self.differences.items()}
+        differences = {key: [json_value(value) for value in row] for key, row in self.differences.items()}
         return {
             "runs": self.run_rows(),
             "differences": {key: dict(zip(names, row, strict=True)) for key, row in differences.items()},
-            "pairs": [asdict(pair) | {"within_noise": pair.within_noise} for pair in self.pairs],
+            "pairs": [pair.to_json() for pair in self.pairs],
             "unpaired": self.unpaired,
-            "groups": [asdict(group) for group in self.groups],
-            "group_pairs": [asdict(pair) | {"within_noise": pair.within_noise} for pair in self.group_pairs],
-            "classes": [asdict(row) for row in self.classes],
+            "groups": [group.to_json() for group in self.groups],
+            "group_pairs": [pair.to_json() for pair in self.group_pairs],
+            "classes": [row.to_json() for row in self.classes],
             "disagreements": None if self.disagreements is None else asdict(self.disagreements),
             "warnings": list(self.warnings),
         }
@@ -169,6 +189,6 @@ def _run_row(run: ComparedRun, group: str) -> dict[str, Any]:
     }
 
 
-def plain(value: object) -> object:
-    """Returns a recipe's value as JSON has it: a list for a tuple."""
+def json_value(value: object) -> object:
+    """Returns a recipe value as in JSON: a list for a tuple."""
     return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,211 @@
+"""Reads finished runs for a comparison. N test images."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold.core.disk import display_path
+from tenfold.core.errors import RunError
+from tenfold.evaluate.metrics import Evaluation
+from tenfold.recipes.load import load_recipe
+from tenfold.recipes.schema import Recipe
+from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.sweep_folder import SweepFolder
+
+_MAX_FULL_NAME = 24  # longer names lose their common prefix
+_MIN_PREFIX = 6
+
+
+@dataclass(frozen=True, eq=False)  # no equality: a comparison looks at single fields
+class ComparedRun:
+    """A finished run, as far as a comparison needs it.
+
+    Args:
+        name: short, and different from the names of the other runs.
+        path: of the run folder.
+        recipe: complete.
+        evaluation: of its best model on the test split.
+        dataset: name of its dataset.
+        fingerprint: of its dataset.
+        val_accuracy: the best one, or None without a validation split.
+        parameters: number of parameters of its network.
+        steps: number of training steps.
+        training_seconds: time of the training steps.
+        total_seconds: time from start to end.
+        metrics: rows of `metrics.csv`.
+        image_names: N paths or indices, in the order of the test split.
+        true: N class names.
+        predicted: N class names.
+    """
+
+    name: str
+    path: Path
+    recipe: Recipe
+    evaluation: Evaluation
+    dataset: str
+    fingerprint: str
+    val_accuracy: float | None
+    parameters: int
+    steps: int
+    training_seconds: float
+    total_seconds: float
+    metrics: Sequence[Mapping[str, float | int | None]]
+    image_names: tuple[str, ...]
+    true: tuple[str, ...]
+    predicted: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on the test split, in [0, 1]."""
+        return self.evaluation.accuracy
+
+    @property
+    def seed(self) -> int:
+        """Seed of weights, order and augmentation."""
+        return self.recipe.train.seed
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each test image was predicted correctly, bool [N]."""
+        return np.array([true == predicted for true, predicted in zip(self.true, self.predicted, strict=True)], bool)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The recipe by dotted key."""
+        return _flatten(self.recipe.model_dump())
+
+
+def read_finished_runs(paths: Iterable[str | Path]) -> tuple[list[ComparedRun], list[str]]:
+    """Reads the finished runs in folders; the folder of a sweep stands for all its runs.
+
+    Args:
+        paths: run folders, and folders of `tenfold sweep` or `tenfold train --seeds`.
+
+    Returns:
+        The runs in the given order, and a sentence about each path that was left out.
+
+    Raises:
+        RunError: when a folder holds no run, a file is damaged, or there are fewer than two finished runs.
+        RecipeError: when a recipe is damaged.
+        StorageError: when a file cannot be read.
+    """
+    folders, warnings = _finished_folders(list(map(Path, paths)))
+    if len(folders) < 2:
+        found = f"1 finished run, {display_path(folders[0].path)}" if folders else "no finished run"
+        left_out = f" ({'; '.join(warnings)})" if warnings else ""
+        raise RunError(f"{found}{left_out}; a comparison needs two or more: name another run folder or a sweep")
+    names = short_names([folder.path for folder in folders])
+    return [_read(folder, name) for folder, name in zip(folders, names, strict=True)], warnings
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Returns a different name for each run; long names lose the prefix that all share.
+
+    Args:
+        paths: of run folders, all different.
+
+    Example:
+        >>> short_names([Path(f"runs/cifar10-quick-20260101-{hour}0000") for hour in (12, 13)])
+        ['…120000', '…130000']
+        >>> short_names([Path("runs/mlp"), Path("runs/wide")])
+        ['mlp', 'wide']
+    """
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        # Trials of two sweeps often have the same names.
+        parents = [path.parents[1] if path.parent.name == "trials" else path.parent for path in paths]
+        names = [f"{parent.name}/{name}" for parent, name in zip(parents, names, strict=True)]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    parts = [re.split(r"(?<=[-_ /])", name) for name in names]
+    prefix = sum(len(same[0]) for same in takewhile(lambda same: len(set(same)) == 1, zip(*parts, strict=False)))
+    if max(map(len, names)) <= _MAX_FULL_NAME or prefix < _MIN_PREFIX:
+        return names
+    return [f"…{name[prefix:]}" for name in names]
+
+
+def _finished_folders(paths: Sequence[Path]) -> tuple[list[RunFolder], list[str]]:
+    """Returns each finished run once, and a sentence about each path that was left out."""
+    unique: dict[Path, RunFolder] = {}
+    warnings = []
+    for path in paths:
+        folders = _run_folders(path)
+        finished = [folder for folder in folders if folder.is_finished]
+        if len(finished) < len(folders):
+            warnings.append(_unfinished_text(path, len(folders) - len(finished), len(folders)))
+        repeated = [folder for folder in finished if unique.setdefault(folder.path.resolve(), folder) is not folder]
+        warnings += [f"{display_path(folder.path)} was given twice" for folder in repeated]
+    return list(unique.values()), warnings
+
+
+def _run_folders(path: Path) -> list[RunFolder]:
+    if not SweepFolder.is_sweep(path):
+        folder = RunFolder.open(path)
+        # A path such as `.` has no name of its own.
+        return [folder if folder.path.name not in ("", "..") else RunFolder(folder.path.resolve())]
+    sweep = SweepFolder.open(path)
+    return [RunFolder(sweep.run_path(trial)) for trial in sweep.trials()]
+
+
+def _unfinished_text(path: Path, num_unfinished: int, count: int) -> str:
+    shown = display_path(path)
+    if SweepFolder.is_sweep(path):
+        return f"{num_unfinished} of the {count} trials of {shown} have no result and are left out"
+    return f"{shown} is not finished and left out; finish it: tenfold train --resume {shown}"
+
+
+def _read(folder: RunFolder, name: str) -> ComparedRun:
+    recipe, summary = load_recipe(folder.recipe), folder.read_summary()
+    metrics, rows = folder.read_metrics(), folder.read_predictions()
+    try:
+        run = ComparedRun(
+            name=name,
+            path=folder.path,
+            recipe=recipe,
+            evaluation=Evaluation.from_json(summary["evaluation"]),
+            dataset=str(summary["dataset"]["name"]),
+            fingerprint=str(summary["dataset"]["fingerprint"]),
+            val_accuracy=summary["val_accuracy"],
+            parameters=int(summary["parameters"]),
+            steps=int(summary["steps"]),
+            training_seconds=float(summary["training_seconds"]),
+            total_seconds=float(summary["total_seconds"]),
+            metrics=metrics,
+            # The runs of a sweep share these strings: interned, a large sweep fits into memory.
+            image_names=tuple(intern(row.path) for row in rows),
+            true=tuple(intern(row.true) for row in rows),
+            predicted=tuple(intern(row.predicted) for row in rows),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{display_path(folder.summary)} is damaged: found {type(error).__name__} {error}, expected what training "
+            "writes; restore it from a copy"
+        ) from error
+    _check_predictions(run, folder)
+    return run
+
+
+def _check_predictions(run: ComparedRun, folder: RunFolder) -> None:
+    """Raises RunError when `predictions.csv` and `summary.json` contradict each other."""
+    correct, total = int(np.count_nonzero(run.correct)), len(run.true)
+    expected = run.evaluation
+    if (correct, total) != (expected.correct, expected.total):
+        raise RunError(
+            f"{display_path(folder.predictions)} has {correct:,} of {total:,} images correct, "
+            f"expected {expected.correct:,} of {expected.total:,} as in summary.json: one of the two is damaged; "
+            "restore it from a copy"
+        )
+
+
+def _flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in tables.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
