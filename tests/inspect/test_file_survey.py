@@ -1,7 +1,9 @@
 """Image headers are surveyed, and a messy folder becomes a list of findings."""
 
 import hashlib
+import struct
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,21 @@ def test_a_messy_folder_becomes_findings_and_is_not_changed(tmp_path: Path) -> N
     assert "train/fish" in by_rule["empty-class"].sentence
     order = [("error", "warning", "note").index(finding.severity) for finding in found.findings]
     assert order == sorted(order)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid APNG")  # decoding warns too; see data/decode/decode.py
+def test_a_warning_of_pillow_becomes_a_note_about_the_file(tmp_path: Path) -> None:
+    files = {f"{name}/{n}.png": png(n + 50 * len(name)) for name in ("cat", "bird") for n in range(6)}
+    odd = files["cat/0.png"]
+    position, chunk = odd.index(b"IDAT") - 4, b"acTL" + bytes(8)  # an animation without frames
+    files["cat/0.png"] = (
+        odd[:position] + struct.pack(">I", 8) + chunk + struct.pack(">I", zlib.crc32(chunk)) + odd[position:]
+    )
+    found = inspect_source(DataRequest(str(write_tree(tmp_path / "data", files))))
+    (note,) = [finding for finding in found.findings if finding.rule == "odd-files"]
+    assert note.sentence == "1 image that Pillow can read, but warns about"
+    assert note.examples[0].startswith("cat/0.png: Pillow: Invalid APNG")
+    assert found.unreadable == ()
 
 
 def test_a_class_without_a_readable_image_is_an_error_and_files_are_listed(tmp_path: Path) -> None:

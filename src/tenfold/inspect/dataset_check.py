@@ -12,10 +12,9 @@ from tenfold.core.text import plural
 from tenfold.data.build import BUILT_IN, build_dataset
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.class_folders import check_source
-from tenfold.data.sources.download import Progress, silent
 from tenfold.data.sources.layout import SPLITS, Layout
 from tenfold.data.store.cache_key import dataset_name
-from tenfold.data.types import Dataset, Skipped
+from tenfold.data.types import Dataset, ProgressCallback, Skipped, no_progress
 from tenfold.inspect.balance import class_counts, count_labels, label_findings
 from tenfold.inspect.dataset_images import DatasetImages, ImageRef
 from tenfold.inspect.duplicates import DuplicatePair, Leak, duplicate_pairs, find_duplicates, find_leak
@@ -26,7 +25,7 @@ _MAX_EXAMPLES = 5
 _MAX_UNREADABLE_FRACTION = 0.999
 
 
-def inspect_source(request: DataRequest, progress: Progress = silent) -> Inspection:
+def inspect_source(request: DataRequest, progress: ProgressCallback = no_progress) -> Inspection:
     """Checks files, labels and pixels of a data source.
 
     The source is not changed. Its images are prepared in the cache folder, as for training.
@@ -57,7 +56,7 @@ def inspect_source(request: DataRequest, progress: Progress = silent) -> Inspect
     return _with_files(inspect_dataset(dataset, progress), survey, layout, unreadable)
 
 
-def inspect_dataset(dataset: Dataset, progress: Progress = silent) -> Inspection:
+def inspect_dataset(dataset: Dataset, progress: ProgressCallback = no_progress) -> Inspection:
     """Checks labels and pixels of a prepared dataset.
 
     Args:
@@ -83,7 +82,7 @@ def inspect_dataset(dataset: Dataset, progress: Progress = silent) -> Inspection
     )
 
 
-def _build(request: DataRequest, progress: Progress) -> Dataset:
+def _build(request: DataRequest, progress: ProgressCallback) -> Dataset:
     """Returns the dataset as for training, or with more unreadable files than training accepts."""
     try:
         return build_dataset(request, progress)
@@ -99,7 +98,7 @@ def _untrainable(path: Path, error: DataError, layout: Layout | None = None) -> 
     labels = {
         split: np.array([layout.entries[index].label for index in indices], dtype=np.int64)
         for split in SPLITS
-        if (indices := layout.places(split))
+        if (indices := layout.indices_of(split))
     }
     counts = count_labels(layout.classes, labels)
     return Inspection(name, layout.classes, counts, findings=by_severity([finding, *label_findings(counts)]))
@@ -128,6 +127,10 @@ def file_findings(survey: FileSurvey, layout: Layout, unreadable: Sequence[Skipp
     for kind, count in survey.converted.most_common():
         rule, sentence = f"converted-{kind.replace(' ', '-')}", f"{plural(count, 'image')} {CONVERTED[kind]}"
         yield Finding("note", rule, sentence, count, tuple(survey.examples[kind]))
+    if odd := survey.pillow_warnings:
+        sentence = f"{plural(len(odd), 'image')} that Pillow can read, but warns about"
+        examples = _examples(f"{path}: Pillow: {message}" for path, message in odd.items())
+        yield Finding("note", "odd-files", sentence, len(odd), examples)
     if len(survey.sizes) > 1:
         (height, width), count = survey.sizes.most_common(1)[0]
         sentence = f"images have {len(survey.sizes):,} different sizes, most often {width}×{height} ({count:,})"

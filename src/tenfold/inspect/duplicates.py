@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.data.sources.download import Progress
+from tenfold.data.types import ProgressCallback
 from tenfold.inspect.dataset_images import DatasetImages, ImageRef, Indices
 from tenfold.inspect.similarity import NUM_EVEN, Floats, ImageFeatures, image_features, likeness
 
@@ -120,7 +120,7 @@ class Leak:
         return {"places" if name == "indices" else name: value for name, value in asdict(self).items()}
 
 
-def find_duplicates(images: DatasetImages, progress: Progress) -> Duplicates:
+def find_duplicates(images: DatasetImages, progress: ProgressCallback) -> Duplicates:
     """Finds exact and near duplicates among all images, within and across splits.
 
     Args:
@@ -141,7 +141,7 @@ def find_duplicates(images: DatasetImages, progress: Progress) -> Duplicates:
     return Duplicates(owner, first[near], second[near], values[near], pairs.mirrored[near], flat, pairs.truncated)
 
 
-def candidate_pairs(signatures: Floats, progress: Progress) -> CandidatePairs:
+def candidate_pairs(signatures: Floats, progress: ProgressCallback) -> CandidatePairs:
     """Returns the pairs of signatures that agree, directly or with one of them mirrored.
 
     An image with very many partners, such as a video frame, keeps the 16 best in each block of 2,048.
@@ -185,14 +185,15 @@ def _block_pairs(
     agreement += np.abs(mirrored, out=mirrored)
     agree = agreement > MIN_AGREEMENT
     if offset < agree.shape[1]:
-        agree &= np.tri(*agree.shape, offset - 1, dtype=np.bool_)  # each pair once, and no image with itself
+        rows, columns = agree.shape
+        agree &= np.tri(rows, columns, offset - 1, dtype=np.bool_)  # each pair once, and no image with itself
     total = int(np.count_nonzero(agree))
     for row in np.flatnonzero(agree.sum(1) > _MAX_PARTNERS) if total > _MAX_PARTNERS else ():
         partners = np.flatnonzero(agree[row])
         weakest = np.argsort(-agreement[row, partners], kind="stable")[_MAX_PARTNERS:]
         agree[row, partners[weakest]] = False
-    rows, columns = np.divmod(np.flatnonzero(agree), agree.shape[1])
-    return rows, columns, total - len(rows)
+    first, second = np.divmod(np.flatnonzero(agree), agree.shape[1])
+    return first, second, total - len(first)
 
 
 def _best_pairs(
@@ -209,7 +210,7 @@ def _best_pairs(
 
 
 def _likeness_of_pairs(
-    images: DatasetImages, first: Indices, second: Indices, mirrored: NDArray[np.bool_], progress: Progress
+    images: DatasetImages, first: Indices, second: Indices, mirrored: NDArray[np.bool_], progress: ProgressCallback
 ) -> Floats:
     """Returns the likeness of each pair, float32 [M]."""
     height, width = images.arrays()[0].shape[1:3]

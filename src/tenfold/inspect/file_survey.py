@@ -9,10 +9,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from tenfold.core.text import one_line
 from tenfold.data.decode.decode import FORMATS, FileSource
 from tenfold.data.sources.class_folders import scan
-from tenfold.data.sources.download import Progress
 from tenfold.data.sources.layout import Layout
+from tenfold.data.types import ProgressCallback
 
 CONVERTED = {
     "grey": "in grayscale: converted to RGB",
@@ -40,6 +41,7 @@ class FileSurvey:
         sizes: number of files by height and width as stored, before an EXIF rotation.
         converted: number of files by kind, see `CONVERTED`.
         examples: some paths of each kind.
+        pillow_warnings: the first warning of Pillow about a file, by path.
     """
 
     formats: Counter[str] = field(default_factory=Counter)
@@ -47,13 +49,14 @@ class FileSurvey:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     converted: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    pillow_warnings: dict[str, str] = field(default_factory=dict)
 
     def add(self, path: str, source: FileSource) -> None:
         """Reads one header. A file without a valid one counts as `unknown`; decoding reports the reason."""
         stream = io.BytesIO(source) if isinstance(source, bytes) else source
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow warns about odd metadata and large images
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
                 with Image.open(stream, formats=FORMATS) as image:
                     kinds = _conversions(image)
                     self.sizes[image.height, image.width] += 1
@@ -62,6 +65,8 @@ class FileSurvey:
         except Exception:  # a damaged file can raise nearly anything inside Pillow's readers
             self.formats["unknown"] += 1
             return
+        if caught:
+            self.pillow_warnings[path] = one_line(str(caught[0].message))
         for kind in kinds:
             self.converted[kind] += 1
             examples = self.examples.setdefault(kind, [])
@@ -81,7 +86,7 @@ class FileSurvey:
         }
 
 
-def survey_files(path: Path, progress: Progress) -> tuple[FileSurvey, Layout]:
+def survey_files(path: Path, progress: ProgressCallback) -> tuple[FileSurvey, Layout]:
     """Reads the header of every image of a folder or archive and finds its classes in the same pass.
 
     Args:
@@ -101,7 +106,7 @@ def survey_files(path: Path, progress: Progress) -> tuple[FileSurvey, Layout]:
         if num_files % _PROGRESS_INTERVAL == 1:
             progress("Reading image headers", num_files, 0)
 
-    return survey, scan(path, look=add)
+    return survey, scan(path, on_image=add)
 
 
 def _conversions(image: Image.Image) -> Sequence[str]:

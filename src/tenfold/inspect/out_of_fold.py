@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from tenfold.engine.loop import train
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.run import make_classifier
 from tenfold.engine.setup import Setup
-from tenfold.engine.state import Best
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.log import Log
@@ -130,16 +130,18 @@ def _train_and_predict(recipe: Recipe, dataset: Dataset, progress: Progress) -> 
     with temporary as path, hardware.active(), torch.random.fork_rng(devices=gpus):
         folder = RunFolder(Path(path))
         classifier = make_classifier(recipe, dataset, None)
-        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, Log(folder.log), _keep_nothing)
+        setup = Setup(
+            recipe, dataset, classifier, hardware, folder, progress, Log(folder.log), _discard, perf_counter()
+        )
         try:
             train(setup)
         except Stopped as error:
             raise type(error)("stopped: the folds are discarded, and nothing was written") from None
-        return classifier.logits(dataset.test).numpy()
+        return classifier.logits(dataset.test.images).numpy()
 
 
-def _keep_nothing(best: Best) -> None:
-    """Ignores the best checkpoint: without a validation split there is none."""
+def _discard(path: Path, metrics: Mapping[str, object]) -> None:
+    """Saves nothing: a fold has no best model, because it has no validation split."""
 
 
 class _FoldProgress(SilentProgress):

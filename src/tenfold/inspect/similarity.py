@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.data.sources.download import Progress
+from tenfold.data.types import ProgressCallback
 
 Floats = NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class ImageFeatures(NamedTuple):
     ranges: NDArray[np.uint8]
 
 
-def image_features(images: NDArray[np.uint8], progress: Progress) -> ImageFeatures:
+def image_features(images: NDArray[np.uint8], progress: ProgressCallback) -> ImageFeatures:
     """Computes the features of all images in one pass of small chunks, so a store may be larger than memory.
 
     Args:
