@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 import tenfold
-from harness.runs import TINY, noise_set, without_plots
+from harness.runs import TINY, noise_dataset, without_plots
 from harness.tiny import dataset, photo_folder
 from tenfold.core.errors import ModelError, RecipeError, UsageError
-from tenfold.core.progress import Silent
+from tenfold.core.progress import SilentProgress
 from tenfold.data.sources.shapes import build_shapes
+from tenfold.experiments.budget.accuracy_table import measured_networks
 from tenfold.experiments.budget.budget_plan import Cost
 from tenfold.experiments.budget.costs import calibrate
-from tenfold.experiments.budget.measured import measured_networks
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.runs.log import read_log
 from tenfold.runs.run_folder import RunFolder
@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 QUICKLY = ["train.batch_size=8", "train.min_steps=0", "train.threads=1", "train.device=cpu"]
 
 
-class Notes(Silent):
+class Notes(SilentProgress):
     """Keeps what a run says."""
 
     def __init__(self) -> None:
@@ -44,16 +44,16 @@ class Notes(Silent):
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the charts, which take longer than all the rest of a tiny run, and their share of a budget."""
-    monkeypatch.setattr("tenfold.api.training_run.write_report", lambda folder, pictures, model: None)
-    monkeypatch.setattr("tenfold.api.budget._time_of_charts", lambda pictures, folder: 0.0)
+    monkeypatch.setattr("tenfold.api.training_run.write_report", lambda folder, images, model: None)
+    monkeypatch.setattr("tenfold.api.budget._time_of_charts", lambda images, folder: 0.0)
 
 
 def costs(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
     """Puts made-up costs in the place of a calibration."""
     monkeypatch.setattr(
-        "tenfold.api.budget.calibrate", lambda recipes, pictures: [Cost(step, step / 1000) for _ in recipes]
+        "tenfold.api.budget.calibrate", lambda recipes, images: [Cost(step, step / 1000) for _ in recipes]
     )
-    monkeypatch.setattr("tenfold.api.budget.time_setup", lambda recipe, pictures: 0.0)
+    monkeypatch.setattr("tenfold.api.budget.time_setup", lambda recipe, images: 0.0)
 
 
 def planned(run: tenfold.Run) -> dict[str, Any]:
@@ -68,20 +68,18 @@ def planned(run: tenfold.Run) -> dict[str, Any]:
     ("overrides", "message"),
     [
         (["model.name=tutoral"], "unknown model 'tutoral'; did you mean 'tutorial'"),
-        (["model.hiden=[4]"], r"model\.hiden is no argument of 'mlp'; did you mean 'hidden'"),
-        (["model.name=quick", "model.widths=[8,8,8,8,8]"], "pictures of 16×16 cannot be halved 5 times"),
+        (["model.hiden=[4]"], r"model\.hiden is not an argument of 'mlp'; did you mean 'hidden'"),
+        (["model.name=quick", "model.widths=[8,8,8,8,8]"], "images of 16×16 cannot be halved 5 times"),
     ],
 )
-def test_a_network_that_cannot_be_built_leaves_nothing_behind(
-    overrides: list[str], message: str, tmp_path: Path
-) -> None:
+def test_a_network_that_cannot_be_built_leaves_no_files(overrides: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises((ModelError, RecipeError), match=message) as caught:
         tenfold.train("mlp", data=dataset(), overrides=[*QUICKLY, *overrides], runs=tmp_path / "runs")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_of_ones_own_takes_the_place_of_any_that_the_recipe_names(tmp_path: Path) -> None:
+def test_the_users_own_network_replaces_the_recipes(tmp_path: Path) -> None:
     own = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
     overrides = [*QUICKLY, "model.name=quick", "model.widths=[8,8,8,8,8]", "train.duration=1 epoch", "optim.name=sgd"]
     with without_plots():
@@ -92,7 +90,7 @@ def test_a_network_of_ones_own_takes_the_place_of_any_that_the_recipe_names(tmp_
 # A target
 
 
-def test_a_target_sets_validation_pictures_apart_judges_often_and_says_so(tmp_path: Path) -> None:
+def test_a_target_adds_a_validation_split_and_evaluations(tmp_path: Path) -> None:
     notes, photos = Notes(), photo_folder(tmp_path / "photos")
     settings = [*QUICKLY, "train.duration=3 epochs", "train.target=0.5"]
     with without_plots():
@@ -102,13 +100,13 @@ def test_a_target_sets_validation_pictures_apart_judges_often_and_says_so(tmp_pa
     assert run.summary["dataset"]["pictures"]["val"] > 0
     said, protocol, result = notes.about("target")
     assert said == "target: data.val_fraction = 0.1, train.evaluate_every = 0.1 epochs, as nothing else was said"
-    assert "validation pictures, judged every 0.1 epochs and never on the test split" in protocol
+    assert "validation images, evaluated every 0.1 epochs and never on the test split" in protocol
     assert "warm-up and compiling" in protocol
     word = "reached" if run.summary["target"]["reached"] else "not reached"
     assert result.startswith(f"target 50.0 % {word}: ")
 
 
-def test_seconds_in_all_count_from_where_the_caller_says(tmp_path: Path) -> None:
+def test_total_seconds_count_from_the_given_start(tmp_path: Path) -> None:
     settings = [*QUICKLY, "train.duration=1 epoch", "train.target=0.01"]
     notes, before = Notes(), 1000.0
     with without_plots():
@@ -118,7 +116,7 @@ def test_seconds_in_all_count_from_where_the_caller_says(tmp_path: Path) -> None
             overrides=settings,
             runs=tmp_path,
             progress=notes,
-            began=perf_counter() - before,
+            started=perf_counter() - before,
         )
     aim = run.summary["target"]
     assert before < aim["run_seconds"] <= run.summary["total_seconds"]
@@ -127,7 +125,7 @@ def test_seconds_in_all_count_from_where_the_caller_says(tmp_path: Path) -> None
     assert "the time in all holds everything from the command's start on" in notes.about("target")[-2]
 
 
-def test_what_was_said_of_judging_is_kept(tmp_path: Path) -> None:
+def test_evaluation_settings_of_the_user_are_kept(tmp_path: Path) -> None:
     said = ["data.val_fraction=0.25", "train.evaluate_every=1 epoch", "train.target=0.999", "train.duration=1 epoch"]
     for recipe in ("mlp", resolve(load_recipe("mlp"), said)):
         notes = Notes()
@@ -139,7 +137,7 @@ def test_what_was_said_of_judging_is_kept(tmp_path: Path) -> None:
         assert not any("as nothing else was said" in text for text in notes.messages)
 
 
-def test_a_recipe_with_a_target_runs_again_as_it_is(tmp_path: Path) -> None:
+def test_a_recipe_with_a_target_repeats_the_run(tmp_path: Path) -> None:
     with without_plots():
         settings = [*QUICKLY, "train.duration=3 epochs", "train.target=0.4"]
         run = tenfold.train("mlp", data=dataset(val=6), overrides=settings, runs=tmp_path)
@@ -149,10 +147,10 @@ def test_a_recipe_with_a_target_runs_again_as_it_is(tmp_path: Path) -> None:
     assert [again.summary["target"][key] for key in timeless] == [run.summary["target"][key] for key in timeless]
 
 
-def test_a_resumed_run_may_aim_at_something_but_not_without_validation_pictures(tmp_path: Path) -> None:
+def test_a_resumed_run_may_get_a_target_if_it_has_validation(tmp_path: Path) -> None:
     with without_plots():
         for val in (6, 0):
-            data = noise_set(val=val)
+            data = noise_dataset(val=val)
             run = tenfold.train("mlp", data=data, overrides=[*TINY, "train.threads=1"], runs=tmp_path, name=f"{val}")
             go_on = partial(tenfold.train, data=data, resume=run.path)
             further = ["train.duration=4 epochs", "train.target=0.01"]
@@ -160,7 +158,7 @@ def test_a_resumed_run_may_aim_at_something_but_not_without_validation_pictures(
                 assert go_on(overrides=further).summary["target"]["reached"]
                 continue
             before = (run.path / "recipe.toml").read_bytes()
-            with pytest.raises(RecipeError, match=r"train\.target needs validation pictures"):
+            with pytest.raises(RecipeError, match=r"train\.target needs validation images"):
                 go_on(overrides=further)
             assert (run.path / "recipe.toml").read_bytes() == before
             assert (run.path / "summary.json").is_file()
@@ -170,9 +168,7 @@ def test_a_resumed_run_may_aim_at_something_but_not_without_validation_pictures(
 
 
 @pytest.mark.usefixtures("no_charts")
-def test_a_budget_becomes_a_recipe_that_runs_again_and_its_parts_add_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_budget_becomes_a_recipe_and_its_parts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenfold.api.budget.calibrate", partial(calibrate, seconds=0.05))
     notes = Notes()
     overrides = [*QUICKLY, "evaluate.batch_size=16", "train.execution=eager"]
@@ -188,13 +184,13 @@ def test_a_budget_becomes_a_recipe_that_runs_again_and_its_parts_add_up(
     summary = json.loads((run.path / "summary.json").read_text())
     assert summary["total_seconds"] >= summary["training_seconds"] >= recipe.train.duration.amount
     protocol, *_, spent = notes.about("budget")
-    assert "only the preparing of pictures, the first time, does not count" in protocol
+    assert "only the preparing of images, the first time, does not count" in protocol
     assert spent.endswith("of 8 s spent")
     assert len(notes.about("plan")) == 1
 
 
 @pytest.mark.usefixtures("no_charts")
-def test_another_network_keeps_its_shape_and_is_given_a_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_network_keeps_its_shape_and_gets_a_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     costs(monkeypatch, step=2e-5)
     for recipe, own in (("mlp", "model.hidden=[4]"), ("quick", "model.widths=[8, 8]")):
         run = tenfold.train(recipe, data=dataset(), overrides=[*QUICKLY, own], runs=tmp_path, budget="2s")
@@ -225,7 +221,7 @@ def test_a_budget_may_end_at_a_target(tmp_path: Path, monkeypatch: pytest.Monkey
     ],
 )
 @pytest.mark.usefixtures("no_charts")
-def test_a_budget_that_cannot_be_kept_is_refused_before_a_run_folder_is_made(
+def test_an_impossible_budget_leaves_no_run_folder(
     arguments: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     costs(monkeypatch, step=0.01)
@@ -235,10 +231,10 @@ def test_a_budget_that_cannot_be_kept_is_refused_before_a_run_folder_is_made(
 
 
 @pytest.mark.usefixtures("no_charts")
-def test_preparing_pictures_for_the_first_time_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_preparation_does_not_count_against_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     costs(monkeypatch, step=2e-5)
     photos, first, second = photo_folder(tmp_path / "photos"), Notes(), Notes()
     for notes in (first, second):
         tenfold.train("mlp", data=photos, overrides=QUICKLY, runs=tmp_path / "runs", budget="2s", progress=notes)
-    assert "for preparing the pictures apart" in first.about("budget")[-1]
+    assert "for preparing the images apart" in first.about("budget")[-1]
     assert second.about("budget")[-1].endswith("of 2 s spent")

@@ -10,9 +10,9 @@ from tenfold.core.errors import UsageError
 from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import make_plan
-from tenfold.experiments.budget.budget_plan import BudgetPlan, Candidate, Surroundings, parse_budget, plan_budget
+from tenfold.experiments.budget.accuracy_table import IMAGES_PER_EPOCH, Network, measured_networks
+from tenfold.experiments.budget.budget_plan import BudgetPlan, Candidate, Overhead, parse_budget, plan_budget
 from tenfold.experiments.budget.costs import calibrate, time_checkpoint, time_setup
-from tenfold.experiments.budget.measured import EPOCH, Network, measured_networks
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
@@ -67,9 +67,9 @@ def within_budget(
         evaluations = 0 if dataset.val is None else -(-plan.steps_per_epoch // plan.evaluate_every)
         name = f"{option.model.name} as in the recipe" if network is None else f"widths {network.name}"
         candidates.append(Candidate(name, cost, plan.steps_per_epoch, evaluations, network))
-    surroundings = _surroundings(options[-1][1], dataset, runs, report)
-    surroundings = replace(surroundings, spent=perf_counter() - started)
-    budget_plan = plan_budget(seconds, surroundings, candidates)
+    overhead = _overhead(options[-1][1], dataset, runs, report)
+    overhead = replace(overhead, spent=perf_counter() - started)
+    budget_plan = plan_budget(seconds, overhead, candidates)
     progress.message(budget_plan.text())
     network = next(each.network for each in candidates if each.name == budget_plan.network)
     settings = _settings(network, budget_plan.epochs * len(dataset.train), user_keys)
@@ -86,12 +86,14 @@ def _options(recipe: Recipe, user_keys: Collection[str]) -> list[tuple[Network |
     """Returns the recipes to choose from with their measured networks, or the recipe itself if it has a network."""
     if recipe.model.name != "quick" or "widths" in recipe.model.arguments:
         return [(None, recipe)]
-    return [(network, resolve(recipe, _settings(network, EPOCH, user_keys))) for network in measured_networks()]
+    return [
+        (network, resolve(recipe, _settings(network, IMAGES_PER_EPOCH, user_keys))) for network in measured_networks()
+    ]
 
 
 def _settings(network: Network | None, num_images: float, user_keys: Collection[str]) -> dict[str, object]:
     """Returns the keys of a measured network for a training on `num_images`, without those that the user set."""
-    settings = {} if network is None else network.settings(num_images / EPOCH)
+    settings = {} if network is None else network.settings(num_images / IMAGES_PER_EPOCH)
     return {key: value for key, value in settings.items() if key not in user_keys}
 
 
@@ -100,11 +102,11 @@ def _with_duration(recipe: Recipe, seconds: float) -> Recipe:
     return resolve(recipe, {_PLANNED_KEY: Duration(max(0.01, round(seconds, 2)), "s")})
 
 
-def _surroundings(recipe: Recipe, dataset: Dataset, runs: Path, report: bool) -> Surroundings:
+def _overhead(recipe: Recipe, dataset: Dataset, runs: Path, report: bool) -> Overhead:
     """Returns the time for everything except training; what can be tried is done once and timed."""
     disk = next(folder for folder in (runs.absolute(), *runs.absolute().parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=disk, prefix=".tenfold-") as folder:
-        return Surroundings(
+        return Overhead(
             train=len(dataset.train),
             val=0 if dataset.val is None else len(dataset.val),
             test=len(dataset.test),
@@ -120,6 +122,6 @@ def _time_charts(dataset: Dataset, folder: Path) -> float:
     from tenfold.report.plots.image_grids import plot_preview  # imports matplotlib, which a run without charts saves
 
     for _ in range(2):
-        began = perf_counter()
+        started = perf_counter()
         plot_preview(dataset.train, dataset.classes, folder / "preview.png")
-    return _CHARTS * (perf_counter() - began)
+    return _CHARTS * (perf_counter() - started)

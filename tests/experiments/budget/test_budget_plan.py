@@ -1,4 +1,4 @@
-"""The arithmetic of a budget, with costs made up: what is chosen, and that the parts add up."""
+"""Budget plans with given costs: the chosen network, and parts that add up."""
 
 from dataclasses import replace
 
@@ -7,35 +7,35 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import UsageError
-from tenfold.experiments.budget.budget_plan import BudgetPlan, Candidate, Cost, Surroundings, parse_budget, plan_budget
-from tenfold.experiments.budget.measured import Measurement, Network
+from tenfold.experiments.budget.accuracy_table import Measurement, Network
+from tenfold.experiments.budget.budget_plan import BudgetPlan, Candidate, Cost, Overhead, parse_budget, plan_budget
 
-AROUND = Surroundings(train=50_000, val=0, test=10_000, spent=4.0, setup=0.5, drawing=2.0)
+OVERHEAD = Overhead(train=50_000, val=0, test=10_000, spent=4.0, setup=0.5, drawing=2.0)
 
 
-def curve(width: int, *points: tuple[float, float]) -> Network:
+def network_of(width: int, *points: tuple[float, float]) -> Network:
     return Network(tuple(Measurement((width,), 250, 0.5, 0.16, epochs, accuracy) for epochs, accuracy in points))
 
 
-SMALL = Candidate("small", Cost(step=0.1, picture=2e-4), 200, network=curve(8, (1, 0.77), (2, 0.82)))
-LARGE = Candidate("large", Cost(step=0.4, picture=8e-4), 200, network=curve(16, (1, 0.83), (2, 0.88)))
+SMALL = Candidate("small", Cost(step=0.1, image=2e-4), 200, network=network_of(8, (1, 0.77), (2, 0.82)))
+LARGE = Candidate("large", Cost(step=0.4, image=8e-4), 200, network=network_of(16, (1, 0.83), (2, 0.88)))
 
 
-def parts(plan: BudgetPlan) -> float:
-    timed = ("spent", "setup", "compiling", "training", "validating", "testing", "finishing", "margin", "unused")
-    return sum(getattr(plan, name) for name in timed)
+def sum_of_parts(plan: BudgetPlan) -> float:
+    names = ("spent", "setup", "compiling", "training", "validating", "testing", "finishing", "margin", "unused")
+    return sum(getattr(plan, name) for name in names)
 
 
 @pytest.mark.parametrize(("budget", "chosen"), [(30, "small"), (45, "small"), (250, "large"), (10_000, "large")])
-def test_the_network_that_promises_most_is_chosen(budget: float, chosen: str) -> None:
-    plan = plan_budget(budget, AROUND, [SMALL, LARGE])
-    assert plan.network == chosen == plan_budget(budget, AROUND, [LARGE, SMALL]).network
-    others = [plan_budget(budget, AROUND, [each]).accuracy for each in (SMALL, LARGE)]
-    assert plan.accuracy == max(others)  # type: ignore[type-var]
+def test_the_network_with_the_best_expected_accuracy_is_chosen(budget: float, chosen: str) -> None:
+    plan = plan_budget(budget, OVERHEAD, [SMALL, LARGE])
+    assert plan.network == chosen == plan_budget(budget, OVERHEAD, [LARGE, SMALL]).network
+    accuracies = [plan_budget(budget, OVERHEAD, [each]).accuracy for each in (SMALL, LARGE)]
+    assert plan.accuracy == max(accuracies)  # type: ignore[type-var]
 
 
-def test_epochs_are_what_is_left_for_training() -> None:
-    plan = plan_budget(100, AROUND, [SMALL])
+def test_training_gets_the_rest_of_the_budget() -> None:
+    plan = plan_budget(100, OVERHEAD, [SMALL])
     assert plan.training == pytest.approx(plan.epochs * 200 * 0.1)
     assert (plan.spent, plan.setup, plan.testing) == (4.0, 0.5, pytest.approx(2.0))
     assert plan.accuracy == pytest.approx(SMALL.network.accuracy(plan.epochs))  # type: ignore[union-attr]
@@ -46,64 +46,64 @@ def test_epochs_are_what_is_left_for_training() -> None:
     st.floats(0, 40),
 )  # fmt: skip
 def test_the_parts_add_up_to_the_budget(
-    budget: float, step: float, picture: float, steps: int, judgements: int, compiling: float
+    budget: float, step: float, image: float, steps: int, evaluations: int, compiling: float
 ) -> None:
-    candidate = Candidate("any", Cost(step, picture, compiling), steps, judgements)
-    around = replace(AROUND, val=5_000 if judgements else 0)
+    candidate = Candidate("any", Cost(step, image, compiling), steps, evaluations)
+    overhead = replace(OVERHEAD, val=5_000 if evaluations else 0)
     try:
-        plan = plan_budget(budget, around, [candidate])
+        plan = plan_budget(budget, overhead, [candidate])
     except UsageError:
         assume(False)
-    assert parts(plan) == pytest.approx(budget)
+    assert sum_of_parts(plan) == pytest.approx(budget)
     assert plan.training >= 0.999 * min(20, 20 / steps) * step
     assert min(plan.spent, plan.validating, plan.testing, plan.finishing, plan.margin) >= 0
 
 
-def test_judging_on_the_way_and_compiling_leave_less_for_training() -> None:
-    plain = plan_budget(60, AROUND, [SMALL])
-    judged = plan_budget(60, replace(AROUND, val=5_000), [replace(SMALL, judgements=10)])
-    assert judged.validating > 5_000 * 2e-4 * 10 * judged.epochs
-    compiled = plan_budget(60, AROUND, [replace(SMALL, cost=replace(SMALL.cost, compiling=20.0))])
-    written = plan_budget(60, replace(AROUND, checkpoint=2.0), [SMALL])
+def test_validation_and_compilation_leave_less_for_training() -> None:
+    plain = plan_budget(60, OVERHEAD, [SMALL])
+    validated = plan_budget(60, replace(OVERHEAD, val=5_000), [replace(SMALL, evaluations=10)])
+    assert validated.validating > 5_000 * 2e-4 * 10 * validated.epochs
+    compiled = plan_budget(60, OVERHEAD, [replace(SMALL, cost=replace(SMALL.cost, compiling=20.0))])
+    written = plan_budget(60, replace(OVERHEAD, checkpoint=2.0), [SMALL])
     assert written.validating == pytest.approx(2.0 * written.epochs)
     assert plain.training - compiled.training == pytest.approx(20, rel=0.05)
-    assert judged.training < plain.training
+    assert validated.training < plain.training
 
 
-def test_pictures_seen_count_and_not_epochs_of_a_small_set() -> None:
-    tenth = replace(AROUND, train=5_000)
+def test_accuracy_depends_on_images_and_not_on_epochs() -> None:
+    tenth = replace(OVERHEAD, train=5_000)
     plan = plan_budget(60, tenth, [replace(SMALL, steps_per_epoch=20)])
-    whole = plan_budget(60, AROUND, [SMALL])
+    whole = plan_budget(60, OVERHEAD, [SMALL])
     assert plan.epochs == pytest.approx(10 * whole.epochs, rel=0.05)
     assert plan.accuracy == pytest.approx(whole.accuracy, abs=0.01)
 
 
-def test_more_than_two_hundred_epochs_are_never_planned() -> None:
-    few = replace(AROUND, train=500, test=100)
+def test_at_most_two_hundred_epochs_are_planned() -> None:
+    few = replace(OVERHEAD, train=500, test=100)
     plan = plan_budget(600, few, [replace(SMALL, steps_per_epoch=2)])
     assert plan.epochs == 200
     assert plan.training == pytest.approx(200 * 2 * 0.1)
-    assert parts(plan) == pytest.approx(600)
+    assert sum_of_parts(plan) == pytest.approx(600)
     assert "not needed 5" in plan.text()
 
 
-def test_too_small_a_budget_names_one_that_would_do() -> None:
+def test_a_budget_that_is_too_short_names_one_that_fits() -> None:
     with pytest.raises(UsageError, match=r"--budget 5 s is too short.* take 7\.3 s; expected at least \d+ s") as caught:
-        plan_budget(5, AROUND, [SMALL, LARGE])
-    named = float(str(caught.value).split()[-2])
-    assert plan_budget(named, AROUND, [SMALL, LARGE]).network == "small"
+        plan_budget(5, OVERHEAD, [SMALL, LARGE])
+    suggested = float(str(caught.value).split()[-2])
+    assert plan_budget(suggested, OVERHEAD, [SMALL, LARGE]).network == "small"
     with pytest.raises(UsageError, match="too short"):
-        plan_budget(named / 1.5, AROUND, [SMALL, LARGE])
+        plan_budget(suggested / 1.5, OVERHEAD, [SMALL, LARGE])
 
 
-def test_a_network_without_measurements_is_planned_without_a_promise() -> None:
-    plan = plan_budget(60, AROUND, [replace(SMALL, network=None)])
+def test_a_network_without_measurements_has_no_expected_accuracy() -> None:
+    plan = plan_budget(60, OVERHEAD, [replace(SMALL, network=None)])
     assert plan.accuracy is None
     assert "CIFAR-10" not in plan.text()
 
 
-def test_the_plan_is_one_line_whose_figures_are_all_seconds() -> None:
-    text = plan_budget(60, AROUND, [SMALL]).text()
+def test_the_text_is_one_line_of_seconds() -> None:
+    text = plan_budget(60, OVERHEAD, [SMALL]).text()
     assert "\n" not in text
     assert text.startswith("plan: small for about 2.")
     assert "60 s = start and plan 4.0 + set-up 0.5 + training" in text
@@ -112,11 +112,11 @@ def test_the_plan_is_one_line_whose_figures_are_all_seconds() -> None:
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("60s", 60), ("60 s", 60), ("2 min", 120), ("1.5h", 5400)])
-def test_a_budget_is_any_time(text: str, seconds: float) -> None:
+def test_a_budget_is_a_time(text: str, seconds: float) -> None:
     assert parse_budget(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["60", "", "2 epochs", "500 steps", "0 s", "-5 s", "soon"])
-def test_what_is_no_time_is_no_budget(text: str) -> None:
+def test_anything_else_is_not_a_budget(text: str) -> None:
     with pytest.raises(UsageError, match=r"--budget is '.*'; expected a time, e\.g\. 60s or '2 min'"):
         parse_budget(text)

@@ -1,1 +1,1 @@
-"""Which network and length fit into a given time."""
+"""Time budgets: which network and which training length fit into a given time."""

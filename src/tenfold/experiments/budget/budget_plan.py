@@ -1,23 +1,24 @@
-"""How a given time is best spent: on which network, and how much of it on training."""
+"""Plans how to spend a time budget: on which network, and how much of it on training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tenfold.core.errors import UsageError
-from tenfold.experiments.budget.measured import EPOCH, Network
+from tenfold.core.text import one_line
+from tenfold.experiments.budget.accuracy_table import IMAGES_PER_EPOCH, Network
 from tenfold.recipes.durations import Duration
 
 _MARGIN = 0.03
-"""Share of a budget that is kept for what no calibration foresees."""
+"""Fraction of a budget that is kept in reserve, because a calibration is never exact."""
 
-_WRITING = 0.8
-"""Seconds for models, predictions, summary, printing and the way out of the process, about."""
+_WRITE_SECONDS = 0.8
+"""Approximate time for model files, predictions, summary, printing and the exit of the process."""
 
-_MOST_EPOCHS = 200.0
-"""More passes over a small set teach nothing, and what is written after each would outgrow the plan."""
+_MAX_EPOCHS = 200.0
+"""More epochs on a small dataset do not help, and the files written after each would outgrow the plan."""
 
-_LEAST_STEPS = 20
-"""A training of fewer steps teaches nothing worth a plan."""
+_MIN_STEPS = 20
+"""A shorter training is not worth a plan."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,12 @@ class Cost:
 
     Args:
         step: seconds of a training step.
-        picture: seconds of judging one picture.
-        compiling: seconds that its first step takes beyond the others.
+        image: seconds to evaluate one image.
+        compiling: additional seconds of its first step.
     """
 
     step: float
-    picture: float
+    image: float
     compiling: float = 0.0
 
 
@@ -40,32 +41,32 @@ class Candidate:
     """A network that may be chosen.
 
     Args:
-        name: for people.
+        name: for messages.
         cost: see `Cost`.
-        steps_per_epoch: of the pictures at hand, at least 1.
-        judgements: of the validation pictures in each epoch; 0 without them.
-        network: with its accuracies; None where nothing was measured, and there is nothing to choose.
+        steps_per_epoch: on the user's dataset, at least 1.
+        evaluations: number of evaluations of the validation split per epoch; 0 without a validation split.
+        network: with its measured accuracies; None if none were measured and there is nothing to choose.
     """
 
     name: str
     cost: Cost
     steps_per_epoch: int
-    judgements: int = 0
+    evaluations: int = 0
     network: Network | None = None
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What there is beside the network.
+class Overhead:
+    """Sizes of the splits, and times that do not depend on the network.
 
     Args:
-        train: pictures to learn from.
-        val: pictures judged during training.
-        test: pictures judged at the end.
-        spent: seconds from the start of the command up to the plan.
-        setup: seconds from the plan to the first step, compiling apart.
-        drawing: seconds of charts at the end.
-        checkpoint: seconds of writing one; there is one after each judgement and epoch.
+        train: number of training images.
+        val: number of validation images.
+        test: number of test images.
+        spent: seconds from the start of the command to the plan.
+        setup: seconds from the plan to the first step, without compilation.
+        drawing: seconds for charts at the end.
+        checkpoint: seconds to write one; there is one after each evaluation and epoch.
     """
 
     train: int
@@ -79,22 +80,22 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class BudgetPlan:
-    """How a budget is spent; all parts are seconds, and add up to it.
+    """How a budget is spent; all parts are in seconds and add up to it.
 
     Args:
-        budget: in all.
-        network: name of the one that was chosen.
-        epochs: expected.
-        accuracy: expected on CIFAR-10 after so many pictures, or None where nothing was measured.
-        spent: from the start of the command up to the plan, its calibration included.
-        setup: from the plan to the first step, compiling apart.
-        compiling: of the step.
-        training: steps alone.
-        validating: validation pictures and checkpoints on the way.
-        testing: test pictures at the end.
+        budget: the whole budget.
+        network: name of the chosen network.
+        epochs: expected number of epochs.
+        accuracy: expected on CIFAR-10 after as many images; None if no accuracy was measured.
+        spent: from the start of the command to the plan, calibration included.
+        setup: from the plan to the first step, without compilation.
+        compiling: compilation of the step.
+        training: training steps.
+        validating: evaluations of the validation split, and checkpoints.
+        testing: evaluation of the test split.
         finishing: charts and files.
-        margin: kept for what no calibration foresees.
-        unused: left over where the pictures are so few that 200 epochs fit.
+        margin: reserve for the error of the calibration.
+        unused: left over, if the dataset is so small that 200 epochs fit.
     """
 
     budget: float
@@ -112,8 +113,8 @@ class BudgetPlan:
     unused: float = 0.0
 
     def text(self) -> str:
-        """Returns the plan as a line for the user."""
-        expected = "" if self.accuracy is None else f" (on CIFAR-10, {self.accuracy * 100:.0f} % are to be expected)"
+        """Returns the plan as one line for the user."""
+        expected = "" if self.accuracy is None else f" (expected accuracy on CIFAR-10: {self.accuracy * 100:.0f} %)"
         parts = {
             "start and plan": self.spent,
             "set-up": self.setup,
@@ -125,94 +126,95 @@ class BudgetPlan:
             "reserve": self.margin,
             "not needed": self.unused,
         }
-        listed = " + ".join(f"{name} {seconds:.1f}" for name, seconds in parts.items() if seconds >= 0.05)
-        return f"plan: {self.network} for about {self.epochs:.3g} epochs{expected}; {self.budget:g} s = {listed}"
+        total = " + ".join(f"{name} {seconds:.1f}" for name, seconds in parts.items() if seconds >= 0.05)
+        return f"plan: {self.network} for about {self.epochs:.3g} epochs{expected}; {self.budget:g} s = {total}"
 
 
 def parse_budget(text: str) -> float:
     """Returns the seconds of a budget such as `60s`, `2 min` or `1 h`.
 
     Raises:
-        UsageError: when it is no time.
+        UsageError: when the text is not a time.
     """
     try:
         duration = Duration.parse(text)
     except ValueError:
         duration = None
     if duration is None or duration.unit != "s":
-        raise UsageError(f"--budget is {' '.join(str(text).split())!r}; expected a time, e.g. 60s or '2 min'")
+        raise UsageError(f"--budget is {one_line(str(text))!r}; expected a time, e.g. 60s or '2 min'")
     return duration.amount
 
 
-def plan_budget(budget: float, surroundings: Surroundings, candidates: Sequence[Candidate]) -> BudgetPlan:
-    """Returns the plan with the best accuracy to expect.
+def plan_budget(budget: float, overhead: Overhead, candidates: Sequence[Candidate]) -> BudgetPlan:
+    """Returns the plan with the highest expected accuracy.
 
     Args:
-        budget: seconds, above 0.
-        surroundings: see `Surroundings`.
+        budget: in seconds, above 0.
+        overhead: see `Overhead`.
         candidates: at least one; all of them with measured accuracies, or a single one.
 
     Raises:
-        UsageError: when not even the smallest training fits; names the smallest budget that would do.
+        UsageError: when not even the shortest training fits; contains a budget that is long enough.
     """
-    fitting = [each for each in candidates if budget >= _least(surroundings, each)]
+    fitting = [candidate for candidate in candidates if budget >= _min_budget(overhead, candidate)]
     if not fitting:
-        least = min(_least(surroundings, each) for each in candidates)
-        around = surroundings.spent + surroundings.setup + _finishing(surroundings)
+        min_budget = min(_min_budget(overhead, candidate) for candidate in candidates)
+        fixed = overhead.spent + overhead.setup + _finishing_seconds(overhead)
         raise UsageError(
             f"--budget {budget:g} s is too short on this machine: start, plan, charts and files alone take "
-            f"{around:.1f} s; expected at least {_rounded_up(least)} s"
+            f"{fixed:.1f} s; expected at least {_round_up(min_budget)} s"
         )
-    plans = [_plan(budget, surroundings, each) for each in fitting]
+    plans = [_plan(budget, overhead, candidate) for candidate in fitting]
     return max(plans, key=lambda plan: plan.accuracy or 0.0)
 
 
-def _least(around: Surroundings, candidate: Candidate) -> float:
-    """Returns the smallest budget with which a candidate takes a few steps."""
-    seconds = _LEAST_STEPS / candidate.steps_per_epoch * sum(_epoch(around, candidate))
-    return (_fixed(around, candidate) + seconds) / (1 - _MARGIN)
+def _min_budget(overhead: Overhead, candidate: Candidate) -> float:
+    """Returns the smallest budget in which a candidate trains for a few steps."""
+    seconds = _MIN_STEPS / candidate.steps_per_epoch * sum(_epoch_seconds(overhead, candidate))
+    return (_fixed_seconds(overhead, candidate) + seconds) / (1 - _MARGIN)
 
 
-def _fixed(around: Surroundings, candidate: Candidate) -> float:
-    """Returns the seconds that are spent however long the training is."""
-    judging = (around.val + around.test) * candidate.cost.picture
-    return around.spent + around.setup + candidate.cost.compiling + judging + _finishing(around)
+def _fixed_seconds(overhead: Overhead, candidate: Candidate) -> float:
+    """Returns the seconds that do not depend on the training length."""
+    evaluation = (overhead.val + overhead.test) * candidate.cost.image
+    return overhead.spent + overhead.setup + candidate.cost.compiling + evaluation + _finishing_seconds(overhead)
 
 
-def _finishing(around: Surroundings) -> float:
-    """Returns the seconds of charts and files, the last checkpoint among them."""
-    return around.drawing + around.checkpoint + _WRITING
+def _finishing_seconds(overhead: Overhead) -> float:
+    """Returns the seconds for charts and files, including the last checkpoint."""
+    return overhead.drawing + overhead.checkpoint + _WRITE_SECONDS
 
 
-def _epoch(around: Surroundings, candidate: Candidate) -> tuple[float, float]:
-    """Returns the seconds of an epoch: of its steps, and of what comes between them."""
-    judging = candidate.judgements * around.val * candidate.cost.picture
-    return candidate.steps_per_epoch * candidate.cost.step, judging + max(1, candidate.judgements) * around.checkpoint
+def _epoch_seconds(overhead: Overhead, candidate: Candidate) -> tuple[float, float]:
+    """Returns the seconds of an epoch: of its steps, and of evaluations and checkpoints between them."""
+    evaluation = candidate.evaluations * overhead.val * candidate.cost.image
+    checkpoints = max(1, candidate.evaluations) * overhead.checkpoint
+    return candidate.steps_per_epoch * candidate.cost.step, evaluation + checkpoints
 
 
-def _plan(budget: float, around: Surroundings, candidate: Candidate) -> BudgetPlan:
-    steps, between = _epoch(around, candidate)
+def _plan(budget: float, overhead: Overhead, candidate: Candidate) -> BudgetPlan:
+    steps, between = _epoch_seconds(overhead, candidate)
     margin = _MARGIN * budget
-    free = budget - margin - _fixed(around, candidate)
-    epochs = min(free / (steps + between), _MOST_EPOCHS)
+    available = budget - margin - _fixed_seconds(overhead, candidate)
+    epochs = min(available / (steps + between), _MAX_EPOCHS)
     cost, network = candidate.cost, candidate.network
     return BudgetPlan(
         budget=budget,
         network=candidate.name,
         epochs=epochs,
-        accuracy=None if network is None else network.accuracy(epochs * around.train / EPOCH),
-        spent=around.spent,
-        setup=around.setup,
+        accuracy=None if network is None else network.accuracy(epochs * overhead.train / IMAGES_PER_EPOCH),
+        spent=overhead.spent,
+        setup=overhead.setup,
         compiling=cost.compiling,
         training=epochs * steps,
-        validating=epochs * between + around.val * cost.picture,
-        testing=around.test * cost.picture,
-        finishing=_finishing(around),
+        validating=epochs * between + overhead.val * cost.image,
+        testing=overhead.test * cost.image,
+        finishing=_finishing_seconds(overhead),
         margin=margin,
-        unused=max(0.0, free - epochs * (steps + between)),
+        unused=max(0.0, available - epochs * (steps + between)),
     )
 
 
-def _rounded_up(seconds: float) -> int:
-    """Returns whole seconds with a little to spare: the next calibration may find the machine slower."""
+def _round_up(seconds: float) -> int:
+    """Returns whole seconds and at least 10 % more, because the next calibration may find the machine slower."""
     return int(1.1 * seconds) + 1

@@ -1,4 +1,4 @@
-"""What networks cost on this machine, found out in about a second by the engine's own steps."""
+"""Measures what networks cost on this machine, in about a second, with the engine's own training steps."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,87 +10,86 @@ import numpy as np
 import torch
 
 from tenfold.core.clock import Stopwatch, synchronize
-from tenfold.data.loader import pixels
+from tenfold.data.loader import image_tensor
 from tenfold.data.types import Dataset, Split
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.run import make_classifier, make_preprocessing
 from tenfold.engine.setup import training_loader
-from tenfold.engine.step_timing import endless, training_step
+from tenfold.engine.step_timing import endless, timed_step
 from tenfold.experiments.budget.budget_plan import Cost
 from tenfold.models.build import build_model
 from tenfold.models.summary import summarize
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import save_checkpoint
 
-_SECONDS = 1.0
-"""Of measuring, for all networks together, about."""
-
-_BATCHES = 8  # of the sample that is trained on, at most
-_JUDGED = 500  # pictures of the sample that is judged, where the recipe leaves open how many at once
+_MEASURING_SECONDS = 1.0  # for all networks together
+_MAX_TRAIN_BATCHES = 8  # in the sample of the training split
+_TEST_SAMPLE = 500  # images of the test split, if the recipe sets no batch size for evaluation
 
 
-def calibrate(recipes: Sequence[Recipe], dataset: Dataset, seconds: float = _SECONDS) -> list[Cost]:
-    """Returns what a step and a judgement of each recipe's network cost, and what compiling the step does.
+def calibrate(recipes: Sequence[Recipe], dataset: Dataset, seconds: float = _MEASURING_SECONDS) -> list[Cost]:
+    """Returns the cost of each recipe's network: of a training step, of an evaluation, and of compilation.
 
-    Networks are measured from the smallest up while there is time; what a larger one costs is then scaled by
-    multiply-adds from the largest that was measured.
+    Networks are measured in order of size while there is time. The cost of a larger network is extrapolated by its
+    multiply-adds from the largest network that was measured.
 
     Args:
-        recipes: at least one; batch size, precision, optimiser and augmentation of each count.
-        dataset: a sample of its pictures is used; those of the test split are timed, and their labels not looked at.
-        seconds: of measuring, about; above 0.
+        recipes: at least one; their batch size, precision, optimizer and augmentation are used.
+        dataset: a sample of its images is used; test images are timed, but their labels are not read.
+        seconds: approximate measuring time, above 0.
 
     Raises:
-        RecipeError: when a network's arguments or the augmentation are refused.
-        ModelError: when no such network can exist for the pictures.
-        DeviceError: when the device is not there.
+        RecipeError: when the arguments of a network or the augmentation are invalid.
+        ModelError: when no such network can exist for the images.
+        DeviceError: when the device does not exist.
     """
-    work = [_multiply_adds(recipe, dataset) for recipe in recipes]
+    multiply_adds = [_multiply_adds(recipe, dataset) for recipe in recipes]
     costs: dict[int, Cost] = {}
-    began, largest = perf_counter(), 0
-    for place in sorted(range(len(recipes)), key=work.__getitem__):
-        left = seconds - (perf_counter() - began)
+    started, largest = perf_counter(), 0
+    for index in sorted(range(len(recipes)), key=multiply_adds.__getitem__):
+        left = seconds - (perf_counter() - started)
         if not costs or left > 0:
-            costs[place] = _measure(recipes[place], dataset, left / (len(recipes) - len(costs)))
-            largest = place
+            costs[index] = _measure(recipes[index], dataset, left / (len(recipes) - len(costs)))
+            largest = index
         else:
-            costs[place] = _scaled(costs[largest], work[place] / work[largest], recipes[place], recipes[largest])
-    return [costs[place] for place in range(len(recipes))]
+            factor = multiply_adds[index] / multiply_adds[largest]
+            costs[index] = _extrapolate(costs[largest], factor, recipes[index], recipes[largest])
+    return [costs[index] for index in range(len(recipes))]
 
 
 def time_setup(recipe: Recipe, dataset: Dataset) -> float:
-    """Returns the seconds that lie between plan and first step: what depends on the pictures is done once to see."""
-    began = perf_counter()
+    """Returns the seconds from the plan to the first step, by doing once what depends on the dataset."""
+    started = perf_counter()
     make_preprocessing(recipe, dataset)
-    pixels(dataset.train)
+    image_tensor(dataset.train)
     with torch.random.fork_rng(devices=[]):
         make_classifier(recipe, _sample(dataset, recipe), None)
-    return perf_counter() - began
+    return perf_counter() - started
 
 
 def time_checkpoint(recipe: Recipe, dataset: Dataset, folder: Path) -> float:
-    """Returns the seconds that writing a checkpoint takes: one is written, with an optimiser as large as the network.
+    """Returns the seconds to write a checkpoint with an optimizer state as large as the network.
 
     Args:
         recipe: of the network.
-        dataset: that it is to learn.
-        folder: an empty one, on the disk that the run will be written to.
+        dataset: that the network is trained on.
+        folder: an empty folder on the disk of the run.
 
     Raises:
-        StorageError: when the disk refuses.
+        StorageError: when the checkpoint cannot be written.
     """
     with torch.random.fork_rng(devices=[]):
         state = make_classifier(recipe, _sample(dataset, recipe), None).model.state_dict()
-    began = perf_counter()
+    started = perf_counter()
     save_checkpoint(folder / "checkpoints", 0, {"model": state, "optimizer": state}, {})
-    return perf_counter() - began
+    return perf_counter() - started
 
 
 def _multiply_adds(recipe: Recipe, dataset: Dataset) -> float:
-    """Returns multiply-adds of one picture's forward pass; on the CPU, for the meta device takes 2 s to get ready."""
-    with torch.random.fork_rng(devices=[]):
+    """Returns the multiply-adds of one image's forward pass."""
+    with torch.random.fork_rng(devices=[]):  # on the CPU: the first use of the meta device takes 2 s
         model = build_model(
-            recipe.model.name, recipe.model.arguments, classes=len(dataset.classes), image_size=dataset.image_size
+            recipe.model.name, recipe.model.arguments, num_classes=len(dataset.classes), image_size=dataset.image_size
         )
     return float(sum(layer.multiply_adds for layer in summarize(model, dataset.image_size))) or 1.0
 
@@ -102,43 +101,43 @@ def _measure(recipe: Recipe, dataset: Dataset, seconds: float) -> Cost:
     with hardware.active(), torch.random.fork_rng(devices=devices):
         classifier = make_classifier(recipe, sample, None)
         batches = endless(training_loader(recipe, sample, hardware))
-        began = perf_counter()
-        step, _ = training_step(recipe, classifier.model, classifier.preprocessing, hardware, next(batches))
+        started = perf_counter()
+        step = timed_step(recipe, classifier.model, classifier.preprocessing, hardware, next(batches)).step
 
-        def timed(steps: int) -> float:
-            watch = Stopwatch(hardware.device)
-            watch.start()
-            for batch in islice(batches, steps):
+        def time_steps(count: int) -> float:
+            stopwatch = Stopwatch(hardware.device)
+            stopwatch.start()
+            for batch in islice(batches, count):
                 step(batch)
-            watch.stop()
-            return watch.seconds()
+            stopwatch.stop()
+            return stopwatch.seconds()
 
-        timed(1)  # loads libraries, claims memory and, where the recipe says so, compiles
-        ready = perf_counter() - began
-        steps, spent = 1, timed(1)
-        while spent < seconds / 3:
-            steps *= 2
-            spent = timed(steps)
+        time_steps(1)  # loads libraries, allocates memory and compiles
+        first_step = perf_counter() - started
+        count, elapsed = 1, time_steps(1)
+        while elapsed < seconds / 3:
+            count *= 2
+            elapsed = time_steps(count)
         synchronize(hardware.device)
-        classifier.logits(sample.test.subset(np.arange(min(2, len(sample.test)))))
-        began = perf_counter()
-        classifier.logits(sample.test)
-        judging = (perf_counter() - began) / len(sample.test)
-    compiling = 0.0 if recipe.train.execution == "eager" else max(0.0, ready - spent / steps)
-    return Cost(spent / steps, judging, compiling)
+        classifier.logits(sample.test.images[:2])
+        started = perf_counter()
+        classifier.logits(sample.test.images)
+        image_seconds = (perf_counter() - started) / len(sample.test)
+    compiling = 0.0 if recipe.train.execution == "eager" else max(0.0, first_step - elapsed / count)
+    return Cost(elapsed / count, image_seconds, compiling)
 
 
-def _scaled(cost: Cost, factor: float, recipe: Recipe, measured: Recipe) -> Cost:
-    batches = recipe.train.batch_size / measured.train.batch_size
-    return Cost(cost.step * factor * batches, cost.picture * factor, cost.compiling)
+def _extrapolate(cost: Cost, factor: float, recipe: Recipe, measured: Recipe) -> Cost:
+    batch_factor = recipe.train.batch_size / measured.train.batch_size
+    return Cost(cost.step * factor * batch_factor, cost.image * factor, cost.compiling)
 
 
 def _sample(dataset: Dataset, recipe: Recipe) -> Dataset:
-    """Returns some batches of training pictures, and one judged at once, from all over the splits."""
-    train = _some(dataset.train, _BATCHES * recipe.train.batch_size)
-    test = _some(dataset.test, recipe.evaluate.batch_size or _JUDGED)
+    """Returns some training batches and one evaluation batch, spread evenly over the splits."""
+    train = _subset(dataset.train, _MAX_TRAIN_BATCHES * recipe.train.batch_size)
+    test = _subset(dataset.test, recipe.evaluate.batch_size or _TEST_SAMPLE)
     return replace(dataset, train=train, test=test, val=None)
 
 
-def _some(split: Split, count: int) -> Split:
+def _subset(split: Split, count: int) -> Split:
     return split.subset(np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64))

@@ -1,4 +1,4 @@
-"""The table of measured accuracies, and what lies between and beyond its rows."""
+"""The table of measured accuracies, interpolated between its rows and extrapolated beyond them."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.experiments.budget.measured import Measurement, Network, measured_networks, networks_in
+from tenfold.experiments.budget.accuracy_table import Measurement, Network, measured_networks, networks_of
 from tenfold.recipes.load import load_recipe
 
 
@@ -17,7 +17,7 @@ def row(epochs: float, accuracy: float, widths: tuple[int, ...] = (8,), lr: floa
 CURVE = Network((row(1, 0.7, lr=0.5), row(2, 0.8, lr=0.4), row(4, 0.84, lr=0.3)))
 
 
-def test_the_shipped_table_can_be_read_and_made_into_recipes() -> None:
+def test_the_shipped_table_gives_valid_recipes() -> None:
     networks = measured_networks()
     assert len(networks) >= 2
     for network in networks:
@@ -31,7 +31,7 @@ def test_quick_leaves_its_widths_to_a_budget() -> None:
     assert "widths" not in load_recipe("quick").model.arguments
 
 
-def test_rows_of_one_network_become_one_curve_whatever_their_order() -> None:
+def test_rows_of_one_network_are_one_sorted_curve() -> None:
     shared = {"batch_size": 250, "lr": 0.5, "muon_lr": 0.16}
     rows = [
         {"widths": [8], "epochs": 2.0, "accuracy": 0.8, **shared},
@@ -39,7 +39,7 @@ def test_rows_of_one_network_become_one_curve_whatever_their_order() -> None:
         {"widths": [8], "epochs": 1.0, "accuracy": 0.7, **shared},
         {"widths": [8], "epochs": 1.0, "accuracy": 0.7, **shared, "batch_size": 500},
     ]
-    assert [(each.name, [each.epochs for each in each.rows]) for each in networks_in({"row": rows})] == [
+    assert [(each.name, [each.epochs for each in each.rows]) for each in networks_of({"row": rows})] == [
         ("4", [1.0]),
         ("8", [1.0, 2.0]),
         ("8", [1.0]),
@@ -49,22 +49,22 @@ def test_rows_of_one_network_become_one_curve_whatever_their_order() -> None:
 @pytest.mark.parametrize(
     ("epochs", "accuracy"), [(1, 0.7), (2, 0.8), (2 * 2**0.5, 0.82), (4, 0.84), (0.5, 0.5), (8, 0.86), (1000, 0.88)]
 )
-def test_between_rows_it_is_a_line_and_beyond_them_it_is_cautious(epochs: float, accuracy: float) -> None:
+def test_accuracy_is_linear_between_rows_and_cautious_beyond(epochs: float, accuracy: float) -> None:
     assert CURVE.accuracy(epochs) == pytest.approx(accuracy)
 
 
 @given(st.floats(1e-4, 1e5), st.floats(1e-4, 1e5))
-def test_more_epochs_never_promise_less(a: float, b: float) -> None:
+def test_more_epochs_never_lower_the_expected_accuracy(a: float, b: float) -> None:
     few, many = sorted((a, b))
     for network in (CURVE, Network((row(3, 0.867),))):
         assert 0 <= network.accuracy(few) <= network.accuracy(many) + 1e-12 <= 1
 
 
-def test_a_curve_that_falls_in_the_end_is_not_believed_to_fall_on() -> None:
-    fallen = Network((row(1, 0.8), row(2, 0.79)))
-    assert fallen.accuracy(8) == 0.79
+def test_a_curve_that_falls_at_the_end_does_not_fall_further() -> None:
+    falling = Network((row(1, 0.8), row(2, 0.79)))
+    assert falling.accuracy(8) == 0.79
 
 
 @pytest.mark.parametrize(("epochs", "lr"), [(0.1, 0.5), (1.3, 0.5), (1.5, 0.4), (2.9, 0.3), (50, 0.3)])
-def test_learning_rates_are_those_measured_nearest(epochs: float, lr: float) -> None:
+def test_learning_rates_are_those_of_the_closest_row(epochs: float, lr: float) -> None:
     assert CURVE.settings(epochs)["optim.lr"] == lr
