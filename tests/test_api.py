@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import tenfold
-from harness.tiny import CLASSES, dataset, photo_folder, pictures, recipe
+from harness.tiny import CLASSES, dataset, make_split, photo_folder, recipe
 from tenfold.api.evaluate import evaluate
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, ModelError, RecipeError, RunError, TrainingError, UsageError
@@ -30,7 +30,7 @@ def as_stored(evaluation: tenfold.Evaluation) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of pictures of different sizes."""
+    """Two classes of images of different sizes."""
     return photo_folder(tmp_path_factory.mktemp("photos") / "my photos")
 
 
@@ -46,7 +46,7 @@ def array_run(tmp_path_factory: pytest.TempPathFactory) -> tenfold.Run:
     return tenfold.train(recipe("mlp"), data=dataset(val=12), runs=tmp_path_factory.mktemp("runs"), name="arrays")
 
 
-def test_a_run_on_a_folder_learns_and_leaves_every_file_of_the_contract(photo_run: tenfold.Run) -> None:
+def test_a_run_on_a_folder_writes_every_file_of_the_contract(photo_run: tenfold.Run) -> None:
     names = {path.name for path in photo_run.path.iterdir() if not path.name.startswith(".")}
     assert names >= {
         "recipe.toml", "env.json", "log.jsonl", "metrics.csv", "checkpoints", "last.safetensors",
@@ -60,14 +60,14 @@ def test_a_run_on_a_folder_learns_and_leaves_every_file_of_the_contract(photo_ru
     assert photo_run.accuracy >= 0.75
 
 
-def test_nothing_is_written_next_to_the_users_pictures(photos: Path, photo_run: tenfold.Run) -> None:
+def test_nothing_is_written_beside_the_users_images(photos: Path, photo_run: tenfold.Run) -> None:
     assert photo_run.path.is_dir()
     files = [path for path in photos.rglob("*") if path.is_file()]
     assert len(files) == 40
     assert {path.suffix for path in files} == {".png"}
 
 
-def test_the_stored_recipe_runs_again_as_it_is_to_the_same_result(photo_run: tenfold.Run, tmp_path: Path) -> None:
+def test_the_stored_recipe_repeats_the_run(photo_run: tenfold.Run, tmp_path: Path) -> None:
     again = tenfold.train(photo_run.path / "recipe.toml", runs=tmp_path)
     timed = ("training_seconds", "total_seconds", "loading_seconds", "compile_seconds")
     assert {k: v for k, v in again.summary.items() if k not in timed} == {
@@ -78,7 +78,7 @@ def test_the_stored_recipe_runs_again_as_it_is_to_the_same_result(photo_run: ten
     assert load_recipe(again.path) == load_recipe(photo_run.path)
 
 
-def test_the_summarys_figures_follow_from_the_predictions(photo_run: tenfold.Run) -> None:
+def test_the_summary_follows_from_the_predictions(photo_run: tenfold.Run) -> None:
     with (photo_run.path / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     summary = json.loads((photo_run.path / "summary.json").read_text(encoding="utf-8"))
@@ -91,16 +91,16 @@ def test_the_summarys_figures_follow_from_the_predictions(photo_run: tenfold.Run
         assert part["correct"] == sum(row["true"] == row["predicted"] == part["name"] for row in rows)
 
 
-def test_prediction_says_of_each_test_file_what_the_run_said(photos: Path, photo_run: tenfold.Run) -> None:
+def test_predict_agrees_with_the_predictions_of_the_run(photos: Path, photo_run: tenfold.Run) -> None:
     rows = RunFolder.open(photo_run.path).read_predictions()
-    files = [photos / row.picture for row in rows]
+    files = [photos / row.path for row in rows]
     found = list(photo_run.load().predict_all(files))
     assert [prediction.label for prediction in found] == [row.predicted for row in rows]
     assert [p.probability for p in found] == pytest.approx([row.probability for row in rows], abs=1e-6)
 
 
 @pytest.mark.parametrize("views", ["plain", "mirror", "shifts"])
-def test_python_and_the_command_line_see_the_same_in_every_view(
+def test_python_and_the_command_line_agree_for_all_views(
     views: str, photos: Path, photo_run: tenfold.Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluation = evaluate(photo_run.path, views=views, device="cpu")
@@ -112,14 +112,14 @@ def test_python_and_the_command_line_see_the_same_in_every_view(
     assert json.loads(capsys.readouterr().out)[0]["probabilities"] == prediction.probabilities
 
 
-def test_a_run_that_was_trained_to_look_twice_is_judged_so(tmp_path: Path) -> None:
+def test_a_run_is_evaluated_with_its_own_views(tmp_path: Path) -> None:
     run = tenfold.train(recipe("mlp", "evaluate.views=shifts"), data=dataset(), runs=tmp_path, name="six")
     assert as_stored(evaluate(run.path, data=dataset(), device="cpu")) == run.summary["evaluation"]
     plain = evaluate(run.path, data=dataset(), views="plain", device="cpu")
     assert plain.loss != run.evaluation.loss
     assert plain.plain_accuracy is None
     assert run.evaluation.plain_accuracy == plain.accuracy
-    with pytest.raises(UsageError, match="'six' are no views; expected plain, mirror, shifts"):
+    with pytest.raises(UsageError, match="unknown views 'six'; expected plain, mirror, shifts"):
         tenfold.load(run.path, views="six")
 
 
@@ -128,15 +128,15 @@ def test_evaluation_of_a_run_equals_its_summary(photo_run: tenfold.Run) -> None:
     assert as_stored(again) == photo_run.summary["evaluation"]
 
 
-def test_a_run_on_arrays_keeps_the_best_model_and_is_judged_by_it(array_run: tenfold.Run) -> None:
+def test_a_run_on_arrays_keeps_the_best_model_and_evaluates_it(array_run: tenfold.Run) -> None:
     folder, data = RunFolder.open(array_run.path), dataset(val=12)
     rows = folder.read_metrics()
-    judged = [row["val_accuracy"] for row in rows if row["val_accuracy"] is not None]
+    evaluated = [row["val_accuracy"] for row in rows if row["val_accuracy"] is not None]
     assert array_run.summary["model"] == "best"
-    assert array_run.summary["val_accuracy"] == max(judged)
+    assert array_run.summary["val_accuracy"] == max(evaluated)
     by_best = evaluate(folder.best, data=data, device="cpu")
     assert as_stored(by_best) == array_run.summary["evaluation"]
-    assert evaluate(folder.best, data=data, split="val", device="cpu").accuracy == max(judged)
+    assert evaluate(folder.best, data=data, split="val", device="cpu").accuracy == max(evaluated)
     assert as_stored(array_run.load().evaluate(data.test)) == array_run.summary["evaluation"]
 
 
@@ -146,8 +146,8 @@ def test_early_stopping_ends_the_run_when_validation_no_longer_improves(tmp_path
     assert run.summary["epochs"] == run.summary["best_epoch"] + 2 < 50
 
 
-def test_early_stopping_without_validation_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="early_stop needs validation pictures"):
+def test_early_stopping_without_validation_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="early_stop needs validation images"):
         tenfold.train(recipe("mlp", "train.early_stop=2"), data=dataset(), runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
@@ -165,10 +165,10 @@ class Own(nn.Module):
         return self.head(self.drop(self.features(images).relu().mean((2, 3))))
 
 
-def test_a_network_of_ones_own_is_trained_saved_and_loaded(tmp_path: Path) -> None:
+def test_the_users_own_network_is_trained_saved_and_loaded(tmp_path: Path) -> None:
     torch.manual_seed(0)
     run = tenfold.train(recipe("mlp", "optim.lr=0.05"), data=dataset(), model=Own(), runs=tmp_path)
-    with pytest.raises(ModelError, match="a network of your own; pass it"):
+    with pytest.raises(ModelError, match="your own network; pass the network"):
         tenfold.load(run.path)
     predictor = tenfold.load(run.path, model=Own(), device="cpu")
     assert as_stored(predictor.evaluate(dataset().test)) == run.summary["evaluation"]
@@ -179,9 +179,9 @@ def test_a_network_with_another_number_of_classes_is_one_line(tmp_path: Path) ->
         tenfold.train(recipe("mlp"), data=dataset(), model=Own(classes=2), runs=tmp_path)
 
 
-def test_arrays_become_a_dataset_whose_fingerprint_tells_what_they_hold() -> None:
+def test_the_fingerprint_of_arrays_depends_on_their_content() -> None:
     def made(seed: int) -> tenfold.Dataset:
-        train, test = pictures(6, seed), pictures(3, 9)
+        train, test = make_split(6, seed), make_split(3, 9)
         return tenfold.dataset_from_arrays((train.images, train.labels), (test.images, test.labels), CLASSES)
 
     assert made(0).classes == CLASSES
@@ -191,7 +191,7 @@ def test_arrays_become_a_dataset_whose_fingerprint_tells_what_they_hold() -> Non
         tenfold.dataset_from_arrays((np.zeros((2, 8, 8, 3)), labels), (np.zeros((2, 8, 8, 3)), labels), CLASSES)
 
 
-def test_classes_are_matched_by_name_in_any_order_and_when_some_are_missing(array_run: tenfold.Run) -> None:
+def test_classes_are_matched_by_name(array_run: tenfold.Run) -> None:
     data = dataset(val=12)
     turned = replace(data, classes=CLASSES[::-1], test=replace(data.test, labels=2 - data.test.labels))
     same = evaluate(array_run.path, data=turned, device="cpu")
@@ -203,20 +203,20 @@ def test_classes_are_matched_by_name_in_any_order_and_when_some_are_missing(arra
     assert (part.total, part.correct) == (len(reds), array_run.evaluation.per_class[2].correct)
 
 
-def test_a_class_that_the_model_does_not_know_is_refused_naming_both(array_run: tenfold.Run) -> None:
+def test_an_unknown_class_is_refused_with_the_known_ones(array_run: tenfold.Run) -> None:
     foreign = replace(dataset(), classes=("dark", "light", "zebra"))
     with pytest.raises(ModelError, match=r"does not know \(zebra\); the model knows dark, light, red"):
         evaluate(array_run.path, data=foreign, device="cpu")
 
 
-def test_a_split_that_is_not_there_is_refused_with_those_that_are(array_run: tenfold.Run) -> None:
+def test_an_unknown_split_is_refused_with_the_known_ones(array_run: tenfold.Run) -> None:
     with pytest.raises(UsageError, match="tiny has no split 'vla'; expected train, test"):
         evaluate(array_run.path, data=dataset(), split="vla", device="cpu")
 
 
 def test_a_named_run_is_never_overwritten(array_run: tenfold.Run) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in array_run.path.iterdir()}
-    with pytest.raises(RunError, match="arrays exists already, and a run is never overwritten"):
+    with pytest.raises(RunError, match="arrays already exists, and a run is never overwritten"):
         tenfold.train(recipe("mlp"), data=dataset(), runs=array_run.path.parent, name="arrays")
     assert {path.name: path.stat().st_mtime_ns for path in array_run.path.iterdir()} == before
 
@@ -227,19 +227,19 @@ def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path: Path) -> Non
     assert len(paths) == 2
 
 
-def test_training_leaves_the_processs_random_numbers_and_threads_alone(tmp_path: Path) -> None:
+def test_training_keeps_the_random_state_and_threads(tmp_path: Path) -> None:
     random, threads = torch.get_rng_state(), torch.get_num_threads()
     tenfold.train(recipe("quick", "train.duration=1 steps"), data=dataset(train=8, test=4), runs=tmp_path)
     assert torch.equal(torch.get_rng_state(), random)
     assert torch.get_num_threads() == threads
 
 
-def test_a_loss_that_is_no_number_is_one_line_with_a_remedy(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"the loss is not finite at step \d+ .*try a lower learning rate"):
         tenfold.train(recipe("mlp", "optim.lr=1e30"), data=dataset(), runs=tmp_path)
 
 
-def test_resuming_a_longer_run_follows_the_schedule_of_the_longer_one(tmp_path: Path) -> None:
+def test_an_extended_run_follows_the_longer_schedule(tmp_path: Path) -> None:
     falling = recipe("tutorial", "optim.schedule=linear", "data.image_size=16")
     plain = {"model": {"kernels": 3}}
     short = falling.model_copy(update={"model": falling.model.model_copy(update=plain["model"])})

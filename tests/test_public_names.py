@@ -8,7 +8,7 @@ import pytest
 import tenfold
 
 
-def test_the_public_names_are_these() -> None:
+def test_the_public_names_are_listed() -> None:
     assert tenfold.__all__ == [
         "Dataset",
         "Evaluation",
@@ -33,24 +33,24 @@ def test_the_public_names_are_these() -> None:
 
 
 @pytest.mark.parametrize("name", tenfold.__all__)
-def test_every_public_name_is_there_and_documented(name: str) -> None:
+def test_every_public_name_is_documented(name: str) -> None:
     assert getattr(tenfold, name).__doc__
     assert name in dir(tenfold)
 
 
-def test_another_name_is_refused_as_python_does() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'tenfold' has no attribute 'trian'"):
         _ = tenfold.trian
 
 
-def test_importing_the_package_imports_nothing_heavy() -> None:
+def test_importing_the_package_is_light() -> None:
     heavy = ("torch", "numpy", "PIL", "matplotlib", "pydantic")
     code = f"import sys, tenfold; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
-def test_public_names_stay_what_they_are_when_the_rooms_are_imported() -> None:
+def test_public_names_survive_importing_the_subpackages() -> None:
     code = (
         "import importlib, pkgutil, tenfold\n"
         "rooms = [module.name for module in pkgutil.iter_modules(tenfold.__path__) if module.name != '__main__']\n"

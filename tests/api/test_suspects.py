@@ -18,32 +18,32 @@ EASY = recipe("mlp", "train.duration=8 epochs", "train.batch_size=4")
 
 
 @pytest.fixture(scope="module")
-def mislabelled() -> tuple[Dataset, list[int]]:
-    """Easy pictures, three of which bear a wrong label, and the places of those."""
-    pictures, wrong = dataset(train=96, val=12), [10, 40, 77]
-    labels = pictures.train.labels.copy()
+def mislabeled() -> tuple[Dataset, list[int]]:
+    """Easy images, three of which bear a wrong label, and the places of those."""
+    images, wrong = dataset(train=96, val=12), [10, 40, 77]
+    labels = images.train.labels.copy()
     labels[wrong] = (labels[wrong] + 1) % len(CLASSES)
-    return replace(pictures, train=replace(pictures.train, labels=labels)), wrong
+    return replace(images, train=replace(images.train, labels=labels)), wrong
 
 
 @pytest.fixture(scope="module")
-def found(mislabelled: tuple[Dataset, list[int]]) -> Suspects:
-    return tenfold.suspects(mislabelled[0], recipe=EASY, folds=3, top=6)
+def found(mislabeled: tuple[Dataset, list[int]]) -> Suspects:
+    return tenfold.suspects(mislabeled[0], recipe=EASY, folds=3, top=6)
 
 
-def test_wrong_labels_come_first_and_their_own_class_is_suggested(found, mislabelled):
-    pictures, wrong = mislabelled
-    first = {row.picture: row for row in found.rows[:3]}
+def test_wrong_labels_come_first_with_their_true_class(found, mislabeled):
+    images, wrong = mislabeled
+    first = {row.path: row for row in found.rows[:3]}
     assert set(first) == {str(place) for place in wrong}
     right = dataset(train=96).train.labels
     for place in wrong:
         row = first[str(place)]
-        assert (row.label, row.suggested) == (CLASSES[pictures.train.labels[place]], CLASSES[right[place]])
+        assert (row.label, row.suggested) == (CLASSES[images.train.labels[place]], CLASSES[right[place]])
         assert row.split == "train"
         assert row.probability_of_label < 0.5 < row.probability_of_suggested
 
 
-def test_rows_are_sorted_and_another_class_is_likelier_in_each(found):
+def test_rows_are_sorted_and_each_has_a_more_likely_class(found):
     scores = [row.score for row in found.rows]
     assert scores == sorted(scores)
     assert 3 <= len(found.rows) <= 6
@@ -51,33 +51,33 @@ def test_rows_are_sorted_and_another_class_is_likelier_in_each(found):
     assert len(found.images) == len(found.rows)
 
 
-def test_pictures_set_apart_for_validation_are_judged_too(found):
-    assert found.judged == 96 + 12
+def test_validation_images_are_checked_too(found):
+    assert found.evaluated == 96 + 12
 
 
-def test_the_list_that_is_saved_mends_the_labels(found, mislabelled, tmp_path):
+def test_the_saved_list_corrects_the_labels(found, mislabeled, tmp_path):
     path = found.save(tmp_path / "list.csv")
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:4]))  # as a person does who deletes what is right
-    assert len(read_list(path, "picture", "suggested")) == 3
-    mended = edited(mislabelled[0], None, path)
+    assert len(read_list(path, "image", "suggested")) == 3
+    mended = edited(mislabeled[0], None, path)
     assert (mended.train.labels == dataset(train=96).train.labels).all()
 
 
-def test_the_first_pictures_are_drawn(found, tmp_path):
+def test_the_first_images_are_drawn(found, tmp_path):
     with Image.open(found.draw(tmp_path / "sheet.png", most=2)) as sheet:
         assert sheet.format == "PNG"
         assert sheet.width > sheet.height
 
 
-def test_nothing_suspicious_is_nothing_to_draw(found, tmp_path):
+def test_no_suspicious_label_leaves_nothing_to_draw(found, tmp_path):
     with pytest.raises(DataError, match="nothing to draw"):
         replace(found, rows=()).draw(tmp_path / "sheet.png")
 
 
-def test_the_same_seed_finds_the_same(mislabelled):
-    pictures, short = mislabelled[0], recipe("mlp", "model.hidden=[4]", "train.duration=1 epochs")
-    first, again, other = (tenfold.suspects(pictures, recipe=short, folds=2, seed=seed) for seed in (1, 1, 2))
+def test_the_same_seed_gives_the_same_rows(mislabeled):
+    images, short = mislabeled[0], recipe("mlp", "model.hidden=[4]", "train.duration=1 epochs")
+    first, again, other = (tenfold.suspects(images, recipe=short, folds=2, seed=seed) for seed in (1, 1, 2))
     assert first.rows == again.rows
     assert first.rows != other.rows
 
@@ -85,10 +85,10 @@ def test_the_same_seed_finds_the_same(mislabelled):
 def test_repeats_are_averaged(monkeypatch):
     said = iter([np.log([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]]), np.log([[0.5, 0.25, 0.25], [0.6, 0.3, 0.1]])])
     monkeypatch.setattr("tenfold.api.suspects.out_of_fold_logits", lambda *_: next(said).astype(np.float32))
-    pictures = dataset(train=2)  # dark and light
-    flipped = replace(pictures, train=replace(pictures.train, labels=np.array([1, 0])))
+    images = dataset(train=2)  # dark and light
+    flipped = replace(images, train=replace(images.train, labels=np.array([1, 0])))
     rows = tenfold.suspects(flipped, recipe=recipe("mlp"), folds=2, repeats=2, top=2).rows
-    assert [(row.picture, row.probability_of_label) for row in rows] == [
+    assert [(row.path, row.probability_of_label) for row in rows] == [
         ("0", pytest.approx(0.15)),
         ("1", pytest.approx(0.4)),
     ]
@@ -97,25 +97,25 @@ def test_repeats_are_averaged(monkeypatch):
 @pytest.mark.parametrize(
     ("top", "listed"), [(None, 2), (3, 3), (0.1, 4), (1.0, 15)], ids=["as estimated, bounded", "number", "share", "all"]
 )
-def test_as_many_are_listed_as_are_asked_for(monkeypatch, top, listed):
+def test_top_limits_the_number_of_rows(monkeypatch, top, listed):
     labels = np.repeat([0, 1], [30, 10])
     said = np.where(np.arange(40) < 30, np.arange(40) % 2, 1)  # every second of the first thirty labels is doubted
     sure = 10 * np.eye(3, dtype=np.float32)[said]
     monkeypatch.setattr("tenfold.api.suspects.out_of_fold_logits", lambda *_: sure)
-    pictures = dataset(train=40)
-    doubted = replace(pictures, train=replace(pictures.train, labels=labels))
+    images = dataset(train=40)
+    doubted = replace(images, train=replace(images.train, labels=labels))
     assert len(tenfold.suspects(doubted, recipe=recipe("mlp"), top=top).rows) == listed
 
 
-def test_paths_name_the_pictures_that_have_some(monkeypatch):
+def test_images_with_paths_are_listed_by_path(monkeypatch):
     monkeypatch.setattr(
         "tenfold.api.suspects.out_of_fold_logits",
         lambda _, whole, *__: np.eye(3, dtype=np.float32)[(whole.train.labels + 1) % 3],
     )
-    pictures = dataset(train=6, val=3)
-    named = Split(pictures.val.images, pictures.val.labels, ("val/a.png", "val/b.png", "val/c.png"))
-    rows = tenfold.suspects(replace(pictures, val=named), recipe=recipe("mlp"), folds=2, top=9).rows
-    assert [(row.picture, row.split) for row in rows] == [
+    images = dataset(train=6, val=3)
+    named = Split(images.val.images, images.val.labels, ("val/a.png", "val/b.png", "val/c.png"))
+    rows = tenfold.suspects(replace(images, val=named), recipe=recipe("mlp"), folds=2, top=9).rows
+    assert [(row.path, row.split) for row in rows] == [
         *((str(place), "train") for place in range(6)),
         *((f"val/{letter}.png", "val") for letter in "abc"),
     ]
@@ -126,22 +126,22 @@ def test_paths_name_the_pictures_that_have_some(monkeypatch):
     [
         ({"folds": 1}, UsageError, "1 folds, 1 repeats; expected 2 folds or more"),
         ({"repeats": 0}, UsageError, "expected 2 folds or more, and 1 repeat or more"),
-        ({"overrides": ["data.relabel=list.csv"]}, UsageError, "labels are judged as their source has them"),
+        ({"overrides": ["data.relabel=list.csv"]}, UsageError, "labels are evaluated as their source has them"),
         ({"overrides": ["train.sede=1"]}, RecipeError, "unknown key 'train.sede'; did you mean 'seed'"),
-        ({"folds": 49}, DataError, "48 pictures cannot be dealt to 49 folds"),
+        ({"folds": 49}, DataError, "48 images cannot be split into 49 folds"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments, error, message):
+def test_a_bad_argument_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         tenfold.suspects(dataset(), recipe="mlp", **arguments)
 
 
 @pytest.mark.parametrize("top", [0, -1, 0.0, 1.5])
-def test_a_length_that_makes_no_sense_is_refused(top):
-    with pytest.raises(UsageError, match=f"top is {top}; expected a number of pictures, or a share"):
+def test_a_bad_top_is_refused(top):
+    with pytest.raises(UsageError, match=f"top is {top}; expected a number of images, or a share"):
         tenfold.suspects(dataset(), recipe="mlp", top=top)
 
 
-def test_a_source_is_named_by_its_path(tmp_path: Path):
+def test_a_source_is_given_by_its_path(tmp_path: Path):
     with pytest.raises(DataError, match="nowhere"):
         tenfold.suspects(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Sweeps end to end: real trials in real processes, on pictures so few that each takes a moment."""
+"""Sweeps end to end: real trials in real processes, on images so few that each takes a moment."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ from harness.command_line import environment, run_tenfold
 from harness.tiny import photo_folder
 from tenfold.core.errors import ModelError, RecipeError, TrainingError, UsageError
 from tenfold.experiments.sweep.search import Search
-from tenfold.experiments.sweep.trials import Quiet
+from tenfold.experiments.sweep.trials import SilentSweepProgress
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder
@@ -53,7 +53,7 @@ def weights(run: Path) -> dict[str, Any]:
     return {name: tensor.tolist() for name, tensor in load_file(run / "last.safetensors").items()}
 
 
-def test_a_sweep_leaves_every_file_of_its_contract(grid):
+def test_a_sweep_writes_every_file_of_its_contract(grid):
     names = {path.name for path in grid.path.iterdir()}
     assert names >= {"sweep.json", "base.toml", "env.json", "sweep.csv", "best.toml", "summary.json", "plots", "trials"}
     assert {"model.hidden.png", "parameters.png", "seconds.png"} <= {p.name for p in (grid.path / "plots").iterdir()}
@@ -65,23 +65,23 @@ def test_a_sweep_leaves_every_file_of_its_contract(grid):
     assert [int(row["parameters"]) for row in rows[::2]] == [768 * 4 + 4 + 4 * 2 + 2, 768 * 16 + 16 + 16 * 8 + 8 + 18]
 
 
-def test_a_trial_is_an_ordinary_run_that_train_repeats_bit_for_bit(grid, tmp_path):
+def test_train_repeats_a_trial_bit_for_bit(grid, tmp_path):
     trial = grid.path / "trials" / grid.rows[3]["trial"]
     again = tenfold.train(trial / "recipe.toml", runs=tmp_path)
     assert weights(again.path) == weights(trial)
     assert again.accuracy == grid.rows[3]["test_accuracy"]
 
 
-def test_the_best_recipe_runs_as_it_is_and_says_how_it_was_chosen(grid):
+def test_the_best_recipe_is_complete_and_states_how_it_was_chosen(grid):
     text = (grid.path / "best.toml").read_text()
     recipe = load_recipe(grid.path / "best.toml")
     assert recipe.model.arguments["hidden"] == grid.best.settings["model.hidden"]
-    assert "Chosen by the test pictures: on new ones expect a little less" in text
+    assert "Chosen by the test images: on new ones expect a little less" in text
     means = [sum(row["test_accuracy"] for row in grid.rows[i : i + 2]) / 2 for i in (0, 2)]
     assert grid.best.mean == pytest.approx(max(means))
 
 
-def test_the_summary_holds_every_setting_with_its_spread(grid):
+def test_the_summary_has_every_setting_with_its_spread(grid):
     summary = json.loads((grid.path / "summary.json").read_text())
     assert summary["trials"] == {"finished": 4}
     assert [outcome["settings"] for outcome in summary["outcomes"]] == [
@@ -93,7 +93,7 @@ def test_the_summary_holds_every_setting_with_its_spread(grid):
     assert summary["seconds"] > 0
 
 
-def test_a_recipe_is_varied_like_a_key_and_every_trial_runs_on_the_same_pictures(photos, tmp_path):
+def test_recipes_can_be_varied_on_the_same_images(photos, tmp_path):
     result = tenfold.sweep("mlp", vary=["recipe=mlp,tutorial"], data=photos, overrides=OTHERS, runs=tmp_path)
     assert [row["recipe"] for row in result.rows] == ["mlp", "tutorial"]
     recipes = [load_recipe(result.path / "trials" / row["trial"]) for row in result.rows]
@@ -104,7 +104,7 @@ def test_a_recipe_is_varied_like_a_key_and_every_trial_runs_on_the_same_pictures
     assert result.path.name.startswith("photos-recipes-sweep-")
 
 
-def test_several_seeds_of_one_recipe_are_told_as_mean_and_spread(photos, tmp_path):
+def test_several_seeds_are_reported_as_mean_and_std(photos, tmp_path):
     done = run_tenfold(
         *("train", "--recipe", "mlp", "--data", str(photos), "--seeds", "2", "--name", "s", *SET), cwd=tmp_path
     )
@@ -116,7 +116,7 @@ def test_several_seeds_of_one_recipe_are_told_as_mean_and_spread(photos, tmp_pat
     assert [(row["seed"], row["status"]) for row in rows] == [(0, "finished"), (1, "finished")]
 
 
-def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_bits(photos, grid, tmp_path):
+def test_a_killed_sweep_resumes_to_the_same_bits(photos, grid, tmp_path):
     words = ["sweep", "--recipe", "mlp", "--vary", "model.hidden=[4],[16,8]", "--seeds", "2", "--data", str(photos)]
     command = [
         sys.executable,
@@ -146,7 +146,7 @@ def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_bits(photos, grid, tmp
         assert weights(sweep.trials_folder / row["trial"]) == weights(grid.path / "trials" / row["trial"])
 
 
-def test_ctrl_c_ends_a_sweep_with_every_trial_saved_and_says_how_to_go_on(photos, tmp_path):
+def test_ctrl_c_saves_every_trial_and_says_how_to_resume(photos, tmp_path):
     words = ["sweep", "--recipe", "mlp", "--vary", "optim.lr=0.001,0.01", "--data", str(photos), *SET]
     words += ["--set", "train.duration=100000 epochs", "--runs", str(tmp_path), "--name", "stopped"]
     process = subprocess.Popen(
@@ -177,7 +177,7 @@ def test_one_failing_trial_is_reported_and_not_fatal(photos, tmp_path):
         data=photos,
         overrides=SHORT,
         runs=tmp_path,
-        watcher=Quiet(),
+        sweep_progress=SilentSweepProgress(),
     )
     good, bad = result.rows
     assert (good["status"], bad["status"]) == ("finished", "failed")
@@ -185,7 +185,7 @@ def test_one_failing_trial_is_reported_and_not_fatal(photos, tmp_path):
     assert result.best.settings == {"optim.lr": 0.01}
 
 
-def test_a_sweep_without_any_result_says_why(photos, tmp_path):
+def test_a_sweep_without_results_reports_the_first_error(photos, tmp_path):
     with pytest.raises(
         TrainingError, match=r"none of the 1 trials has a result; the first error: the loss is not finite"
     ):
@@ -196,33 +196,33 @@ def test_a_sweep_without_any_result_says_why(photos, tmp_path):
     ("vary", "error", "message"),
     [
         ("model.hidden=[4],[0]", RecipeError, r"model\.hidden"),
-        ("model.nam=mlp,tutorial", RecipeError, r"model\.nam is no argument of 'mlp'"),
+        ("model.nam=mlp,tutorial", RecipeError, r"model\.nam is not an argument of 'mlp'"),
         ("model.name=mlp,tutoral", RecipeError, "did you mean 'tutorial'"),
         ("train.precision=float32,float16", RecipeError, "expected 'auto', 'float32' or 'bfloat16'"),
-        ("train.early_stop=0,2", RecipeError, "needs validation pictures"),
+        ("train.early_stop=0,2", RecipeError, "needs validation images"),
     ],
 )
-def test_a_value_that_cannot_run_is_refused_before_any_trial_starts(photos, tmp_path, vary, error, message):
+def test_a_bad_value_is_refused_before_any_trial_starts(photos, tmp_path, vary, error, message):
     with pytest.raises(error, match=message):
         tenfold.sweep("mlp", vary=[vary], data=photos, overrides=SHORT, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_impossible_network_is_refused_with_its_sizes_before_any_trial_starts(photos, tmp_path):
+def test_an_impossible_network_is_refused_before_any_trial_starts(photos, tmp_path):
     with pytest.raises((ModelError, RecipeError), match=r"conv2 .*×"):
         tenfold.sweep("tutorial", vary=["model.kernels=3,9"], data=photos, overrides=SHORT, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("key", ["optim.lr=0.01..0.1", "model.hidden=[4],[8]"])
-def test_a_search_with_an_impossible_network_is_refused_before_there_is_a_folder(photos, tmp_path, key):
+def test_a_search_with_an_impossible_network_leaves_no_folder(photos, tmp_path, key):
     overrides = [*SHORT, "model.kernels=9", "model.channels=[4, 4]"]
-    with pytest.raises((ModelError, RecipeError), match=r"the picture shrinks below 1×1"):
+    with pytest.raises((ModelError, RecipeError), match=r"the image shrinks below 1×1"):
         tenfold.sweep("tutorial", search=[key], data=photos, overrides=overrides, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_search_selects_on_validation_pictures_and_goes_on_for_longer(photos, tmp_path):
+def test_a_search_selects_on_validation_and_can_be_extended(photos, tmp_path):
     result = tenfold.sweep(
         "mlp", search=["optim.lr=log:1e-3..1e-1"], trials=2, data=photos, overrides=SHORT, runs=tmp_path, name="s"
     )
@@ -235,7 +235,7 @@ def test_a_search_selects_on_validation_pictures_and_goes_on_for_longer(photos, 
     assert all(1e-3 <= row["optim.lr"] <= 1e-1 for row in longer.rows)
 
 
-def test_a_search_compares_trials_at_the_ends_of_epochs_however_often_they_are_judged(photos, tmp_path, monkeypatch):
+def test_a_search_compares_trials_at_the_ends_of_epochs(photos, tmp_path, monkeypatch):
     reported = {}
     report = Search.report
 
@@ -253,6 +253,6 @@ def test_a_search_compares_trials_at_the_ends_of_epochs_however_often_they_are_j
         assert reported[number] == list({each["epoch"]: each["val_accuracy"] for each in metrics}.items())
 
 
-def test_a_grid_cannot_be_made_longer(grid):
+def test_a_grid_cannot_be_extended(grid):
     with pytest.raises(UsageError, match="is no search: it has the 4 trials of its grid"):
         tenfold.resume_sweep(grid.path, trials=9)

@@ -83,9 +83,9 @@ def test_bench_predict_measures_a_recipe_without_a_model(capsys: pytest.CaptureF
     ("arguments", "message"),
     [
         (["bench", "train", "mlpp"], "unknown recipe 'mlpp'; did you mean 'mlp'?"),
-        (["bench", "train", "--runs", "0"], "invalid value for '--runs'"),
+        (["bench", "train", "--runs", "0"], "invalid value for '--repeats'"),
         (["bench", "train", "--json", "none/train.json"], "--json: there is no folder none; create it, or choose"),
-        (["bench", "data", "--seconds", "nan"], "nan seconds were only_call_keywords for; expected a number above 0"),
+        (["bench", "data", "--seconds", "nan"], "seconds is nan; expected a number above 0"),
         (["bench", "predict", "run", "--recipe", "mlp"], "run and --recipe mlp were both given; expected one of them"),
         (["bench", "classic", "--data", "nowhere"], "nowhere"),
     ],
@@ -102,9 +102,7 @@ def test_a_bad_value_is_one_line(
 
 
 @pytest.mark.parametrize("command", ["train", "data", "predict", "classic"])
-def test_an_existing_file_is_not_overwritten(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_existing_file_is_not_overwritten(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = tmp_path / "mine.json"
     mine.write_text("precious")
     assert main(["bench", command, "--json", str(mine)]) == 2
@@ -112,12 +110,10 @@ def test_an_existing_file_is_not_overwritten(
     assert mine.read_text() == "precious"
 
 
-def test_bench_classic_refuses_other_images_before_any_run(
-    photos: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bench_classic_refuses_other_images_before_any_run(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "classic", "--data", str(photos)]) == 1
     *_, line = capsys.readouterr().err.splitlines()
-    assert "in 2 classes, 2 of them tested; expected 32×32 in 10 classes, as in CIFAR-10" in line
+    assert "in 2 classes, 2 of them in the test split; expected 32×32 in 10 classes, as in CIFAR-10" in line
 
 
 @pytest.mark.parametrize("command", ["bench", "bench train", "bench data", "bench predict", "bench classic"])

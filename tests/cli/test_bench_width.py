@@ -20,12 +20,12 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
-def test_the_table_names_each_width_and_the_remark_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_lists_widths_and_a_note_missing_devices(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUICK, "--batch-size", "2"]) == 0
     printed = capsys.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines() if line.strip()[:1].isdecimal()] == ["2", "3"]
-    assert "cpu, pictures/s" in printed.out
-    assert "in batches of 2, forward, backward and update, on cpu, 1 thread, float32" in printed.out
+    assert "cpu, images/s" in printed.out
+    assert "batch size 2, forward, backward and update, on cpu, 1 thread, float32" in printed.out
     assert printed.err.splitlines()[0] == "no cuda device on this machine: the cpu column only"
 
 
@@ -39,7 +39,7 @@ def test_json_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["environment"]["torch"]
 
 
-def test_files_are_written_beside_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_are_written_and_the_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table, chart = tmp_path / "width.csv", tmp_path / "width.png"
     assert main([*QUICK, "--csv", str(table), "--chart", str(chart)]) == 0
     rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
@@ -50,7 +50,7 @@ def test_files_are_written_beside_the_table(tmp_path: Path, capsys: pytest.Captu
     assert f"wrote {table}" in capsys.readouterr().err
 
 
-def test_csv_can_be_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_without_a_file_prints_only_csv(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUICK, "--csv", "-"]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
     assert header == "width,parameters,cpu_per_second"
@@ -63,15 +63,15 @@ def test_csv_can_be_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
         (["--widths", "6,x"], "--widths is '6,x'; expected whole numbers from 1 on, e.g. 6,30,90"),
         (["--widths", ""], "--widths is ''; expected whole numbers"),
         (["--widths", "6,0"], "--widths is '6,0'; expected whole numbers"),
-        (["--device", "gpu"], "'gpu' is no device; expected auto, cpu, cuda, cuda:1 or mps"),
-        (["--seconds", "nan"], "nan seconds were asked for; expected a number above 0"),
+        (["--device", "gpu"], "'gpu' is not a device; expected auto, cpu, cuda, cuda:1 or mps"),
+        (["--seconds", "nan"], "seconds is nan; expected a number above 0"),
         (["--chart", "width.pdf"], "--chart is 'width.pdf'; expected a name that ends in .png"),
-        (["--csv", "none/width.csv"], "--csv: there is no folder none; make it, or choose another"),
-        (["--json", "-", "--csv", "-"], "--json - and --csv - were both given; expected one of them"),
-        (["--csv", "a.png", "--chart", "a.png"], "--csv and --chart are both a.png; expected two files"),
+        (["--csv", "none/width.csv"], "--csv: there is no folder none; create it, or choose another"),
+        (["--json", "-", "--csv", "-"], "--json and --csv both print; expected a file for one"),
+        (["--csv=a.png", "--chart", "a.png"], "--csv and --chart are both a.png; expected two files"),
     ],
 )
-def test_what_makes_no_sense_is_one_line_and_exit_code_2(
+def test_a_bad_value_is_one_line_and_exit_code_2(
     flags: list[str],
     message: str,
     tmp_path: Path,
@@ -85,23 +85,21 @@ def test_what_makes_no_sense_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_device_at_all_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_device_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUICK, "--device", "cuda"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("tenfold: error: no cuda device on this machine, and no other was asked for")
+    assert line.startswith("tenfold: error: no cuda device on this machine; add one that it has")
 
 
 @pytest.mark.parametrize("flag", ["--csv", "--chart"])
-def test_a_file_that_is_there_is_never_overwritten(
-    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_existing_file_is_not_overwritten(flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = tmp_path / "mine.png"
     mine.write_text("precious")
-    assert main([*QUICK, flag, str(mine)]) == 2
-    assert f"exists and is not overwritten; choose another name for {flag}" in capsys.readouterr().err
+    assert main([*QUICK, f"{flag}={mine}"]) == 2
+    assert f"exists and is not overwritten; choose another file for {flag}" in capsys.readouterr().err
     assert mine.read_text() == "precious"
 
 
-def test_it_explains_itself_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "width", "--help"]) == 0
     assert "tenfold bench width" in capsys.readouterr().out.partition("Examples:")[2]

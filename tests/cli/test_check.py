@@ -13,7 +13,7 @@ from tenfold.cli.main import main
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two classes with a copy of a training picture among the test pictures."""
+    """Two classes with a copy of a training image among the test images."""
     files = {
         f"{split}/{name}/{n}.png": png(n + 100 * len(name) + 1000 * len(split), 16, 16)
         for split in ("train", "test")
@@ -24,18 +24,18 @@ def photos(tmp_path: Path) -> Path:
     return write_tree(tmp_path / "photos", files)
 
 
-def test_warnings_are_printed_and_end_well(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_printed_and_the_exit_code_is_0(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(photos)]) == 0
     out = capsys.readouterr().out
     assert "photos, 24 train · 25 test, 2 classes, 16×16, 49 PNG" in out
-    assert "1 of 25 test pictures have a duplicate in train (1 exact, 0 near)" in out
+    assert "1 of 25 test images have a duplicate in train (1 exact, 0 near)" in out
     assert "test/cat/copy.png" in out
 
 
-def test_an_error_ends_with_exit_code_1(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_code_of_an_error_is_1(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "train" / "fish").mkdir()
     assert main(["check", str(photos)]) == 1
-    assert "error      class folder 'train/fish' holds no pictures" in capsys.readouterr().out
+    assert "error      class folder 'train/fish' holds no images" in capsys.readouterr().out
 
 
 def test_files_are_written_and_not_overwritten(
@@ -48,12 +48,12 @@ def test_files_are_written_and_not_overwritten(
     assert targets["html"].read_text("utf-8").startswith("<!doctype html>")
     capsys.readouterr()
     assert main(["check", str(photos), "--csv", str(targets["csv"])]) == 2
-    assert "exists and is not overwritten; choose another name, or add --force" in capsys.readouterr().err
+    assert "exists and is not overwritten; choose another file for --csv, or add --force" in capsys.readouterr().err
     assert main(["check", str(photos), *flags, "--force"]) == 0
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
-def test_a_dash_prints_nothing_else(kind: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_or_csv_is_all_that_is_printed(kind: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(photos), f"--{kind}", "-"]) == 0
     out = capsys.readouterr().out
     if kind == "json":
@@ -68,12 +68,12 @@ def test_a_dash_prints_nothing_else(kind: str, photos: Path, capsys: pytest.Capt
     ("arguments", "message"),
     [
         (["nothing-here"], "nothing-here does not exist"),
-        (["shapes", "--csv", "-", "--json", "-"], "--csv - and --json - would be printed into one another"),
-        (["shapes", "--set", "train.seed=1"], "--set train.seed says nothing about the data"),
+        (["shapes", "--csv", "-", "--json", "-"], "--csv and --json both print; expected a file for one"),
+        (["shapes", "--set", "train.seed=1"], "--set train.seed is not about the data"),
         (["shapes", "--run", "no-run"], "no run no-run"),
     ],
 )
-def test_mistakes_get_one_line(
+def test_a_mistake_is_one_line(
     arguments: list[str],
     message: str,
     tmp_path: Path,
@@ -87,6 +87,6 @@ def test_mistakes_get_one_line(
     assert err.count("\n") == 1
 
 
-def test_settings_reach_the_data(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_set_changes_how_data_is_prepared(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(photos), "--set", "data.image_size=12"]) == 0
     assert "12×12" in capsys.readouterr().out

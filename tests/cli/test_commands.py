@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tenfold.cli.commands.predict import find_pictures
+from tenfold.cli.commands.predict import find_images
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, UsageError
 from tenfold.recipes.load import load_recipe, recipe_names
 
 
-def asked(fake_api: Any) -> dict[str, Any]:
+def only_call_keywords(fake_api: Any) -> dict[str, Any]:
     """Returns the keyword arguments of the only call."""
     ((_, _, keywords),) = fake_api.calls
     return dict(keywords)
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Returns a folder with pictures 1, 2 and 10, one below it, and what must be left out."""
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    """Returns a folder with images 1, 2 and 10, one below it, and what must be left out."""
+    folder = tmp_path / "images"
     for name in ("10.png", "2.png", "1.JPG", "below/3.webp", ".hidden.png", ".git/4.png", "notes.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"")
@@ -38,15 +38,15 @@ def test_train_without_flags_trains_quick(fake_api: Any, capsys: pytest.CaptureF
     assert recipe == "quick"
     assert (keywords["data"], keywords["overrides"], keywords["resume"]) == (None, [], None)
     printed = capsys.readouterr().out
-    assert "accuracy 66.7 % (95 % interval 20.8–93.9 %) on 3 test pictures" in printed
+    assert "accuracy 66.7 % (95 % interval 20.8–93.9 %) on 3 test images" in printed
     assert "GroundTruth:  cat cat" in printed
-    assert f"try it: tenfold predict {fake_api.run} PICTURE" in printed
+    assert f"try it: tenfold predict {fake_api.run} IMAGE" in printed
 
 
-def test_train_flags_become_keys_of_the_recipe_and_win_over_set(fake_api: Any, tmp_path: Path) -> None:
+def test_train_flags_become_recipe_keys_and_override_set(fake_api: Any, tmp_path: Path) -> None:
     flags = "-r mlp -d shapes --epochs 6 --batch-size 32 --lr 0.05 --seed 3 --device cpu --data-dir here"
     assert main(["train", *flags.split(), "--set", "optim.lr=9", "--name", "mine", "--runs", "there"]) == 0
-    keywords = asked(fake_api)
+    keywords = only_call_keywords(fake_api)
     recipe = load_recipe("mlp", keywords["overrides"])
     assert str(recipe.train.duration) == "6 epochs"
     assert (recipe.train.batch_size, recipe.optim.lr, recipe.train.seed) == (32, 0.05, 3)
@@ -57,22 +57,22 @@ def test_train_flags_become_keys_of_the_recipe_and_win_over_set(fake_api: Any, t
 @pytest.mark.parametrize(("text", "duration"), [("0.5", "0.5 epochs"), ("1e-3", "0.001 epochs"), ("1", "1 epoch")])
 def test_epochs_may_be_fractions(text: str, duration: str, fake_api: Any) -> None:
     assert main(["train", "--epochs", text]) == 0
-    assert asked(fake_api)["overrides"] == [f"train.duration={duration}"]
+    assert only_call_keywords(fake_api)["overrides"] == [f"train.duration={duration}"]
 
 
-def test_a_target_and_a_budget_are_handed_on_with_the_commands_start(fake_api: Any) -> None:
+def test_target_budget_and_start_time_are_passed_on(fake_api: Any) -> None:
     before = perf_counter()
     assert main(["train", "--target", "0.9", "--budget", "2 min"]) == 0
-    keywords = asked(fake_api)
+    keywords = only_call_keywords(fake_api)
     assert keywords["overrides"] == ["train.target=0.9"]
     assert keywords["budget"] == "2 min"
-    assert keywords["began"] < before
+    assert keywords["started"] < before
 
 
 @pytest.mark.parametrize("target", ["0", "90", "-0.5", "nan", "1"])
-def test_a_target_is_a_share(target: str, fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_is_a_fraction(target: str, fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--target", target]) == 2
-    assert "expected a share between 0 and 1, e.g. 0.9 for 90 %" in capsys.readouterr().err
+    assert "expected a fraction between 0 and 1, e.g. 0.9 for 90 %" in capsys.readouterr().err
     assert fake_api.calls == []
 
 
@@ -80,11 +80,14 @@ def test_a_target_is_a_share(target: str, fake_api: Any, capsys: pytest.CaptureF
     ("flags", "message"),
     [
         (["--budget", "60"], "--budget is '60'; expected a time, e.g. 60s or '2 min'"),
-        (["--budget", "60s", "--epochs", "3"], "--budget and --epochs were both given; --budget plans how long"),
+        (
+            ["--budget", "60s", "--epochs", "3"],
+            "--budget and --epochs were both given; --budget plans the training length",
+        ),
         (["--budget", "60s", "--seeds", "3"], "--budget and --seeds were both given; --budget plans a single run"),
     ],
 )
-def test_a_budget_that_makes_no_sense_is_refused(
+def test_a_bad_budget_is_refused(
     flags: list[str], message: str, fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", *flags]) == 2
@@ -92,16 +95,16 @@ def test_a_budget_that_makes_no_sense_is_refused(
     assert fake_api.calls == []
 
 
-def test_a_mistake_in_a_key_is_found_before_anything_is_done(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_key_is_found_before_any_work(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--set", "optim.lrr=1"]) == 1
     assert "unknown key 'optim.lrr'; did you mean 'lr'?" in capsys.readouterr().err
     assert fake_api.calls == []
 
 
-def test_resume_takes_epochs_device_and_keys_of_train(fake_api: Any) -> None:
+def test_resume_takes_epochs_device_and_train_keys(fake_api: Any) -> None:
     flags = ["--epochs", "6", "--device", "cpu", "--set", "train.log_every=5"]
     assert main(["train", "--resume", str(fake_api.run), *flags]) == 0
-    keywords = asked(fake_api)
+    keywords = only_call_keywords(fake_api)
     assert keywords["resume"] == fake_api.run
     assert keywords["overrides"] == ["train.log_every=5", "train.duration=6 epochs", "train.device=cpu"]
 
@@ -116,7 +119,7 @@ def test_resume_takes_epochs_device_and_keys_of_train(fake_api: Any) -> None:
         (["--budget", "60s"], "--budget"),
     ],
 )
-def test_resume_refuses_what_would_make_another_run(
+def test_resume_refuses_flags_that_would_change_the_run(
     flags: list[str], named: str, fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "--resume", str(fake_api.run), *flags]) == 2
@@ -126,21 +129,21 @@ def test_resume_refuses_what_would_make_another_run(
 
 def test_eval_prints_accuracy_classes_and_confusions(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "runs/x", "--data", "shapes", "--split", "train", "--device", "cpu"]) == 0
-    keywords = asked(fake_api)
+    keywords = only_call_keywords(fake_api)
     assert (keywords["data"], keywords["split"], keywords["device"]) == ("shapes", "train", "cpu")
     printed = capsys.readouterr().out
-    assert "on 3 train pictures" in printed
-    assert "cat taken for dog: 1 of 2" in printed
+    assert "on 3 train images" in printed
+    assert "cat predicted as dog: 1 of 2" in printed
 
 
-def test_views_are_handed_on_by_eval_and_predict(fake_api: Any, pictures: Path) -> None:
+def test_eval_and_predict_pass_on_the_views(fake_api: Any, images: Path) -> None:
     assert main(["eval", "runs/x", "--views", "shifts"]) == 0
-    assert main(["predict", "run", str(pictures / "2.png"), "--views", "mirror"]) == 0
-    assert main(["predict", "run", str(pictures / "2.png")]) == 0
+    assert main(["predict", "run", str(images / "2.png"), "--views", "mirror"]) == 0
+    assert main(["predict", "run", str(images / "2.png")]) == 0
     assert [keywords["views"] for _, _, keywords in fake_api.calls] == ["shifts", "mirror", None]
 
 
-def test_unknown_views_are_a_wrong_usage(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_views_are_a_usage_error(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "runs/x", "--views", "six"]) == 2
     assert "'six'" in capsys.readouterr().err
     assert fake_api.calls == []
@@ -159,17 +162,17 @@ def test_eval_as_json_can_be_read_back(fake_api: Any, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["eval"], "nothing to use was given"),
+        (["eval"], "no classifier was given"),
         (["eval", "x", "--weights", "y.pth", "--model", "tutorial"], "both x and --weights y.pth were given"),
-        (["eval", "--weights", "y.pth"], "says nothing of its network; add --model, e.g. --model tutorial"),
-        (["predict", "cat.jpg", "--weights", "y.pth"], "says nothing of its network; add --model"),
-        (["predict", "run"], "no pictures were given; expected files, folders or quoted patterns"),
-        (["predict", "run", "x.png", "--json", "--csv", "-"], "--json and --csv were both given"),
+        (["eval", "--weights", "y.pth"], "does not say which network it is of; add --model, e.g. --model tutorial"),
+        (["predict", "cat.jpg", "--weights", "y.pth"], "does not say which network it is of; add --model"),
+        (["predict", "run"], "no images were given; expected files, folders or quoted patterns"),
+        (["predict", "run", "x.png", "--json", "--csv", "-"], "--json and --csv both print; expected a file"),
         (["data", "delete"], "expected either the name of a prepared copy or --all"),
         (["data", "delete", "x", "--all"], "expected either the name of a prepared copy or --all"),
     ],
 )
-def test_flags_that_make_no_sense_together_are_refused(
+def test_contradicting_flags_are_refused(
     arguments: list[str], message: str, fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
@@ -177,41 +180,37 @@ def test_flags_that_make_no_sense_together_are_refused(
     assert fake_api.calls == []
 
 
-def test_plain_weights_take_the_place_of_the_model(fake_api: Any, pictures: Path) -> None:
-    assert main(["predict", "--weights", "net.pth", "--model", "tutorial", str(pictures / "2.png")]) == 0
+def test_plain_weights_replace_the_model(fake_api: Any, images: Path) -> None:
+    assert main(["predict", "--weights", "net.pth", "--model", "tutorial", str(images / "2.png")]) == 0
     ((_, (source,), keywords),) = fake_api.calls
     assert (source, keywords["model"]) == (Path("net.pth"), "tutorial")
 
 
-def test_predict_prints_a_line_for_each_picture(
-    fake_api: Any, pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["predict", "run", str(pictures)]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "pictures/" in line]
+def test_predict_prints_a_line_for_each_image(fake_api: Any, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "run", str(images)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "images/" in line]
     assert [(Path(line[0]).name, *line[1:]) for line in lines] == [
         (name, "cat", "75.0", "%") for name in ("1.JPG", "2.png", "10.png", "3.webp")
     ]
 
 
-def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_predicted(
-    fake_api: Any, pictures: Path, capsys: pytest.CaptureFixture[str]
+def test_an_unreadable_image_is_reported_and_the_others_predicted(
+    fake_api: Any, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", "run", "gone.png", str(pictures / "2.png")]) == 1
+    assert main(["predict", "run", "gone.png", str(images / "2.png")]) == 1
     captured = capsys.readouterr()
     assert "2.png" in captured.out
     assert captured.err.splitlines() == [
         "tenfold: error: gone.png: there is no such file",
-        "1 of 2 pictures could not be read",
+        "1 of 2 images could not be read",
     ]
 
 
-def test_predict_as_json_holds_every_probability(
-    fake_api: Any, pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["predict", "run", str(pictures / "2.png"), "gone.png", "--json"]) == 1
+def test_predict_json_has_every_probability(fake_api: Any, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "run", str(images / "2.png"), "gone.png", "--json"]) == 1
     good, bad = json.loads(capsys.readouterr().out)
     assert good == {
-        "path": str(pictures / "2.png"),
+        "path": str(images / "2.png"),
         "label": "cat",
         "probability": 0.75,
         "probabilities": {"cat": 0.75, "dog": 0.25},
@@ -219,11 +218,11 @@ def test_predict_as_json_holds_every_probability(
     assert (bad["label"], bad["error"]) == (None, "gone.png: there is no such file")
 
 
-def test_predict_as_csv_has_as_many_columns_as_asked_for(
-    fake_api: Any, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_predict_csv_has_columns_for_the_top_classes(
+    fake_api: Any, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "labels.csv"
-    assert main(["predict", "run", str(pictures / "2.png"), "gone.png", "--csv", str(target), "--top", "3"]) == 1
+    assert main(["predict", "run", str(images / "2.png"), "gone.png", "--csv", str(target), "--top", "3"]) == 1
     with target.open(newline="", encoding="utf-8") as file:
         good, bad = csv.DictReader(file)
     assert (good["label"], good["probability"], good["label_2"], good["label_3"]) == ("cat", "0.750000", "dog", "")
@@ -231,39 +230,39 @@ def test_predict_as_csv_has_as_many_columns_as_asked_for(
     assert capsys.readouterr().out == ""
 
 
-def test_predict_never_overwrites_a_file(
-    fake_api: Any, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_predict_does_not_overwrite_a_file(
+    fake_api: Any, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "labels.csv"
     target.write_text("mine")
-    assert main(["predict", "run", str(pictures), "--csv", str(target)]) == 2
+    assert main(["predict", "run", str(images), "--csv", str(target)]) == 2
     assert "exists and is not overwritten" in capsys.readouterr().err
     assert target.read_text() == "mine"
 
 
-def test_folders_and_patterns_stand_for_their_pictures(pictures: Path) -> None:
+def test_folders_and_patterns_stand_for_their_images(images: Path) -> None:
     def names(*given: str) -> list[str]:
-        return [path.relative_to(pictures).as_posix() for path in find_pictures(given)]
+        return [path.relative_to(images).as_posix() for path in find_images(given)]
 
-    assert names(str(pictures)) == ["1.JPG", "2.png", "10.png", "below/3.webp"]
-    assert names(f"{pictures}/*.png") == ["2.png", "10.png"]
-    assert names(f"{pictures}/**/*.webp") == ["below/3.webp"]
-    assert names(str(pictures / "10.png"), str(pictures)) == ["10.png", "1.JPG", "2.png", "below/3.webp"]
-    assert names(str(pictures / "notes.txt")) == ["notes.txt"]
-
-
-def test_links_to_folders_are_not_followed(pictures: Path) -> None:
-    (pictures / "below" / "loop").symlink_to(pictures, target_is_directory=True)
-    assert len(find_pictures([str(pictures)])) == 4
+    assert names(str(images)) == ["1.JPG", "2.png", "10.png", "below/3.webp"]
+    assert names(f"{images}/*.png") == ["2.png", "10.png"]
+    assert names(f"{images}/**/*.webp") == ["below/3.webp"]
+    assert names(str(images / "10.png"), str(images)) == ["10.png", "1.JPG", "2.png", "below/3.webp"]
+    assert names(str(images / "notes.txt")) == ["notes.txt"]
 
 
-def test_what_holds_no_picture_is_refused_with_what_is_accepted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no pictures; expected files ending in .*\.png"):
-        find_pictures([str(tmp_path)])
-    with pytest.raises(DataError, match=r"no picture matches .*\*\.png; expected files ending in"):
-        find_pictures([f"{tmp_path}/*.png"])
-    with pytest.raises(UsageError, match="no pictures were given"):
-        find_pictures([])
+def test_links_to_folders_are_not_followed(images: Path) -> None:
+    (images / "below" / "loop").symlink_to(images, target_is_directory=True)
+    assert len(find_images([str(images)])) == 4
+
+
+def test_names_without_images_are_refused_with_the_formats(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no images; expected files ending in .*\.png"):
+        find_images([str(tmp_path)])
+    with pytest.raises(DataError, match=r"no image matches .*\*\.png; expected files ending in"):
+        find_images([f"{tmp_path}/*.png"])
+    with pytest.raises(UsageError, match="no images were given"):
+        find_images([])
 
 
 @pytest.mark.parametrize("augmented", [True, False])
@@ -275,12 +274,12 @@ def test_show_draws_a_png_and_prints_its_labels(
     assert main(["show", "shapes", "--count", "10", "--out", str(target), *extra]) == 0
     labels, _, where = capsys.readouterr().out.rpartition("\n\n")
     assert [len(line.split()) for line in labels.splitlines()] == [8, 2]
-    assert where == f"10 of 60 pictures drawn in {target}\n"
-    with Image.open(target) as picture:
-        assert picture.width > 300
+    assert where == f"10 of 60 images drawn in {target}\n"
+    with Image.open(target) as image:
+        assert image.width > 300
 
 
-def test_show_augmented_shows_other_pictures_under_the_same_labels(
+def test_show_augmented_changes_the_images_not_the_labels(
     fake_api: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, changed = tmp_path / "a.png", tmp_path / "b.png"
@@ -296,13 +295,15 @@ def test_show_overwrites_only_when_forced(fake_api: Any, tmp_path: Path, capsys:
     target = tmp_path / "mine.png"
     target.write_text("mine")
     assert main(["show", "shapes", "--out", str(target)]) == 2
-    assert "exists and is not overwritten; choose another name with --out, or add --force" in capsys.readouterr().err
+    assert "exists and is not overwritten; choose another file for --output, or add --force" in capsys.readouterr().err
     assert target.read_text() == "mine"
     assert main(["show", "shapes", "--out", str(target), "--force"]) == 0
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
-def test_show_names_the_splits_there_are(fake_api: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_lists_the_splits_for_an_unknown_one(
+    fake_api: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["show", "shapes", "--split", "val", "--out", str(tmp_path / "x.png")]) == 2
     assert "shapes has no split 'val'; expected train, test" in capsys.readouterr().err
 
@@ -315,21 +316,21 @@ def test_summary_adds_up_the_tutorials_network(capsys: pytest.CaptureFixture[str
     assert "651,720" in printed
 
 
-def test_summary_takes_another_picture_size(capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_takes_another_image_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", "tutorial", "--set", "data.image_size=[48,64]", "--classes", "3"]) == 0
     printed = capsys.readouterr().out
-    assert "for a picture of 3 × 48 × 64" in printed
+    assert "for an image of 3 × 48 × 64" in printed
 
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in recipe_names())
-    assert "timm:NAME is a recipe too, for any network of timm (pip install 'tenfold[timm]')" in printed
+    assert "timm:NAME is a recipe too, for any network of timm (pip install -e '.[timm]')" in printed
 
 
 @pytest.mark.parametrize("command", ["train", "sweep", "recipes"])
-def test_help_says_that_networks_of_timm_are_recipes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_mentions_timm_networks(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert "timm:NAME" in capsys.readouterr().out
 
@@ -345,17 +346,17 @@ def test_a_printed_recipe_is_complete_and_loads_again(
     assert load_recipe(file) == load_recipe(name)
 
 
-def test_export_hands_over_format_and_name(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_passes_on_format_and_path(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "runs/x", "--format", "pth", "--out", "net.pth"]) == 0
-    assert fake_api.calls == [("export", (Path("runs/x"), "pth", Path("net.pth")), {})]
+    assert fake_api.calls == [("export", (Path("runs/x"), "pth", Path("net.pth")), {"force": False})]
     assert capsys.readouterr().out == "wrote fake.pth\n"
 
 
-def test_data_get_takes_keys_of_data(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_get_takes_data_keys(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "get", "shapes", "--set", "data.fit=pad", "--data-dir", "here"]) == 0
     ((_, (section, _), _),) = fake_api.calls
     assert (section.source, section.fit, section.data_dir) == ("shapes", "pad", "here")
-    assert capsys.readouterr().out == "shapes: 60 train, 20 test pictures of 32×32 in 10 classes\n"
+    assert capsys.readouterr().out == "shapes: 60 train, 20 test images of 32×32 in 10 classes\n"
 
 
 def test_prepared_copies_are_listed_verified_and_deleted(
@@ -368,7 +369,7 @@ def test_prepared_copies_are_listed_verified_and_deleted(
         return code, "".join(capsys.readouterr())
 
     assert data("where") == (0, f"{tmp_path / 'cache'}\n")
-    assert "no pictures are prepared" in data()[1]
+    assert "no images are prepared" in data()[1]
     assert data("get", "shapes")[0] == 0
     code, listed = data()
     assert code == 0
@@ -382,7 +383,7 @@ def test_prepared_copies_are_listed_verified_and_deleted(
     code, verdict = data("verify", "shapes")
     assert code == 1
     assert "test-images.npy" in verdict
-    assert "is damaged; tenfold data delete shapes" in verdict
+    assert "is damaged; delete it with: tenfold data delete shapes" in verdict
 
     assert "did you mean 'shapes'?" in data("verify", "shaps")[1]
     code, told = data("delete", "shapes")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.runs import tiny_run
-from harness.written import written_run, written_sweep
+from harness.written_runs import written_run, written_sweep
 from tenfold.cli.main import main
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.types import Dataset
@@ -24,25 +24,25 @@ def two_runs(tmp_path: Path) -> list[str]:
     return [str(first), str(second)]
 
 
-def test_two_runs_are_told_side_by_side(two_runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_are_printed_side_by_side(two_runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *two_runs, "--no-files"]) == 0
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines()]
     assert ["optim.lr", "0.1", "0.2"] in lines
     assert ["a", "75.0", "%", "59.8–85.8", "%", "10", "3", "1.5", "s"] in lines
-    assert "within noise: p = 0.500; 40 test pictures do not tell which of the two is better" in out
-    assert "only a is right: 2 pictures · only b: 0" in out
+    assert "within noise: p = 0.500; 40 test images do not tell which of the two is better" in out
+    assert "only a is right: 2 images · only b: 0" in out
     # b misses one cat more: 1/22 − 2/22 ± 1.96 √((3/22 − 1/22²) / 22)
     assert "cat 20 75.0 % −5.00 −19.86 to +10.77".split() in lines  # noqa: SIM905
 
 
-def test_equal_recipes_are_said_to_be_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_recipes_are_reported_as_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [str(written_run(tmp_path, name, "10")) for name in "ab"]
     assert main(["compare", *runs, "--no-files"]) == 0
     assert "(the recipes are equal)" in capsys.readouterr().out
 
 
-def test_seeds_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_seeds_are_summarized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = written_sweep(tmp_path, "seeds", ["1110", "1100", None, "1000"])
     assert main(["compare", str(sweep), "--no-files"]) == 0
     captured = capsys.readouterr()
@@ -52,11 +52,11 @@ def test_seeds_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert captured.err == f"warning: 1 of the 4 trials of {sweep} have no result and are left out\n"
 
 
-def test_runs_on_other_pictures_are_not_paired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_on_other_images_are_not_paired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [str(written_run(tmp_path, name, "10", fingerprint=name * 9)) for name in "ab"]
     assert main(["compare", *runs, "--no-files"]) == 0
     out = capsys.readouterr().out
-    assert "not paired, because the test pictures or their splits differ: a on 2 of shapes (aaaaaaaa); b on" in out
+    assert "not paired, because the test images or their splits differ: a on 2 of shapes (aaaaaaaa); b on" in out
     assert "McNemar" not in out
 
 
@@ -71,7 +71,7 @@ def test_files_go_to_a_new_folder_here(
     assert f"tables and charts: {folder.name}" in capsys.readouterr().err
 
 
-def test_out_names_the_folder_and_is_never_overwritten(
+def test_an_output_folder_is_overwritten_only_with_force(
     two_runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "deep" / "out"
@@ -79,7 +79,7 @@ def test_out_names_the_folder_and_is_never_overwritten(
     assert {path.name for path in out.iterdir()} == FILES
     before = {path: path.read_bytes() for path in out.iterdir()}
     assert main(["compare", *two_runs, "--out", str(out)]) == 2
-    assert f"{out} exists and is not overwritten; choose another folder for --out" in capsys.readouterr().err
+    assert f"{out} exists and is not overwritten; choose another folder for --output" in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in out.iterdir()}
 
 
@@ -104,10 +104,14 @@ def test_no_files_writes_none(two_runs: list[str], tmp_path: Path, monkeypatch: 
         (["{a}"], 1, "1 finished run, {a}; a comparison needs two or more: name another run folder or a sweep"),
         (["{a}", "{a}"], 1, "1 finished run, {a} ({a} was named twice); a comparison needs two or more"),
         (["{a}", "nowhere"], 1, "no run nowhere"),
-        (["{a}", "{b}", "--no-files", "--out", "x"], 2, "--out x and --no-files were both given; expected one of them"),
+        (
+            ["{a}", "{b}", "--no-files", "--out", "x"],
+            2,
+            "--output x and --no-files were both given; expected one of them",
+        ),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_leave_nothing(
+def test_a_mistake_is_one_line_and_writes_nothing(
     arguments: list[str],
     code: int,
     message: str,
@@ -126,19 +130,19 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_real_runs_show_the_pictures_on_which_they_disagree(
+def test_images_on_which_runs_disagree_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = build_shapes(train=60, test=30)
-    monkeypatch.setattr("tenfold.api.compare.dataset_of", lambda section, progress: pictures)
+    images = build_shapes(train=60, test=30)
+    monkeypatch.setattr("tenfold.api.compare.dataset_of", lambda section, progress: images)
     settings = ["model.hidden=[8]", "train.batch_size=10", "train.duration=2 epochs"]
     runs = [
-        str(tiny_run(tmp_path, f"seed-{seed}", data=pictures, overrides=[*settings, f"train.seed={seed}"]))
+        str(tiny_run(tmp_path, f"seed-{seed}", data=images, overrides=[*settings, f"train.seed={seed}"]))
         for seed in (0, 1)
     ]
     out = tmp_path / "out"
     assert main(["compare", *runs, "--out", str(out)]) == 0
-    told = re.search(r"only seed-0 is right: (\d+) pictures · only seed-1: (\d+)", capsys.readouterr().out)
+    told = re.search(r"only seed-0 is right: (\d+) images · only seed-1: (\d+)", capsys.readouterr().out)
     assert told is not None
     assert int(told[1]) + int(told[2]) > 0
     assert {path.name for path in out.iterdir()} == {*FILES, "disagreements.png"}
@@ -149,7 +153,7 @@ def test_real_runs_show_the_pictures_on_which_they_disagree(
         assert pixels.std() > 5
 
 
-def test_pictures_that_have_changed_are_left_out_with_a_remark(
+def test_changed_images_are_left_out_with_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def other(section: object, progress: object) -> Dataset:
@@ -158,5 +162,7 @@ def test_pictures_that_have_changed_are_left_out_with_a_remark(
     monkeypatch.setattr("tenfold.api.compare.dataset_of", other)
     runs = [str(written_run(tmp_path, name, right)) for name, right in (("a", "1010"), ("b", "0101"))]
     assert main(["compare", *runs, "--out", str(tmp_path / "out")]) == 0
-    assert "disagreements.png was left out, for the test pictures are gone or have changed" in capsys.readouterr().err
+    assert (
+        "disagreements.png was left out because the test images are missing or have changed" in capsys.readouterr().err
+    )
     assert not (tmp_path / "out" / "disagreements.png").exists()

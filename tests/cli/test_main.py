@@ -23,7 +23,7 @@ def only_line(text: str) -> str:
     return line
 
 
-def test_help_names_every_command_and_nothing_hidden() -> None:
+def test_the_help_lists_every_visible_command() -> None:
     result = run_tenfold("--help")
     assert result.returncode == 0
     listed = [line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.strip()]
@@ -32,7 +32,7 @@ def test_help_names_every_command_and_nothing_hidden() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["recipes"], ["data", "where"], ["data"]])
-def test_what_needs_no_network_does_not_load_torch(arguments: list[str]) -> None:
+def test_light_commands_do_not_import_torch(arguments: list[str]) -> None:
     code = (
         "import sys; from tenfold.cli.main import main; "
         f"code = main({arguments!r}); "
@@ -44,12 +44,12 @@ def test_what_needs_no_network_does_not_load_torch(arguments: list[str]) -> None
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "val", "data get", "data delete", "data where", "data verify"])
-def test_every_command_explains_itself_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     assert "tenfold " in capsys.readouterr().out.partition("Example")[2]
 
 
-def test_no_command_at_all_is_a_request_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "Commands:" in capsys.readouterr().out
 
@@ -69,7 +69,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
             "tenfold: error: no such option: --recpie; did you mean '--recipe'? (see: tenfold train --help)",
         ),
         (["predict"], "tenfold: error: missing argument 'RUN|MODEL' (see: tenfold predict --help)"),
-        (["eval"], "tenfold: error: nothing to use was given; expected a run folder, a model file, "),
+        (["eval"], "tenfold: error: no classifier was given; expected a run folder, a model file, "),
         (["train", "--batch-size", "0"], "tenfold: error: invalid value for '--batch-size': "),
         (["train", "--epochs", "0"], "tenfold: error: --epochs is 0; expected a number above 0"),
         (["train", "--lr", "nan"], "tenfold: error: --lr is nan; expected a number above 0"),
@@ -104,7 +104,7 @@ def test_a_mistyped_recipe_is_one_line_and_exit_code_1() -> None:
         (ZeroDivisionError("division by zero"), 1, "tenfold: error: this should not have happened (ZeroDiv"),
     ],
 )
-def test_whatever_a_command_raises_is_one_line_with_its_exit_code(
+def test_an_exception_is_one_line_with_its_exit_code(
     error: Exception, code: int, message: str, fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_api.raises = error
@@ -117,7 +117,7 @@ def test_an_unexpected_error_asks_for_a_report() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "export", "run"], ["export", "run", "--debug"]])
-def test_debug_shows_the_traceback_wherever_it_stands(
+def test_debug_shows_the_traceback_from_any_position(
     arguments: list[str], fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_api.raises = RunError("no such run")
@@ -125,18 +125,18 @@ def test_debug_shows_the_traceback_wherever_it_stands(
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-def test_debug_after_two_dashes_is_a_name(fake_api: Any) -> None:
+def test_debug_after_two_dashes_is_a_file_name(fake_api: Any) -> None:
     assert main(["export", "--", "--debug"]) == 0
     assert fake_api.calls[0][1][0] == Path("--debug")
 
 
-def test_an_interrupt_outside_of_training_ends_quietly(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_outside_training_prints_nothing(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     fake_api.raises = KeyboardInterrupt()
     assert main(["export", "run"]) == 130
     assert capsys.readouterr().err == ""
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_a_closed_pipe_is_not_an_error() -> None:
     code = "import sys; from tenfold.cli.main import run; sys.argv[1:] = ['recipes', 'quick']; run()"
     with subprocess.Popen(
         [sys.executable, "-c", f"import time; time.sleep(0.3); {code}"],
@@ -150,7 +150,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         assert process.stderr.read() == b""
 
 
-def test_names_that_a_terminal_cannot_show_do_not_end_a_command(tmp_path: Path) -> None:
+def test_unprintable_file_names_do_not_crash_a_command(tmp_path: Path) -> None:
     result = run_tenfold("recipes", "no\udcff.toml", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
     assert result.returncode == 1
     assert "no recipe file" in only_line(result.stderr)

@@ -1,4 +1,4 @@
-"""What `show` says of pictures that are mixed."""
+"""What `show` says of images that are mixed."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ from tenfold.cli.main import main
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_a_mixed_picture_is_shown_with_both_its_classes_and_their_shares(
+def test_a_mixed_image_is_titled_with_both_classes_and_weights(
     kind: str, fake_api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn: list[list[str]] = []
     monkeypatch.setattr(
-        "tenfold.report.plots.run_charts.plot_grid", lambda images, titles, *_, **__: drawn.append(titles)
+        "tenfold.report.plots.image_grids.plot_grid", lambda images, titles, *_, **__: drawn.append(titles)
     )
     command = ["show", "shapes", "--count", "8", "--out", str(tmp_path / "x.png"), "--augmented"]
     assert main([*command, "--set", f"data.augment.{kind}=1"]) == 0

@@ -23,7 +23,7 @@ QUICK += [
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Forty pictures of two colours, three of which lie in the wrong folder; a fifth is kept for testing."""
+    """Forty images of two colours, three of which lie in the wrong folder; a fifth is kept for testing."""
     monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     folder = photo_folder(tmp_path / "photos")
@@ -32,47 +32,41 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_list_is_written_and_shown_and_a_training_goes_by_it(
-    photos: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_list_is_written_and_training_uses_it(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["suspects", "photos", *QUICK, "--top", "100%", "--sheet", "sheet.png"]) == 0
     shown = capsys.readouterr()
     with Path("suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows
-    assert list(rows[0])[:4] == ["picture", "split", "label", "suggested"]
+    assert list(rows[0])[:4] == ["path", "split", "label", "suggested"]
     assert all(row["label"] != row["suggested"] for row in rows)
-    assert rows[0]["picture"] in shown.out
+    assert rows[0]["path"] in shown.out
     assert "of 32 labels may be wrong" in shown.out
-    assert f"{len(rows)} pictures listed in suspects.csv, the first of them drawn in sheet.png" in shown.err
+    assert f"{len(rows)} images listed in suspects.csv, the first of them drawn in sheet.png" in shown.err
     assert "tenfold train --data photos --exclude suspects.csv" in shown.err
     assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
 
-    first = rows[0]["picture"]
-    Path("one.csv").write_text(f"picture\n{first}\n")
+    first = rows[0]["path"]
+    Path("one.csv").write_text(f"path\n{first}\n")
     train = ["train", "--data", "photos", "--recipe", "mlp", "--epochs", "1", "--device", "cpu", "--no-report"]
     assert main([*train, "--exclude", "one.csv", "--name", "without", "--set", "model.hidden=[4]"]) == 0
-    assert "1 training picture left out by one.csv" in capsys.readouterr().out
+    assert "1 training image left out by one.csv" in capsys.readouterr().out
     assert (photos / first).is_file()
 
 
-def test_files_that_exist_are_not_overwritten_unless_it_is_said(
-    photos: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_existing_files_are_overwritten_only_with_force(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("suspects.csv").write_text("mine")
     assert main(["suspects", "photos", *QUICK]) == 2
     assert "suspects.csv exists and is not overwritten" in capsys.readouterr().err
     assert Path("suspects.csv").read_text() == "mine"
     assert main(["suspects", "photos", *QUICK, "--top", "2", "--force"]) == 0
-    assert Path("suspects.csv").read_text().startswith('"picture","split"')
+    assert Path("suspects.csv").read_text().startswith('"path","split"')
 
 
 @pytest.mark.parametrize("top", ["0", "-3", "many", "101%", "1.5", "nan"])
-def test_a_length_that_makes_no_sense_is_refused_before_anything_is_trained(
-    top: str, photos: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_top_is_refused_before_training(top: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["suspects", "photos", *QUICK, f"--top={top}"]) == 2
-    assert f"--top is '{top}'; expected a number of pictures, or a share of them" in capsys.readouterr().err
+    assert f"--top is '{top}'; expected a number of images, or a fraction of them" in capsys.readouterr().err
     assert not Path("cache").exists()
 
 
@@ -80,10 +74,10 @@ def test_a_length_that_makes_no_sense_is_refused_before_anything_is_trained(
     ("lines", "message"),
     [
         (None, "there is no list list.csv"),
-        (["picture", "blue/99.png"], "lists 1 picture, 'blue/99.png' in line 2: no such training picture in photos"),
+        (["path", "blue/99.png"], "lists 1 image, 'blue/99.png' in line 2: no such training image in photos"),
     ],
 )
-def test_a_list_that_does_not_fit_ends_a_training_in_one_line(
+def test_a_list_that_does_not_fit_is_one_line(
     lines: list[str] | None, message: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if lines is not None:
@@ -95,12 +89,12 @@ def test_a_list_that_does_not_fit_ends_a_training_in_one_line(
     assert not Path("runs").exists()
 
 
-def test_lists_cannot_be_changed_for_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_cannot_change_when_a_run_is_resumed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--resume", "runs/some", "--exclude", "a.csv", "--relabel", "b.csv"]) == 2
     assert "--exclude, --relabel cannot be changed for a run that is resumed" in capsys.readouterr().err
 
 
-def test_an_interrupt_leaves_nothing_behind(photos: Path, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_no_files(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
     endless = ["--set", "train.duration=100000 epochs", "--set", "train.checkpoint_every=100000 steps"]
     process = subprocess.Popen(
@@ -117,12 +111,12 @@ def test_an_interrupt_leaves_nothing_behind(photos: Path, tmp_path: Path) -> Non
     output, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert output == ""
-    assert error.splitlines()[-1] == "tenfold: stopped: the folds are gone, and nothing was written"
+    assert error.splitlines()[-1] == "tenfold: stopped: the folds are discarded, and nothing was written"
     assert not Path("suspects.csv").exists()
     assert list((tmp_path / "temporary").glob("tenfold*")) == []
 
 
-def test_the_command_and_python_train_equally_long_by_default() -> None:
+def test_command_and_python_have_the_same_default_length() -> None:
     from tenfold.api.suspects import LONGER
 
     assert inspect.signature(suspects.suspects).parameters["longer"].default == LONGER

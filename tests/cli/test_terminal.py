@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from harness.command_line import environment
+from harness.needs import needs_pseudo_terminal
 from harness.sweep_rows import sweep_row
 from tenfold.cli.live import LiveProgress, LiveSweepProgress
-from tenfold.cli.plain import PlainProgress, Row, row_text
-from tenfold.cli.sweep_plain import SweepProgress, result_text
+from tenfold.cli.plain import LogRow, PlainProgress, row_text
+from tenfold.cli.sweep_plain import PlainSweepProgress, result_text
 from tenfold.cli.terminal import progress_for, sweep_progress_for
 
 
-def row(step: int, *, per_epoch: int, steps: int | None, seconds_a_step: float = 1.0, **values: float) -> Row:
+def row(step: int, *, per_epoch: int, steps: int | None, seconds_a_step: float = 1.0, **values: float) -> LogRow:
     """Returns a row of the log after `step` steps."""
     return {
         "epoch": (step - 1) // per_epoch + 1,
@@ -47,7 +48,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def lines_of(steps: int, per_epoch: int, *, every: int | None, seconds_a_step: float = 1.0) -> list[str]:
+def plain_lines(steps: int, per_epoch: int, *, every: int | None, seconds_a_step: float = 1.0) -> list[str]:
     """Returns the plain lines of a run whose log has a row for each step."""
     stream = io.StringIO()
     progress = PlainProgress(stream, tutorial_every=every)
@@ -58,22 +59,22 @@ def lines_of(steps: int, per_epoch: int, *, every: int | None, seconds_a_step: f
     return stream.getvalue().splitlines()[1:]
 
 
-def test_an_epoch_has_a_few_lines_and_no_flood() -> None:
-    lines = lines_of(200, 100, every=None)
+def test_an_epoch_has_a_few_lines() -> None:
+    lines = plain_lines(200, 100, every=None)
     assert 4 <= len(lines) <= 10
     assert lines[-1].startswith("epoch 2 of 2 · step 200 of 200 · loss 2.000 · accuracy 25.0 %")
 
 
-def test_very_short_epochs_do_not_flood_either() -> None:
-    assert len(lines_of(500, 1, every=None, seconds_a_step=0.01)) <= 6
+def test_very_short_epochs_have_few_lines() -> None:
+    assert len(plain_lines(500, 1, every=None, seconds_a_step=0.01)) <= 6
 
 
 def test_the_last_step_always_has_a_line() -> None:
-    assert "step 7 of 7" in lines_of(7, 7, every=None, seconds_a_step=0.001)[-1]
+    assert "step 7 of 7" in plain_lines(7, 7, every=None, seconds_a_step=0.001)[-1]
 
 
 def test_tutorial_recipes_print_the_tutorials_own_lines() -> None:
-    lines = lines_of(24, 12, every=5)
+    lines = plain_lines(24, 12, every=5)
     assert lines[:4] == [
         "[1,     5] loss: 2.000",
         "[1,    10] loss: 2.000",
@@ -84,14 +85,14 @@ def test_tutorial_recipes_print_the_tutorials_own_lines() -> None:
     assert lines[4].startswith("epoch 2 of 2 · step 24 of 24")
 
 
-def test_a_tutorial_line_is_as_in_the_tutorial() -> None:
+def test_a_tutorial_line_looks_as_in_the_tutorial() -> None:
     stream = io.StringIO()
     progress = PlainProgress(stream, tutorial_every=2000)
     progress.log(row(2000, per_epoch=12_500, steps=25_000, train_loss=2.1568))
     assert stream.getvalue() == "[1,  2000] loss: 2.157\n"
 
 
-def test_many_lines_a_second_are_written_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_lines_per_second_are_written_together_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("tenfold.cli.plain.time.monotonic", lambda: now)
     stream = io.StringIO()
@@ -111,7 +112,7 @@ def test_many_lines_a_second_are_written_together_and_in_order(monkeypatch: pyte
     assert stream.getvalue().splitlines() == [*lines[:8], "a sentence", lines[8]]
 
 
-def test_the_bar_shows_the_last_row_whenever_it_is_drawn() -> None:
+def test_the_bar_shows_the_last_row() -> None:
     progress = LiveProgress(Terminal())
     progress.start(Path("runs/x"), 100, 50)
     for step in range(1, 90):
@@ -123,21 +124,21 @@ def test_the_bar_shows_the_last_row_whenever_it_is_drawn() -> None:
     progress.finish()
 
 
-def test_a_row_without_a_known_end_is_told_without_one() -> None:
+def test_a_row_without_a_known_length_has_no_total() -> None:
     text = row_text(row(3, per_epoch=10, steps=None, val_accuracy=0.5, val_loss=1.25))
     assert text == (
         "epoch 1 · step 3 · loss 2.000 · accuracy 25.0 % · validation loss 1.250 · validation accuracy 50.0 % · 3.0 s"
     )
 
 
-def test_preparing_is_told_at_start_and_end() -> None:
+def test_preparation_is_printed_at_start_and_end() -> None:
     stream = io.StringIO()
     progress = PlainProgress(stream)
     for done in range(0, 60_001, 100):
-        progress.prepare("Preparing pictures", done, 60_000)
+        progress.prepare("Preparing images", done, 60_000)
     assert stream.getvalue().splitlines() == [
-        "Preparing pictures: 0 of 60,000 (0 %)",
-        "Preparing pictures: 60,000 of 60,000 (100 %)",
+        "Preparing images: 0 of 60,000 (0 %)",
+        "Preparing images: 60,000 of 60,000 (100 %)",
     ]
 
 
@@ -149,24 +150,24 @@ def test_preparing_is_told_at_start_and_end() -> None:
         ("Waiting for another process", 0, 0, "Waiting for another process"),
     ],
 )
-def test_preparing_is_told_in_its_own_unit(description: str, done: int, total: int, line: str) -> None:
+def test_preparation_is_printed_in_its_unit(description: str, done: int, total: int, line: str) -> None:
     stream = io.StringIO()
     PlainProgress(stream).prepare(description, done, total)
     assert stream.getvalue() == f"{line}\n"
 
 
 def test_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    PlainProgress(sys.stdout).warn("one picture is odd")
+    PlainProgress(sys.stdout).warn("one image is odd")
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "tenfold: warning: one picture is odd\n"
+    assert captured.err == "tenfold: warning: one image is odd\n"
 
 
 @pytest.mark.parametrize("kind", [PlainProgress, LiveProgress])
-def test_a_stream_that_breaks_does_not_break_the_run(kind: type[PlainProgress]) -> None:
+def test_a_broken_stream_does_not_stop_the_run(kind: type[PlainProgress]) -> None:
     progress = kind(Gone())
     progress.message("hello")
-    progress.prepare("Preparing pictures", 1, 2)
+    progress.prepare("Preparing images", 1, 2)
     progress.start(Path("runs/x"), 10, 10)
     progress.log(row(10, per_epoch=10, steps=10))
     progress.finish()
@@ -185,7 +186,7 @@ import time
 from pathlib import Path
 from tenfold.cli.terminal import progress_for
 progress = progress_for()
-progress.prepare("Preparing pictures [1]", 1, 2)
+progress.prepare("Preparing images [1]", 1, 2)
 progress.start(Path("runs/[x]"), 4, 2)
 for step in (1, 2, 3):
     progress.log({"epoch": (step + 1) // 2, "step": step, "steps": 4, "batch": (step - 1) % 2 + 1,
@@ -195,9 +196,9 @@ progress.finish()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+@needs_pseudo_terminal
 @pytest.mark.parametrize("no_color", [True, False])
-def test_on_a_real_terminal_the_bar_shows_figures_and_leaves_a_line_an_epoch(no_color: bool) -> None:
+def test_a_real_terminal_shows_a_bar_and_keeps_a_line_per_epoch(no_color: bool) -> None:
     changes = {"TERM": "xterm-256color", "COLUMNS": "130", **({"NO_COLOR": "1"} if no_color else {})}
     ours, theirs = os.openpty()
     with subprocess.Popen([sys.executable, "-c", DEMO], stdout=theirs, env=environment(changes)):
@@ -208,7 +209,7 @@ def test_on_a_real_terminal_the_bar_shows_figures_and_leaves_a_line_an_epoch(no_
     os.close(ours)
     screen = seen.decode()
     assert "run folder: runs/[x]" in screen
-    assert "Preparing pictures [1]" in screen
+    assert "Preparing images [1]" in screen
     assert "step 2 of 4 · loss 2.000 · accuracy 25.0 % · 120.0 s" in screen
     assert "1:00 left" in screen
     assert ("\x1b[38;" not in screen and "\x1b[3" not in screen) or not no_color
@@ -226,104 +227,104 @@ FINISHED = sweep_row({"width": 90}, 0.704, training_seconds=214.2)
 LOGGED = {"epoch": 2, "step": 50, "steps": 200, "time_s": 12.3, "train_loss": 1.8321, "train_accuracy": 0.25}
 
 
-def play(progress: SweepProgress) -> None:
+def play_sweep(progress: PlainSweepProgress) -> None:
     """Tells `progress` of a sweep in which everything happens."""
     progress.message("8 trials")
-    progress.started("width=90", 3, 8)
-    progress.heard("width=90", LOGGED)
-    progress.retried("width=90", "its worker died")
-    progress.started("width=[b]", 4, 8)
-    progress.heard("width=[b]", {"step": 1})
-    progress.ended("width=[b]", sweep_row({}, status="failed", error="the loss is not finite"))
-    progress.ended("width=90", FINISHED)
-    progress.started("width=110", 5, 8)
-    progress.ended("width=110", sweep_row({}, status="pruned"))
+    progress.trial_started("width=90", 3, 8)
+    progress.trial_progress("width=90", LOGGED)
+    progress.trial_retried("width=90", "its worker died")
+    progress.trial_started("width=[b]", 4, 8)
+    progress.trial_progress("width=[b]", {"step": 1})
+    progress.trial_finished("width=[b]", sweep_row({}, status="failed", error="the loss is not finite"))
+    progress.trial_finished("width=90", FINISHED)
+    progress.trial_started("width=110", 5, 8)
+    progress.trial_finished("width=110", sweep_row({}, status="pruned"))
     progress.finish()
 
 
-def test_in_a_file_a_trial_has_a_line_when_it_begins_and_one_when_it_ends() -> None:
+def test_a_trial_has_a_line_at_its_start_and_one_at_its_end() -> None:
     stream = io.StringIO()
-    play(SweepProgress(stream))
+    play_sweep(PlainSweepProgress(stream))
     assert stream.getvalue().splitlines() == [
         "8 trials",
-        "[3 of 8] width=90: begins",
-        "[3 of 8] width=90: begins again, its worker died",
-        "[4 of 8] width=[b]: begins",
+        "[3 of 8] width=90: starts",
+        "[3 of 8] width=90: starts again, its worker died",
+        "[4 of 8] width=[b]: starts",
         "[4 of 8] width=[b]: failed: the loss is not finite",
         "[3 of 8] width=90: 70.4 % (95 % interval 69.5–71.3 %) in 214 s",
-        "[5 of 8] width=110: begins",
+        "[5 of 8] width=110: starts",
         "[5 of 8] width=110: pruned",
     ]
 
 
-def test_where_validation_decides_it_comes_first() -> None:
+def test_validation_accuracy_comes_first() -> None:
     assert result_text(FINISHED | {"val_accuracy": 0.72}) == (
-        "72.0 % in validation, 70.4 % (95 % interval 69.5–71.3 %) in the test in 214 s"
+        "validation 72.0 %, test 70.4 % (95 % interval 69.5–71.3 %) in 214 s"
     )
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_values_are_left_out() -> None:
     assert result_text(FINISHED | {"test_low": None, "training_seconds": None}) == "70.4 %"
 
 
-def test_warnings_go_to_standard_error_sweep_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    SweepProgress(sys.stdout).warn("one picture is odd")
-    assert capsys.readouterr() == ("", "tenfold: warning: one picture is odd\n")
+def test_sweep_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    PlainSweepProgress(sys.stdout).warn("one image is odd")
+    assert capsys.readouterr() == ("", "tenfold: warning: one image is odd\n")
 
 
-@pytest.mark.parametrize("kind", [SweepProgress, LiveSweepProgress])
-def test_a_stream_that_breaks_does_not_break_the_sweep(kind: type[SweepProgress]) -> None:
-    play(kind(Gone()))
+@pytest.mark.parametrize("kind", [PlainSweepProgress, LiveSweepProgress])
+def test_a_broken_stream_does_not_stop_the_sweep(kind: type[PlainSweepProgress]) -> None:
+    play_sweep(kind(Gone()))
 
 
-def test_news_of_a_trial_that_is_not_known_is_passed_over() -> None:
+def test_events_of_unknown_trials_are_ignored() -> None:
     stream = io.StringIO()
-    progress = SweepProgress(stream)
-    progress.heard("other", LOGGED)
-    progress.retried("other", "its worker died")
-    progress.ended("other", FINISHED)
-    assert stream.getvalue().startswith("other: begins again, its worker died\nother: 70.4 %")
+    progress = PlainSweepProgress(stream)
+    progress.trial_progress("other", LOGGED)
+    progress.trial_retried("other", "its worker died")
+    progress.trial_finished("other", FINISHED)
+    assert stream.getvalue().startswith("other: starts again, its worker died\nother: 70.4 %")
 
 
-def test_the_rest_is_estimated_from_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_remaining_time_is_estimated_from_the_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    progress = SweepProgress(io.StringIO())
-    progress.started("a", 1, 4)
+    progress = PlainSweepProgress(io.StringIO())
+    progress.trial_started("a", 1, 4)
     assert progress.seconds_left() is None
-    assert progress.counts() == "1 running · 3 waiting"
+    assert progress.status_line() == "1 running · 3 waiting"
     now[0] += 10
-    progress.heard("a", LOGGED)  # a quarter of one trial in 10 s
+    progress.trial_progress("a", LOGGED)  # a quarter of one trial in 10 s
     assert progress.seconds_left() == pytest.approx(150)
     now[0] += 30
-    progress.ended("a", FINISHED)
-    progress.started("b", 2, 4)
-    assert progress.counts() == "1 finished · 1 running · 2 waiting · about 2 min left"
+    progress.trial_finished("a", FINISHED)
+    progress.trial_started("b", 2, 4)
+    assert progress.status_line() == "1 finished · 1 running · 2 waiting · about 2 min 0 s left"
 
 
-def test_an_accuracy_of_validation_stands_until_the_next_one() -> None:
+def test_a_validation_accuracy_stays_until_the_next_one() -> None:
     terminal = Terminal()
     progress = LiveSweepProgress(terminal)
-    progress.started("a", 1, 1)
-    progress.heard("a", LOGGED | {"val_accuracy": 0.5})
-    progress.heard("a", LOGGED | {"step": 60, "val_accuracy": None})
-    progress.started("b", 2, 2)  # draws at once
+    progress.trial_started("a", 1, 1)
+    progress.trial_progress("a", LOGGED | {"val_accuracy": 0.5})
+    progress.trial_progress("a", LOGGED | {"step": 60, "val_accuracy": None})
+    progress.trial_started("b", 2, 2)  # draws at once
     progress.finish()
     last = terminal.getvalue().rpartition("validation")[2]
     assert "60 of 200" in last
     assert "50.0 %" in last
 
 
-def test_the_table_is_drawn_at_most_four_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_is_drawn_at_most_four_times_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     terminal = Terminal()
     progress = LiveSweepProgress(terminal)
-    progress.started("a", 1, 1)
+    progress.trial_started("a", 1, 1)
     before = terminal.getvalue().count("epoch")
     for step in range(100):
         now[0] += 0.01
-        progress.heard("a", LOGGED | {"step": step})
+        progress.trial_progress("a", LOGGED | {"step": step})
     assert 3 <= terminal.getvalue().count("epoch") - before <= 4
     progress.finish()
 
@@ -331,29 +332,29 @@ def test_the_table_is_drawn_at_most_four_times_a_second(monkeypatch: pytest.Monk
 def test_a_terminal_gets_a_table_and_a_file_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     assert isinstance(sweep_progress_for(Terminal()), LiveSweepProgress)
-    assert type(sweep_progress_for(io.StringIO())) is SweepProgress
+    assert type(sweep_progress_for(io.StringIO())) is PlainSweepProgress
     monkeypatch.setenv("TERM", "dumb")
-    assert type(sweep_progress_for(Terminal())) is SweepProgress
+    assert type(sweep_progress_for(Terminal())) is PlainSweepProgress
 
 
-DEMO_sweep_progress = """
+SWEEP_DEMO = """
 import sys
 from tenfold.cli.terminal import sweep_progress_for
-progress = sweep_progress_for()
-progress.started("width=[90]", 1, 2)
-progress.started("width=110", 2, 2)
+progress = sweep_progress_for(sys.stdout)
+progress.trial_started("width=[90]", 1, 2)
+progress.trial_started("width=110", 2, 2)
 print("kept apart", file=sys.stderr)
 progress.warn("odd")
-progress.ended("width=[90]", {"status": "failed", "error": "no memory"})
+progress.trial_finished("width=[90]", {"status": "failed", "error": "no memory"})
 progress.finish()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
-def test_on_a_real_terminal_the_table_goes_and_the_lines_stay() -> None:
+@needs_pseudo_terminal
+def test_a_real_terminal_keeps_the_lines_and_not_the_table() -> None:
     ours, theirs = os.openpty()
     variables = environment({"TERM": "xterm-256color", "COLUMNS": "100"})
-    program = [sys.executable, "-c", DEMO_sweep_progress]
+    program = [sys.executable, "-c", SWEEP_DEMO]
     with subprocess.Popen(program, stdout=theirs, stderr=subprocess.PIPE, env=variables) as process:
         os.close(theirs)
         seen = b""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.tiny import CLASSES, pictures
+from harness.tiny import CLASSES, make_split
 from tenfold.core.errors import DataError
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.deploy import predictor as predictor_module
@@ -22,21 +22,21 @@ HALF = (0.5, 0.5, 0.5)
 @pytest.fixture
 def predictor() -> Predictor:
     torch.manual_seed(0)
-    model = build_model("quick", {}, classes=3, image_size=(16, 16)).eval()
+    model = build_model("quick", {}, num_classes=3, image_size=(16, 16)).eval()
     return Predictor(Classifier(model, CLASSES, Preprocessing((16, 16), "crop", HALF, HALF)))
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"{i}.png" for i in range(7)]
-    for path, image in zip(paths, pictures(7, 3).images, strict=True):
+    for path, image in zip(paths, make_split(7, 3).images, strict=True):
         Image.fromarray(image).save(path)
     return paths
 
 
 def test_files_arrays_and_splits_get_the_same_probabilities(predictor: Predictor, files: list[Path]) -> None:
-    split = pictures(7, 3)
-    expected = predictor.classifier.logits(split).softmax(1)
+    split = make_split(7, 3)
+    expected = predictor.classifier.logits(split.images).softmax(1)
     for sources in (files, [str(path) for path in files], list(split.images)):
         found = list(predictor.predict_all(sources))
         rows = [[prediction.probabilities[name] for name in CLASSES] for prediction in found]
@@ -44,60 +44,60 @@ def test_files_arrays_and_splits_get_the_same_probabilities(predictor: Predictor
 
 
 @pytest.mark.parametrize(("views", "unsure_below"), [("mirror", 1.0), ("shifts", 1.0), ("shifts", 0.4)])
-def test_files_and_splits_agree_to_the_last_bit_in_every_view(
+def test_files_and_splits_agree_to_the_last_bit_for_all_views(
     views: str, unsure_below: float, predictor: Predictor, files: list[Path]
 ) -> None:
-    judging = replace(predictor.classifier, views=views, unsure_below=unsure_below)
-    rows = [[p.probabilities[name] for name in CLASSES] for p in Predictor(judging).predict_all(files)]
-    assert torch.equal(torch.tensor(rows), judging.logits(pictures(7, 3)).softmax(1))
-    one = Predictor(judging).predict(files[2])
-    alone = judging.logits(pictures(7, 3).subset(np.array([2]))).softmax(1)[0]
+    classifier = replace(predictor.classifier, views=views, unsure_below=unsure_below)
+    rows = [[p.probabilities[name] for name in CLASSES] for p in Predictor(classifier).predict_all(files)]
+    assert torch.equal(torch.tensor(rows), classifier.logits(make_split(7, 3).images).softmax(1))
+    one = Predictor(classifier).predict(files[2])
+    alone = classifier.logits(make_split(7, 3).images[2:3]).softmax(1)[0]
     assert torch.equal(torch.tensor([one.probabilities[name] for name in CLASSES]), alone)
 
 
-@pytest.mark.parametrize(("shared_from", "parts"), [(1, 32), (1, 2), (1, 1), (100, 32)])
-def test_threads_share_the_decoding_and_change_nothing(
-    shared_from: int, parts: int, predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("threads_from", "min_chunks"), [(1, 32), (1, 2), (1, 1), (100, 32)])
+def test_threads_decode_the_same_images(
+    threads_from: int, min_chunks: int, predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictor_module, "_SHARED_FROM", shared_from)
-    monkeypatch.setattr(predictor_module, "_PARTS", parts)
-    files[2].write_bytes(b"no picture")
+    monkeypatch.setattr(predictor_module, "_THREADS_FROM", threads_from)
+    monkeypatch.setattr(predictor_module, "_MIN_CHUNKS", min_chunks)
+    files[2].write_bytes(b"no image")
     found = list(predictor.predict_all(files))
     assert [p.path for p in found] == [str(path) for path in files]
     assert [i for i, p in enumerate(found) if p.error] == [2]
-    readable = pictures(7, 3).subset(np.array([0, 1, 3, 4, 5, 6]))
-    expected = predictor.classifier.logits(readable).softmax(1).amax(1)
+    readable = make_split(7, 3).subset(np.array([0, 1, 3, 4, 5, 6]))
+    expected = predictor.classifier.logits(readable.images).softmax(1).amax(1)
     assert torch.equal(torch.tensor([p.probability for p in found if not p.error]), expected)
 
 
-def test_a_prediction_names_the_likeliest_class_first(predictor: Predictor, files: list[Path]) -> None:
+def test_the_most_likely_class_comes_first(predictor: Predictor, files: list[Path]) -> None:
     prediction = predictor.predict(files[0])
-    shares = list(prediction.probabilities.values())
+    probabilities = list(prediction.probabilities.values())
     assert prediction.path == str(files[0])
-    assert shares == sorted(shares, reverse=True)
-    assert (prediction.label, prediction.probability) == (next(iter(prediction.probabilities)), shares[0])
-    assert sum(shares) == pytest.approx(1, abs=1e-6)
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert (prediction.label, prediction.probability) == (next(iter(prediction.probabilities)), probabilities[0])
+    assert sum(probabilities) == pytest.approx(1, abs=1e-6)
 
 
-def test_an_unreadable_file_is_reported_and_the_others_go_on(predictor: Predictor, files: list[Path]) -> None:
-    files[2].write_bytes(b"no picture")
+def test_an_unreadable_file_is_reported_and_the_others_predicted(predictor: Predictor, files: list[Path]) -> None:
+    files[2].write_bytes(b"no image")
     files[4].unlink()
     found = list(predictor.predict_all(files))
     assert [prediction.error is None for prediction in found] == [True, True, False, True, False, True, True]
     assert found[2].label is None
-    assert "2.png: not a JPEG, PNG, WebP or BMP picture" in str(found[2].error)
+    assert "2.png: not a JPEG, PNG, WebP or BMP image" in str(found[2].error)
     assert "4.png: cannot be opened (No such file" in str(found[4].error)
     with pytest.raises(DataError, match=r"2\.png: not a JPEG"):
         predictor.predict(files[2])
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3, 7, 8])
-def test_answers_keep_their_order_over_the_borders_of_batches(
-    at_once: int, predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 8])
+def test_predictions_keep_their_order_across_batches(
+    batch_size: int, predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [predictor.predict(path) for path in files]
     files.insert(3, files[0].parent / "missing.png")
-    monkeypatch.setattr(predictor_module, "_AT_ONCE", at_once)
+    monkeypatch.setattr(predictor_module, "_BATCH_SIZE", batch_size)
     found = list(predictor.predict_all(files))
     assert [p.path for p in found] == [str(path) for path in files]
     del found[3]
@@ -105,22 +105,22 @@ def test_answers_keep_their_order_over_the_borders_of_batches(
     assert [p.probability for p in found] == pytest.approx([p.probability for p in expected], abs=1e-6)
 
 
-def test_pictures_are_read_only_as_answers_are_asked_for(
+def test_images_are_read_when_predictions_are_needed(
     predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictor_module, "_AT_ONCE", 2)
-    taken: list[Path] = []
-    answers = iter(predictor.predict_all(taken.append(path) or path for path in files))  # type: ignore[func-returns-value]
-    next(answers)
-    assert len(taken) == 2
+    monkeypatch.setattr(predictor_module, "_BATCH_SIZE", 2)
+    read_paths: list[Path] = []
+    predictions = iter(predictor.predict_all(read_paths.append(path) or path for path in files))  # type: ignore[func-returns-value]
+    next(predictions)
+    assert len(read_paths) == 2
 
 
-def test_no_pictures_give_no_predictions(predictor: Predictor) -> None:
+def test_no_images_give_no_predictions(predictor: Predictor) -> None:
     assert list(predictor.predict_all([])) == []
 
 
-def test_an_array_of_any_size_is_brought_to_size(predictor: Predictor) -> None:
-    image = pictures(1, 0, (40, 30)).images[0]
+def test_an_array_of_any_size_is_resized(predictor: Predictor) -> None:
+    image = make_split(1, 0, (40, 30)).images[0]
     assert predictor.predict(image).label in CLASSES
 
 
@@ -133,6 +133,6 @@ def test_an_array_of_any_size_is_brought_to_size(predictor: Predictor) -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_an_array_that_is_no_picture_is_refused_with_what_it_is(predictor: Predictor, array: np.ndarray) -> None:
-    with pytest.raises(DataError, match=r"picture 0 is an array of (float32|uint8) \[.*\]; expected uint8 \[H, W, 3\]"):
+def test_an_array_that_is_not_an_image_is_refused(predictor: Predictor, array: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"image 0 is an array of (float32|uint8) \[.*\]; expected uint8 \[H, W, 3\]"):
         predictor.predict(array)

@@ -116,7 +116,7 @@ def _leak_effect(folder: RunFolder, rows: list[PredictionRow], found: Inspection
     test = found.dataset.test
     paths = list(test.paths) if test.paths is not None else [str(index) for index in range(len(test))]
     labels = [found.classes[label] for label in test.labels]
-    if [(row.image, row.true) for row in rows] != list(zip(paths, labels, strict=True)):
+    if [(row.path, row.true) for row in rows] != list(zip(paths, labels, strict=True)):
         raise RunError(
             f"{folder.path} was evaluated on {len(rows):,} images that are not the {len(paths):,} test images of "
             f"{found.name}; name the data that the run was trained on"

@@ -19,6 +19,15 @@ class Command(TyperCommand):
         """Parses the arguments after rewriting them with `rewritten`."""
         return super().parse_args(ctx, rewritten(args, {name for each in self.params for name in each.opts}))
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help of arguments and options; arguments without their Python types."""
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            params = [each for each in self.get_params(ctx) if each.param_type_name == kind]
+            rows = [row for each in params if (row := each.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl([(name.partition(" <")[0], text) for name, text in rows])
+
 
 def rewritten(arguments: Sequence[str], flags: set[str]) -> list[str]:
     """Returns command-line arguments in the form that the parser knows.

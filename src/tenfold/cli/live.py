@@ -33,9 +33,9 @@ _SECONDS_BETWEEN_FRAMES = 0.25
 _MAX_TRIALS = 12  # more would push the lines of finished trials off the screen
 
 
-class _RunConsole(Console):
+class _PipeSafeConsole(Console):
     def on_broken_pipe(self) -> NoReturn:
-        # rich would end the process, and with it the training.
+        # rich would end the process, and with it the training
         raise BrokenPipeError
 
 
@@ -61,7 +61,7 @@ class LiveProgress(PlainProgress):
 
     def __init__(self, stream: TextIO, *, tutorial_every: int | None = None) -> None:
         super().__init__(stream, tutorial_every=tutorial_every)
-        self._console = _RunConsole(file=stream, highlight=False, soft_wrap=True)
+        self._console = _PipeSafeConsole(file=stream, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._row: LogRow | None = None
@@ -182,7 +182,7 @@ class LiveSweepProgress(PlainSweepProgress):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._console = Console(file=stream, highlight=False)
+        self._console = _PipeSafeConsole(file=stream, highlight=False)
         self._live: Live | None = None
         self._drawn_at = 0.0
 

@@ -33,7 +33,7 @@ app = typer.Typer(
     name="tenfold",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 app.command("train", cls=Command)(train)
 app.command("sweep", cls=Command)(sweep)

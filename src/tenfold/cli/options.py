@@ -30,7 +30,7 @@ def flag(name: str, help_text: str, default: str | None = None) -> Any:
 
 def data_argument(default: str | None) -> Any:
     """Returns the positional DATA; `either` joins it with `--data`."""
-    return argument("[DATA]", _DATA_HELP, default)
+    return argument("DATA", _DATA_HELP, default)
 
 
 def data_option(default: str | None) -> Any:
@@ -40,7 +40,7 @@ def data_option(default: str | None) -> Any:
 
 def recipe_argument(default: str) -> Any:
     """Returns a positional RECIPE; `either` joins it with `--recipe`."""
-    return argument("[RECIPE]", _RECIPE_HELP, default)
+    return argument("RECIPE", _RECIPE_HELP, default)
 
 
 def recipe_option(default: str) -> Any:
@@ -101,7 +101,7 @@ def _with_default(help_text: str, default: object) -> str:
 _DATA_HELP = "Dataset: shapes, cifar10, cifar100, auto, or a folder or archive of class folders"
 _RECIPE_HELP = "Recipe: a shipped name, a TOML file or timm:NAME"
 
-SourceArgument = Annotated[Path | None, argument("[RUN|MODEL]", "Run folder or model file")]
+SourceArgument = Annotated[Path | None, argument("RUN|MODEL", "Run folder or model file")]
 DataDirOption = Annotated[
     str | None, option("--data-dir", metavar="FOLDER", help_text="Folder that holds a copy of CIFAR")
 ]
@@ -113,7 +113,7 @@ ExcludeOption = Annotated[
     str | None, option("--exclude", metavar="CSV", help_text="List of training images to leave out")
 ]
 RelabelOption = Annotated[
-    str | None, option("--relabel", metavar="CSV", help_text="List of training images with new labels (`suggested`)")
+    str | None, option("--relabel", metavar="CSV", help_text="List of training images that get their suggested class")
 ]
 EpochsOption = Annotated[
     float | None,
@@ -140,9 +140,7 @@ ReportOption = Annotated[
 RunsOption = Annotated[
     Path | None, option("--runs", metavar="FOLDER", help_text="Folder for run folders", default="runs")
 ]
-ResumeOption = Annotated[
-    Path | None, option("--resume", metavar="RUN", help_text="Run folder to continue after a stop")
-]
+ResumeOption = Annotated[Path | None, option("--resume", metavar="RUN", help_text="Run folder to resume")]
 WeightsOption = Annotated[
     Path | None,
     option("--weights", metavar="FILE", help_text="A plain state_dict (.pth) in place of RUN; needs --model"),

@@ -51,8 +51,9 @@ def check_outputs(targets: Mapping[str, str | Path | None], *, force: bool = Fal
             continue
         name = str(target)
         if name in seen:
-            same = "print to standard output" if name == "-" else f"are {display_path(Path(name))}"
-            raise UsageError(f"{seen[name]} and {flag} both {same}; expected two files, such as {flag}=FILE")
+            if name == "-":
+                raise UsageError(f"{seen[name]} and {flag} both print; expected a file for one, such as {flag}=FILE")
+            raise UsageError(f"{seen[name]} and {flag} are both {display_path(Path(name))}; expected two files")
         seen[name] = flag
         if name == "-":
             continue

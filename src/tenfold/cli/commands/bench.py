@@ -129,7 +129,7 @@ def bench_data(
 
 def bench_predict(
     source: SourceArgument = None,
-    recipe: Annotated[str | None, recipe_option("quick, without RUN|MODEL")] = None,
+    recipe: Annotated[str | None, recipe_option("quick")] = None,
     device: Annotated[str, device_option("auto")] = "auto",
     images: Annotated[
         int, option("--images", metavar="N", help_text="Images per call of the large batch", default=1000, min=1)

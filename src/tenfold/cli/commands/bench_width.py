@@ -104,7 +104,7 @@ def _whole_numbers(flag: str, text: str) -> list[int]:
 
 def _print_table(study: "WidthStudy") -> None:
     from tenfold.cli.output import render
-    from tenfold.report.plots.width_chart import width_table
+    from tenfold.report.tables.bench_tables import width_table
 
     render(
         width_table(study.rows(), list(study.devices), study.baseline),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[list[Path], argument("RUN…", "Run folders; a sweep folder stands for all its runs")],
+    runs: Annotated[list[Path], argument("RUN", "Run folders; a sweep folder stands for all its runs")],
     output: Annotated[Path | None, output_folder("compare-date")] = None,
     no_files: Annotated[bool, flag("--no-files", "Print only, write no files")] = False,
     as_json: JsonOption = None,
@@ -72,7 +72,7 @@ def _print(comparison: "Comparison") -> None:
         )
         if len(comparison.pairs) > 1:
             render(f"the verdict is at 5 % after Holm's correction for {len(comparison.pairs)} tests")
-        if noise := tables.noise_warning(values["pairs"]):
+        if noise := tables.significance_warning(values["pairs"]):
             render(noise)
         render("")
     if comparison.unpaired:

@@ -95,7 +95,7 @@ def get(
 
 @app.command(cls=Command)
 def delete(
-    name: Annotated[str | None, argument("[NAME|KEY]", _COPY_HELP)] = None,
+    name: Annotated[str | None, argument("NAME|KEY", _COPY_HELP)] = None,
     everything: Annotated[bool, flag("--all", "Delete every prepared copy")] = False,
 ) -> None:
     """Deletes prepared copies, and nothing else.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def predict(
     source: Annotated[Path, argument("RUN|MODEL", "Run folder or model file")],
-    files: Annotated[list[str] | None, argument("[IMAGE…]", "Image files, folders and quoted patterns")] = None,
+    files: Annotated[list[str] | None, argument("IMAGE", "Image files, folders and quoted patterns")] = None,
     weights: WeightsOption = None,
     model: ModelOption = None,
     top: Annotated[

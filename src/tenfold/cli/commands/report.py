@@ -11,7 +11,7 @@ from tenfold.core.errors import UsageError
 
 
 def report(
-    runs: Annotated[list[Path], argument("RUN…", "Run folders; a sweep folder has a page of its own")],
+    runs: Annotated[list[Path], argument("RUN", "Run folders; a sweep folder has a page of its own")],
     data: Annotated[str | None, data_option("the run's")] = None,
     open_page: Annotated[bool, flag("--open", "Open the page in the web browser")] = False,
 ) -> None:

@@ -13,7 +13,7 @@ _CIFAR_SIZE = (32, 32)
 
 def summary(
     source: Annotated[
-        str | None, argument("[RECIPE|RUN|MODEL]", "Recipe, run folder or model file", default="quick")
+        str | None, argument("RECIPE|RUN|MODEL", "Recipe, run folder or model file", default="quick")
     ] = None,
     recipe: Annotated[str | None, recipe_option("quick")] = None,
     settings: SetOption = None,

@@ -151,7 +151,7 @@ def refuse_beside_resume(flags: list[str], allowed: str) -> None:
     """Raises UsageError if flags were given that would change the run or sweep that is resumed."""
     if flags:
         raise UsageError(
-            f"{', '.join(flags)} cannot be changed when a run is resumed; beside --resume expected only {allowed}"
+            f"{', '.join(flags)} cannot be changed for a run that is resumed; beside --resume expected only {allowed}"
         )
 
 
@@ -159,7 +159,7 @@ def print_results(result: "Sweep") -> None:
     """Prints the results of a sweep or of several seeds, and where they lie."""
     from tenfold.cli.output import render, report_place
     from tenfold.core.disk import display_path
-    from tenfold.report.tables.sweep_tables import noise_warning, seeds_table, settings_table, sweep_table
+    from tenfold.report.tables.sweep_tables import ranking_warning, seeds_table, settings_table, sweep_table
 
     path = display_path(result.path)
     if result.kind == "seeds":
@@ -169,7 +169,7 @@ def print_results(result: "Sweep") -> None:
         render("", settings_table(result.rows, result.keys))
     else:
         render("", sweep_table(result.rows, result.keys))
-    warning = noise_warning(result.rows, result.keys)
+    warning = ranking_warning(result.rows, result.keys)
     if warning is not None:
         render(warning)
     failed = result.study.count("failed")
