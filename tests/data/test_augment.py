@@ -1,4 +1,4 @@
-"""mixup and cutmix against the formulas of their papers, and draws that depend on nothing they should not."""
+"""Tests of augmentation: against the formulas of the papers, and draws that depend on seed and epoch alone."""
 
 from itertools import pairwise
 from math import sqrt
@@ -16,8 +16,8 @@ from tenfold.data.augment import Augmentation, cutmix, cutout, draw_mixing, flip
 FORMATS = [torch.contiguous_format, torch.channels_last]
 COUNT = 4000
 quickly = settings(max_examples=60, deadline=None)
-shares = st.integers(0, 4096).map(lambda part: part / 4096)
-places = st.floats(0, 0.9990234375, width=32)
+weights = st.integers(0, 4096).map(lambda part: part / 4096)
+positions = st.floats(0, 0.9990234375, width=32)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -43,9 +43,9 @@ def one_each(data: st.DataObject, values: st.SearchStrategy[float], images: Tens
 @given(pairs(), st.data())
 def test_mixup_blends_as_the_formula_says(pair: tuple[Tensor, Tensor], data: st.DataObject) -> None:
     images, partners = pair
-    share = one_each(data, shares, images)
-    mixed = mixup(images, partners, share)
-    for own, other, part, found in zip(images.numpy(), partners.numpy(), share.tolist(), mixed.numpy(), strict=True):
+    weight = one_each(data, weights, images)
+    mixed = mixup(images, partners, weight)
+    for own, other, part, found in zip(images.numpy(), partners.numpy(), weight.tolist(), mixed.numpy(), strict=True):
         exact = part * own.astype(np.float64) + (1 - part) * other.astype(np.float64)
         assert np.array_equal(found, np.rint(exact).astype(np.uint8))
         assert np.all((np.minimum(own, other) <= found) & (found <= np.maximum(own, other)))
@@ -54,14 +54,14 @@ def test_mixup_blends_as_the_formula_says(pair: tuple[Tensor, Tensor], data: st.
 
 @quickly
 @given(pairs(), st.data())
-def test_cutmix_takes_a_rectangle_around_the_centre(pair: tuple[Tensor, Tensor], data: st.DataObject) -> None:
+def test_cutmix_pastes_a_rectangle_around_the_center(pair: tuple[Tensor, Tensor], data: st.DataObject) -> None:
     images, partners = pair
-    share = one_each(data, shares, images)
-    centers = torch.stack([one_each(data, places, images), one_each(data, places, images)], 1)
-    mixed, kept = cutmix(images, partners, share, centers)
+    weight = one_each(data, weights, images)
+    centers = torch.stack([one_each(data, positions, images), one_each(data, positions, images)], 1)
+    mixed, kept = cutmix(images, partners, weight, centers)
     height, width = images.shape[2:]
     for i, (down, right) in enumerate(centers.numpy()):
-        side = np.sqrt(np.float32(1) - share.numpy()[i])
+        side = np.sqrt(np.float32(1) - weight.numpy()[i])
         tall, wide = (int(np.rint(np.float32(length) * side)) for length in (height, width))
         top, left = int(down * np.float32(height)) - tall // 2, int(right * np.float32(width)) - wide // 2
         box = slice(max(top, 0), max(top + tall, 0)), slice(max(left, 0), max(left + wide, 0))
@@ -75,69 +75,69 @@ def test_cutmix_takes_a_rectangle_around_the_centre(pair: tuple[Tensor, Tensor],
 
 
 @quickly
-@given(shares, places, places, st.integers(1, 12), st.integers(1, 12))
-def test_the_share_of_cutmix_is_that_of_the_own_pixels(
-    share: float, down: float, right: float, height: int, width: int
+@given(weights, positions, positions, st.integers(1, 12), st.integers(1, 12))
+def test_the_weight_of_cutmix_is_the_fraction_of_own_pixels(
+    weight: float, down: float, right: float, height: int, width: int
 ) -> None:
     own, other = torch.full((1, 3, height, width), 7, dtype=torch.uint8), torch.zeros(1, 3, height, width).byte()
-    mixed, kept = cutmix(own, other, torch.tensor([share]), torch.tensor([[down, right]]))
+    mixed, kept = cutmix(own, other, torch.tensor([weight]), torch.tensor([[down, right]]))
     assert kept.item() == ((mixed == 7).sum() / mixed.numel()).item()
 
 
-def test_a_rectangle_that_lies_inside_has_the_area_that_was_asked_for() -> None:
-    share = torch.tensor([0.75, 0.4375, 1.0])
-    _, kept = cutmix(noise(3, 3, 16, 32), noise(3, 3, 16, 32), share, torch.full((3, 2), 0.5))
-    assert torch.equal(kept, share)
+def test_a_rectangle_inside_the_image_has_the_requested_area() -> None:
+    weight = torch.tensor([0.75, 0.4375, 1.0])
+    _, kept = cutmix(noise(3, 3, 16, 32), noise(3, 3, 16, 32), weight, torch.full((3, 2), 0.5))
+    assert torch.equal(kept, weight)
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_share_of_nothing_or_all_is_one_of_the_two(share: float) -> None:
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_weight_of_0_or_1_is_one_of_the_two_images(weight: float) -> None:
     images, partners = noise(2, 3, 4, 6), noise(2, 3, 4, 6, seed=1)
-    expected = images if share else partners
-    assert torch.equal(mixup(images, partners, torch.full((2,), share)), expected)
-    mixed, kept = cutmix(images, partners, torch.full((2,), share), torch.full((2, 2), 0.5))
+    expected = images if weight else partners
+    assert torch.equal(mixup(images, partners, torch.full((2,), weight)), expected)
+    mixed, kept = cutmix(images, partners, torch.full((2,), weight), torch.full((2, 2), 0.5))
     assert torch.equal(mixed, expected)
-    assert kept.tolist() == [share, share]
+    assert kept.tolist() == [weight, weight]
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)
-def test_mixing_keeps_the_memory_format_and_both_pictures(memory_format: torch.memory_format) -> None:
+def test_mixing_keeps_the_memory_format_and_its_inputs(memory_format: torch.memory_format) -> None:
     pair = [noise(3, 3, 5, 7, seed=seed).contiguous(memory_format=memory_format) for seed in (0, 1)]
     before = [images.clone() for images in pair]
-    share = torch.tensor([0.25, 0.5, 0.75])
-    mixed = mixup(pair[0], pair[1], share), cutmix(pair[0], pair[1], share, torch.full((3, 2), 0.5))[0]
+    weight = torch.tensor([0.25, 0.5, 0.75])
+    mixed = mixup(pair[0], pair[1], weight), cutmix(pair[0], pair[1], weight, torch.full((3, 2), 0.5))[0]
     assert all(images.is_contiguous(memory_format=memory_format) for images in mixed)
     assert all(map(torch.equal, pair, before))
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_shares_follow_the_beta_distribution(kind: str, alpha: float) -> None:
+def test_weights_follow_the_beta_distribution(kind: str, alpha: float) -> None:
     drawn = draw_mixing(COUNT, **({"mixup": 0.0, "cutmix": 0.0} | {kind: alpha}), seed=1, epoch=2)[kind]
-    share = drawn if kind == "mixup" else drawn[:, 0]
+    weight = drawn if kind == "mixup" else drawn[:, 0]
     variance = 1 / (4 * (2 * alpha + 1))
-    assert abs(share.mean().item() - 0.5) < 4 * sqrt(variance / COUNT)
-    assert share.var().item() == pytest.approx(variance, rel=0.1)
-    assert (share.dtype, share.shape) == (torch.float32, (COUNT,))
-    assert 0 <= share.min() < 0.25
-    assert 0.75 < share.max() <= 1
-    assert torch.equal(share * 4096, (share * 4096).round())
+    assert abs(weight.mean().item() - 0.5) < 4 * sqrt(variance / COUNT)
+    assert weight.var().item() == pytest.approx(variance, rel=0.1)
+    assert (weight.dtype, weight.shape) == (torch.float32, (COUNT,))
+    assert 0 <= weight.min() < 0.25
+    assert 0.75 < weight.max() <= 1
+    assert torch.equal(weight * 4096, (weight * 4096).round())
 
 
 @pytest.mark.parametrize("alpha", [1e-300, 1e-3, 1e9])
-def test_extreme_alphas_give_shares_all_the_same(alpha: float) -> None:
-    share = draw_mixing(COUNT, mixup=alpha, cutmix=0, seed=0, epoch=0)["mixup"]
-    assert abs(share.mean().item() - 0.5) < 4 * 0.5 / sqrt(COUNT)
-    assert 0 <= share.min() <= share.max() <= 1
+def test_extreme_alphas_give_equal_weights(alpha: float) -> None:
+    weight = draw_mixing(COUNT, mixup=alpha, cutmix=0, seed=0, epoch=0)["mixup"]
+    assert abs(weight.mean().item() - 0.5) < 4 * 0.5 / sqrt(COUNT)
+    assert 0 <= weight.min() <= weight.max() <= 1
 
 
-def test_every_picture_is_the_partner_of_one_other() -> None:
+def test_every_image_is_the_partner_of_one_other() -> None:
     partner = draw_mixing(COUNT, mixup=1, cutmix=0, seed=0, epoch=0)["partner"]
     assert partner.dtype == torch.int64
     assert sorted(partner.tolist()) == list(range(COUNT)) != partner.tolist()
 
 
-def test_with_both_each_picture_gets_one_or_the_other_with_equal_chance() -> None:
+def test_with_both_each_image_gets_one_with_equal_probability() -> None:
     draws = draw_mixing(COUNT, mixup=1, cutmix=1, seed=0, epoch=0)
     blended, cut = draws["mixup"] < 1, draws["cutmix"][:, 0] < 1
     assert not (blended & cut).any()
@@ -145,7 +145,7 @@ def test_with_both_each_picture_gets_one_or_the_other_with_equal_chance() -> Non
     assert (blended | cut).sum() > 0.99 * COUNT
 
 
-def test_centres_cover_the_picture_and_are_drawn_by_themselves() -> None:
+def test_centers_cover_the_image_and_are_independent() -> None:
     draws = draw_mixing(COUNT, mixup=0, cutmix=1, seed=0, epoch=0)["cutmix"]
     assert draws.shape == (COUNT, 3)
     assert 0 <= draws[:, 1:].min() < 0.01 < 0.99 < draws[:, 1:].max() < 1
@@ -178,56 +178,37 @@ def test_mixing_leaves_the_other_draws_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("kinds", [{"mixup"}, {"cutmix"}, {"mixup", "cutmix"}])
-def test_a_picture_is_mixed_with_its_partner_as_the_epoch_shows_it(kinds: set[str]) -> None:
-    split = noise(20, 3, 8, 10)
-    by_itself = Augmentation(flip="random", shift=2, cutout=3)
+def test_mixing_combines_augmented_images(kinds: set[str]) -> None:
+    images = noise(20, 3, 8, 10)
     augmentation = Augmentation(flip="random", shift=2, cutout=3, **dict.fromkeys(kinds, 1.0))  # type: ignore[arg-type]
     draws = augmentation.draw(20, seed=0, epoch=1)
-    seen = by_itself.apply(split, draws)
+    augmented = augmentation.apply(images, draws)
     chosen = torch.tensor([3, 17, 0, 5, 11, 8, 9])
-    images, share = augmentation.prepare(chosen, split.__getitem__, draws)
-    assert share is not None
-    for place, image, own in zip(chosen.tolist(), images, share, strict=True):
-        pair = seen[place][None], seen[draws["partner"][place]][None]
-        cut = draws["cutmix"][place][None] if "cutmix" in kinds else torch.ones(1, 3)
+    rows = {name: table[chosen] for name, table in draws.items()}
+    mixed, weights = augmentation.mix(augmented[chosen], augmented[rows["partner"]], rows)
+    for index, image, weight in zip(chosen.tolist(), mixed, weights, strict=True):
+        pair = augmented[index][None], augmented[draws["partner"][index]][None]
+        cut = draws["cutmix"][index][None] if "cutmix" in kinds else torch.ones(1, 3)
         if cut[0, 0] < 1:
             expected, kept = cutmix(*pair, cut[:, 0], cut[:, 1:])
         else:
-            kept = draws["mixup"][place][None]
+            kept = draws["mixup"][index][None]
             expected = mixup(*pair, kept)
         assert torch.equal(image, expected[0])
-        assert own == kept[0]
-
-
-def test_without_mixing_no_partner_is_gathered() -> None:
-    split, gathered = noise(4, 3, 8, 8), []
-
-    def gather(places: Tensor) -> Tensor:
-        gathered.append(places.tolist())
-        return split[places]
-
-    augmentation = Augmentation(flip="random")
-    _, share = augmentation.prepare(torch.tensor([2, 0]), gather, augmentation.draw(4, seed=0, epoch=0))
-    assert share is None
-    assert gathered == [[2, 0]]
-
-
-def pictures(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (count, 3, height, width), generator=generator).to(torch.uint8)
+        assert weight == kept[0]
 
 
 @st.composite
 def batches(draw: st.DrawFn, smallest: int = 1) -> Tensor:
     count, height, width = (draw(st.integers(low, high)) for low, high in [(1, 5), (smallest, 9), (smallest, 9)])
-    return pictures(count, height, width, draw(st.integers(0, 9))).contiguous(
+    return noise(count, 3, height, width, seed=draw(st.integers(0, 9))).contiguous(
         memory_format=draw(st.sampled_from(FORMATS))
     )
 
 
 @quickly
 @given(batches(), st.data())
-def test_flip_mirrors_the_chosen_pictures_only(images: Tensor, data: st.DataObject) -> None:
+def test_flip_mirrors_the_chosen_images_only(images: Tensor, data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.booleans(), min_size=len(images), max_size=len(images)))
     before = images.clone()
     expected = [p[:, :, ::-1] if mirrored else p for p, mirrored in zip(images.numpy(), chosen, strict=True)]
@@ -237,7 +218,7 @@ def test_flip_mirrors_the_chosen_pictures_only(images: Tensor, data: st.DataObje
 
 @quickly
 @given(batches(smallest=4), st.integers(1, 3), st.data())
-def test_shift_is_a_crop_of_the_reflect_padded_picture(images: Tensor, pixels: int, data: st.DataObject) -> None:
+def test_shift_is_a_crop_of_the_reflect_padded_image(images: Tensor, pixels: int, data: st.DataObject) -> None:
     offset = st.integers(0, 2 * pixels)
     offsets = data.draw(st.lists(st.tuples(offset, offset), min_size=len(images), max_size=len(images)))
     height, width = images.shape[2:]
@@ -248,8 +229,8 @@ def test_shift_is_a_crop_of_the_reflect_padded_picture(images: Tensor, pixels: i
     assert torch.equal(images, before)
 
 
-def test_the_largest_shift_of_the_smallest_picture_is_still_exact() -> None:
-    images = pictures(1, 4, 4)
+def test_the_largest_shift_of_the_smallest_image_is_exact() -> None:
+    images = noise(1, 3, 4, 4)
     padded = np.pad(images.numpy(), [(0, 0), (0, 0), (3, 3), (3, 3)], mode="reflect")
     for y in range(7):
         for x in range(7):
@@ -259,15 +240,15 @@ def test_the_largest_shift_of_the_smallest_picture_is_still_exact() -> None:
 
 @quickly
 @given(batches(), st.integers(1, 12), st.data())
-def test_cutout_paints_a_square_around_the_centre(images: Tensor, side: int, data: st.DataObject) -> None:
-    share = st.floats(0, 0.9990234375, width=32)
-    centers = data.draw(st.lists(st.tuples(share, share), min_size=len(images), max_size=len(images)))
+def test_cutout_fills_a_square_around_the_center(images: Tensor, side: int, data: st.DataObject) -> None:
+    weight = st.floats(0, 0.9990234375, width=32)
+    centers = data.draw(st.lists(st.tuples(weight, weight), min_size=len(images), max_size=len(images)))
     height, width = images.shape[2:]
     expected = images.numpy().copy()
-    for picture, (down, right) in zip(expected, centers, strict=True):
+    for image, (down, right) in zip(expected, centers, strict=True):
         top = int(np.float32(down) * np.float32(height)) - side // 2
         left = int(np.float32(right) * np.float32(width)) - side // 2
-        picture[:, max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = 128
+        image[:, max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = 128
     before = images.clone()
     assert np.array_equal(cutout(images, torch.tensor(centers), side).numpy(), expected)
     assert torch.equal(images, before)
@@ -275,7 +256,7 @@ def test_cutout_paints_a_square_around_the_centre(images: Tensor, side: int, dat
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_flip_and_cutout_keep_shape_type_and_memory_format(memory_format: torch.memory_format) -> None:
-    images = pictures(3, 5, 7).contiguous(memory_format=memory_format)
+    images = noise(3, 3, 5, 7).contiguous(memory_format=memory_format)
     for changed in (flip(images, torch.tensor([True, False, True])), cutout(images, torch.rand(3, 2), 3)):
         assert (changed.shape, changed.dtype) == (images.shape, torch.uint8)
         assert changed.is_contiguous(memory_format=memory_format)
@@ -308,7 +289,7 @@ def test_draws_cover_their_whole_range() -> None:
     assert 0 <= draws["cutout"].min() < 0.01 < 0.99 < draws["cutout"].max() < 1
 
 
-def test_alternating_flip_shows_each_picture_once_each_way_in_two_epochs() -> None:
+def test_alternating_flip_shows_both_sides_in_two_epochs() -> None:
     alternating = Augmentation(flip="alternating")
     ways = [alternating.draw(100, seed=5, epoch=epoch)["flip"] for epoch in range(4)]
     for first, second in pairwise(ways):
@@ -316,15 +297,15 @@ def test_alternating_flip_shows_each_picture_once_each_way_in_two_epochs() -> No
     assert 20 < int(ways[0].sum()) < 80
 
 
-def test_the_first_epoch_can_be_left_plain() -> None:
+def test_the_first_epoch_can_be_left_unaugmented() -> None:
     spared = Augmentation(flip="random", shift=2, cutout=3, first_epoch=False)
     assert spared.draw(20, seed=0, epoch=0) == {}
     for name, rows in spared.draw(20, seed=0, epoch=1).items():
         assert torch.equal(rows, EVERYTHING.draw(20, seed=0, epoch=1)[name])
 
 
-def test_a_picture_fares_the_same_alone_and_in_a_batch() -> None:
-    images, draws = pictures(6, 8, 10), EVERYTHING.draw(6, seed=0, epoch=1)
+def test_an_image_is_augmented_the_same_alone_and_in_a_batch() -> None:
+    images, draws = noise(6, 3, 8, 10), EVERYTHING.draw(6, seed=0, epoch=1)
     together = EVERYTHING.apply(images, draws)
     for i in range(6):
         alone = EVERYTHING.apply(images[i : i + 1], {name: rows[i : i + 1] for name, rows in draws.items()})
@@ -332,21 +313,21 @@ def test_a_picture_fares_the_same_alone_and_in_a_batch() -> None:
 
 
 def test_the_order_is_flip_shift_cutout() -> None:
-    images, draws = pictures(6, 8, 10), EVERYTHING.draw(6, seed=0, epoch=1)
+    images, draws = noise(6, 3, 8, 10), EVERYTHING.draw(6, seed=0, epoch=1)
     expected = cutout(shift(flip(images, draws["flip"]), draws["shift"], 2), draws["cutout"], 3)
     assert torch.equal(EVERYTHING.apply(images, draws), expected)
 
 
 def test_no_augmentation_draws_nothing_and_changes_nothing() -> None:
-    images = pictures(2, 8, 8)
+    images = noise(2, 3, 8, 8)
     assert Augmentation().draw(2, seed=0, epoch=0) == {}
     assert Augmentation().apply(images, {}) is images
 
 
 @pytest.mark.parametrize("size", [(8, 20), (20, 8)])
-def test_a_shift_by_the_whole_picture_is_refused(size: tuple[int, int]) -> None:
+def test_a_shift_by_the_whole_image_is_refused(size: tuple[int, int]) -> None:
     Augmentation(shift=7).check(size)
     with pytest.raises(
-        RecipeError, match=f"data.augment.shift = 8 for pictures of {size[0]}×{size[1]}; expected at most 7"
+        RecipeError, match=f"data.augment.shift = 8 for images of {size[0]}×{size[1]}; expected at most 7"
     ):
         Augmentation(shift=8).check(size)

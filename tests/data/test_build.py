@@ -1,3 +1,5 @@
+"""Tests of building datasets from folders, archives, CIFAR and shapes."""
+
 import io
 import tarfile
 import zipfile
@@ -10,18 +12,17 @@ import torch
 from PIL import Image
 
 from harness.images import class_tree, encoded, noise, png, write_tree
+from harness.needs import CIFAR10_JPEG, needs_real_data
 from tenfold.core.errors import DataError, DownloadError, StorageError
 from tenfold.data import build
 from tenfold.data.build import DataRequest, build_dataset
-from tenfold.data.decode.pixels import choose_size
 from tenfold.data.sources.cifar import CifarArrays
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.store.cache_key import archive_digest, dataset_name
-from tenfold.data.store.scan import check_labels
+from tenfold.data.store.scan import check_labels, choose_size
 from tenfold.data.store.store import list_stores
 
 torch.set_num_threads(1)
-REAL = Path(__file__).parents[2].parent / "shared/data/cifar10-jpeg.tar.xz"
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +41,12 @@ def pets(tmp_path):
     return class_tree(tmp_path / "My pets!", {"train/cat": 6, "train/dog": 4, "test/cat": 2, "test/dog": 1})
 
 
-def ask(source: Path | str, **keys: object):
+def dataset_of(source: Path | str, **keys: object):
     return build_dataset(DataRequest(str(source), **keys))
 
 
 def test_a_folder_becomes_a_dataset(pets):
-    dataset = ask(pets)
+    dataset = dataset_of(pets)
     assert (dataset.name, dataset.classes, dataset.fit) == ("My-pets", ("cat", "dog"), "crop")
     assert (len(dataset.train), len(dataset.test), dataset.val) == (10, 3, None)
     assert dataset.train.paths[6] == "train/dog/0.png"
@@ -55,15 +56,15 @@ def test_a_folder_becomes_a_dataset(pets):
 
 
 def test_the_second_time_nothing_is_decoded(pets, monkeypatch):
-    first = ask(pets)
+    first = dataset_of(pets)
     monkeypatch.setattr("tenfold.data.store.writer.decode_all", None)
-    assert ask(pets).fingerprint == first.fingerprint
+    assert dataset_of(pets).fingerprint == first.fingerprint
 
 
 def test_a_changed_folder_is_decoded_again(pets):
-    before = ask(pets)
+    before = dataset_of(pets)
     (pets / "train/cat/0.png").write_bytes(png(99))
-    after = ask(pets)
+    after = dataset_of(pets)
     assert after.fingerprint != before.fingerprint
     assert (after.train.images[0] == noise(seed=99)).all()
 
@@ -80,61 +81,61 @@ def test_an_archive_gives_the_same_as_the_folder(pets, tmp_path, kind):
         with tarfile.open(packed, f"w:{kind[4:]}") as archive:
             for path in reversed(files):
                 archive.add(path, path.relative_to(pets).as_posix())
-    from_archive, from_folder = ask(packed), ask(pets)
+    from_archive, from_folder = dataset_of(packed), dataset_of(pets)
     assert from_archive.name == "pets"
     assert from_archive.fingerprint == from_folder.fingerprint
     assert from_archive.train.paths == from_folder.train.paths
 
 
-def test_nothing_is_written_beside_the_pictures(pets):
+def test_nothing_is_written_beside_the_images(pets):
     before = sorted(pets.parent.rglob("*"))
-    ask(pets)
+    dataset_of(pets)
     assert [path for path in sorted(pets.parent.rglob("*")) if "cache" not in path.parts] == before
 
 
-def test_without_a_test_folder_a_stratified_share_is_drawn_and_kept(tmp_path):
+def test_without_a_test_folder_a_stratified_fraction_is_drawn(tmp_path):
     root = class_tree(tmp_path / "data", {"a": 20, "b": 10})
-    dataset = ask(root, test_fraction=0.3, split_seed=5)
+    dataset = dataset_of(root, test_fraction=0.3, split_seed=5)
     assert Counter(dataset.test.labels.tolist()) == {0: 6, 1: 3}
     assert not set(dataset.test.paths) & set(dataset.train.paths)
-    assert "no test folder: 0.3 of each class was drawn for testing (9 pictures, seed 5)" in dataset.notes[0]
-    assert ask(root, test_fraction=0.3, split_seed=5).test.paths == dataset.test.paths
-    assert ask(root, test_fraction=0.3, split_seed=6).test.paths != dataset.test.paths
+    assert "no test folder: 0.3 of each class was drawn for testing (9 images, seed 5)" in dataset.notes[0]
+    assert dataset_of(root, test_fraction=0.3, split_seed=5).test.paths == dataset.test.paths
+    assert dataset_of(root, test_fraction=0.3, split_seed=6).test.paths != dataset.test.paths
 
 
 def test_validation_is_drawn_from_train_by_the_seed(pets):
-    plain, drawn = ask(pets), ask(pets, val_fraction=0.25)
+    plain, drawn = dataset_of(pets), dataset_of(pets, val_fraction=0.25)
     assert Counter(drawn.val.labels.tolist()) == {0: 2, 1: 1}
     assert sorted(drawn.val.paths + drawn.train.paths) == sorted(plain.train.paths)
     assert (drawn.test.images == plain.test.images).all()
-    assert ask(pets, val_fraction=0.25).fingerprint == drawn.fingerprint != plain.fingerprint
+    assert dataset_of(pets, val_fraction=0.25).fingerprint == drawn.fingerprint != plain.fingerprint
 
 
 def test_a_val_folder_wins_over_the_fraction(tmp_path):
     root = class_tree(tmp_path / "d", {"train/a": 4, "train/b": 4, "test/a": 1, "test/b": 1, "valid/a": 2})
-    dataset = ask(root, val_fraction=0.5)
+    dataset = dataset_of(root, val_fraction=0.5)
     assert (len(dataset.train), len(dataset.val)) == (8, 2)
-    assert dataset.notes == ("val has no pictures of b",)
+    assert dataset.notes == ("val has no images of b",)
 
 
-def test_pictures_of_one_small_size_keep_it_even_if_not_square(tmp_path):
+def test_small_images_of_one_size_keep_it_even_if_not_square(tmp_path):
     root = class_tree(tmp_path / "d", {"a": 4, "b": 4}, height=20, width=48)
-    assert ask(root).image_size == (20, 48)
+    assert dataset_of(root).image_size == (20, 48)
 
 
-def test_photos_are_brought_to_a_size_that_is_said(tmp_path):
+def test_photos_are_brought_to_a_size_that_is_reported(tmp_path):
     root = class_tree(tmp_path / "d", {"a": 3, "b": 3}, height=80, width=100)
     write_tree(root, {"a/x.png": png(70, height=90, width=70)})
-    dataset = ask(root)
+    dataset = dataset_of(root)
     assert dataset.image_size == (64, 64)
-    expected = "pictures have different sizes (median 100×80): brought to 64×64 by centre crop; "
+    expected = "images have different sizes (median 100×80): brought to 64×64 by center crop; "
     assert expected + "change with --set data.image_size=…" in dataset.notes
 
 
 @pytest.mark.parametrize(("size", "expected"), [(16, (16, 16)), ((12, 20), (12, 20))])
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-def test_a_size_that_is_asked_for_is_made(pets, size, expected, fit):
-    dataset = ask(pets, image_size=size, fit=fit)
+def test_a_requested_size_is_made(pets, size, expected, fit):
+    dataset = dataset_of(pets, image_size=size, fit=fit)
     assert (dataset.image_size, dataset.fit, dataset.notes) == (expected, fit, ())
 
 
@@ -144,12 +145,12 @@ def test_a_size_that_is_asked_for_is_made(pets, size, expected, fit):
         ({}, (32, 32), ""),
         ({(28, 28): 9}, (28, 28), ""),
         ({(64, 40): 9}, (64, 40), ""),
-        ({(4, 40): 9}, (32, 32), "pictures are 40×4: brought to 32×32 by centre crop"),
-        ({(96, 96): 9}, (64, 64), "pictures are 96×96: brought to 64×64"),
+        ({(4, 40): 9}, (32, 32), "images are 40×4: brought to 32×32 by center crop"),
+        ({(96, 96): 9}, (64, 64), "images are 96×96: brought to 64×64"),
         ({(30, 40): 9, (32, 40): 1}, (32, 32), r"different sizes \(median 40×30\): brought to 32×32"),
     ],
 )
-def test_the_size_is_chosen_by_the_pictures(sizes, chosen, note):
+def test_the_size_is_chosen_from_the_images(sizes, chosen, note):
     size, text = choose_size(Counter(sizes), "crop")
     assert size == chosen
     assert bool(text) == bool(note)
@@ -158,41 +159,43 @@ def test_the_size_is_chosen_by_the_pictures(sizes, chosen, note):
             raise DataError(text)
 
 
-def test_unreadable_pictures_are_listed_and_left_out(tmp_path):
+def test_unreadable_images_are_listed_and_left_out(tmp_path):
     root = class_tree(tmp_path / "d", {"train/a": 20, "train/b": 20, "test/a": 2, "test/b": 2})
     write_tree(root, {"train/a/3.png": b"", "train/b/notes.txt": b"text"})
-    dataset = ask(root)
+    dataset = dataset_of(root)
     assert {one.path: one.reason for one in dataset.skipped} == {
         "train/a/3.png": "the file is empty",
-        "train/b/notes.txt": "not a picture: .txt",
+        "train/b/notes.txt": "not an image: .txt",
     }
     assert "train/a/3.png" not in dataset.train.paths
     assert (dataset.train.images[3] == noise(seed=4)).all()
     assert dataset.train.labels.tolist() == [0] * 19 + [1] * 20
 
 
-def test_too_many_unreadable_pictures_are_an_error(pets):
-    write_tree(pets, {"train/cat/0.png": b"", "train/cat/1.png": b"no picture"})
-    with pytest.raises(DataError, match=r"2 of 13 pictures .* cannot be read \(at most 5% may be\): train/cat/0") as e:
-        ask(pets)
+def test_too_many_unreadable_images_are_an_error(pets):
+    write_tree(pets, {"train/cat/0.png": b"", "train/cat/1.png": b"no image"})
+    with pytest.raises(
+        DataError, match=r"2 of 13 images .* cannot be read \(at most 5% may be unreadable\): train/cat/0"
+    ) as e:
+        dataset_of(pets)
     assert "--set data.max_unreadable=0.16" in str(e.value)
-    assert len(ask(pets, max_unreadable=0.16).train) == 8
+    assert len(dataset_of(pets, max_unreadable=0.16).train) == 8
     with pytest.raises(DataError, match="2 of 13"):
-        ask(pets)
+        dataset_of(pets)
 
 
-def test_a_class_without_a_readable_picture_is_named(pets):
+def test_a_class_without_a_readable_image_is_named(pets):
     for number in range(4):
         write_tree(pets, {f"train/dog/{number}.png": b""})
-    with pytest.raises(DataError, match="has no readable training picture of dog"):
-        ask(pets, max_unreadable=0.9)
+    with pytest.raises(DataError, match="has no readable training image of dog"):
+        dataset_of(pets, max_unreadable=0.9)
 
 
-def test_the_same_picture_in_train_and_test_is_reported_with_both_paths(pets):
+def test_an_image_in_train_and_test_is_reported_with_both_paths(pets):
     write_tree(pets, {"test/cat/0.png": png(2), "test/dog/0.png": encoded(Image.fromarray(noise(seed=7)), "BMP")})
-    assert ask(pets).notes == (
-        "the same picture is in train and test: train/cat/2.png and test/cat/0.png, and 1 more; "
-        "the result would look better than it is",
+    assert dataset_of(pets).notes == (
+        "the same image is in train and test: train/cat/2.png and test/cat/0.png, and 1 more; "
+        "results would look better than they are",
     )
 
 
@@ -202,15 +205,15 @@ def test_a_size_out_of_range_is_refused(keys):
         DataRequest(**keys)
 
 
-def test_a_mistyped_name_is_helped():
+def test_a_mistyped_name_gets_a_suggestion():
     with pytest.raises(DataError, match=r"cifar1 does not exist; did you mean 'cifar10'\?.* shapes, cifar10, cifar100"):
-        ask("cifar1")
+        dataset_of("cifar1")
 
 
-def test_validation_of_nothing_is_refused(tmp_path):
+def test_an_empty_validation_split_is_refused(tmp_path):
     root = class_tree(tmp_path / "d", {"train/a": 1, "train/b": 1, "test/a": 1})
-    with pytest.raises(DataError, match=r"none to set apart; set data\.val_fraction=0"):
-        ask(root, val_fraction=0.1)
+    with pytest.raises(DataError, match=r"none left for validation; set data\.val_fraction=0"):
+        dataset_of(root, val_fraction=0.1)
 
 
 @pytest.mark.parametrize(
@@ -219,18 +222,18 @@ def test_validation_of_nothing_is_refused(tmp_path):
         (("a",), [0], [0], "x has 1 class; expected two or more"),
         (("a", "b"), [0, 2], [0], "labels from 0 to 2; expected 0 to 1 for 2 classes"),
         (("a", "b"), [0, -1], [0], "labels from -1 to 0"),
-        (("a", "b"), [0, 0], [0], "no readable training picture of b"),
-        (("a", "b"), [0, 1], [], "no readable test picture"),
+        (("a", "b"), [0, 0], [0], "no readable training image of b"),
+        (("a", "b"), [0, 1], [], "no readable test image"),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(classes, train, test, message):
+def test_labels_that_cannot_be_trained_on_are_refused(classes, train, test, message):
     labels = {"train": np.array(train, dtype=np.int64), "test": np.array(test, dtype=np.int64)}
     with pytest.raises(DataError, match=message):
         check_labels(classes, labels, "x")
 
 
 def test_shapes_come_from_the_store(few_shapes):
-    dataset = ask("shapes")
+    dataset = dataset_of("shapes")
     drawn = build_shapes(200, 40)
     assert (dataset.name, dataset.classes) == ("shapes", drawn.classes)
     assert (dataset.train.images == drawn.train.images).all()
@@ -238,8 +241,8 @@ def test_shapes_come_from_the_store(few_shapes):
     assert dataset.train.paths is None
 
 
-def test_shapes_can_be_had_in_another_size(few_shapes):
-    assert ask("shapes", image_size=(24, 40), fit="pad").image_size == (24, 40)
+def test_shapes_can_have_another_size(few_shapes):
+    assert dataset_of("shapes", image_size=(24, 40), fit="pad").image_size == (24, 40)
 
 
 def tiny_cifar(name, **_):
@@ -250,28 +253,28 @@ def tiny_cifar(name, **_):
 
 def test_cifar_comes_from_the_store(monkeypatch):
     monkeypatch.setattr(build, "load_cifar", tiny_cifar)
-    first = ask("cifar100")
+    first = dataset_of("cifar100")
     monkeypatch.setattr(build, "load_cifar", None)
-    again = ask("cifar100")
+    again = dataset_of("cifar100")
     assert (again.name, len(again.train), len(again.test)) == ("cifar100", 4, 2)
     assert again.fingerprint == first.fingerprint
 
 
-def test_auto_takes_cifar_where_it_can_be_fetched_and_keeps_it(monkeypatch):
+def test_auto_downloads_cifar_and_keeps_it(monkeypatch):
     monkeypatch.setattr(build, "load_cifar", tiny_cifar)
     monkeypatch.setattr(build, "downloadable", lambda source: True)
-    assert ask("auto").name == "cifar10"
+    assert dataset_of("auto").name == "cifar10"
     monkeypatch.setattr(build, "downloadable", None)
-    assert ask("auto").name == "cifar10"
+    assert dataset_of("auto").name == "cifar10"
 
 
-def test_auto_falls_back_to_shapes_and_says_so(few_shapes, monkeypatch):
+def test_auto_falls_back_to_shapes_with_a_note(few_shapes, monkeypatch):
     monkeypatch.setattr(build, "downloadable", lambda source: False)
-    told = []
-    dataset = build_dataset(DataRequest("auto"), lambda *said: told.append(said[0]))
+    descriptions = []
+    dataset = build_dataset(DataRequest("auto"), lambda *progress: descriptions.append(progress[0]))
     assert dataset.name == "shapes"
     assert dataset.notes[0] == "no CIFAR-10 here and its host cannot be reached: using the built-in shapes"
-    assert "Looking for CIFAR-10" in told
+    assert "Looking for CIFAR-10" in descriptions
 
 
 def test_auto_falls_back_when_the_download_fails(few_shapes, monkeypatch):
@@ -280,13 +283,13 @@ def test_auto_falls_back_when_the_download_fails(few_shapes, monkeypatch):
 
     monkeypatch.setattr(build, "load_cifar", fail)
     monkeypatch.setattr(build, "downloadable", lambda source: True)
-    assert "its host does not deliver it: using the built-in shapes" in ask("auto").notes[0]
+    assert "its host does not deliver it: using the built-in shapes" in dataset_of("auto").notes[0]
 
 
-def test_progress_is_told(pets):
-    told = []
-    build_dataset(DataRequest(str(pets)), lambda *said: told.append(said))
-    assert told[-1] == ("Preparing pictures", 13, 13)
+def test_progress_is_reported(pets):
+    calls = []
+    build_dataset(DataRequest(str(pets)), lambda *progress: calls.append(progress))
+    assert calls[-1] == ("Preparing images", 13, 13)
 
 
 @pytest.mark.parametrize(
@@ -300,17 +303,17 @@ def test_progress_is_told(pets):
         ("a" * 99, "a" * 40),
     ],
 )
-def test_names_are_fit_for_a_folder(path, name):
+def test_names_are_usable_as_folder_names(path, name):
     assert dataset_name(Path(path)) == name
 
 
-def test_an_archive_is_known_by_its_bytes(tmp_path, monkeypatch):
+def test_an_archive_is_identified_by_its_bytes(tmp_path, monkeypatch):
     one, two = tmp_path / "one.zip", tmp_path / "two.zip"
     one.write_bytes(b"same")
     two.write_bytes(b"same")
     assert archive_digest(one) == archive_digest(two)
-    monkeypatch.setattr("tenfold.data.store.cache_key._READ_WHOLE", 1)
-    monkeypatch.setattr("tenfold.data.store.cache_key._ENDS", 2)
+    monkeypatch.setattr("tenfold.data.store.cache_key._MAX_HASHED", 1)
+    monkeypatch.setattr("tenfold.data.store.cache_key._END_BYTES", 2)
     before = archive_digest(one)
     one.write_bytes(b"sama")
     assert archive_digest(one) != before
@@ -326,25 +329,24 @@ def test_a_damaged_archive_is_refused(tmp_path):
     path = tmp_path / "cut.tar.gz"
     path.write_bytes(stream.getvalue()[:-40])
     with pytest.raises(DataError, match=r"cut\.tar\.gz cannot be read as an archive"):
-        ask(path)
+        dataset_of(path)
 
 
 def test_a_cache_that_cannot_be_written_is_one_clear_line(pets, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="TENFOLD_CACHE"):
-        ask(pets)
+        dataset_of(pets)
 
 
-@pytest.mark.real_pictures
-@pytest.mark.skipif(not REAL.exists(), reason="needs the JPEG copy of CIFAR-10 beside the checkout")
-def test_one_in_a_hundred_real_pictures_is_decoded(tmp_path):
+@needs_real_data
+def test_one_in_a_hundred_real_images_is_decoded(tmp_path):
     few = tmp_path / "few.tar"
-    with tarfile.open(REAL) as source, tarfile.open(few, "w") as target:
+    with tarfile.open(CIFAR10_JPEG) as source, tarfile.open(few, "w") as target:
         for member in source:
             if member.name.endswith("00.jpg"):
                 target.addfile(member, source.extractfile(member))
-    dataset = ask(few, max_unreadable=0)
+    dataset = dataset_of(few, max_unreadable=0)
     assert dataset.image_size == (32, 32)
     assert (len(dataset.train), len(dataset.test), len(dataset.classes)) == (500, 100, 10)
     assert dataset.skipped == ()
@@ -352,7 +354,7 @@ def test_one_in_a_hundred_real_pictures_is_decoded(tmp_path):
     assert dataset.notes == ()
 
 
-def test_the_store_of_a_chosen_size_serves_whoever_names_that_size(tmp_path: Path) -> None:
+def test_the_store_of_auto_serves_the_size_that_was_chosen(tmp_path: Path) -> None:
     folder = tmp_path / "pets"
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)

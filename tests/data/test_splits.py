@@ -1,3 +1,5 @@
+"""Tests of stratified splits."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,7 @@ def test_the_two_sides_are_disjoint_complete_and_ascending(labels, fraction, see
 
 
 @given(label_lists, fractions, seeds)
-def test_every_class_keeps_its_share_to_within_one(labels, fraction, seed):
+def test_each_class_is_drawn_to_within_one_image(labels, fraction, seed):
     _, drawn = stratified_split(labels, fraction, seed)
     for label in np.unique(labels):
         total, count = (labels == label).sum(), (labels[drawn] == label).sum()
@@ -30,21 +32,21 @@ def test_every_class_keeps_its_share_to_within_one(labels, fraction, seed):
 
 
 @given(label_lists, fractions, seeds)
-def test_the_same_seed_draws_the_same(labels, fraction, seed):
+def test_equal_seeds_draw_equal_images(labels, fraction, seed):
     first, second = stratified_split(labels, fraction, seed), stratified_split(labels.copy(), fraction, seed)
     assert all((one == other).all() for one, other in zip(first, second, strict=True))
 
 
 @given(label_lists, st.floats(0.01, 0.99), st.integers(0, 9))
-def test_what_is_drawn_of_a_class_does_not_depend_on_the_others(labels, fraction, seed):
-    mine = labels == 3
+def test_the_draw_of_a_class_does_not_depend_on_the_others(labels, fraction, seed):
+    members = labels == 3
     _, drawn = stratified_split(labels, fraction, seed)
-    alone = np.full(int(mine.sum()), 3, dtype=np.int64)
+    alone = np.full(int(members.sum()), 3, dtype=np.int64)
     _, drawn_alone = stratified_split(alone, fraction, seed)
-    assert (np.flatnonzero(mine)[drawn_alone] == drawn[labels[drawn] == 3]).all()
+    assert (np.flatnonzero(members)[drawn_alone] == drawn[labels[drawn] == 3]).all()
 
 
-def test_another_seed_draws_others():
+def test_another_seed_draws_other_images():
     labels = np.zeros(1000, dtype=np.int64)
     assert (stratified_split(labels, 0.5, 0)[1] != stratified_split(labels, 0.5, 1)[1]).any()
 

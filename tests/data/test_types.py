@@ -1,4 +1,4 @@
-"""Splits and datasets refuse what does not fit together."""
+"""Tests of splits and datasets: inconsistent parts are refused."""
 
 import numpy as np
 import pytest
@@ -20,23 +20,23 @@ def split(count: int = 4, height: int = 8, width: int = 8, classes: int = 2) -> 
         (np.zeros((8, 8, 3), np.uint8), r"images are uint8 \[8, 8, 3\]"),
     ],
 )
-def test_images_of_another_kind_are_refused(images: np.ndarray, found: str) -> None:
+def test_images_of_another_shape_or_dtype_are_refused(images: np.ndarray, found: str) -> None:
     with pytest.raises(DataError, match=found):
         Split(images, np.zeros(2, np.int64))
 
 
 @pytest.mark.parametrize("labels", [np.zeros(2, np.int32), np.zeros(3, np.int64), np.zeros((2, 1), np.int64)])
-def test_labels_of_another_kind_are_refused(labels: np.ndarray) -> None:
-    with pytest.raises(DataError, match=r"labels are int\d\d \[.*\]; expected int64 \[2\], one for each picture"):
+def test_labels_of_another_shape_or_dtype_are_refused(labels: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"labels are int\d\d \[.*\]; expected int64 \[2\], one for each image"):
         Split(np.zeros((2, 8, 8, 3), np.uint8), labels)
 
 
-def test_paths_must_be_as_many_as_pictures() -> None:
-    with pytest.raises(DataError, match="1 paths for 2 pictures"):
+def test_each_image_needs_a_path() -> None:
+    with pytest.raises(DataError, match="1 paths for 2 images"):
         Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64), ("a.png",))
 
 
-def test_a_subset_keeps_pictures_labels_and_paths_together() -> None:
+def test_a_subset_keeps_images_labels_and_paths_together() -> None:
     whole = split()
     part = whole.subset(np.array([3, 0]))
     assert len(part) == 2
@@ -52,10 +52,8 @@ def test_a_dataset_knows_its_splits_and_size() -> None:
     assert list(Dataset("tiny", ("a", "b"), split(), split(), split()).splits()) == ["train", "test", "val"]
 
 
-def test_splits_of_different_picture_sizes_are_refused() -> None:
-    with pytest.raises(
-        DataError, match=r"test pictures are \[8, 9, 3\], train pictures \[8, 8, 3\]; expected one size"
-    ):
+def test_splits_of_different_image_sizes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"test images are \[8, 9, 3\], train images \[8, 8, 3\]; expected one size"):
         Dataset("tiny", ("a", "b"), split(), split(4, 8, 9))
 
 

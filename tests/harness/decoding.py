@@ -1,51 +1,53 @@
-"""What the tests of decoding have done in its processes, and a program that prepares pictures in several."""
+"""Decode functions and settings for tests of the decode pool."""
 
 import os
 import signal
 import sys
 import time
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
-from tenfold.data.decode.decode import workers as decoders
-from tenfold.data.decode.pixels import Pixels
+from tenfold.data.decode import workers
+from tenfold.data.decode.tasks import DecodedImage
 
 
-def process_id(source: Path | bytes) -> Pixels:
-    return Pixels(b"", reason=str(os.getpid()))
+def process_id(source: Path | bytes) -> DecodedImage:
+    return DecodedImage(b"", reason=str(os.getpid()))
 
 
-def slow_or_deadly(source: Path | bytes) -> Pixels:
+def slow_or_deadly(source: Path | bytes) -> DecodedImage:
     if source == b"deadly":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.01)
-    return Pixels(bytes(source) if isinstance(source, bytes) else b"")
+    return DecodedImage(bytes(source) if isinstance(source, bytes) else b"")
 
 
 class FailsToArrive:
     """Decodes here, but cannot be unpickled in another process."""
 
-    def __call__(self, source: Path | bytes) -> Pixels:
+    def __call__(self, source: Path | bytes) -> DecodedImage:
         return process_id(source)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return sys.exit, (1,)
 
 
-def processes_at_once(patch: Any) -> None:
-    """Has two processes started with the first chunks."""
-    patch.setattr(decoders, "_ALONE_SECONDS", -1.0)
-    patch.setattr(decoders, "_most_processes", lambda: 2)
-    patch.setattr(decoders, "_MOST_IN_CHUNK", 4)
+def start_workers_at_once(patch: Any) -> None:
+    """Lets two workers start with the first chunks."""
+    patch.setattr(workers, "_SECONDS_ALONE", -1.0)
+    patch.setattr(workers, "_num_workers", lambda: 2)
+    patch.setattr(workers, "_MAX_CHUNK", 4)
 
 
-def processes_only(patch: Any) -> None:
-    """Has two processes started with the first chunks, and waits for them."""
+def decode_in_workers_only(patch: Any) -> None:
+    """Lets two workers start with the first chunks, and waits for them."""
 
-    def wait(group: decoders.Decoders[Any], chunk: list[Any]) -> None:
-        group._receive(None)
+    def wait_and_put(pool: workers.DecodePool[Any], chunk: list[Any]) -> None:
+        assert pool._first_worker is not None
+        wait([pool._first_worker])
         for key, source in chunk:
-            group.put(key, source)
+            pool.put(key, source)
 
-    processes_at_once(patch)
-    patch.setattr(decoders.Decoders, "_do", wait)
+    start_workers_at_once(patch)
+    patch.setattr(workers.DecodePool, "_decode_here", wait_and_put)

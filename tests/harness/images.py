@@ -1,4 +1,4 @@
-"""Small picture files and class folders for tests."""
+"""Small image files and class folders for tests."""
 
 import io
 from pathlib import Path
@@ -8,12 +8,12 @@ from PIL import Image
 
 
 def noise(height: int = 8, width: int = 8, seed: int = 0) -> np.ndarray:
-    """Returns uint8 [H, W, 3] that no two seeds share."""
+    """Returns random pixels, uint8 [H, W, 3], different for each seed."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    """Returns the bytes of a picture file."""
+    """Returns the bytes of an image file."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
@@ -34,6 +34,6 @@ def write_tree(root: Path, files: dict[str, bytes]) -> Path:
 
 
 def class_tree(root: Path, counts: dict[str, int], **size: int) -> Path:
-    """Writes so many pictures into each folder, every one different; returns `root`."""
+    """Writes a number of different images into each folder below `root`, and returns `root`."""
     names = [f"{folder}/{number}.png" for folder, count in counts.items() for number in range(count)]
     return write_tree(root, {name: png(seed, **size) for seed, name in enumerate(names)})

@@ -1,4 +1,4 @@
-"""A web server on a free port of this machine that misbehaves on demand."""
+"""A web server on a free local port that misbehaves on demand."""
 
 import re
 import socket
@@ -12,11 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Served:
-    """What the server holds, how it treats each request, and what it was asked.
+    """A served file, the fault of each request, and the requests that arrived.
 
     Args:
-        content: the file behind every address.
-        faults: names of faults, one for each GET in turn; the last one stays. See `FAULTS`.
+        content: the file at every address.
+        faults: names of faults, one for each GET in turn; the last one repeats. See `FAULTS`.
     """
 
     content: bytes
@@ -34,7 +34,7 @@ class Served:
 
 @contextmanager
 def serving(content: bytes, *faults: str) -> Iterator[Served]:
-    """Serves `content` at `url` until the block ends, treating the n-th GET by the n-th fault."""
+    """Serves `content` until the block ends; the n-th GET meets the n-th fault."""
     served = Served(content, faults or ("none",))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(served))
     server.daemon_threads = False
@@ -73,7 +73,7 @@ def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
 
 @dataclass
 class Answer:
-    """One request and the means to answer it."""
+    """One request and the methods to answer it."""
 
     handler: BaseHTTPRequestHandler
     served: Served
@@ -94,7 +94,7 @@ class Answer:
         self.handler.wfile.flush()
 
     def whole_head(self, length: int | None = None) -> bytes:
-        """Sends an honest head, for a part where one was asked for, and returns what should follow."""
+        """Sends a correct header, for a range if one was requested, and returns the body that belongs to it."""
         start, content = self.start(), self.served.content
         rest = content[start:]
         span = {"Content_Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
@@ -113,7 +113,7 @@ def _truncates(answer: Answer) -> None:
 
 def _resets(answer: Answer) -> None:
     _truncates(answer)
-    # Closing with no time to linger sends a reset in place of an orderly end.
+    # Closing with a linger time of 0 sends a reset instead of an orderly end.
     connection = answer.handler.connection
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
@@ -139,7 +139,7 @@ def _page(answer: Answer) -> None:
     answer.body(b"<html><body>Please log in</body></html>")
 
 
-def _page_in_disguise(answer: Answer) -> None:
+def _disguised_page(answer: Answer) -> None:
     answer.head(Content_Type="application/gzip")
     answer.body(b"\n<!DOCTYPE html>\n<html><body>Please log in</body></html>")
 
@@ -165,7 +165,7 @@ def _wrong_range(answer: Answer) -> None:
     return answer.body(content[start - 10 :])
 
 
-def _unasked_range(answer: Answer) -> None:
+def _unrequested_range(answer: Answer) -> None:
     content = answer.served.content
     answer.head(206, Content_Range=f"bytes 10-{len(content) - 1}/{len(content)}")
     answer.body(content[10:])
@@ -204,7 +204,7 @@ def _garbage(answer: Answer) -> None:
     answer.body(b"\x00\xffthis is no HTTP\r\n\r\n")
 
 
-def _hangs_up(answer: Answer) -> None:
+def _closes(answer: Answer) -> None:
     answer.handler.connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -232,11 +232,11 @@ FAULTS: dict[str, Callable[[Answer], None]] = {
     "overstates the length": _overstates,
     "alters a bit": _alters,
     "page": _page,
-    "page in disguise": _page_in_disguise,
+    "page in disguise": _disguised_page,
     "endless": _endless,
     "ignores the range": _ignores_range,
     "wrong range": _wrong_range,
-    "unasked range": _unasked_range,
+    "unasked range": _unrequested_range,
     "refuses the range": _refuses_range,
     "silent": _silent,
     "stalls": _stalls,
@@ -244,7 +244,7 @@ FAULTS: dict[str, Callable[[Answer], None]] = {
     "empty": _empty,
     "empty with length": _empty_with_length,
     "garbage": _garbage,
-    "hangs up": _hangs_up,
+    "hangs up": _closes,
     "bad chunks": _bad_chunks,
     "redirects to http": _redirects("{url}/elsewhere"),
     "redirects to file": _redirects("file:///etc/hostname"),

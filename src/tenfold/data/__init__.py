@@ -1,1 +1,1 @@
-"""From a source of pictures to batches on the device."""
+"""Datasets: sources, decoding, stores, splits, and batches on the device."""

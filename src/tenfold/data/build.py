@@ -1,7 +1,7 @@
-"""From what a user calls the data to a dataset: `shapes`, `cifar10`, `cifar100`, a folder, an archive or `auto`.
+"""Builds datasets from what `--data` names: `shapes`, `cifar10`, `cifar100`, `auto`, a folder or an archive.
 
-Each goes through a store, so that only the first time takes long. A built-in name wins over a folder of that
-name; `./shapes` is the folder.
+Every dataset goes through a store, so that only the first time takes long. A built-in name has precedence over a folder
+of that name; `./shapes` is the folder.
 """
 
 import hashlib
@@ -10,38 +10,38 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from tenfold.core.cache import cache_folder
 from tenfold.core.errors import DataError, DownloadError
 from tenfold.data.decode.decode import DECODER_VERSION
-from tenfold.data.labels import edited
+from tenfold.data.labels import apply_lists
 from tenfold.data.request import DataRequest as DataRequest
 from tenfold.data.sources.cifar import downloadable, find_cifar, load_cifar, source_named
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.class_folders import check_source, list_folder
-from tenfold.data.sources.download import Progress, silent
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.splits import stratified_split
 from tenfold.data.store.cache_key import archive_digest, dataset_name, folder_digest
-from tenfold.data.store.store import Build, cache_folder, open_if_sound, open_or_build, store_exists, store_key
+from tenfold.data.store.store import Build, open_if_valid, open_or_build, store_exists, store_key
 from tenfold.data.store.writer import fill_from_arrays, fill_from_folders
-from tenfold.data.types import Dataset, Split
+from tenfold.data.types import Dataset, ProgressCallback, Split, no_progress
 
 Size = tuple[int, int] | None
-"""Height and width, or None where they are to be chosen."""
+"""Height and width in pixels, or None where the size is chosen automatically."""
 
 BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
 
 
-def build_dataset(request: DataRequest, progress: Progress = silent) -> Dataset:
-    """Returns the dataset that was asked for, ready to train on.
+def build_dataset(request: DataRequest, progress: ProgressCallback = no_progress) -> Dataset:
+    """Returns a dataset that is ready for training.
 
     Args:
-        request: what is asked for.
-        progress: told what is being done, how much is done, and of how much.
+        request: which data, and how to prepare them.
+        progress: called with a description, how much is done, and the total.
 
     Raises:
-        DataError: when the source is not there, is damaged, or holds nothing that can be learnt and tested, or a list
-            of pictures does not fit it.
-        DownloadError: when CIFAR has to be fetched and no server delivers it.
+        DataError: when the source is missing or damaged, cannot be trained and tested on, or a list of images does not
+            fit it.
+        DownloadError: when CIFAR must be downloaded and no server delivers it.
         StorageError: when the cache cannot be written.
 
     Example:
@@ -56,32 +56,29 @@ def build_dataset(request: DataRequest, progress: Progress = silent) -> Dataset:
         dataset = _cifar(request, request.source, progress)
     else:
         dataset = _class_folders(request, progress)
-    exclude, relabel = (_at_home(name) if name else None for name in (request.exclude, request.relabel))
-    dataset = edited(dataset, exclude, relabel)
+    exclude, relabel = (_expanded(name) if name else None for name in (request.exclude, request.relabel))
+    dataset = apply_lists(dataset, exclude, relabel)
     return _with_validation(dataset, request.val_fraction, request.split_seed)
 
 
-def _auto(request: DataRequest, progress: Progress) -> Dataset:
-    """CIFAR-10 if it is there or can be fetched, else shapes."""
+def _auto(request: DataRequest, progress: ProgressCallback) -> Dataset:
+    """Returns CIFAR-10 if it is there or can be downloaded, else the built-in shapes."""
     source = source_named("cifar10")
-    folder = _data_dir(request)
-    here = store_exists("cifar10", _cifar_key(request, "cifar10", request.size)) or find_cifar(
-        source, folder, cache_folder()
-    )
-    if here:
+    stored = store_exists("cifar10", _cifar_key(request, "cifar10", request.size))
+    if stored or find_cifar(source, _data_dir(request), cache_folder()):
         return _cifar(request, "cifar10", progress)
     progress("Looking for CIFAR-10", 0, 0)
-    why = "its host cannot be reached"
+    reason = "its host cannot be reached"
     if downloadable(source):
-        why = "its host does not deliver it"
+        reason = "its host does not deliver it"
         with suppress(DownloadError):
             return _cifar(request, "cifar10", progress)
     shapes = _shapes(request, progress)
-    return replace(shapes, notes=(f"no CIFAR-10 here and {why}: using the built-in shapes", *shapes.notes))
+    return replace(shapes, notes=(f"no CIFAR-10 here and {reason}: using the built-in shapes", *shapes.notes))
 
 
-def _shapes(request: DataRequest, progress: Progress) -> Dataset:
-    # The digest tells the version of the drawings; two pictures are made in no time.
+def _shapes(request: DataRequest, progress: ProgressCallback) -> Dataset:
+    # The fingerprint identifies the version of the drawings; two images are drawn in no time.
     version = build_shapes(1, 1).fingerprint
 
     def key_for(size: Size) -> str:
@@ -94,7 +91,7 @@ def _shapes(request: DataRequest, progress: Progress) -> Dataset:
     return _prepared("shapes", key_for, request, build, progress)
 
 
-def _cifar(request: DataRequest, name: str, progress: Progress) -> Dataset:
+def _cifar(request: DataRequest, name: str, progress: ProgressCallback) -> Dataset:
     def build(folder: Path) -> None:
         arrays = load_cifar(name, data_dir=_data_dir(request), cache=cache_folder(), progress=progress)
         train = Split(arrays.train_images, arrays.train_labels)
@@ -104,35 +101,35 @@ def _cifar(request: DataRequest, name: str, progress: Progress) -> Dataset:
     return _prepared(name, lambda size: _cifar_key(request, name, size), request, build, progress)
 
 
-def _at_home(name: str) -> Path:
-    """Returns the path with `~` replaced, or as it is where nobody of that name has a home."""
+def _expanded(name: str) -> Path:
+    """Returns the path with `~` expanded, or unchanged where there is no such home folder."""
     with suppress(RuntimeError):
         return Path(name).expanduser()
     return Path(name)
 
 
 def _data_dir(request: DataRequest) -> Path | None:
-    return _at_home(request.data_dir) if request.data_dir else None
+    return _expanded(request.data_dir) if request.data_dir else None
 
 
 def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
-    """Archives have pinned checksums; an extracted folder is known by its files."""
+    """Returns the key of a CIFAR store. An archive is identified by its checksum, an extracted folder by its files."""
     source = source_named(name)
-    place = find_cifar(source, _data_dir(request), cache_folder())
-    extracted = [file[:] for file in list_folder(place).files] if place and place.is_dir() else []
+    path = find_cifar(source, _data_dir(request), cache_folder())
+    extracted = [file[:] for file in list_folder(path).files] if path and path.is_dir() else []
     checksums = [form.md5 for form in source.forms]
     return store_key(name, checksums, extracted, size, request.fit, DECODER_VERSION)
 
 
-def _class_folders(request: DataRequest, progress: Progress) -> Dataset:
-    path = _at_home(request.source)
+def _class_folders(request: DataRequest, progress: ProgressCallback) -> Dataset:
+    path = _expanded(request.source)
     check_source(path, BUILT_IN)
     listing = list_folder(path) if path.is_dir() else None
     digest = folder_digest(listing) if listing else archive_digest(path)
-    drawing = (request.test_fraction, request.split_seed, request.max_unreadable)
+    settings = (request.test_fraction, request.split_seed, request.max_unreadable)
 
     def key_for(size: Size) -> str:
-        return store_key(digest, size, request.fit, *drawing, DECODER_VERSION)
+        return store_key(digest, size, request.fit, *settings, DECODER_VERSION)
 
     def build(folder: Path) -> None:
         fill_from_folders(folder, path, listing, request, progress)
@@ -141,31 +138,31 @@ def _class_folders(request: DataRequest, progress: Progress) -> Dataset:
 
 
 def _prepared(
-    name: str, key_for: Callable[[Size], str], request: DataRequest, build: Build, progress: Progress
+    name: str, key_for: Callable[[Size], str], request: DataRequest, build: Build, progress: ProgressCallback
 ) -> Dataset:
-    """Opens or makes the store of what is asked for.
+    """Opens or builds the store for a request.
 
-    A run's recipe names the size that was chosen when it was trained with `auto`: the store of then serves it.
+    A run trained with `auto` stores the chosen size in its recipe: for that size, the store of `auto` is used.
     """
-    chosen = open_if_sound(name, key_for(None)) if request.size else None
-    if chosen is not None and chosen.image_size == request.size:
-        return chosen
+    automatic = open_if_valid(name, key_for(None)) if request.size else None
+    if automatic is not None and automatic.image_size == request.size:
+        return automatic
     return open_or_build(name, key_for(request.size), build, progress)
 
 
 def _with_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """Returns the dataset with a share of train set apart, where there is no val split and one is asked for."""
+    """Returns the dataset with a validation split drawn from train, if it has none and one is requested."""
     if dataset.val is not None or fraction == 0:
         return dataset
     rest, drawn = stratified_split(dataset.train.labels, fraction, seed)
     if not len(drawn):
         raise DataError(
-            f"{dataset.name} has one training picture in each class and none to set apart; set data.val_fraction=0"
+            f"{dataset.name} has one training image per class and none left for validation; set data.val_fraction=0"
         )
-    drawing = f"{dataset.fingerprint} val {fraction!r} {seed}"
+    text = f"{dataset.fingerprint} val {fraction!r} {seed}"
     return replace(
         dataset,
         train=dataset.train.subset(rest),
         val=dataset.train.subset(drawn),
-        fingerprint=hashlib.sha256(drawing.encode()).hexdigest(),
+        fingerprint=hashlib.sha256(text.encode()).hexdigest(),
     )

@@ -1,95 +1,55 @@
-"""From a split to batches on the device, in an order that depends on (seed, epoch) alone.
+"""Turns a split into batches on the device, in an order that depends on (seed, epoch) alone.
 
-A split that fits lies whole on the device; small batches are cut from larger blocks, so that gathering and
-augmenting cost a batch of 4 next to nothing. No worker processes: nothing to start, hang or run out of memory.
+A split that fits is kept on the device. Small batches are cut from larger blocks, so that gathering and augmenting cost
+little for a batch of 4. There are no worker processes that could hang or run out of memory.
 
-Shapes: N pictures of the split, B pictures of a batch, H×W pixels.
+Shapes: N images of the split, M images that an epoch shows, B images in a batch, R repetitions, H×W pixels.
 """
 
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import repeat
 from time import perf_counter
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tenfold.core.randomness import generator_for
 from tenfold.data.augment import Augmentation
-from tenfold.data.sampling import most_showings, pruned_order
+from tenfold.data.sampling import EpochOrder, Order, max_repetitions, pruned_order
 from tenfold.data.types import Batch, Mixture, Split
 
 _BLOCK = 3 * 1024**2
-"""Bytes of pictures gathered and augmented at once, and at least a batch: 1024 pictures of 32×32."""
+"""Bytes of images that are gathered and augmented at once, but at least a batch: 1024 images of 32×32."""
 
 _READ_BELOW = 4 * 1024**3
-"""Bytes up to which a split is read into memory at once."""
+"""Largest split in bytes that is read into memory at the start."""
 
 _PAGE = 4096
-"""Bytes that the smallest pages of memory hold."""
+"""Size of the smallest memory page, in bytes."""
 
-_RESIDENT_SHARE = 0.5
-"""Share of a GPU's free memory that a split may take to lie on it whole."""
+_RESIDENT_FRACTION = 0.5
+"""Fraction of a GPU's free memory that a split may take to be kept on the GPU."""
 
-_NEVER = 1_000_001
-"""An epoch that no run reaches; odd, so that pictures shown again in an epoch are flipped the other way."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """Which pictures make up which batch of which epoch: a pure function of its fields and the epoch.
-
-    Args:
-        count: pictures in the split.
-        batch_size: pictures in a batch.
-        seed: of the run.
-        shuffle: whether each epoch has an order of its own.
-        drop_last: whether a last batch smaller than the others is left out.
-        mixed: whether all epochs share one random order where `shuffle` is off, instead of the stored one: class
-            folders are stored class by class, and learnt so, only the last class would be remembered.
-
-    Example:
-        >>> Order(count=10, batch_size=4, seed=0).batches
-        3
-    """
-
-    count: int
-    batch_size: int
-    seed: int
-    shuffle: bool = True
-    drop_last: bool = False
-    mixed: bool = False
-
-    @property
-    def batches(self) -> int:
-        """Batches in an epoch, at least 1."""
-        whole, rest = divmod(self.count, self.batch_size)
-        return max(1, whole + bool(rest and not self.drop_last))
-
-    def indices(self, epoch: int) -> Tensor:
-        """Returns the order of an epoch, int64 [at most N], on the CPU."""
-        used = min(self.count, self.batches * self.batch_size)
-        if not self.shuffle and not self.mixed:
-            return torch.arange(used)
-        purpose = ("order", epoch) if self.shuffle else ("order",)
-        return torch.randperm(self.count, generator=generator_for(self.seed, *purpose))[:used]
+_REPETITION_STRIDE = 1_000_001
+"""Repetition r of an image in epoch e has the augmentation draws of epoch e + r × stride, which no run reaches. The
+stride is odd, so that `alternating` flips change sides between repetitions."""
 
 
 class Loader:
-    """Batches of one split.
+    """Yields the batches of one split.
 
     Args:
-        split: pictures and labels.
-        order: see `Order`.
-        augmentation: what happens to each picture.
-        device: where batches are needed.
-        memory_format: how the pictures of a batch lie in memory.
-        pruning: share of the pictures that are shown more rarely, once it is known which are learnt.
+        split: images and labels.
+        order: assigns images to batches.
+        augmentation: changes that are made to each image.
+        device: device of the batches.
+        memory_format: memory format of a batch's images.
+        pruning: fraction of the images that is shown less often once their losses are known, in [0, 1).
 
     Attributes:
-        seconds: of the host, spent so far on gathering and augmenting pictures; anyone may set it back.
+        seconds: host time spent on gathering and augmenting so far; a caller may reset it.
 
     Example:
         >>> loader = Loader(split, Order(len(split), 4, seed=0), Augmentation(), torch.device("cpu"))  # doctest: +SKIP
@@ -106,98 +66,107 @@ class Loader:
         pruning: float = 0.0,
     ) -> None:
         self.order = order
-        self._pruning = pruning
         self.seconds = 0.0
+        self._pruning = pruning
         self._augmentation = augmentation
         self._device = device
         self._memory_format = memory_format
-        self._images = pixels(split)  # N H W 3
-        self._labels = torch.from_numpy(split.labels)
-        self._home = device if fits(self._images, device) else torch.device("cpu")
-        self._images = self._images.to(self._home)
-        self._labels = self._labels.to(self._home)
+        images = image_tensor(split)  # N H W 3
+        self._home = device if _fits_on(device, images) else torch.device("cpu")
+        self._images = images.to(self._home)
+        self._labels = torch.from_numpy(split.labels).to(self._home)
 
     def epoch(self, epoch: int, start: int = 0, losses: Tensor | None = None) -> Iterator[Batch]:
         """Yields the batches of an epoch.
 
         Args:
             epoch: number of the epoch, from 0.
-            start: batches to leave out at the front, when a run is resumed in the middle of an epoch.
-            losses: float [N], of each picture when it was last seen; with them, those that are learnt give way to the
-                others (see `pruned_order`).
+            start: number of batches to skip at the front, for a run that is resumed in the middle of an epoch.
+            losses: float [N], the latest loss of each image; with them the epoch is pruned (see `pruned_order`).
         """
         size = self.order.batch_size
-        indices, draws = self._chances(epoch, losses)
-        picture = self._images.shape[1:].numel()  # bytes
-        block = max(1, _BLOCK // (size * picture)) * size
-        rest = indices[start * size :]
-        for rows in rest.split(block) if len(rest) else ():
+        order, draws = self._epoch_order(epoch, losses)
+        image_bytes = self._images.shape[1:].numel()
+        block = max(1, _BLOCK // (size * image_bytes)) * size
+        indices, repetitions = (tensor[start * size :] for tensor in order)
+        blocks = zip(indices.split(block), repetitions.split(block), strict=True) if len(indices) else ()
+        for index, repetition in blocks:  # int64 [at most `block`] each
             began = perf_counter()
-            images, share = self._augmentation.prepare(rows, self._gather, draws)
+            images, mixture = self._augmented(index, repetition, draws)
             images = images.contiguous(memory_format=self._memory_format)
-            self.seconds += perf_counter() - began  # sending is left out: it may wait for the device's other work
-            images = self._sent(images)
-            chosen = rows % len(self._labels)
-            labels = self._sent(self._labels[chosen])
+            self.seconds += perf_counter() - began  # without the transfer: it may wait for other work of the device
+            images, labels = self._to_device(images), self._to_device(self._labels[index])
             mixtures: Iterable[Mixture | None] = repeat(None)
-            if share is not None:
-                others = self._sent(self._labels[draws["partner"][rows]])
-                mixtures = map(Mixture, others.split(size), self._sent(share).split(size))
-            yield from map(Batch, images.split(size), labels.split(size), chosen.split(size), mixtures)
+            if mixture is not None:
+                mixtures = map(Mixture, *(self._to_device(tensor).split(size) for tensor in mixture))
+            yield from map(Batch, images.split(size), labels.split(size), index.split(size), mixtures)
 
-    def _chances(self, epoch: int, losses: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns the order of an epoch, and the draws whose rows it names: N for each time that a picture is shown."""
-        order, showings = self.order, 1
-        indices = order.indices(epoch)
+    def _epoch_order(self, epoch: int, losses: Tensor | None) -> tuple[EpochOrder, dict[str, Tensor]]:
+        """Returns the order of an epoch, and its augmentation draws by name: [R, N, …] each."""
+        order, num_repetitions = self.order, 1
+        indices = order.indices(epoch).to(self._home)
+        shown = EpochOrder(indices, torch.zeros_like(indices))
         if losses is not None:
-            showings = most_showings(order.count, self._pruning)
-            indices = pruned_order(losses.to(self._home), self._pruning, seed=order.seed, epoch=epoch)[: len(indices)]
+            num_repetitions = max_repetitions(order.count, self._pruning)
+            pruned = pruned_order(losses.to(self._home), self._pruning, seed=order.seed, epoch=epoch)
+            shown = EpochOrder(*(tensor[: len(indices)] for tensor in pruned))
         tables = [
-            self._augmentation.draw(order.count, seed=order.seed, epoch=epoch + showing * _NEVER)
-            for showing in range(showings)
+            self._augmentation.draw(order.count, seed=order.seed, epoch=epoch + repetition * _REPETITION_STRIDE)
+            for repetition in range(num_repetitions)
         ]
-        draws = {name: torch.cat([table[name] for table in tables]).to(self._home) for name in tables[0]}
-        return indices.to(self._home), draws
+        return shown, {name: torch.stack([table[name] for table in tables]).to(self._home) for name in tables[0]}
 
-    def _gather(self, places: Tensor) -> Tensor:
-        places = places % len(self._images)  # of pictures that are shown again
-        return self._images.index_select(0, places).permute(0, 3, 1, 2)  # B 3 H W, channels_last as it lies
+    def _augmented(
+        self, indices: Tensor, repetitions: Tensor, draws: dict[str, Tensor]
+    ) -> tuple[Tensor, Mixture | None]:
+        """Returns images as an epoch shows them, uint8 [B, 3, H, W], and what was mixed into them."""
+        rows = {name: table[repetitions, indices] for name, table in draws.items()}
+        images = self._augmentation.apply(self._gather(indices), rows)
+        if "partner" not in rows:
+            return images, None
+        partners = rows["partner"]
+        partner_rows = {name: table[0, partners] for name, table in draws.items()}  # as the epoch shows them first
+        partner_images = self._augmentation.apply(self._gather(partners), partner_rows)
+        images, weight = self._augmentation.mix(images, partner_images, rows)
+        return images, Mixture(self._labels[partners], weight)
 
-    def _sent(self, tensor: Tensor) -> Tensor:
+    def _gather(self, indices: Tensor) -> Tensor:
+        return self._images.index_select(0, indices).permute(0, 3, 1, 2)  # B 3 H W, channels_last in memory
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)
 
 
-def pixels(split: Split) -> Tensor:
-    """Returns the pictures of a split as a tensor, uint8 [N, H, W, 3]; only to be read.
+def image_tensor(split: Split) -> Tensor:
+    """Returns the images of a split as a tensor for reading only, uint8 [N, H, W, 3].
 
-    They stay in the store's file, mapped into memory: read once from front to back, as a disk does that fastest, they
-    are found there at once in any order, and the runs of a sweep share one copy. A split too large for that is read
-    as batches need it.
+    The tensor shares the memory-mapped file of the store, so the runs of a sweep share one copy. A file of up to 4 GiB
+    is read once from front to back, which is the fastest way; a larger one is read as batches need it.
     """
     images = np.ascontiguousarray(split.images)
     if images.nbytes <= _READ_BELOW:
         images.reshape(-1)[::_PAGE].max(initial=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of memory that must not be written, and nothing here does
+        warnings.simplefilter("ignore")  # torch warns about read-only memory, but nothing here writes to it
         return torch.from_numpy(images)
 
 
-def fits(images: Tensor, device: torch.device) -> bool:
-    """Returns whether `images` may lie on `device` whole; on a CPU they always do."""
+def _fits_on(device: torch.device, images: Tensor) -> bool:
+    """Returns whether all images may be kept on the device; on a CPU they always may."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return images.nbytes < _RESIDENT_SHARE * free
+    return images.nbytes < _RESIDENT_FRACTION * free
 
 
-def in_order(split: Split, batch_size: int, device: torch.device) -> Iterator[Tensor]:
-    """Yields all pictures of a split in their order, uint8 [B, 3, H, W] on `device`, for judging them.
+def image_batches(images: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """Yields all images in order, uint8 [B, 3, H, W] on `device`, for evaluation.
 
     Args:
-        split: pictures and labels.
-        batch_size: pictures in a batch; the last may be smaller.
-        device: where batches are needed.
+        images: uint8 [N, H, W, 3]; may be memory-mapped.
+        batch_size: number of images in a batch; the last batch may be smaller.
+        device: device of the batches.
     """
-    for start in range(0, len(split), batch_size):
-        part = torch.from_numpy(np.array(split.images[start : start + batch_size]))  # B H W 3
+    for start in range(0, len(images), batch_size):
+        part = torch.from_numpy(np.array(images[start : start + batch_size]))  # B H W 3
         yield part.permute(0, 3, 1, 2).to(device, non_blocking=True)

@@ -1,31 +1,30 @@
-"""What is asked of the data, whoever asks: the command line, a recipe, a Python program."""
+"""The data settings of a recipe or a command, checked."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from tenfold.core.errors import DataError
-from tenfold.data.decode.pixels import LARGEST, SMALLEST
-from tenfold.data.decode.preprocessing import FITS
+from tenfold.data.decode.preprocessing import FITS, MAX_SIDE, MIN_SIDE
 
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What is asked of the data; the keys are those of a recipe's `[data]`, and mean the same.
+    """Which data to prepare, and how; the fields are the keys of a recipe's `[data]` section.
 
     Args:
-        source: `auto`, `shapes`, `cifar10`, `cifar100`, a folder or an archive of class folders.
-        data_dir: where CIFAR lies or is downloaded to; empty means the cache folder.
-        image_size: pixels (square), height and width, or `auto`.
-        fit: `crop`, `pad` or `stretch`.
-        val_fraction: share of train set apart for validation, in [0, 1); ignored where the source has a val split.
-        test_fraction: share drawn for testing where the source has no test split, in (0, 1).
-        split_seed: seed of those draws.
-        max_unreadable: share of unreadable pictures above which preparing fails, in [0, 1).
-        exclude: a list of training pictures to leave out, see `labels.py`; empty means none.
-        relabel: a list of training pictures whose suggested class becomes their label; empty means none.
+        source: `auto`, `shapes`, `cifar10`, `cifar100`, or the path of a folder or an archive of class folders.
+        data_dir: folder where CIFAR is found or downloaded to; empty means the cache folder.
+        image_size: side of a square in pixels, (height, width) in pixels, or `auto`.
+        fit: `crop`, `pad` or `stretch`, see `fit_image`.
+        val_fraction: fraction of train that becomes the validation split, in [0, 1); ignored where the source has one.
+        test_fraction: fraction that is drawn for testing where the source has no test split, in (0, 1).
+        split_seed: seed of both draws.
+        max_unreadable: fraction of unreadable images above which preparing fails, in [0, 1).
+        exclude: CSV file that lists training images to leave out, see `labels.py`; empty means none.
+        relabel: CSV file that lists training images with new labels, see `labels.py`; empty means none.
 
     Raises:
-        DataError: when the size or the fit makes no sense.
+        DataError: when the image size or the fit is invalid.
     """
 
     source: str = "auto"
@@ -42,13 +41,13 @@ class DataRequest:
     def __post_init__(self) -> None:
         if self.fit not in FITS:
             raise DataError(f"data.fit is '{self.fit}'; expected {', '.join(FITS)}")
-        sides = self.size or (SMALLEST, SMALLEST)
-        if not SMALLEST <= min(sides) <= max(sides) <= LARGEST:
-            raise DataError(f"data.image_size is {self.image_size}; expected {SMALLEST} to {LARGEST} pixels, or auto")
+        sides = self.size or (MIN_SIDE, MIN_SIDE)
+        if not MIN_SIDE <= min(sides) <= max(sides) <= MAX_SIDE:
+            raise DataError(f"data.image_size is {self.image_size}; expected {MIN_SIDE} to {MAX_SIDE} pixels, or auto")
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width, or None where they are to be chosen."""
+        """Height and width in pixels, or None for `auto`."""
         if self.image_size == "auto":
             return None
         return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size

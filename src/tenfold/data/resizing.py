@@ -1,8 +1,8 @@
-"""Progressive resizing: a network learns the broad shapes from small pictures first, which cost a fraction.
+"""Progressive resizing: training begins with smaller images, which cost less.
 
 Known from fast.ai's DAWNBench entry (2018) and EfficientNetV2 (arXiv:2104.00298).
 
-Shapes: B pictures, H×W pixels, h×w pixels of the smaller ones.
+Shapes: B images, H×W pixels, h×w pixels after shrinking.
 """
 
 from collections.abc import Sequence
@@ -11,50 +11,50 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_SMALLEST = 8
-"""Pixels that a side keeps."""
+_MIN_SIDE = 8
+"""Images are not shrunk below this many pixels per side."""
 
-Course = Sequence[tuple[float, float]]
-"""Shares of the run, rising, each with the share of their height and width that pictures have until then."""
+SizeSchedule = Sequence[tuple[float, float]]
+"""Pairs (fraction of the run, fraction of the image size), rising: up to the first fraction, images have the second."""
 
 
-def share_at(course: Course, done: float) -> float:
-    """Returns the share of their height and width that pictures have when `done` of the run is done.
+def size_fraction(schedule: SizeSchedule, done: float) -> float:
+    """Returns the fraction of their height and width that images have when `done` of the run is done.
 
     Args:
-        course: see `Course`; after the last of its shares, pictures have their own size.
-        done: share of the run, in [0, 1].
+        schedule: see `SizeSchedule`; after its last entry, images have their full size.
+        done: fraction of the run, in [0, 1].
 
     Example:
-        >>> [share_at([(0.5, 0.6), (0.75, 0.8)], done) for done in (0.0, 0.5, 0.75)]
+        >>> [size_fraction([(0.5, 0.6), (0.75, 0.8)], done) for done in (0.0, 0.5, 0.75)]
         [0.6, 0.8, 1.0]
     """
-    return next((share for until, share in course if done < until), 1.0)
+    return next((fraction for until, fraction in schedule if done < until), 1.0)
 
 
-def smaller(size: tuple[int, int], share: float) -> tuple[int, int]:
-    """Returns a height and width after they have shrunk to a share of themselves, in pixels, at least 8.
+def scaled_size(size: tuple[int, int], fraction: float) -> tuple[int, int]:
+    """Returns a fraction of a height and width in pixels, each at least 8 where it was not smaller before.
 
     Example:
-        >>> smaller((32, 48), 0.625)
+        >>> scaled_size((32, 48), 0.625)
         (20, 30)
     """
-    height, width = (min(side, max(_SMALLEST, round(side * share))) for side in size)
+    height, width = (min(side, max(_MIN_SIDE, round(side * fraction))) for side in size)
     return height, width
 
 
-def shrink(images: Tensor, share: float) -> Tensor:
-    """Returns smaller pictures, each pixel the mean of the area that it covers.
+def shrink(images: Tensor, fraction: float) -> Tensor:
+    """Shrinks images; each new pixel is the mean of the area that it covers.
 
     Args:
         images: uint8 [B, 3, H, W].
-        share: of height and width that is kept, in (0, 1].
+        fraction: fraction of height and width to keep, in (0, 1].
 
     Returns:
-        uint8 [B, 3, h, w] in the same memory order; `images` themselves where their size stays.
+        uint8 [B, 3, h, w] in the same memory format; `images` itself where the size does not change.
     """
-    own = (images.shape[2], images.shape[3])
-    size = smaller(own, share)
-    if size == own:
+    old_size = (images.shape[2], images.shape[3])
+    size = scaled_size(old_size, fraction)
+    if size == old_size:
         return images
     return F.interpolate(images.float(), size=size, mode="area").round_().to(torch.uint8)

@@ -1,8 +1,9 @@
-"""The shapes of data on its way from source to step.
+"""The data types between source and training step: splits, datasets and batches.
 
-N pictures, H×W pixels, 3 channels (red, green, blue), B pictures in a batch.
+Shapes: N images of a split, B images in a batch, H×W pixels, 3 channels (red, green, blue).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,15 +15,25 @@ from tenfold.core.errors import DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
+ProgressCallback = Callable[[str, int, int], None]
+"""Called with a description, the number of images or bytes that are done, and the total (0 where it is unknown)."""
+
+
+def no_progress(description: str, done: int, total: int) -> None:
+    """A `ProgressCallback` that shows nothing."""
+
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures that belong together, with their labels.
+    """The images of one split, with their labels.
 
     Args:
         images: uint8 [N, H, W, 3], often memory-mapped.
         labels: int64 [N], each in [0, number of classes).
-        paths: where each picture came from (N names), or None where it never was a file.
+        paths: path of each image in its source (N names), or None for images that never were files.
+
+    Raises:
+        DataError: when a shape or a dtype is wrong.
     """
 
     images: NDArray[np.uint8]
@@ -35,16 +46,16 @@ class Split:
         if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
                 f"labels are {self.labels.dtype} {list(self.labels.shape)}; "
-                f"expected int64 [{len(self.images)}], one for each picture"
+                f"expected int64 [{len(self.images)}], one for each image"
             )
         if self.paths is not None and len(self.paths) != len(self.images):
-            raise DataError(f"{len(self.paths)} paths for {len(self.images)} pictures; expected one each")
+            raise DataError(f"{len(self.paths)} paths for {len(self.images)} images; expected one each")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def subset(self, indices: NDArray[np.int64]) -> "Split":
-        """Returns the pictures at `indices` (int64 [M], each in [0, N)), in that order."""
+        """Returns the images at `indices` (int64 [M], each in [0, N)), in that order."""
         paths = None if self.paths is None else tuple(self.paths[i] for i in indices)
         return Split(self.images[indices], self.labels[indices], paths)
 
@@ -59,21 +70,21 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything a run needs to know about its pictures.
+    """The splits of a dataset and its class names.
 
     Args:
-        name: short, fit for a folder name: `cifar10`, `shapes`, `my-cats`.
-        classes: class names in the order of the labels; every later artifact stores this order.
-        train: pictures to learn from.
-        test: pictures used once, at the end.
-        val: pictures to select on, where the source or the recipe sets some apart.
-        fit: how pictures of another shape were brought to size: `crop`, `pad` or `stretch`.
-        fingerprint: hex digest of what the splits hold; two equal ones mean the same data.
+        name: short, usable as a folder name: `cifar10`, `shapes`, `my-cats`.
+        classes: class names in the order of the labels; every model and run folder stores this order.
+        train: images to train on.
+        test: images for the final evaluation; they are used once.
+        val: images for model selection, or None.
+        fit: how images of another shape were brought to size: `crop`, `pad` or `stretch`.
+        fingerprint: hex digest of the content of the splits; equal digests mean equal data.
         skipped: files that could not be used.
-        notes: sentences that a user should read (a size that was chosen, a split that was drawn).
+        notes: sentences that a user should read, such as the image size that was chosen.
 
     Raises:
-        DataError: when the splits disagree in picture size or a label is out of range.
+        DataError: when the splits differ in image size or a label is out of range.
     """
 
     name: str
@@ -93,8 +104,8 @@ class Dataset:
     def _check(self, name: str, split: Split) -> None:
         if split.images.shape[1:] != self.train.images.shape[1:]:
             raise DataError(
-                f"{name} pictures are {list(split.images.shape[1:])}, "
-                f"train pictures {list(self.train.images.shape[1:])}; expected one size"
+                f"{name} images are {list(split.images.shape[1:])}, "
+                f"train images {list(self.train.images.shape[1:])}; expected one size"
             )
         if len(split) and not 0 <= split.labels.min() <= split.labels.max() < len(self.classes):
             raise DataError(
@@ -104,36 +115,37 @@ class Dataset:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of every picture, in pixels."""
+        """Height and width of every image, in pixels."""
         height, width = self.train.images.shape[1:3]
         return int(height), int(width)
 
     def splits(self) -> dict[str, Split]:
-        """Returns the splits that exist, by name: train, test and perhaps val."""
+        """Returns the existing splits by name: train, test and possibly val."""
         named = {"train": self.train, "test": self.test}
         return named if self.val is None else {**named, "val": self.val}
 
 
 class Mixture(NamedTuple):
-    """What was mixed into the pictures of a batch.
+    """The mixup or cutmix partners of a batch.
 
     Args:
-        labels: int64 [B], of each picture's partner.
-        share: float32 [B] in [0, 1], of the picture's own label in its target; the rest is the partner's.
+        labels: int64 [B], label of each image's partner.
+        weight: float32 [B] in [0, 1], weight of the image's own label in its target (mixup's λ); the partner's label
+            has the rest.
     """
 
     labels: "Tensor"
-    share: "Tensor"
+    weight: "Tensor"
 
 
 class Batch(NamedTuple):
-    """What one step consumes, on the device.
+    """The input of one training step, on the device.
 
     Args:
-        images: uint8 [B, 3, H, W] in channels_last memory order.
+        images: uint8 [B, 3, H, W] in channels_last memory format.
         labels: int64 [B].
-        indices: int64 [B], each picture's place in its split.
-        mixture: what was mixed into the pictures, or None.
+        indices: int64 [B], index of each image in its split.
+        mixture: the partners of mixed images, or None.
     """
 
     images: "Tensor"

@@ -1,3 +1,5 @@
+"""Tests of reading archives: hostile, damaged and odd ones included."""
+
 import bz2
 import gzip
 import io
@@ -13,17 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.needs import CIFAR10_JPEG, needs_real_data
 from tenfold.core.errors import DataError
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES, Limits, is_archive, read_members
 from tenfold.data.types import Skipped
 
 FILES = {"train/cat/1.jpg": b"one" * 300, "train/dog/2.jpg": b"", "test/cat/3.jpg": b"\x00" * 512, "notes.txt": b"no"}
-REAL = Path(__file__).parents[2].parent / "shared/data/cifar10-jpeg.tar.xz"
 
 
-def read(archive: Path, limits: Limits | None = None, wanted: Callable[[str], bool] = lambda name: True):
+def read(archive: Path, limits: Limits | None = None, is_needed: Callable[[str], bool] = lambda name: True):
     skipped: list[Skipped] = []
-    members = list(read_members(archive, wanted, skipped.append, limits))
+    members = list(read_members(archive, is_needed, skipped.append, limits))
     return members, {skip.path: skip.reason for skip in skipped}
 
 
@@ -66,26 +68,26 @@ def test_every_kind_of_archive_is_read_in_order(tmp_path: Path, suffix: str) -> 
     assert [path.name for path in tmp_path.iterdir()] == [archive.name]
 
 
-def test_a_file_that_is_named_wrongly_is_recognised_by_its_content(tmp_path: Path) -> None:
+def test_a_misnamed_archive_is_recognized_by_its_content(tmp_path: Path) -> None:
     archive = write(tmp_path / "a.tar.gz", *FILES.items()).rename(tmp_path / "a.zip")
     assert read(archive) == (list(FILES.items()), {})
 
 
 @pytest.mark.parametrize("name", ["cats", "cats.jpg", "tar", "cats.tar.zst", "cats.gz", "cats.rar"])
-def test_other_names_are_no_archives(name: str) -> None:
+def test_other_names_are_not_archives(name: str) -> None:
     assert not is_archive(Path(name))
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.xz"])
-def test_only_what_is_wanted_is_read(tmp_path: Path, suffix: str) -> None:
+def test_only_needed_members_are_read(tmp_path: Path, suffix: str) -> None:
     asked: list[str] = []
 
-    def wanted(name: str) -> bool:
+    def is_needed(name: str) -> bool:
         asked.append(name)
         return name.startswith("test/")
 
     archive = write(tmp_path / f"a{suffix}", ("train/", b""), (".hidden/x", b""), *FILES.items())
-    members, _ = read(archive, wanted=wanted)
+    members, _ = read(archive, is_needed=is_needed)
     assert [name for name, _ in members] == ["test/cat/3.jpg"]
     assert asked == list(FILES)
 
@@ -114,7 +116,7 @@ def test_names_that_lead_outside_are_skipped_and_listed(tmp_path: Path, name: st
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
 @pytest.mark.parametrize("name", HIDDEN)
-def test_names_with_a_dot_are_passed_over_in_silence(tmp_path: Path, name: str, suffix: str) -> None:
+def test_names_with_a_leading_dot_are_ignored(tmp_path: Path, name: str, suffix: str) -> None:
     assert read(write(tmp_path / f"a{suffix}", (name, b"x"), ("good", b"y"))) == ([("good", b"y")], {})
 
 
@@ -125,7 +127,7 @@ def test_odd_but_harmless_names_work(tmp_path: Path, name: str, suffix: str) -> 
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
-def test_names_that_are_no_utf8_become_plain_text(tmp_path: Path, form: int) -> None:
+def test_names_that_are_not_utf8_become_plain_text(tmp_path: Path, form: int) -> None:
     archive = tmp_path / "a.tar"
     write_tar(archive, (os.fsdecode(b"caf\xe9/1.jpg"), b"x"), format=form, encoding="utf-8")
     members, skipped = read(archive)
@@ -133,7 +135,7 @@ def test_names_that_are_no_utf8_become_plain_text(tmp_path: Path, form: int) -> 
     members[0][0].encode()
 
 
-def test_a_zip_name_that_claims_to_be_utf8_and_is_not_is_an_error(tmp_path: Path) -> None:
+def test_a_zip_name_that_is_falsely_declared_utf8_is_an_error(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "a.zip", ("é.jpg", b"x"))
     archive.write_bytes(archive.read_bytes().replace("é".encode(), b"\xff\xfe"))
     with pytest.raises(DataError, match=r"a\.zip cannot be read as an archive"):
@@ -196,16 +198,16 @@ def test_a_member_that_is_too_large_is_skipped(tmp_path: Path, suffix: str) -> N
 def test_too_many_members_are_an_error(tmp_path: Path, suffix: str) -> None:
     archive = write(tmp_path / f"a{suffix}", *[(str(number), b"") for number in range(11)])
     assert len(read(archive, Limits(count=11))[0]) == 11
-    with pytest.raises(DataError, match="holds more than 10 members; split it"):
+    with pytest.raises(DataError, match="contains more than 10 members; split it"):
         read(archive, Limits(count=10))
 
 
-@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("is_needed", [True, False])
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tar.xz", ".tar.bz2"])
-def test_bombs_are_cut_off_whether_wanted_or_not(tmp_path: Path, suffix: str, wanted: bool) -> None:
+def test_bombs_are_cut_off_needed_or_not(tmp_path: Path, suffix: str, is_needed: bool) -> None:
     archive = write(tmp_path / f"a{suffix}", *[(str(number), bytes(1 << 20)) for number in range(20)])
     with pytest.raises(DataError, match="looks like a bomb"):
-        read(archive, Limits(total=1 << 20), wanted=lambda name: wanted)
+        read(archive, Limits(total=1 << 20), is_needed=lambda name: is_needed)
 
 
 def test_zip_bombs_are_cut_off(tmp_path: Path) -> None:
@@ -214,7 +216,7 @@ def test_zip_bombs_are_cut_off(tmp_path: Path) -> None:
         read(archive, Limits(total=1 << 20))
 
 
-def test_what_follows_the_end_mark_cannot_be_a_bomb(tmp_path: Path) -> None:
+def test_a_bomb_behind_the_end_mark_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "a.tar.gz"
     archive.write_bytes(gzip.compress(write_tar(tmp_path / "a.tar", ("x", b"x")).read_bytes() + bytes(30 << 20)))
     with pytest.raises(DataError, match="looks like a bomb"):
@@ -238,21 +240,21 @@ def test_headers_that_claim_to_be_huge_are_refused(tmp_path: Path, size: int, ki
         read(archive)
 
 
-def test_a_sparse_map_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_sparse_map_is_refused(tmp_path: Path) -> None:
     headers = {"GNU.sparse.size": "5", "GNU.sparse.numblocks": "0", "GNU.sparse.map": ""}
     for members in ([member("x", pax_headers=headers)], [member("good"), member("x", pax_headers=headers)]):
-        with pytest.raises(DataError, match=r"header .*makes no sense"):
+        with pytest.raises(DataError, match=r"header .*is invalid"):
             read(write_tar(tmp_path / "a.tar", *members, format=tarfile.PAX_FORMAT))
 
 
 def test_a_chain_of_ten_thousand_headers_is_refused(tmp_path: Path) -> None:
     link = member("x", tarfile.GNUTYPE_LONGNAME, 1).tobuf(tarfile.GNU_FORMAT) + bytes(512)
     (tmp_path / "a.tar").write_bytes(link * 10_000)
-    with pytest.raises(DataError, match="makes no sense"):
+    with pytest.raises(DataError, match="is invalid"):
         read(tmp_path / "a.tar")
 
 
-def test_a_size_below_zero_is_refused(tmp_path: Path) -> None:
+def test_a_negative_size_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "a.tar"
     archive.write_bytes(member("x").tobuf() + member("x", size=-1024).tobuf(tarfile.GNU_FORMAT) + bytes(1024))
     with pytest.raises(DataError, match="cannot be read as an archive"):
@@ -281,22 +283,22 @@ def test_a_cut_archive_is_an_error_wherever_it_is_cut(tmp_path: Path, suffix: st
 
 
 @pytest.mark.parametrize("suffix", ARCHIVE_SUFFIXES)
-def test_an_altered_archive_never_passes_for_another(tmp_path: Path, suffix: str) -> None:
+def test_an_altered_archive_never_loses_members_silently(tmp_path: Path, suffix: str) -> None:
     files = [(f"{number}.jpg", bytes([number]) * 700) for number in range(6)]
     whole = write(tmp_path / f"whole{suffix}", *files).read_bytes()
     archive = tmp_path / f"altered{suffix}"
-    silent = 0
-    places = range(0, len(whole), max(1, len(whole) // 150))
-    for place in places:
-        archive.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+    num_silent = 0
+    positions = range(0, len(whole), max(1, len(whole) // 150))
+    for position in positions:
+        archive.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
         try:
-            silent += len(read(archive)[0]) < len(files) and not read(archive)[1]
+            num_silent += len(read(archive)[0]) < len(files) and not read(archive)[1]
         except DataError:
             continue
-    assert silent == 0
+    assert num_silent == 0
 
 
-def test_a_broken_header_in_the_middle_is_no_end(tmp_path: Path) -> None:
+def test_a_damaged_header_in_the_middle_is_no_end_mark(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "a.tar", *[(str(number), b"x") for number in range(5)])
     data = bytearray(archive.read_bytes())
     data[1024 * 2 + 10] ^= 1
@@ -308,21 +310,21 @@ def test_a_broken_header_in_the_middle_is_no_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"<html>not found</html>", b"PK", b"PK\x03\x04", b"\x1f\x8b", b"BZh9", b"\xff" * 2000]
 )
-def test_what_is_no_archive_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
+def test_other_content_is_an_error_that_names_the_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.zip cannot be read as an archive") as caught:
         read(tmp_path / "a.zip")
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_other_than_files_are_an_error_that_names_the_path(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.tar")
     for name in ("fifo.tar", "missing.zip", "."):
         with pytest.raises(DataError, match="is no file; expected an archive"):
             read(tmp_path / name)
 
 
-def test_an_archive_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_without_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -334,7 +336,7 @@ def test_an_archive_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: py
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_made_up_archives_never_crash(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_random_archives_never_crash(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("made_up")
     suffix = data.draw(st.sampled_from([".tar", ".zip"]))
     broken = bytearray(
@@ -353,10 +355,9 @@ def test_made_up_archives_never_crash(tmp_path_factory: pytest.TempPathFactory, 
         assert all(".." not in name.split("/") for name, _ in members)
 
 
-@pytest.mark.real_pictures
-@pytest.mark.skipif(not REAL.exists(), reason="the JPEG copy of CIFAR-10 is not beside the checkout")
-def test_sixty_thousand_real_pictures_come_out_whole() -> None:
-    members = read_members(REAL, lambda name: name.endswith(".jpg"), print)
+@needs_real_data
+def test_sixty_thousand_real_images_are_read_whole() -> None:
+    members = read_members(CIFAR10_JPEG, lambda name: name.endswith(".jpg"), print)
     starts = {name: content[:2] + content[-2:] for name, content in members}
     assert len(starts) == 60_000
     assert set(starts.values()) == {b"\xff\xd8\xff\xd9"}

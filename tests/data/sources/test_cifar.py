@@ -1,3 +1,5 @@
+"""Tests of loading CIFAR: folders, archives and downloads, also damaged ones."""
+
 import hashlib
 import io
 import pickle
@@ -13,17 +15,17 @@ from tenfold.core.errors import DataError, DownloadError, UsageError
 from tenfold.data.sources.cifar import CifarArrays, downloadable, find_cifar, load_cifar, mirrors, source_named
 from tenfold.data.sources.cifar_files import CIFAR10, CIFAR100, CifarForm, CifarSource, Part
 
-COUNT = 6  # pictures in a file
+COUNT = 6  # images in a file
 
 
-def pictures(seed: int, classes: int) -> tuple[np.ndarray, list[int]]:
-    """Rows as CIFAR holds them, uint8 [COUNT, 3072], and their labels."""
+def rows_and_labels(seed: int, classes: int) -> tuple[np.ndarray, list[int]]:
+    """Returns rows in CIFAR's format, uint8 [COUNT, 3072], and their labels."""
     draw = np.random.default_rng(seed)
     return draw.integers(0, 256, (COUNT, 3072), np.uint8), draw.integers(0, classes, COUNT).tolist()
 
 
-def content(source: CifarSource, form: CifarForm, seed: int) -> bytes:
-    rows, labels = pictures(seed, len(source.classes))
+def file_content(source: CifarSource, form: CifarForm, seed: int) -> bytes:
+    rows, labels = rows_and_labels(seed, len(source.classes))
     if not form.binary:
         coarse = [0] * COUNT
         return pickle.dumps({b"data": rows, b"coarse_labels": coarse, source.label_key: labels}, protocol=2)
@@ -32,11 +34,11 @@ def content(source: CifarSource, form: CifarForm, seed: int) -> bytes:
     return np.concatenate([before, rows], axis=1).tobytes()
 
 
-def small(source: CifarSource, number: int, folder: Path) -> tuple[CifarSource, CifarForm, dict[str, bytes]]:
-    """Returns `source` cut down to a few pictures in one of its forms, and the files it is made of."""
+def small_source(source: CifarSource, number: int, folder: Path) -> tuple[CifarSource, CifarForm, dict[str, bytes]]:
+    """Returns `source` cut down to a few images in one of its forms, and its files."""
     form = source.forms[number]
     names = [part.name for part in (*form.train, *form.test)]
-    files = {name: content(source, form, seed) for seed, name in enumerate(names)}
+    files = {name: file_content(source, form, seed) for seed, name in enumerate(names)}
     parts = {name: Part(name, COUNT, hashlib.md5(data).hexdigest() * (not form.binary)) for name, data in files.items()}
     archive = pack(form.folder, files)
     form = replace(
@@ -63,10 +65,10 @@ def pack(folder: str, files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def check(arrays: CifarArrays, source: CifarSource) -> None:
+def assert_equal(arrays: CifarArrays, source: CifarSource) -> None:
     form = source.forms[0]
     seeds = range(len(form.train) + len(form.test))
-    expected = [pictures(seed, len(source.classes)) for seed in seeds]
+    expected = [rows_and_labels(seed, len(source.classes)) for seed in seeds]
     rows = np.concatenate([rows for rows, _ in expected])
     labels = np.concatenate([labels for _, labels in expected])
     images = np.concatenate([arrays.train_images, arrays.test_images])
@@ -86,21 +88,21 @@ every_form = pytest.mark.parametrize(("full", "number"), FORMS, ids=NAMES)
 
 @every_form
 def test_an_extracted_folder_is_read(tmp_path: Path, full: CifarSource, number: int) -> None:
-    source, form, _ = small(full, number, tmp_path)
+    source, form, _ = small_source(full, number, tmp_path)
     (tmp_path / form.archive).unlink()
     assert find_cifar(source, tmp_path, tmp_path / "cache") == tmp_path / form.folder
-    check(load_cifar(source, data_dir=tmp_path, cache=tmp_path / "cache"), source)
-    check(load_cifar(source, data_dir=tmp_path / form.folder, cache=tmp_path / "cache"), source)
+    assert_equal(load_cifar(source, data_dir=tmp_path, cache=tmp_path / "cache"), source)
+    assert_equal(load_cifar(source, data_dir=tmp_path / form.folder, cache=tmp_path / "cache"), source)
     assert {path.name for path in tmp_path.iterdir()} == {form.folder}
 
 
 @every_form
 def test_an_archive_is_read_without_extracting(tmp_path: Path, full: CifarSource, number: int) -> None:
-    source, form, files = small(full, number, tmp_path)
+    source, form, files = small_source(full, number, tmp_path)
     for name in files:
         (tmp_path / form.folder / name).unlink()
     steps: list[tuple[str, int, int]] = []
-    check(
+    assert_equal(
         load_cifar(source, data_dir=tmp_path, cache=tmp_path, progress=lambda *step: steps.append(step)),
         source,
     )
@@ -109,21 +111,21 @@ def test_an_archive_is_read_without_extracting(tmp_path: Path, full: CifarSource
 
 
 @every_form
-def test_it_is_downloaded_where_nothing_is_there(
+def test_a_missing_dataset_is_downloaded(
     tmp_path: Path, full: CifarSource, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, form, _ = small(full, number, tmp_path)
+    source, form, _ = small_source(full, number, tmp_path)
     with serving((tmp_path / form.archive).read_bytes()) as served:
         monkeypatch.setenv("TENFOLD_MIRRORS", f" {served.url}/,https://tenfold.invalid ")
         assert downloadable(source)
-        check(load_cifar(source, data_dir=None, cache=tmp_path / "cache"), source)
-        check(load_cifar(source, data_dir=None, cache=tmp_path / "cache"), source)
+        assert_equal(load_cifar(source, data_dir=None, cache=tmp_path / "cache"), source)
+        assert_equal(load_cifar(source, data_dir=None, cache=tmp_path / "cache"), source)
         assert len(served.ranges) == 1
     assert find_cifar(source, None, tmp_path / "cache") == tmp_path / "cache/downloads" / form.archive
 
 
-def test_it_is_downloaded_into_the_folder_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, form, _ = small(CIFAR10, 0, tmp_path)
+def test_it_is_downloaded_into_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, form, _ = small_source(CIFAR10, 0, tmp_path)
     with serving((tmp_path / form.archive).read_bytes()) as served:
         monkeypatch.setenv("TENFOLD_MIRRORS", served.url)
         load_cifar(source, data_dir=tmp_path / "mine", cache=tmp_path / "cache")
@@ -131,8 +133,8 @@ def test_it_is_downloaded_into_the_folder_that_was_named(tmp_path: Path, monkeyp
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_failed_download_leaves_nothing_that_looks_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, form, _ = small(CIFAR10, 0, tmp_path)
+def test_a_failed_download_leaves_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, form, _ = small_source(CIFAR10, 0, tmp_path)
     with serving(b"", "404") as served:
         monkeypatch.setenv("TENFOLD_MIRRORS", served.url)
         assert not downloadable(source)
@@ -144,7 +146,7 @@ def test_a_failed_download_leaves_nothing_that_looks_right(tmp_path: Path, monke
 @pytest.mark.parametrize("change", ["cut", "altered", "empty"])
 @pytest.mark.parametrize("where", ["data_batch_3", "archive"])
 def test_a_cut_or_altered_file_is_named_with_both_checksums(tmp_path: Path, where: str, change: str) -> None:
-    source, form, files = small(CIFAR10, 0, tmp_path)
+    source, form, files = small_source(CIFAR10, 0, tmp_path)
     path = tmp_path / form.folder / where
     if where == "archive":
         for name in files:
@@ -164,7 +166,7 @@ def test_a_cut_or_altered_file_is_named_with_both_checksums(tmp_path: Path, wher
 
 @pytest.mark.parametrize("full", [CIFAR10, CIFAR100], ids=["cifar10", "cifar100"])
 def test_a_cut_binary_file_is_named_with_both_sizes(tmp_path: Path, full: CifarSource) -> None:
-    source, form, files = small(full, 1, tmp_path)
+    source, form, files = small_source(full, 1, tmp_path)
     name = form.test[0].name
     (tmp_path / form.folder / name).write_bytes(files[name][:-1])
     size = len(files[name])
@@ -172,14 +174,14 @@ def test_a_cut_binary_file_is_named_with_both_sizes(tmp_path: Path, full: CifarS
         load_cifar(source, data_dir=tmp_path, cache=tmp_path)
 
 
-def test_a_half_extracted_folder_gives_way_to_the_archive(tmp_path: Path) -> None:
-    source, form, _ = small(CIFAR10, 0, tmp_path)
+def test_an_archive_wins_over_an_incomplete_folder(tmp_path: Path) -> None:
+    source, form, _ = small_source(CIFAR10, 0, tmp_path)
     (tmp_path / form.folder / "data_batch_4").unlink()
-    check(load_cifar(source, data_dir=tmp_path, cache=tmp_path), source)
+    assert_equal(load_cifar(source, data_dir=tmp_path, cache=tmp_path), source)
 
 
-def test_a_half_extracted_folder_alone_is_an_error_that_names_what_is_missing(tmp_path: Path) -> None:
-    source, form, _ = small(CIFAR10, 0, tmp_path)
+def test_an_incomplete_folder_alone_is_an_error_with_the_missing_files(tmp_path: Path) -> None:
+    source, form, _ = small_source(CIFAR10, 0, tmp_path)
     (tmp_path / form.archive).unlink()
     (tmp_path / form.folder / "data_batch_4").unlink()
     (tmp_path / form.folder / "test_batch").unlink()
@@ -208,16 +210,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_batches_that_hold_something_else_are_refused(tmp_path: Path, name: str) -> None:
-    source, form, _ = small(CIFAR10, 0, tmp_path)
+def test_batches_with_other_content_are_refused(tmp_path: Path, name: str) -> None:
+    source, form, _ = small_source(CIFAR10, 0, tmp_path)
     value, message = WRONG[name]
     (tmp_path / form.folder / "test_batch").write_bytes(pickle.dumps(value, protocol=2))
     with pytest.raises(DataError, match=message):
         load_cifar(without_checksums(source), data_dir=tmp_path, cache=tmp_path)
 
 
-def test_an_archive_with_the_right_checksum_that_lacks_a_file_is_an_error(tmp_path: Path) -> None:
-    source, form, files = small(CIFAR10, 0, tmp_path)
+def test_a_complete_archive_without_a_file_is_an_error(tmp_path: Path) -> None:
+    source, form, files = small_source(CIFAR10, 0, tmp_path)
     del files["data_batch_2"]
     archive = pack(form.folder, files)
     source = replace(source, forms=(replace(form, md5=hashlib.md5(archive).hexdigest()),))
@@ -227,7 +229,7 @@ def test_an_archive_with_the_right_checksum_that_lacks_a_file_is_an_error(tmp_pa
         load_cifar(source, data_dir=tmp_path / "other", cache=tmp_path)
 
 
-def test_mirrors_are_replaced_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_replaces_the_mirrors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TENFOLD_MIRRORS", raising=False)
     assert mirrors(CIFAR10) == ("https://www.cs.toronto.edu/~kriz",)
     monkeypatch.setenv("TENFOLD_MIRRORS", "https://a.example/x/, https://b.example,")
@@ -239,7 +241,7 @@ def test_an_unknown_name_is_a_usage_error() -> None:
         source_named("cifar1O")
 
 
-def test_the_published_sets_are_described_in_full() -> None:
+def test_the_published_datasets_are_described_completely() -> None:
     for source, classes in ((CIFAR10, 10), (CIFAR100, 100)):
         assert len(set(source.classes)) == classes
         for form in source.forms:

@@ -1,3 +1,5 @@
+"""Tests of class folders: layouts, odd files, archives."""
+
 import errno
 import io
 import os
@@ -10,8 +12,8 @@ import pytest
 
 from harness.images import class_tree, png, write_tree
 from tenfold.core.errors import DataError, StorageError
-from tenfold.data.sources.class_folders import list_folder, read_pictures, scan
-from tenfold.data.sources.layout import natural
+from tenfold.data.sources.class_folders import list_folder, read_images, scan
+from tenfold.data.sources.layout import natural_key
 
 TWO = {"a/1.png": png(1), "b/1.png": png(2)}
 
@@ -49,11 +51,11 @@ def test_splits_and_classes_are_found(tmp_path):
     ]  # fmt: skip
     assert members(layout, "test") == [("test/cat/0.png", "cat")]
     assert members(layout, "val") == [("val/dog/0.png", "dog")]
-    assert "test has no pictures of dog" in layout.notes
+    assert "test has no images of dog" in layout.notes
 
 
 @pytest.mark.parametrize("name", ["valid", "validation", "Val"])
-def test_validation_goes_by_several_names(tmp_path, name):
+def test_validation_folders_have_several_names(tmp_path, name):
     root = class_tree(tmp_path, {"Train/a": 1, "Train/b": 1, f"{name}/a": 1})
     assert len(members(scan(root), "val")) == 1
 
@@ -61,19 +63,19 @@ def test_validation_goes_by_several_names(tmp_path, name):
 def test_class_folders_alone_are_all_train(tmp_path):
     layout = scan(class_tree(tmp_path, {"10": 1, "2": 1, "1": 1, "b/inner/deep": 1}))
     assert layout.classes == ("1", "2", "10", "b")
-    assert not layout.places("test")
+    assert not layout.indices_of("test")
 
 
-def test_names_are_sorted_as_people_do():
+def test_names_are_sorted_naturally():
     names = ["b10", "b9", "A", "1", "01", "10", "2", "a", "9" * 5000]
-    assert sorted(names, key=natural) == ["01", "1", "2", "10", "9" * 5000, "A", "a", "b9", "b10"]
+    assert sorted(names, key=natural_key) == ["01", "1", "2", "10", "9" * 5000, "A", "a", "b9", "b10"]
 
 
 def test_a_class_may_be_called_train(tmp_path):
     assert scan(class_tree(tmp_path, {"bus": 1, "train": 2})).classes == ("bus", "train")
 
 
-def test_hidden_things_are_passed_over_in_silence(tmp_path):
+def test_hidden_files_are_ignored(tmp_path):
     extra = {".hidden/x.png": png(), "a/.x.png": png(), "__MACOSX/a/x.png": png(), ".DS_Store": b""}
     layout = scan(write_tree(tmp_path, TWO | extra))
     assert (layout.classes, len(layout.entries), layout.skipped) == (("a", "b"), 2, ())
@@ -102,7 +104,7 @@ def test_links_pipes_and_sockets_are_listed_and_never_opened(tmp_path):
     }
 
 
-def test_strange_names_work_or_are_skipped_with_a_reason(tmp_path):
+def test_odd_names_work_or_are_skipped_with_a_reason(tmp_path):
     root = write_tree(tmp_path, TWO | {"a/new\nline.png": png(3), "<b>html</b>/1.png": png(4)})
     Path(os.fsdecode(os.fsencode(root) + b"/a/caf\xe9.png")).write_bytes(png(5))
     layout = scan(root)
@@ -111,18 +113,18 @@ def test_strange_names_work_or_are_skipped_with_a_reason(tmp_path):
     assert reasons(layout) == {r"a/caf\udce9.png": "its name is no UTF-8; rename it"}
 
 
-def test_files_that_are_no_pictures_or_in_no_class_are_listed(tmp_path):
+def test_other_files_and_files_without_a_class_are_listed(tmp_path):
     extra = {"a/notes.txt": b"", "a/README": b"", "a/x.gif": b"", "stray.png": png()}
     layout = scan(write_tree(tmp_path, TWO | extra))
     assert reasons(layout) == {
-        "a/notes.txt": "not a picture: .txt",
-        "a/README": "not a picture: a name without a suffix",
-        "a/x.gif": "not a picture: .gif",
+        "a/notes.txt": "not an image: .txt",
+        "a/README": "not an image: a name without a suffix",
+        "a/x.gif": "not an image: .gif",
         "stray.png": "not in a class folder",
     }
 
 
-def test_what_lies_outside_the_splits_is_listed(tmp_path):
+def test_files_outside_the_splits_are_listed(tmp_path):
     layout = scan(class_tree(tmp_path, {"train/a": 1, "train/b": 1, "old/a": 1, "train": 1}))
     assert reasons(layout) == {
         "old/a/0.png": "outside train, test and val",
@@ -130,21 +132,21 @@ def test_what_lies_outside_the_splits_is_listed(tmp_path):
     }
 
 
-def test_an_empty_class_is_explained(tmp_path):
+def test_an_empty_class_is_noted(tmp_path):
     root = write_tree(tmp_path, TWO)
     (root / "c").mkdir()
     layout = scan(root)
     assert layout.classes == ("a", "b")
-    assert layout.notes == ("class folder 'c' holds no pictures: left out",)
+    assert layout.notes == ("class folder 'c' holds no images: left out",)
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a/1.png": b"", "a/2.png": b""}, "only one class, 'a'; expected pictures"),
-        ({"a/1.txt": b""}, r"no pictures; expected pictures \(\.bmp, .*\) as train/<class>/… and test/<class>/…, or"),
-        ({}, "no pictures"),
-        ({"1.png": b"", "2.png": b""}, "pictures but no class folder"),
+        ({"a/1.png": b"", "a/2.png": b""}, "only one class, 'a'; expected images"),
+        ({"a/1.txt": b""}, r"no images; expected images \(\.bmp, .*\) as train/<class>/… and test/<class>/…, or"),
+        ({}, "no images"),
+        ({"1.png": b"", "2.png": b""}, "images but no class folder"),
         (
             {"train/a/1.png": b"", "train/b/1.png": b"", "test/c/1.png": b""},
             r"class 'c' in test but none in train; .* \(train has: a, b\)",
@@ -152,12 +154,12 @@ def test_an_empty_class_is_explained(tmp_path):
         ({"test/a/1.png": b"", "val/b/1.png": b""}, "class 'a' in test but none in train"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_learnt_from_is_refused(tmp_path, files, message):
+def test_folders_that_cannot_be_trained_on_are_refused(tmp_path, files, message):
     with pytest.raises(DataError, match=message):
         scan(write_tree(tmp_path, files))
 
 
-def test_a_missing_path_and_a_foreign_file_are_refused(tmp_path):
+def test_a_missing_path_and_another_file_are_refused(tmp_path):
     with pytest.raises(DataError, match="missing does not exist; expected a folder or an archive"):
         scan(tmp_path / "missing")
     (tmp_path / "a.txt").write_text("")
@@ -165,7 +167,7 @@ def test_a_missing_path_and_a_foreign_file_are_refused(tmp_path):
         scan(tmp_path / "a.txt")
 
 
-def test_a_name_that_no_disk_takes_is_one_clear_line():
+def test_a_name_that_is_too_long_is_one_clear_line():
     with pytest.raises(StorageError, match="name is too long"):
         scan(Path("x" * 5000))
 
@@ -184,7 +186,7 @@ def test_a_folder_that_may_not_be_read_is_listed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz"])
-@pytest.mark.parametrize("wrapping", ["", "my pictures/"])
+@pytest.mark.parametrize("wrapping", ["", "my images/"])
 def test_an_archive_is_read_like_a_folder(tmp_path, kind, wrapping):
     tree = {f"{split}/{name}/{number}.png": png(number) for split in ("train", "test")
             for name in "ab" for number in range(2)}  # fmt: skip
@@ -195,9 +197,9 @@ def test_an_archive_is_read_like_a_folder(tmp_path, kind, wrapping):
     layout = scan(pack(tmp_path / kind, files | extra))
     plain = scan(tmp_path / "folder")
     assert [e._replace(path=wrapping + e.path) for e in plain.entries] == list(layout.entries)
-    assert reasons(layout) == {wrapping + "notes.txt": "not a picture: .txt"}
+    assert reasons(layout) == {wrapping + "notes.txt": "not an image: .txt"}
     read = {
-        layout.entries[place].path: content for place, content in read_pictures(layout, range(len(layout.entries)), {})
+        layout.entries[index].path: content for index, content in read_images(layout, range(len(layout.entries)), {})
     }
     assert read == files
 
@@ -209,14 +211,14 @@ def test_a_name_that_occurs_twice_in_an_archive_counts_once(tmp_path):
             member.size = len(png(seed))
             archive.addfile(member, io.BytesIO(png(seed)))
     layout = scan(tmp_path / "twice.tar")
-    assert [content for _, content in read_pictures(layout, range(len(layout.entries)), {})] == [png(0), png(1)]
+    assert [content for _, content in read_images(layout, range(len(layout.entries)), {})] == [png(0), png(1)]
     assert reasons(layout) == {"a/1.png": "a second file of this name in the archive"}
 
 
-def test_looking_sees_every_picture_on_the_way(tmp_path):
-    seen = {}
-    scan(zipped(tmp_path / "a.zip", TWO), look=seen.__setitem__)
-    assert seen == TWO
+def test_on_image_is_called_with_every_image(tmp_path):
+    found = {}
+    scan(zipped(tmp_path / "a.zip", TWO), on_image=found.__setitem__)
+    assert found == TWO
 
 
 def test_a_folder_is_only_read(tmp_path):

@@ -1,3 +1,5 @@
+"""Tests of downloads against a server that misbehaves on demand."""
+
 import hashlib
 import os
 import random
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.nasty_server import FAULTS, STATUSES, serving
+from harness.skip_rule import OTHER_SYSTEM
 from tenfold.core import durable
 from tenfold.core.errors import DataError, DownloadError, StorageError
 from tenfold.data.sources.download import download
@@ -18,8 +21,8 @@ from tenfold.data.sources.transport import RefusedError, open_url, reachable
 
 CONTENT = random.Random(0).randbytes(200_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
-# From the others even a patient client can never get the file.
-PASSABLE = {
+# Faults after which the file can still be downloaded; the others are permanent.
+TEMPORARY = {
     "none",
     "truncates",
     "resets",
@@ -30,7 +33,7 @@ PASSABLE = {
     "wrong range",
     "refuses the range",
 }
-HOPELESS = sorted(set(FAULTS) - PASSABLE)
+PERMANENT = sorted(set(FAULTS) - TEMPORARY)
 
 
 def fetch(target: Path, *urls: str, size: int | None = len(CONTENT), attempts: int = 3) -> Path:
@@ -46,9 +49,9 @@ def others(target: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), None])
-@pytest.mark.parametrize("fault", [*HOPELESS, *STATUSES])
+@pytest.mark.parametrize("fault", [*PERMANENT, *STATUSES])
 def test_no_bad_bytes_are_accepted(tmp_path: Path, fault: str, size: int | None, monkeypatch) -> None:
-    monkeypatch.setattr("tenfold.data.sources.download._LARGEST", 1_000_000)
+    monkeypatch.setattr("tenfold.data.sources.download._MAX_BYTES", 1_000_000)
     target = tmp_path / "file.tar.gz"
     with serving(CONTENT, fault) as served, pytest.raises(DownloadError) as caught:
         fetch(target, f"{served.url}/file.tar.gz", size=size, attempts=2)
@@ -62,8 +65,8 @@ def test_no_bad_bytes_are_accepted(tmp_path: Path, fault: str, size: int | None,
 @pytest.mark.parametrize("size", [len(CONTENT), None])
 @pytest.mark.parametrize("start", [0, 1, 70_000, len(CONTENT) - 1])
 @pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_a_fault_that_passes_is_survived(tmp_path: Path, fault: str, start: int, size: int | None, monkeypatch) -> None:
-    monkeypatch.setattr("tenfold.data.sources.download._LARGEST", 1_000_000)
+def test_a_temporary_fault_is_survived(tmp_path: Path, fault: str, start: int, size: int | None, monkeypatch) -> None:
+    monkeypatch.setattr("tenfold.data.sources.download._MAX_BYTES", 1_000_000)
     target = tmp_path / "file"
     if start:
         leave_part(target, CONTENT[:start])
@@ -74,7 +77,7 @@ def test_a_fault_that_passes_is_survived(tmp_path: Path, fault: str, start: int,
 
 
 @pytest.mark.parametrize("fault", ["truncates", "resets", "understates the length", "stalls"])
-def test_what_arrived_is_continued_by_range(tmp_path: Path, fault: str) -> None:
+def test_a_download_is_continued_by_range(tmp_path: Path, fault: str) -> None:
     target = tmp_path / "file"
     with serving(CONTENT, fault, "none") as served:
         fetch(target, f"{served.url}/file")
@@ -94,7 +97,7 @@ def test_a_part_of_an_earlier_call_is_used_or_started_over(tmp_path: Path, fault
 
 
 @pytest.mark.parametrize("part", [b"x" * 50_000, b"x" * len(CONTENT), b"x" * (len(CONTENT) + 5)])
-def test_a_wrong_part_is_thrown_away(tmp_path: Path, part: bytes) -> None:
+def test_a_wrong_part_is_deleted(tmp_path: Path, part: bytes) -> None:
     target = tmp_path / "file"
     leave_part(target, part)
     with serving(CONTENT) as served:
@@ -102,8 +105,8 @@ def test_a_wrong_part_is_thrown_away(tmp_path: Path, part: bytes) -> None:
     assert target.read_bytes() == CONTENT
 
 
-def test_a_server_that_drops_the_line_again_and_again_still_gets_there(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("tenfold.data.sources.download._FRUITFUL", 1000)
+def test_a_server_that_breaks_off_repeatedly_still_delivers(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tenfold.data.sources.download._MIN_NEW_BYTES", 1000)
     target = tmp_path / "file"
     with serving(CONTENT, *["truncates"] * 7, "none") as served:
         fetch(target, f"{served.url}/file", attempts=2)
@@ -147,8 +150,8 @@ def test_a_redirect_to_anything_but_https_is_never_followed(tmp_path: Path, faul
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), None])
-def test_an_endless_body_is_cut_off_and_dropped(tmp_path: Path, size: int | None, monkeypatch) -> None:
-    monkeypatch.setattr("tenfold.data.sources.download._LARGEST", 1_000_000)
+def test_an_endless_body_is_cut_off_and_deleted(tmp_path: Path, size: int | None, monkeypatch) -> None:
+    monkeypatch.setattr("tenfold.data.sources.download._MAX_BYTES", 1_000_000)
     with serving(CONTENT, "endless") as served, pytest.raises(DownloadError, match=r"more than the expected \d+ bytes"):
         fetch(tmp_path / "file", f"{served.url}/file", size=size)
     assert not others(tmp_path / "file")
@@ -175,20 +178,20 @@ def test_progress_ends_at_the_total(tmp_path: Path) -> None:
     assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
 
 
-def test_a_file_that_is_there_is_not_fetched(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_downloaded(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
     assert fetch(tmp_path / "file", "https://tenfold.invalid/file").read_bytes() == CONTENT
 
 
-def test_a_wrong_file_that_is_there_is_named_and_left_alone(tmp_path: Path) -> None:
+def test_an_existing_wrong_file_is_named_and_not_changed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(DataError, match=rf"file \(4 bytes\) has MD5 .*, expected {MD5}"):
         fetch(tmp_path / "file", "https://tenfold.invalid/file")
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason=OTHER_SYSTEM)
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "file.part").symlink_to("/dev/full")
     with serving(CONTENT) as served, pytest.raises(StorageError, match=r"file\.part: the disk is full"):
         fetch(tmp_path / "file", f"{served.url}/file")
@@ -242,26 +245,26 @@ def test_a_killed_process_frees_the_lock_and_its_part_is_continued(tmp_path: Pat
     assert target.read_bytes() == CONTENT
 
 
-def test_a_waiting_process_says_so(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_a_waiting_process_reports_it(tmp_path: Path) -> None:
+    descriptions: list[str] = []
     target = tmp_path / "file"
     with serving(CONTENT, "stalls", "none") as served:
 
-        def tell(description: str, done: int, total: int) -> None:
-            said.append(description)
+        def on_progress(description: str, done: int, total: int) -> None:
+            descriptions.append(description)
             served.stop.set()
 
         first = threading.Thread(target=fetch, args=(target, served.url))
         first.start()
         while not served.ranges:
             time.sleep(0.01)
-        download([served.url], target, md5=MD5, progress=tell)
+        download([served.url], target, md5=MD5, progress=on_progress)
         first.join()
-    assert said[0] == "Waiting for another process that downloads file"
+    assert descriptions[0] == "Waiting for another process that downloads file"
 
 
 @pytest.mark.parametrize(("fault", "answer"), [("none", True), ("404", False), ("500", False), ("silent", False)])
-def test_reachable_asks_without_downloading(fault: str, answer: bool) -> None:
+def test_reachable_does_not_download(fault: str, answer: bool) -> None:
     with serving(CONTENT, fault) as served:
         assert reachable(served.url, timeout=0.3) is answer
         served.stop.set()
@@ -272,5 +275,5 @@ def test_reachable_asks_without_downloading(fault: str, answer: bool) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://tenfold.invalid/", "http://127.0.0.1:1/", "file:///etc/hostname"])
-def test_what_cannot_be_reached_is_not_reachable(url: str) -> None:
+def test_unreachable_addresses_are_not_reachable(url: str) -> None:
     assert reachable(url, timeout=2) is False

@@ -1,4 +1,4 @@
-"""The drawn shapes: the same everywhere, balanced, apart, and of the form their names promise."""
+"""Tests of the drawn shapes: equal on every machine, balanced, and of the right form."""
 
 import hashlib
 
@@ -12,13 +12,13 @@ from tenfold.data.sources.outlines import OUTLINES
 from tenfold.data.sources.shapes import build_shapes
 
 
-def test_a_seed_means_the_same_bits_on_every_machine():
+def test_a_seed_gives_the_same_bits_on_every_machine():
     data = build_shapes(train=200, test=100, seed=0)
     digest = hashlib.sha256(data.train.images.tobytes() + data.train.labels.tobytes() + data.test.images.tobytes())
     assert digest.hexdigest() == "6616e1ecc233004378e357eb43c87b03a0d458857a0b0534a27defc84191a05b"
 
 
-def test_pictures_are_small_colour_pictures_of_ten_named_classes():
+def test_images_are_32_by_32_rgb_in_ten_classes():
     data = build_shapes(train=30, test=20)
     assert data.name == "shapes"
     assert data.image_size == (32, 32)
@@ -30,7 +30,7 @@ def test_pictures_are_small_colour_pictures_of_ten_named_classes():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**63 - 1))
-def test_classes_are_balanced_to_within_one_picture(train, test, seed):
+def test_classes_are_balanced_to_within_one_image(train, test, seed):
     data = build_shapes(train, test, seed)
     for split in data.splits().values():
         counts = np.bincount(split.labels, minlength=10)
@@ -43,32 +43,32 @@ def test_the_order_of_classes_is_shuffled():
     assert len(np.unique(labels[:50])) > 5
 
 
-def test_the_test_pictures_come_from_a_stream_of_their_own():
+def test_the_test_split_has_a_random_stream_of_its_own():
     data = build_shapes(train=100, test=100)
     train = {image.tobytes() for image in data.train.images}
     assert not train & {image.tobytes() for image in data.test.images}
     np.testing.assert_array_equal(build_shapes(train=10, test=100).test.images, data.test.images)
 
 
-def test_another_seed_draws_other_pictures_and_another_fingerprint():
+def test_another_seed_gives_other_images_and_another_fingerprint():
     first, second = build_shapes(20, 10, seed=0), build_shapes(20, 10, seed=1)
     assert not np.array_equal(first.train.images, second.train.images)
     assert first.fingerprint != second.fingerprint
     assert first.fingerprint == build_shapes(20, 10, seed=0).fingerprint != build_shapes(21, 10).fingerprint
 
 
-def test_pictures_differ_in_lightness_and_no_picture_is_flat():
+def test_images_differ_in_lightness_and_none_is_flat():
     images = build_shapes(train=500, test=1).train.images.astype(float)
     assert images.mean(axis=(1, 2, 3)).std() > 30
     assert images.std(axis=(1, 2)).max(axis=1).min() > 5
 
 
 @pytest.mark.parametrize("name", OUTLINES)
-def test_every_shape_keeps_its_proportions_and_lies_about_the_centre(name):
+def test_every_shape_has_sound_proportions_and_is_centered(name):
     axis = np.linspace(-1.5, 1.5, 301, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
-    for whim in (0.0, 0.5, 0.99):
-        inside = OUTLINES[name](x[None], y[None], np.full((1, 1, 1), whim, np.float32))[0] < 0
+    for variation in (0.0, 0.5, 0.99):
+        inside = OUTLINES[name](x[None], y[None], np.full((1, 1, 1), variation, np.float32))[0] < 0
         assert 0.2 < inside.mean() * 9 < 3  # of the circle's π
         assert np.hypot(x, y)[inside].max() < 1.3
         assert abs(x[inside].mean()) < 0.5
@@ -83,7 +83,7 @@ def test_outlines_stay_in_single_precision():
 
 @pytest.mark.parametrize(("train", "test"), [(0, 10), (10, 0), (-1, 10)])
 def test_a_count_below_one_is_refused(train, test):
-    with pytest.raises(DataError, match=rf"cannot draw {train} train and {test} test pictures; ask for 1 or more"):
+    with pytest.raises(DataError, match=rf"cannot draw {train} train and {test} test images; ask for 1 or more"):
         build_shapes(train, test)
 
 

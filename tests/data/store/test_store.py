@@ -1,3 +1,5 @@
+"""Tests of stores: written, opened, damaged, shared, deleted."""
+
 import json
 import multiprocessing
 import os
@@ -15,7 +17,6 @@ from tenfold.core import durable
 from tenfold.core.errors import DataError, StorageError
 from tenfold.data.store.format import Index, PixelFile, write_index
 from tenfold.data.store.store import (
-    cache_folder,
     delete_all,
     delete_store,
     list_stores,
@@ -64,36 +65,36 @@ def test_a_store_is_built_once_and_opened_again():
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_what_goes_in_comes_out(tmp_path_factory, data):
+def test_a_store_returns_what_was_written(tmp_path_factory, data):
     size = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
-    made = {
+    splits_in = {
         split: data.draw(arrays.arrays(np.uint8, (data.draw(st.integers(1, 6)), *size, 3)))
         for split in data.draw(st.sampled_from([("train", "test"), ("train", "test", "val")]))
     }
-    paths = {split: data.draw(st.lists(st.text(), min_size=len(x), max_size=len(x))) for split, x in made.items()}
-    labels = {split: np.arange(len(images)) % 2 for split, images in made.items()}
+    paths = {split: data.draw(st.lists(st.text(), min_size=len(x), max_size=len(x))) for split, x in splits_in.items()}
+    labels = {split: np.arange(len(images)) % 2 for split, images in splits_in.items()}
 
     def build(folder: Path) -> None:
-        for split, images in made.items():
+        for split, images in splits_in.items():
             with PixelFile(folder / f"{split}-images.npy", len(images), size) as file:
                 for row in data.draw(st.permutations(range(len(images)))):
                     file.write(row, images[row])
             np.save(folder / f"{split}-labels.npy", labels[split])
-        counts = {split: len(images) for split, images in made.items()}
+        counts = {split: len(images) for split, images in splits_in.items()}
         write_index(folder, Index("any", ("a", "b"), "crop", "", counts), paths)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TENFOLD_CACHE", str(tmp_path_factory.mktemp("cache")))
         splits = open_or_build("any", KEY, build).splits()
-    assert list(splits) == list(made)
+    assert list(splits) == list(splits_in)
     for name, split in splits.items():
-        assert (split.images == made[name]).all()
+        assert (split.images == splits_in[name]).all()
         assert (split.labels == labels[name]).all()
         assert split.paths == tuple(paths[name])
 
 
 @given(st.lists(st.booleans(), max_size=20))
-def test_pictures_that_never_came_leave_no_gap(tmp_path_factory, present):
+def test_rows_that_were_never_written_leave_no_gap(tmp_path_factory, present):
     path = tmp_path_factory.mktemp("pixels") / "images.npy"
     with PixelFile(path, len(present), (2, 3)) as file:
         for row in np.flatnonzero(present)[::-1]:
@@ -133,12 +134,12 @@ def damage_labels(store: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_cut, damage_missing, damage_manifest, damage_index, damage_labels])
-def test_a_damaged_store_is_made_anew_with_a_note(cache, damage):
+def test_a_damaged_store_is_built_again_with_a_note(cache, damage):
     whole = open_or_build("tiny", KEY, fill)
     damage(cache / f"stores/tiny-{KEY}")
-    mended = open_or_build("tiny", KEY, fill)
-    assert mended.notes[-1].startswith("the store of tiny was damaged and has been made anew: ")
-    assert mended.fingerprint == whole.fingerprint
+    rebuilt = open_or_build("tiny", KEY, fill)
+    assert rebuilt.notes[-1].startswith("the store of tiny was damaged and was built again: ")
+    assert rebuilt.fingerprint == whole.fingerprint
     assert open_or_build("tiny", KEY, refuse).notes == ("a note",)
 
 
@@ -199,7 +200,7 @@ def test_of_several_processes_one_builds_and_the_others_wait(cache, tmp_path):
     assert len(log.read_text().splitlines()) == 1
 
 
-def test_a_killed_builder_leaves_no_lock_and_its_rubbish_is_removed(cache, tmp_path):
+def test_a_killed_builder_leaves_no_lock_and_no_files(cache, tmp_path):
     log = tmp_path / "started"
     worker = multiprocessing.get_context("fork").Process(target=build_and_die, args=(str(cache), str(log)))
     worker.start()
@@ -218,7 +219,7 @@ def test_stores_are_listed_with_their_sizes(cache):
     open_or_build("small", store_key(2), fill)
     (cache / "stores/.tenfold-tmp-1-abcdefabcdef").mkdir()
     small, tiny = list_stores()
-    assert (small.name, tiny.name, tiny.key, tiny.pictures) == ("small", "tiny", KEY, 6)
+    assert (small.name, tiny.name, tiny.key, tiny.num_images) == ("small", "tiny", KEY, 6)
     assert tiny.bytes == sum(path.stat().st_size for path in tiny.path.iterdir())
     assert json.loads((tiny.path / "index.json").read_text())["created"] == tiny.created
 
@@ -226,7 +227,7 @@ def test_stores_are_listed_with_their_sizes(cache):
 def test_a_damaged_store_is_listed_and_can_be_deleted(cache):
     open_or_build("tiny", KEY, fill)
     (cache / f"stores/tiny-{KEY}/index.json").write_text("[]")
-    assert list_stores()[0].pictures == 0
+    assert list_stores()[0].num_images == 0
     assert [store.name for store in delete_store("tiny")] == ["tiny"]
     assert list_stores() == []
 
@@ -244,27 +245,18 @@ def test_stores_are_deleted_by_name_by_key_and_altogether():
         delete_store("x")
 
 
-def test_without_a_home_the_cache_can_be_named(monkeypatch):
-    monkeypatch.delenv("TENFOLD_CACHE")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *args, **kwargs: "~/.cache/tenfold")
-    monkeypatch.setattr(Path, "expanduser", lambda path: (_ for _ in ()).throw(RuntimeError()))
-    with pytest.raises(StorageError, match=r"no home folder .* TENFOLD_CACHE to a folder that can be written"):
-        cache_folder()
-
-
-def test_a_cache_that_cannot_be_written_says_how_to_name_another(tmp_path, monkeypatch):
+def test_an_unwritable_cache_is_reported_with_the_remedy(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "file/cache"))
     with pytest.raises(StorageError, match=r"cannot create .*TENFOLD_CACHE"):
         open_or_build("tiny", KEY, fill)
 
 
-def test_keys_tell_settings_apart():
+def test_keys_depend_on_the_settings():
     assert store_key(1, "crop") == store_key(1, "crop") != store_key(1, "pad")
 
 
-def test_the_index_refuses_another_version(cache):
+def test_an_index_of_another_version_is_refused(cache):
     def older(folder: Path) -> None:
         fill(folder)
         index = json.loads((folder / "index.json").read_text())

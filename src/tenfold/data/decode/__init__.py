@@ -1,1 +1,1 @@
-"""From an image file to uint8 RGB of one size, and to the numbers a model sees."""
+"""Decoding of image files: to uint8 RGB of one size, and to the normalized input of a model."""

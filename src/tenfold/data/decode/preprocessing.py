@@ -1,6 +1,6 @@
-"""Any picture as uint8 RGB of one size, and as the numbers that a model sees: one way, wherever it comes in.
+"""Fits images to one size, and normalizes them for a model: the same way for training, evaluation and prediction.
 
-`decode.py` holds the rule by which a file becomes RGB. H×W pixels, 3 channels (red, green, blue), B pictures.
+`decode.py` turns a file into RGB. Shapes: B images, H×W pixels, 3 channels (red, green, blue).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,42 +14,47 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tenfold.core.errors import DataError
-from tenfold.data.decode.decode import Source, decode_picture, one_line
+from tenfold.core.text import escaped
+from tenfold.data.decode.decode import Source, decode_image
 
 if TYPE_CHECKING:
     import torch
 
 
 FITS = ("crop", "pad", "stretch")
+MIN_SIDE = 8
+MAX_SIDE = 1024
+"""Smallest and largest side in pixels that images may be fitted to."""
+
 _PADDING_GREY = (128, 128, 128)
 
 
-def open_picture(source: Source, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """Returns the picture as RGB, upright, by the rule at the top of this file.
+def open_image(source: Source, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """Returns an image as upright RGB, by the rule of `decode.py`.
 
     Args:
         source: a path, the bytes of a file, or an open file.
-        name: what to call it in an error message.
-        at_least: height and width that will be asked of `fit_picture`. A JPEG at least four times as large is
-            then decoded at a half, a quarter or an eighth of its size, never below twice what is asked.
+        name: what error messages call it.
+        at_least: height and width that `fit_image` will be asked for. A JPEG at least four times as large is then
+            decoded at a half, a quarter or an eighth of its size, but never below twice this size.
 
     Raises:
-        DataError: when the file is no such picture, is damaged, empty or too large; with name and reason.
+        DataError: when the file is no such image, is damaged, empty or too large; with name and reason.
     """
     try:
-        return decode_picture(source, at_least)
+        return decode_image(source, at_least)
     except DataError as error:
-        raise DataError(f"{one_line(name)}: {error}; expected a whole JPEG, PNG, WebP or BMP file") from None
+        raise DataError(f"{escaped(name)}: {error}; expected a whole JPEG, PNG, WebP or BMP file") from None
 
 
-def fit_picture(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[np.uint8]:
-    """Brings an RGB picture to size, with antialiasing; one that has the size already is not touched.
+def fit_image(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[np.uint8]:
+    """Fits an RGB image to a size, with antialiasing; an image that has the size already is not changed.
 
     Args:
-        image: an RGB picture.
+        image: an RGB image.
         size: height and width in pixels.
-        fit: `crop` scales until the picture covers the size and keeps the centre; `pad` scales until it fits
-            within and centres it on middle grey; `stretch` ignores its proportions.
+        fit: `crop` scales the image to cover the size and keeps the center; `pad` scales it to fit inside and centers
+            it on grey; `stretch` ignores its proportions.
 
     Returns:
         uint8 [H, W, 3].
@@ -64,105 +69,14 @@ def fit_picture(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[
         return np.array(image)
     if fit == "pad":
         return np.array(_padded(image, width, height))
-    return np.array(_scaled(image, width, height, _centre(image, width, height) if fit == "crop" else None))
+    return np.array(_scaled(image, width, height, _center_box(image, width, height) if fit == "crop" else None))
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """What is done to a picture before a model sees it; stored in the model, and the same for every way in.
-
-    Args:
-        image_size: height and width in pixels.
-        fit: see `fit_picture`.
-        mean: of each channel, for pixels in [0, 1].
-        std: deviation of each channel, for pixels in [0, 1], above 0.
-
-    Raises:
-        DataError: when one of them makes no sense.
-
-    Example:
-        >>> half = Preprocessing((32, 32), "crop", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        >>> Preprocessing.from_json(half.to_json()) == half
-        True
-    """
-
-    image_size: tuple[int, int]
-    fit: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    def __post_init__(self) -> None:
-        if len(self.image_size) != 2 or min(self.image_size) < 1:
-            raise DataError(f"image size is {self.image_size}; expected height and width, each at least 1")
-        if self.fit not in FITS:
-            raise DataError(f"fit is '{self.fit}'; expected {', '.join(FITS)}")
-        if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
-            raise DataError(f"mean is {self.mean}, std {self.std}; expected three finite numbers each")
-        if min(self.std) <= 0:
-            raise DataError(f"std is {self.std}; expected three numbers above 0")
-
-    def load(self, source: Source, name: str = "") -> NDArray[np.uint8]:
-        """Returns the picture as uint8 [H, W, 3].
-
-        Raises:
-            DataError: when it cannot be read; the message begins with `name`, or else the path.
-        """
-        name = name or (str(source) if isinstance(source, Path) else "picture")
-        return fit_picture(open_picture(source, name, at_least=self.image_size), self.image_size, self.fit)
-
-    def normalize(self, images: "torch.Tensor") -> "torch.Tensor":
-        """Returns (images / 255 − mean) / std; raises nothing.
-
-        Args:
-            images: uint8 or float [B, 3, H, W] in [0, 255], on any device, in any memory order.
-
-        Returns:
-            float32 [B, 3, H, W], same device and memory order.
-        """
-        import torch
-
-        pixels = images.to(torch.float32, copy=True)  # so that the rest can be done in place
-        return pixels.div_(255).sub_(_per_channel(self.mean, images.device)).div_(_per_channel(self.std, images.device))
-
-    def to_json(self) -> dict[str, object]:
-        """Returns what `from_json` turns back into an equal object, to the last bit; raises nothing."""
-        return {
-            "image_size": list(self.image_size),
-            "fit": self.fit,
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, object]) -> "Preprocessing":
-        """Returns the object that `to_json` described.
-
-        Raises:
-            DataError: when a key is missing or holds something else.
-        """
-        try:
-            height, width = _numbers(value["image_size"])
-            red, green, blue = _numbers(value["mean"])
-            mean = red, green, blue
-            red, green, blue = _numbers(value["std"])
-            return cls((int(height), int(width)), str(value["fit"]), mean, (red, green, blue))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"preprocessing is not readable ({one_line(str(error))}); expected image_size, fit, mean, std"
-            ) from None
-
-
-def _numbers(value: object) -> list[float]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise TypeError(f"{value!r} is no list of numbers")
-    return [float(number) for number in value]
-
-
-def _centre(image: Image.Image, width: int, height: int) -> tuple[float, float, float, float]:
-    """Returns the largest box in the middle of the picture that has the proportions width : height."""
+def _center_box(image: Image.Image, width: int, height: int) -> tuple[float, float, float, float]:
+    """Returns the largest centered box with the proportions width : height."""
     scale = min(image.width / width, image.height / height)
     left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-    # Rounding may put a border a hair outside, which Pillow refuses.
+    # Rounding may put an edge slightly outside, which Pillow refuses.
     right, bottom = min(left + width * scale, image.width), min(top + height * scale, image.height)
     return max(left, 0.0), max(top, 0.0), right, bottom
 
@@ -181,34 +95,130 @@ def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
     return canvas
 
 
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The preprocessing of a model's input; it is stored with the model.
+
+    Args:
+        image_size: height and width in pixels.
+        fit: see `fit_image`.
+        mean: mean of each channel, for pixels in [0, 1].
+        std: standard deviation of each channel, for pixels in [0, 1], above 0.
+
+    Raises:
+        DataError: when a value is invalid.
+
+    Example:
+        >>> half = Preprocessing((32, 32), "crop", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        >>> Preprocessing.from_json(half.to_json()) == half
+        True
+    """
+
+    image_size: tuple[int, int]
+    fit: str
+    mean: Channels
+    std: Channels
+
+    def __post_init__(self) -> None:
+        if len(self.image_size) != 2 or min(self.image_size) < 1:
+            raise DataError(f"image size is {self.image_size}; expected height and width, each at least 1")
+        if self.fit not in FITS:
+            raise DataError(f"fit is '{self.fit}'; expected {', '.join(FITS)}")
+        if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
+            raise DataError(f"mean is {self.mean}, std {self.std}; expected three finite numbers each")
+        if min(self.std) <= 0:
+            raise DataError(f"std is {self.std}; expected three numbers above 0")
+
+    def load(self, source: Source, name: str = "") -> NDArray[np.uint8]:
+        """Returns an image file as uint8 [H, W, 3].
+
+        Args:
+            source: see `open_image`.
+            name: what an error message calls it; the path by default.
+
+        Raises:
+            DataError: when the file cannot be read.
+        """
+        name = name or (str(source) if isinstance(source, Path) else "image")
+        return fit_image(open_image(source, name, at_least=self.image_size), self.image_size, self.fit)
+
+    def normalize(self, images: "torch.Tensor") -> "torch.Tensor":
+        """Returns (images / 255 − mean) / std.
+
+        Args:
+            images: uint8 or float [B, 3, H, W] in [0, 255], on any device, in any memory format.
+
+        Returns:
+            float32 [B, 3, H, W] on the same device, in the same memory format.
+        """
+        import torch
+
+        pixels = images.to(torch.float32, copy=True)  # a copy, so that the rest can be done in place
+        return pixels.div_(255).sub_(_per_channel(self.mean, images.device)).div_(_per_channel(self.std, images.device))
+
+    def to_json(self) -> dict[str, object]:
+        """Returns plain values from which `from_json` makes an equal object, exact to the last bit."""
+        return {
+            "image_size": list(self.image_size),
+            "fit": self.fit,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> "Preprocessing":
+        """Returns the object that `to_json` described.
+
+        Raises:
+            DataError: when a key is missing or a value is invalid.
+        """
+        try:
+            height, width = _numbers(value["image_size"])
+            red, green, blue = _numbers(value["mean"])
+            mean = red, green, blue
+            red, green, blue = _numbers(value["std"])
+            return cls((int(height), int(width)), str(value["fit"]), mean, (red, green, blue))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"preprocessing is not readable ({escaped(str(error))}); expected image_size, fit, mean, std"
+            ) from None
+
+
+def _numbers(value: object) -> list[float]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise TypeError(f"{value!r} is no list of numbers")
+    return [float(number) for number in value]
+
+
 @cache
-def _per_channel(values: tuple[float, float, float], device: "torch.device") -> "torch.Tensor | float":
-    """Returns one number where all agree, else float32 [3, 1, 1], copied to the device once for each process."""
+def _per_channel(values: Channels, device: "torch.device") -> "torch.Tensor | float":
+    """Returns one number where all channels agree, else float32 [3, 1, 1], copied to the device once per process."""
     import torch
 
     if len(set(values)) == 1:
         return values[0]
-    with torch.inference_mode(False):  # what is kept must serve training too
+    with torch.inference_mode(False):  # the cached tensor must serve training too
         return torch.tensor(values, device=device).view(3, 1, 1)
 
 
 _CHUNK = 256
-"""Pictures looked at together: float32 adds up so many squares of a byte without rounding."""
-
-Channels = tuple[float, float, float]
+"""Number of images that are summed at once: float32 adds up so many squares of a byte without rounding."""
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> tuple[Channels, Channels]:
     """Returns the exact mean and standard deviation of each channel, for pixels in [0, 1].
 
-    Two sets of "CIFAR-10 standard deviations" circulate; one averages the deviations of single pictures. This is the
-    deviation of all pixels.
+    Two sets of "CIFAR-10 standard deviations" are in use; one of them averages the standard deviations of the images.
+    This is the standard deviation of all pixels.
 
     Args:
         images: uint8 [N, H, W, 3], N at least 1; may be memory-mapped.
 
     Returns:
-        Two triples; a channel of one value only gets deviation 1/255, so that dividing by it stays harmless.
+        Mean and std. A constant channel has std 1/255, so that dividing by it is harmless.
 
     Example:
         >>> channel_statistics(np.full((1, 8, 8, 3), 255, np.uint8))[0]
@@ -218,21 +228,21 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[Channels, Channels]:
     total, squares = np.zeros(3), np.zeros(3)
     for start in range(0, len(images), _CHUNK):
         pixels = images[start : start + _CHUNK].reshape(-1, height * width * 3).astype(np.float32)
-        total += _sum(pixels)
-        squares += _sum(np.square(pixels, out=pixels))
+        total += _channel_sums(pixels)
+        squares += _channel_sums(np.square(pixels, out=pixels))
     count = len(images) * height * width
     mean = total / count / 255
     variance = squares / count / 255**2 - mean**2
-    deviation = np.maximum(np.sqrt(np.maximum(variance, 0)), 1 / 255)
-    return _triple(mean), _triple(deviation)
+    std = np.maximum(np.sqrt(np.maximum(variance, 0)), 1 / 255)
+    return _channels(mean), _channels(std)
 
 
-def _sum(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Returns the sum of each channel, exactly; pixels are float32 [at most 256, H·W·3]."""
-    channels: NDArray[np.float64] = pixels.sum(0).reshape(-1, 3).sum(0, dtype=np.float64)
-    return channels
+def _channel_sums(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns the exact sum of each channel; `pixels` is float32 [at most 256, H·W·3]."""
+    sums: NDArray[np.float64] = pixels.sum(0).reshape(-1, 3).sum(0, dtype=np.float64)
+    return sums
 
 
-def _triple(values: NDArray[np.float64]) -> Channels:
+def _channels(values: NDArray[np.float64]) -> Channels:
     red, green, blue = (float(value) for value in values)
     return red, green, blue

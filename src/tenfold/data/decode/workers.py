@@ -1,172 +1,68 @@
-"""A process that decodes pictures, and the channel to it. What goes through, seen from its parent:
+"""Decodes many image files: in this process at first, and in worker processes when it takes longer.
 
-    ← nothing                      once, when it is ready
-    → the sources of a chunk       pickled
-    ← what became of each          pickled, in the same order
-
-A parent that is killed closes the channel, which ends the process.
+A worker that dies takes nothing with it: the files that it had are decoded again one by one, in a process of their own.
 """
 
 import multiprocessing
 import os
-import pickle
-import signal
+import sys
 import threading
 import time
-import warnings
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import connection
-from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from tenfold.core.errors import TenfoldError
-from tenfold.core.spawn import inheritance
+from tenfold.core.spawn import inheritance, leave_process_group
 from tenfold.data.decode.decode import FileSource
-from tenfold.data.decode.pixels import Pixels
+from tenfold.data.decode.tasks import DecodedImage
 
 Key = TypeVar("Key")
-Decode = Callable[[FileSource], Pixels]
+Decode = Callable[[FileSource], DecodedImage]
+Item = tuple[Key, FileSource]
 
-_PATIENCE = 5
-"""Seconds that a process gets for its last breath, once its channel is closed."""
+_SECONDS_ALONE = 0.25
+"""How long this process decodes alone: about as long as a worker needs to start."""
 
+_MAX_WORKERS = 32
+_CHUNKS_PER_WORKER = 2
+"""Chunks that are sent ahead for each worker, so that it never waits for the next."""
 
-class DecodingProcess(Generic[Key]):
-    """A process that decodes chunk after chunk. It is `ready` once it runs our code; `keys` are of the chunks it has.
-
-    Args:
-        decode: what it does with each picture.
-
-    Raises:
-        OSError, RuntimeError, AssertionError, ImportError, TypeError: where no process can be had.
-    """
-
-    def __init__(self, decode: Decode) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of torch hold
-        self.ready = False
-        self.keys: deque[list[Key]] = deque()
-        self.channel, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, decode), name="tenfold-decoder", daemon=True)
-        try:
-            with inheritance():
-                self._process.start()
-        except BaseException:
-            self.end()
-            raise
-        finally:
-            theirs.close()
-
-    def give(self, chunk: Sequence[tuple[Key, FileSource]]) -> None:
-        """Sends a chunk; a process that has just died is noticed by its end of the channel."""
-        self.keys.append([key for key, _ in chunk])
-        with suppress(OSError):
-            self.channel.send_bytes(pickle.dumps([source for _, source in chunk]))
-
-    def receive(self, done: Callable[[Key, Pixels], None]) -> bool:
-        """Takes what the process has sent; returns False where it has ended before it was ready.
-
-        Args:
-            done: told what became of each picture of a chunk.
-
-        Raises:
-            TenfoldError: when the process has ended in the middle of its work.
-        """
-        try:
-            message = self.channel.recv_bytes()
-        except (EOFError, OSError):
-            self._process.join(_PATIENCE)
-            self.end()
-            if self.ready:
-                raise TenfoldError(_death(self._process.exitcode or 0)) from None
-            return False
-        if self.ready:
-            for key, pixels in zip(self.keys.popleft(), pickle.loads(message), strict=True):
-                done(key, pixels)
-        self.ready = True
-        return True
-
-    def end(self) -> None:
-        """Ends the process, whatever it does."""
-        if self._process.pid is not None:
-            self._process.kill()
-            self._process.join()
-        self.channel.close()
-
-
-def _death(code: int) -> str:
-    name = next((number.name for number in signal.Signals if number == -code), "")
-    if not name:
-        return f"a process that decodes pictures ended with exit code {code}; it has said why above"
-    return (
-        f"a process that decodes pictures was ended by {name}, often for lack of memory; "
-        "close other programs and run the command again"
-    )
-
-
-def _serve(channel: "connection.Connection[Any, Any]", decode: Decode) -> None:
-    """Decodes what comes through the channel."""
-    _leave_terminal()
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    chunks: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_take_chunks, args=(channel, chunks), daemon=True).start()
-    with suppress(OSError):
-        channel.send_bytes(b"")
-        while True:
-            channel.send_bytes(pickle.dumps([decode(source) for source in pickle.loads(chunks.get())]))
-
-
-def _take_chunks(channel: "connection.Connection[Any, Any]", chunks: "SimpleQueue[bytes]") -> None:
-    """Keeps the channel empty: else both sides might wait to send, and for ever."""
-    with suppress(EOFError, OSError):
-        while True:
-            chunks.put(channel.recv_bytes())
-    os._exit(0)
-
-
-def _leave_terminal() -> None:
-    """Leaves to the parent what a terminal or `timeout` sends to all processes of a group at once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)
-
-
-_ALONE_SECONDS = 0.25
-"""How long this process decodes by itself: about what another one needs to start."""
-_MOST_PROCESSES = 32
-_MOST_IN_CHUNK = 64
+_MAX_CHUNK = 64
 _CHUNK_PIXEL_BYTES = 4 << 20
 _CHUNK_SOURCE_BYTES = 4 << 20
-_ON_THE_WAY = 2
-"""Chunks that a process has at a time, so that it never waits for the next."""
 
 
-class Decoders(Generic[Key]):
-    """Takes pictures one by one, and says what became of each; all are done at the end of the `with` block.
+class DecodePool(Generic[Key]):
+    """Decodes image files and reports each result; all are reported at the end of the `with` block.
 
     Args:
-        decode: turns a file into pixels; it must be picklable and raise nothing.
-        size: height and width of the pixels.
-        done: told what became of each picture, in any order.
+        decode: decodes one file; must be picklable and raise nothing.
+        size: height and width of the decoded images, in pixels; large images are sent in small chunks.
+        on_decoded: called in this process with the key and the result of each file, in any order.
 
     Example:
-        >>> with Decoders(small_pixels, (64, 64), print) as decoders:  # doctest: +SKIP
-        ...     decoders.put("cat", Path("cat.png"))
+        >>> with DecodePool(decode_if_small, (64, 64), print) as pool:  # doctest: +SKIP
+        ...     pool.put("cat", Path("cat.png"))
     """
 
-    def __init__(self, decode: Decode, size: tuple[int, int], done: Callable[[Key, Pixels], None]) -> None:
+    def __init__(self, decode: Decode, size: tuple[int, int], on_decoded: Callable[[Key, DecodedImage], None]) -> None:
         self._decode = decode
-        self._done = done
-        self._most_in_chunk = max(1, min(_MOST_IN_CHUNK, _CHUNK_PIXEL_BYTES // (size[0] * size[1] * 3)))
-        self._chunk: list[tuple[Key, FileSource]] = []
+        self._on_decoded = on_decoded
+        self._max_chunk = max(1, min(_MAX_CHUNK, _CHUNK_PIXEL_BYTES // (size[0] * size[1] * 3)))
+        self._chunk: list[Item[Key]] = []
         self._chunk_bytes = 0
-        self._seconds = 0.0
-        self._processes: list[DecodingProcess[Key]] = []
-        self._most_processes = _most_processes()
+        self._seconds_alone = 0.0
+        self._num_workers = _num_workers()
+        self._executor: ProcessPoolExecutor | None = None
+        self._first_worker: Future[None] | None = None
+        self._pending: dict[Future[list[DecodedImage]], list[Item[Key]]] = {}
 
-    def __enter__(self) -> "Decoders[Key]":
+    def __enter__(self) -> "DecodePool[Key]":
         return self
 
     def __exit__(
@@ -174,73 +70,177 @@ class Decoders(Generic[Key]):
     ) -> None:
         try:
             if kind is None:
-                self._hand_out()
-                while any(process.keys for process in self._processes):
-                    self._receive(None)
+                if self._chunk:
+                    self._hand_out()
+                while self._pending:
+                    self._collect(None)
         finally:
-            for process in self._processes:
-                process.end()
+            self._end()
 
     def put(self, key: Key, source: FileSource) -> None:
-        """Takes a picture.
+        """Adds a file.
 
         Args:
-            key: by which `done` is told of it.
-            source: its file, or the bytes of it.
+            key: passed to `on_decoded`.
+            source: the path or the bytes of the file.
 
         Raises:
-            TenfoldError: when a decoding process was ended from outside.
+            TenfoldError: when workers end before they can decode anything.
         """
         self._chunk.append((key, source))
         self._chunk_bytes += len(source) if isinstance(source, bytes) else 0
-        if len(self._chunk) == self._most_in_chunk or self._chunk_bytes > _CHUNK_SOURCE_BYTES:
+        if len(self._chunk) == self._max_chunk or self._chunk_bytes > _CHUNK_SOURCE_BYTES:
             self._hand_out()
 
     def _hand_out(self) -> None:
-        """Gives the chunk to the process that has least to do; does it here while there is none."""
+        """Sends the chunk to the workers, or decodes it here while no worker is ready."""
         chunk, self._chunk, self._chunk_bytes = self._chunk, [], 0
-        self._receive(0)
-        while all(len(process.keys) == _ON_THE_WAY for process in self._ready()):
-            if self._seconds > _ALONE_SECONDS:
-                self._start_one()
-            if not self._ready():
-                self._do(chunk)
-                return
-            self._receive(None)
-        min(self._ready(), key=lambda process: len(process.keys)).give(chunk)
+        self._collect(0)
+        while self._pending and len(self._pending) >= _CHUNKS_PER_WORKER * self._num_workers:
+            self._collect(None)
+        if self._has_workers():
+            self._send(chunk)
+        else:
+            self._decode_here(chunk)
 
-    def _do(self, chunk: list[tuple[Key, FileSource]]) -> None:
+    def _decode_here(self, chunk: list[Item[Key]]) -> None:
         start = time.perf_counter()
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata, once for each kind; a user can do nothing about it.
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            for key, source in chunk:
-                self._done(key, self._decode(source))
-        self._seconds += time.perf_counter() - start
+        for key, source in chunk:
+            self._on_decoded(key, self._decode(source))
+        self._seconds_alone += time.perf_counter() - start
 
-    def _ready(self) -> list[DecodingProcess[Key]]:
-        return [process for process in self._processes if process.ready]
+    def _has_workers(self) -> bool:
+        """Returns whether a worker is ready. The first is started once this process has decoded for long enough."""
+        if self._first_worker is None and self._seconds_alone > _SECONDS_ALONE:
+            self._start()
+        if self._first_worker is None or not self._first_worker.done():
+            return False
+        if self._first_worker.exception() is not None:
+            self._end()
+            self._num_workers = 0
+            return False
+        return True
 
-    def _start_one(self) -> None:
-        """Starts a process where a core is left for it; one after the other, so that only those start that pay."""
-        if len(self._processes) >= self._most_processes or len(self._ready()) < len(self._processes):
-            return
+    def _start(self) -> None:
+        """Starts the first worker without waiting for it; the others start when there is work for them."""
+        # Where a process may have no children (a daemon, a program that embeds Python, a limit of the system), this
+        # process decodes everything.
+        num_workers, self._num_workers = self._num_workers, 0
+        with suppress(OSError, RuntimeError, AssertionError, ImportError, TypeError):
+            if num_workers:
+                self._executor = _executor(num_workers)
+                self._first_worker = _submit(self._executor, _arrive, self._decode)
+                self._num_workers = num_workers
+
+    def _send(self, chunk: list[Item[Key]]) -> None:
+        assert self._executor is not None, "a chunk is only sent once a worker is ready"
+        future: Future[list[DecodedImage]] = Future()
         try:
-            self._processes.append(DecodingProcess(self._decode))
-        except (OSError, RuntimeError, AssertionError, ImportError, TypeError):
-            # In a daemon, in a program that embeds Python, at a limit of the system: then without.
-            self._most_processes = 0
+            future = _submit(self._executor, _decode_chunk, self._decode, [source for _, source in chunk])
+        except BrokenProcessPool as error:
+            future.set_exception(error)
+        self._pending[future] = chunk
 
-    def _receive(self, timeout: float | None) -> None:
-        """Takes what the processes have sent; waits for something where `timeout` is None."""
-        by_channel = {process.channel: process for process in self._processes}
-        for channel in connection.wait(list(by_channel), timeout) if by_channel else ():
-            process = by_channel[channel]  # type: ignore[index]
-            if not process.receive(self._done):
-                self._processes.remove(process)
-                self._most_processes = 0
+    def _collect(self, timeout: float | None) -> None:
+        """Reports the results that have arrived; waits for at least one where `timeout` is None."""
+        done, _ = wait(self._pending, timeout, FIRST_COMPLETED)
+        if any(future.exception() for future in done):
+            self._recover()
+            return
+        for future in done:
+            self._report(self._pending.pop(future), future.result())
+
+    def _report(self, chunk: list[Item[Key]], results: list[DecodedImage]) -> None:
+        for (key, _), result in zip(chunk, results, strict=True):
+            self._on_decoded(key, result)
+
+    def _recover(self) -> None:
+        """Goes on after a worker has died: decodes one by one what was sent, and starts new workers for the rest."""
+        pending, self._pending = self._pending, {}
+        suspects: list[Item[Key]] = []
+        for future, chunk in pending.items():
+            if future.exception() is None:
+                self._report(chunk, future.result())
+            else:
+                suspects += chunk
+        self._end()
+        self._decode_isolated(suspects)
+        self._start()
+        if self._first_worker is not None:
+            wait([self._first_worker])  # else this process would decode the next chunk, which may be deadly too
+
+    def _decode_isolated(self, items: Iterable[Item[Key]]) -> None:
+        """Decodes files one by one in a worker; a file that ends it becomes unreadable, and a new worker starts."""
+        executor: ProcessPoolExecutor | None = None
+        try:
+            for key, source in items:
+                if executor is None:
+                    executor = _executor(1)
+                    _submit(executor, _arrive, self._decode).result()
+                try:
+                    self._on_decoded(key, _submit(executor, _decode_chunk, self._decode, [source]).result()[0])
+                except BrokenProcessPool:
+                    _shut_down(executor)
+                    executor = None
+                    reason = "decoding it ended the process, often for lack of memory"
+                    self._on_decoded(key, DecodedImage(b"", reason=reason))
+        except BrokenProcessPool:
+            raise TenfoldError(
+                "a process that decodes images was ended, often for lack of memory; "
+                "close other programs and run the command again"
+            ) from None
+        finally:
+            if executor is not None:
+                _shut_down(executor)
+
+    def _end(self) -> None:
+        executor, self._executor, self._first_worker = self._executor, None, None
+        if executor is not None:
+            _shut_down(executor)
 
 
-def _most_processes() -> int:
+def _executor(num_workers: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of torch hold
+    return ProcessPoolExecutor(num_workers, context, initializer=_prepare_worker)
+
+
+Result = TypeVar("Result")
+
+
+def _submit(executor: ProcessPoolExecutor, task: Callable[..., Result], *arguments: object) -> "Future[Result]":
+    with inheritance():  # the executor spawns a worker here where none is idle
+        return executor.submit(task, *arguments)
+
+
+def _shut_down(executor: ProcessPoolExecutor) -> None:
+    if sys.version_info < (3, 11, 5) and getattr(executor, "_broken", False):
+        # Else the executor waits forever for data that no worker reads: https://github.com/python/cpython/issues/94777
+        with suppress(AttributeError, OSError):
+            executor._call_queue._reader.close()  # type: ignore[attr-defined]
+    executor.shutdown(cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    leave_process_group()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent has ended, even by SIGKILL."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _arrive(decode: Decode) -> None:
+    """Does nothing: it succeeds when a worker has started and `decode` has reached it."""
+
+
+def _decode_chunk(decode: Decode, sources: list[FileSource]) -> list[DecodedImage]:
+    return [decode(source) for source in sources]
+
+
+def _num_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MOST_PROCESSES, cores) if cores > 1 else 0
+    return min(_MAX_WORKERS, cores) if cores > 1 else 0

@@ -1,7 +1,7 @@
-"""CIFAR-10 and CIFAR-100 from wherever they lie: an extracted folder, an archive, or the network.
+"""Loads CIFAR-10 and CIFAR-100 from an extracted folder, an archive, or the network.
 
-Both forms in which they are published are read, Python's pickled batches and the binary one, and both lie
-where torchvision puts them.
+Both published forms are read: Python's pickled batches and the binary one. Folders and archives have the names that
+torchvision uses.
 """
 
 import hashlib
@@ -13,30 +13,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.core.disk import shown, translated
+from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import DataError, UsageError
 from tenfold.core.registry import did_you_mean
 from tenfold.data.sources.archive import read_members
 from tenfold.data.sources.cifar_files import SOURCES, CifarForm, CifarSource, Part
-from tenfold.data.sources.download import WAY_OUT, Progress, check_md5, download, silent
+from tenfold.data.sources.download import REMEDY, check_md5, download
 from tenfold.data.sources.transport import reachable
 from tenfold.data.sources.unpickle import read_batch
+from tenfold.data.types import ProgressCallback, no_progress
 
-Pictures = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images [N, 32, 32, 3] and labels [N]
+Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images [N, 32, 32, 3] and labels [N]
 
-_PIXELS = 3 * 32 * 32
+_IMAGE_BYTES = 3 * 32 * 32
 
 
 @dataclass(frozen=True)
 class CifarArrays:
-    """The whole of CIFAR-10 or CIFAR-100.
+    """CIFAR-10 or CIFAR-100 as arrays.
 
     Args:
         train_images: uint8 [50000, 32, 32, 3].
         train_labels: int64 [50000], each in [0, number of classes).
         test_images: uint8 [10000, 32, 32, 3].
         test_labels: int64 [10000].
-        classes: names in the order of the labels; for CIFAR-100 the fine ones.
+        classes: class names in the order of the labels; for CIFAR-100 the fine ones.
     """
 
     train_images: NDArray[np.uint8]
@@ -47,7 +48,7 @@ class CifarArrays:
 
 
 def source_named(name: str) -> CifarSource:
-    """Returns what is known about `cifar10` or `cifar100`.
+    """Returns the description of `cifar10` or `cifar100`.
 
     Raises:
         UsageError: for any other name.
@@ -58,43 +59,43 @@ def source_named(name: str) -> CifarSource:
 
 
 def find_cifar(source: CifarSource, data_dir: Path | None, cache: Path) -> Path | None:
-    """Returns the folder or archive that `load_cifar` would read, or None where it would have to download."""
+    """Returns the folder or archive that `load_cifar` would read, or None where it would download."""
     found = _find(source, _root(data_dir, cache))
     return found[1] if found else None
 
 
 def mirrors(source: CifarSource) -> tuple[str, ...]:
-    """Returns the base addresses to download from: those of `TENFOLD_MIRRORS`, or else the set's own."""
-    named = [url.strip() for url in os.environ.get("TENFOLD_MIRRORS", "").split(",")]
-    return tuple(url for url in named if url) or source.mirrors
+    """Returns the base addresses to download from: those of `TENFOLD_MIRRORS`, or else those of the source."""
+    urls = [url.strip() for url in os.environ.get("TENFOLD_MIRRORS", "").split(",")]
+    return tuple(url for url in urls if url) or source.mirrors
 
 
 def downloadable(source: CifarSource, timeout: float = 8.0) -> bool:
-    """Tells within `timeout` seconds whether any mirror answers and has the archive."""
+    """Returns within `timeout` seconds whether any mirror answers and has the archive."""
     bases = mirrors(source)
     archive = source.forms[0].archive
     return any(reachable(_address(base, archive), timeout / len(bases)) for base in bases)
 
 
 def load_cifar(
-    name: str | CifarSource, *, data_dir: Path | None, cache: Path, progress: Progress = silent
+    name: str | CifarSource, *, data_dir: Path | None, cache: Path, progress: ProgressCallback = no_progress
 ) -> CifarArrays:
-    """Reads CIFAR from an extracted folder or an archive, and downloads the archive where there is neither.
+    """Loads CIFAR from an extracted folder or an archive, and downloads the archive where there is neither.
 
-    Archives and pickled files are compared with their pinned checksums before they are read. Nothing is
-    extracted, and no code in a pickled file is run.
+    The checksums of archives and pickled files are verified before they are read. Nothing is extracted, and no code in
+    a pickled file is run.
 
     Args:
-        name: `cifar10` or `cifar100`, or a description of a set in the same format.
-        data_dir: where to look and to download to; None is `downloads` in the cache folder.
+        name: `cifar10` or `cifar100`, or the description of a dataset in the same format.
+        data_dir: folder to search and to download to; None is `downloads` in the cache folder.
         cache: the cache folder.
-        progress: told what is being done, how much is done, and of how much.
+        progress: called with the progress of verifying, reading and downloading.
 
     Raises:
-        DataError: when a file is cut short or altered, or lacks pictures; names it and the way out.
+        DataError: when a file is cut short or altered, or images are missing; the message names the file.
         DownloadError: when no mirror delivers.
-        StorageError: when a file cannot be read, or the folder not be written.
-        UsageError: when `name` is neither.
+        StorageError: when a file cannot be read or the folder cannot be written.
+        UsageError: when `name` is unknown.
 
     Example:
         >>> arrays = load_cifar("cifar10", data_dir=Path("data"), cache=Path("cache"))  # doctest: +SKIP
@@ -103,17 +104,17 @@ def load_cifar(
     """
     source = source_named(name) if isinstance(name, str) else name
     root = _root(data_dir, cache)
-    form, place = _find(source, root) or _fetch(source, root, progress)
-    train, test = _blank(form.train), _blank(form.test)
+    form, path = _find(source, root) or _fetch(source, root, progress)
+    train, test = _empty_arrays(form.train), _empty_arrays(form.test)
     slots = {**_slots(form.train, *train), **_slots(form.test, *test)}
     missing = dict.fromkeys(slots)
-    contents = _from_folder(form, place) if place.is_dir() else _from_archive(form, place, progress)
+    contents = _from_folder(form, path) if path.is_dir() else _from_archive(form, path, progress)
     for part_name, content in contents:
-        _fill(slots[part_name], source, form, content, f"{shown(place)}/{part_name}")
+        _fill(slots[part_name], source, form, content, f"{display_path(path)}/{part_name}")
         missing.pop(part_name, None)
         progress(f"Reading {source.name}", len(slots) - len(missing), len(slots))
     if missing:
-        raise DataError(f"{shown(place)} lacks {', '.join(missing)}; move it away and {WAY_OUT}")
+        raise DataError(f"{display_path(path)} lacks {', '.join(missing)}; move it away and {REMEDY}")
     return CifarArrays(*train, *test, source.classes)
 
 
@@ -122,19 +123,19 @@ def _root(data_dir: Path | None, cache: Path) -> Path:
 
 
 def _find(source: CifarSource, root: Path) -> tuple[CifarForm, Path] | None:
-    """Returns the first form that is there: folders before archives, whole folders before half ones."""
+    """Returns the first form that exists: complete folders, then archives, then incomplete folders."""
     folders = [(form, folder) for form in source.forms for folder in (root, root / form.folder)]
     folders = [(form, folder) for form, folder in folders if folder.name == form.folder and folder.is_dir()]
-    whole = [(form, folder) for form, folder in folders if _is_whole(form, folder)]
+    complete = [(form, folder) for form, folder in folders if _is_complete(form, folder)]
     archives = [(form, root / form.archive) for form in source.forms if (root / form.archive).is_file()]
-    return next(iter([*whole, *archives, *folders]), None)
+    return next(iter([*complete, *archives, *folders]), None)
 
 
-def _is_whole(form: CifarForm, folder: Path) -> bool:
+def _is_complete(form: CifarForm, folder: Path) -> bool:
     return all((folder / part.name).is_file() for part in (*form.train, *form.test))
 
 
-def _fetch(source: CifarSource, root: Path, progress: Progress) -> tuple[CifarForm, Path]:
+def _fetch(source: CifarSource, root: Path, progress: ProgressCallback) -> tuple[CifarForm, Path]:
     form = source.forms[0]
     urls = [_address(base, form.archive) for base in mirrors(source)]
     target = root / form.archive
@@ -150,38 +151,38 @@ def _from_folder(form: CifarForm, folder: Path) -> Iterator[tuple[str, bytes]]:
         path = folder / part.name
         if not path.is_file():
             continue
-        with translated("read", path):
+        with storage_errors("read", path):
             content = path.read_bytes()
         actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if part.md5 and actual != part.md5:
             raise DataError(
-                f"{shown(path)} ({len(content)} bytes) has MD5 {actual}, expected {part.md5}: it is cut "
-                f"short or altered; extract the archive again, or move the folder away, or {WAY_OUT}"
+                f"{display_path(path)} ({len(content)} bytes) has MD5 {actual}, expected {part.md5}: it is cut "
+                f"short or altered; extract the archive again, or move the folder away, or {REMEDY}"
             )
         yield part.name, content
 
 
-def _from_archive(form: CifarForm, archive: Path, progress: Progress) -> Iterator[tuple[str, bytes]]:
+def _from_archive(form: CifarForm, archive: Path, progress: ProgressCallback) -> Iterator[tuple[str, bytes]]:
     progress(f"Verifying {form.archive}", 0, 0)
     check_md5(archive, form.md5)
-    wanted = {f"{form.folder}/{part.name}": part.name for part in (*form.train, *form.test)}
-    for name, content in read_members(archive, wanted.__contains__, lambda skipped: None):
-        yield wanted[name], content
+    part_names = {f"{form.folder}/{part.name}": part.name for part in (*form.train, *form.test)}
+    for name, content in read_members(archive, part_names.__contains__, lambda skipped: None):
+        yield part_names[name], content
 
 
-def _blank(parts: tuple[Part, ...]) -> Pictures:
+def _empty_arrays(parts: tuple[Part, ...]) -> Arrays:
     count = sum(part.count for part in parts)
     return np.empty((count, 32, 32, 3), np.uint8), np.empty(count, np.int64)
 
 
-def _slots(parts: tuple[Part, ...], images: NDArray[np.uint8], labels: NDArray[np.int64]) -> dict[str, Pictures]:
-    """Returns the stretch of `images` and `labels` that each part fills, by its name."""
+def _slots(parts: tuple[Part, ...], images: NDArray[np.uint8], labels: NDArray[np.int64]) -> dict[str, Arrays]:
+    """Returns the views of `images` and `labels` that each part fills, by its name."""
     ends = np.cumsum([part.count for part in parts])
-    stretches = {part.name: slice(end - part.count, end) for part, end in zip(parts, ends, strict=True)}
-    return {name: (images[stretch], labels[stretch]) for name, stretch in stretches.items()}
+    rows = {part.name: slice(end - part.count, end) for part, end in zip(parts, ends, strict=True)}
+    return {name: (images[row], labels[row]) for name, row in rows.items()}
 
 
-def _fill(slot: Pictures, source: CifarSource, form: CifarForm, content: bytes, where: str) -> None:
+def _fill(slot: Arrays, source: CifarSource, form: CifarForm, content: bytes, where: str) -> None:
     images, labels = slot
     decode = _decode_binary if form.binary else _decode_pickle
     rows, numbers = decode(source, len(labels), content, where)
@@ -193,7 +194,7 @@ def _fill(slot: Pictures, source: CifarSource, form: CifarForm, content: bytes, 
 
 
 def _decode_binary(source: CifarSource, count: int, content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int]]:
-    width = source.label_bytes + _PIXELS
+    width = source.label_bytes + _IMAGE_BYTES
     if len(content) != count * width:
         raise _unexpected(where, f"{len(content)} bytes", f"{count * width}")
     rows = np.frombuffer(content, np.uint8).reshape(count, width)
@@ -204,8 +205,8 @@ def _decode_pickle(source: CifarSource, count: int, content: bytes, where: str) 
     batch = read_batch(content, where)
     rows, labels = batch.get(b"data"), batch.get(source.label_key)
     shape = list(rows.shape) if isinstance(rows, np.ndarray) else "no array"
-    if not isinstance(rows, np.ndarray) or shape != [count, _PIXELS]:
-        raise _unexpected(where, f"pixels of shape {shape}", f"{[count, _PIXELS]}")
+    if not isinstance(rows, np.ndarray) or shape != [count, _IMAGE_BYTES]:
+        raise _unexpected(where, f"pixels of shape {shape}", f"{[count, _IMAGE_BYTES]}")
     if not isinstance(labels, list) or not all(type(label) is int for label in labels):
         raise _unexpected(where, f"no {source.label_key.decode()}", "a list of numbers")
     if len(labels) != count:
@@ -214,4 +215,4 @@ def _decode_pickle(source: CifarSource, count: int, content: bytes, where: str) 
 
 
 def _unexpected(where: str, found: str, expected: str) -> DataError:
-    return DataError(f"{where} holds {found}, expected {expected}; move it away and {WAY_OUT}")
+    return DataError(f"{where} holds {found}, expected {expected}; move it away and {REMEDY}")

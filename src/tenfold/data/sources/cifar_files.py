@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 are made of as published: addresses, file names, checksums and class names."""
+"""The published files of CIFAR-10 and CIFAR-100: addresses, names, checksums and class names."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ worm
 
 @dataclass(frozen=True)
 class Part:
-    """One file of pictures.
+    """One file of images.
 
     Args:
-        name: file name within its folder.
-        count: pictures in it.
+        name: file name in its folder.
+        count: number of images in it.
         md5: checksum of the extracted file; empty where none is known.
     """
 
@@ -33,16 +33,16 @@ class Part:
 
 @dataclass(frozen=True)
 class CifarForm:
-    """One of the forms in which a set is published.
+    """One of the forms in which a dataset is published.
 
     Args:
         archive: file name of the archive.
-        md5: its checksum.
-        size: its size in bytes, or None where unknown.
-        folder: the folder in the archive that holds the parts.
-        train: files to learn from.
-        test: files to test on.
-        binary: rows of label and pixels instead of Python's pickled batches.
+        md5: checksum of the archive.
+        size: size of the archive in bytes, or None where unknown.
+        folder: folder in the archive that contains the parts.
+        train: files of the train split.
+        test: files of the test split.
+        binary: whether the parts are rows of label and pixels instead of Python's pickled batches.
     """
 
     archive: str
@@ -56,15 +56,15 @@ class CifarForm:
 
 @dataclass(frozen=True)
 class CifarSource:
-    """A set in CIFAR's format.
+    """A dataset in CIFAR's format.
 
     Args:
-        name: how the user calls it.
-        classes: names in the order of the labels.
-        forms: how it is published; the first one is what gets downloaded.
-        label_key: under which name a pickled batch holds the labels.
-        label_bytes: labels before each row of the binary form; the last of them counts.
-        mirrors: base addresses; that of an archive is one of them, a slash and its file name.
+        name: name that the user gives in `--data`.
+        classes: class names in the order of the labels.
+        forms: published forms; the first one is downloaded.
+        label_key: key of the labels in a pickled batch.
+        label_bytes: number of labels before each row of the binary form; the last of them is used.
+        mirrors: base addresses; an archive is at one of them, a slash and its file name.
     """
 
     name: str

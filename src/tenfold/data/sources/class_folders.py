@@ -1,9 +1,8 @@
-"""Class folders, in a folder or in an archive: what is in them, and which picture belongs where.
+"""Reads class folders, in a folder or in an archive: lists their images and reads the files.
 
-Two layouts are known: `train|test[|val]/<class>/…` and `<class>/…`; folders within a class belong to the
-class, and one folder wrapped around everything is looked through. Names that begin with a dot and `__MACOSX`
-are passed over in silence; everything else that cannot be used is listed with the reason. Nothing is ever
-written here.
+Two layouts are known: `train|test[|val]/<class>/…` and `<class>/…`. Folders inside a class belong to the class; one
+folder that contains everything is ignored. Names that begin with a dot and `__MACOSX` are ignored without a note; every
+other file that cannot be used is listed with the reason. Nothing is ever written here.
 """
 
 import os
@@ -13,76 +12,77 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from tenfold.core.disk import translated
+from tenfold.core.disk import storage_errors
 from tenfold.core.errors import DataError
 from tenfold.core.registry import did_you_mean
-from tenfold.data.decode.decode import FileSource, is_picture_name, one_line
+from tenfold.core.text import escaped
+from tenfold.data.decode.decode import FileSource, is_image_name
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES, is_archive, read_members
 from tenfold.data.sources.layout import Layout, arrange
 from tenfold.data.types import Skipped
 
-Look = Callable[[str, FileSource], None]
-"""Told of each picture that is found: its name and where its bytes are."""
+OnImage = Callable[[str, FileSource], None]
+"""Called with the path of each image in its source, and with its file or the bytes of it."""
 
 
-class Found(NamedTuple):
-    """A file below a folder: name relative to it with `/` between parts, bytes, nanoseconds of its change."""
+class FoundFile(NamedTuple):
+    """A file below a folder: its relative path with `/` between parts, size in bytes, time of change in ns."""
 
-    name: str
+    path: str
     size: int
     changed: int
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What lies below a folder.
+class FolderListing:
+    """The files below a folder.
 
     Args:
-        files: regular files with usable names, sorted by name.
-        folders: names of the folders that hold no file and no folder.
-        skipped: links, pipes, devices, names that are no UTF-8, folders that may not be read.
+        files: regular files with usable names, sorted by path.
+        empty_folders: paths of folders that contain neither files nor folders.
+        skipped: links, pipes, devices, names that are not UTF-8, folders that may not be read.
     """
 
-    files: tuple[Found, ...]
-    folders: tuple[str, ...]
+    files: tuple[FoundFile, ...]
+    empty_folders: tuple[str, ...]
     skipped: tuple[Skipped, ...]
 
 
-def scan(path: Path, listing: Listing | None = None, look: Look | None = None) -> Layout:
-    """Finds the classes and pictures of a folder or an archive.
+def scan(path: Path, listing: FolderListing | None = None, on_image: OnImage | None = None) -> Layout:
+    """Finds the images and classes of a folder or an archive.
 
     Args:
         path: a folder or an archive of class folders.
-        listing: what `list_folder` said of the folder, where it was asked already.
-        look: called with each picture on the way, which spares a second pass through an archive.
+        listing: what `list_folder` returned for the folder, if it was called already.
+        on_image: called with each image, which saves a second pass through an archive.
 
     Raises:
-        DataError: when there is nothing at `path`, no picture in it, fewer than two classes, or a class in
-            test or val that train does not have.
+        DataError: when there is nothing at `path`, no image in it, fewer than two classes, or a class in test or val
+            that train does not have.
     """
     check_source(path)
     if path.is_dir():
-        return arrange(path, *_from_folder(path, listing or list_folder(path), look))
-    return arrange(path, *_from_archive(path, look))
+        return arrange(path, *_scan_folder(path, listing or list_folder(path), on_image))
+    return arrange(path, *_scan_archive(path, on_image))
 
 
 def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
-    """Checks that there is a folder, or a file with the name of an archive; opens nothing.
+    """Checks that a path is a folder, or a file with the name of an archive; opens nothing.
 
     Args:
-        path: where the user says the pictures are.
-        other_names: what the user may have meant instead.
+        path: path of the source.
+        other_names: built-in names that the user may have meant instead.
 
     Raises:
-        DataError: when there is neither.
-        StorageError: when one may not look.
+        DataError: when it is neither.
+        StorageError: when the path cannot be checked.
     """
-    with translated("read", path):
+    with storage_errors("read", path):
         if path.is_dir() or (path.is_file() and is_archive(path)):
             return
         exists = path.exists()
-    place = one_line(str(path))
-    found = f"{place} is neither a folder nor an archive" if exists else f"{place} does not exist"
+    name = escaped(str(path))
+    found = f"{name} is neither a folder nor an archive" if exists else f"{name} does not exist"
     others = f", or one of: {', '.join(other_names)}" if other_names else ""
     raise DataError(
         f"{found}{did_you_mean(path.name, other_names)}; expected a folder or an archive of class folders "
@@ -90,122 +90,121 @@ def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
     )
 
 
-def read_pictures(
-    layout: Layout, places: Sequence[int], files: Mapping[str, bytes]
-) -> Iterator[tuple[int, FileSource]]:
-    """Yields the place in `layout.entries` of each picture and where its bytes are, in the order of the source.
+def read_images(layout: Layout, indices: Sequence[int], files: Mapping[str, bytes]) -> Iterator[tuple[int, FileSource]]:
+    """Yields the index in `layout.entries` and the file of each image, in the order of the source.
 
     Args:
-        layout: the pictures.
-        places: of those that are needed.
-        files: bytes of all pictures by path, where an earlier pass over an archive has kept them.
+        layout: the images of the source.
+        indices: indices of the images that are needed.
+        files: bytes of all images by path, where an earlier pass through an archive has kept them.
 
     Raises:
         DataError: when the archive cannot be read.
     """
-    paths = {layout.entries[place].path: place for place in places}
+    index_of = {layout.entries[index].path: index for index in indices}
     if layout.root.is_dir():
-        yield from ((place, layout.root / path) for path, place in paths.items())
-    elif paths.keys() <= files.keys():
-        yield from ((place, files[path]) for path, place in paths.items())
+        yield from ((index, layout.root / path) for path, index in index_of.items())
+    elif index_of.keys() <= files.keys():
+        yield from ((index, files[path]) for path, index in index_of.items())
     else:
-        for name, content in read_members(layout.root, paths.__contains__, lambda skipped: None):
-            # The first of two members with one name was taken, and nobody asks for the second.
-            if name in paths:
-                yield paths.pop(name), content
+        for path, content in read_members(layout.root, index_of.__contains__, lambda skipped: None):
+            if path in index_of:  # of two members with one name the first is used
+                yield index_of.pop(path), content
 
 
-def list_folder(root: Path) -> Listing:
-    """Lists what lies below a folder, without opening a file or following a link.
+def list_folder(root: Path) -> FolderListing:
+    """Lists the files below a folder, without opening a file or following a link.
 
     Raises:
         DataError: when the folder itself cannot be read.
     """
-    files: list[Found] = []
+    files: list[FoundFile] = []
     empty: list[str] = []
     skipped: list[Skipped] = []
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
+    pending = [""]
+    while pending:
+        folder = pending.pop()
         try:
             with os.scandir(root / folder) as entries:
-                usable = [entry for entry in entries if not _hidden(entry.name)]
+                visible = [entry for entry in entries if not _is_hidden(entry.name)]
         except OSError as error:
             if not folder:
-                raise DataError(f"{one_line(str(root))} cannot be read: {error.strerror}") from None
+                raise DataError(f"{escaped(str(root))} cannot be read: {error.strerror}") from None
             skipped.append(Skipped(folder, f"a folder that cannot be read ({error.strerror})"))
             continue
-        if not usable and folder:
+        if not visible and folder:
             empty.append(folder)
-        for entry in usable:
-            _sort_in(entry, f"{folder}/{entry.name}" if folder else entry.name, files, waiting, skipped)
-    return Listing(tuple(sorted(files)), tuple(sorted(empty)), tuple(sorted(skipped, key=lambda s: s.path)))
+        for entry in visible:
+            _add_entry(entry, f"{folder}/{entry.name}" if folder else entry.name, files, pending, skipped)
+    return FolderListing(tuple(sorted(files)), tuple(sorted(empty)), tuple(sorted(skipped, key=lambda s: s.path)))
 
 
-def _sort_in(
-    entry: os.DirEntry[str], name: str, files: list[Found], folders: list[str], skipped: list[Skipped]
+def _add_entry(
+    entry: os.DirEntry[str], path: str, files: list[FoundFile], folders: list[str], skipped: list[Skipped]
 ) -> None:
+    # The reasons are part of the keys of stores (see `folder_digest`): another wording would prepare images again.
     try:
-        name.encode()
-        kind = entry.stat(follow_symlinks=False)
+        path.encode()
+        status = entry.stat(follow_symlinks=False)
     except UnicodeEncodeError:
-        skipped.append(Skipped(one_line(name), "its name is no UTF-8; rename it"))
+        skipped.append(Skipped(escaped(path), "its name is no UTF-8; rename it"))
         return
     except OSError as error:
-        skipped.append(Skipped(name, f"cannot be looked at ({error.strerror})"))
+        skipped.append(Skipped(path, f"cannot be looked at ({error.strerror})"))
         return
-    if stat.S_ISREG(kind.st_mode):
-        files.append(Found(name, kind.st_size, kind.st_mtime_ns))
-    elif stat.S_ISDIR(kind.st_mode):
-        folders.append(name)
+    if stat.S_ISREG(status.st_mode):
+        files.append(FoundFile(path, status.st_size, status.st_mtime_ns))
+    elif stat.S_ISDIR(status.st_mode):
+        folders.append(path)
+    elif stat.S_ISLNK(status.st_mode):
+        skipped.append(Skipped(path, "a link; links are not followed"))
     else:
-        skipped.append(Skipped(name, _reason(kind.st_mode)))
+        is_pipe = stat.S_ISFIFO(status.st_mode)
+        skipped.append(Skipped(path, "a named pipe; not opened" if is_pipe else "a device or socket; not opened"))
 
 
-def _reason(mode: int) -> str:
-    if stat.S_ISLNK(mode):
-        return "a link; links are not followed"
-    return "a named pipe; not opened" if stat.S_ISFIFO(mode) else "a device or socket; not opened"
-
-
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _from_folder(root: Path, listing: Listing, look: Look | None) -> tuple[list[str], list[Skipped], tuple[str, ...]]:
-    pictures: list[str] = []
+def _scan_folder(
+    root: Path, listing: FolderListing, on_image: OnImage | None
+) -> tuple[list[str], list[Skipped], tuple[str, ...]]:
+    """Returns the paths of images, the files that were skipped, and the empty folders."""
+    images: list[str] = []
     skipped = list(listing.skipped)
     for file in listing.files:
-        if not _is_picture(file.name, skipped):
+        if not _is_image(file.path, skipped):
             continue
-        pictures.append(file.name)
-        if look:
-            look(file.name, root / file.name)
-    return pictures, skipped, listing.folders
+        images.append(file.path)
+        if on_image:
+            on_image(file.path, root / file.path)
+    return images, skipped, listing.empty_folders
 
 
-def _from_archive(path: Path, look: Look | None) -> tuple[list[str], list[Skipped], tuple[str, ...]]:
-    pictures: dict[str, None] = {}
+def _scan_archive(path: Path, on_image: OnImage | None) -> tuple[list[str], list[Skipped], tuple[str, ...]]:
+    """Returns what `_scan_folder` returns, for an archive."""
+    images: dict[str, None] = {}
     skipped: list[Skipped] = []
 
-    def wanted(name: str) -> bool:
-        if any(map(_hidden, name.split("/"))) or not _is_picture(name, skipped):
+    def is_needed(name: str) -> bool:
+        if any(map(_is_hidden, name.split("/"))) or not _is_image(name, skipped):
             return False
-        if name in pictures:
+        if name in images:
             skipped.append(Skipped(name, "a second file of this name in the archive"))
             return False
-        pictures[name] = None
-        return look is not None
+        images[name] = None
+        return on_image is not None
 
-    for name, content in read_members(path, wanted, skipped.append):
-        if look:
-            look(name, content)
-    return list(pictures), skipped, ()
+    for name, content in read_members(path, is_needed, skipped.append):
+        if on_image:
+            on_image(name, content)
+    return list(images), skipped, ()
 
 
-def _is_picture(name: str, skipped: list[Skipped]) -> bool:
-    if is_picture_name(name):
+def _is_image(path: str, skipped: list[Skipped]) -> bool:
+    if is_image_name(path):
         return True
-    suffix = one_line(PurePosixPath(name).suffix)
-    skipped.append(Skipped(name, f"not a picture: {suffix or 'a name without a suffix'}"))
+    suffix = escaped(PurePosixPath(path).suffix)
+    skipped.append(Skipped(path, f"not an image: {suffix or 'a name without a suffix'}"))
     return False

@@ -1,4 +1,4 @@
-"""Downloads: resumed, retried, verified, and never seen under the final name before all is right."""
+"""Downloads files: resumed, retried and verified; a file gets its final name only when its checksum is right."""
 
 import hashlib
 import re
@@ -12,24 +12,26 @@ from itertools import chain
 from pathlib import Path
 
 from tenfold.core import durable
-from tenfold.core.disk import shown, translated
+from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import DataError, DownloadError, StorageError
 from tenfold.core.locks import locked
-from tenfold.data.sources.transport import PASSING, RefusedError, TryAgainError, chunks, open_url
+from tenfold.core.text import one_line
+from tenfold.data.sources.transport import TEMPORARY_ERRORS, RefusedError, TryAgainError, chunks, open_url
+from tenfold.data.types import ProgressCallback, no_progress
 
-Progress = Callable[[str, int, int], None]
-
-WAY_OUT = "download it by hand into a folder and pass that as --data-dir, or name other servers in TENFOLD_MIRRORS"
-_LARGEST = 4 << 30  # where nobody said how large the file is
-_FRUITFUL = 1 << 20
+REMEDY = "download it by hand into a folder and pass that as --data-dir, or name other servers in TENFOLD_MIRRORS"
+_MAX_BYTES = 4 << 30  # for a file of unknown size
+_MIN_NEW_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Transfer:
+    """One file that is downloaded; `part` is the file that grows."""
+
     target: Path
     md5: str
     size: int | None
-    progress: Progress
+    progress: ProgressCallback
     timeout: float
 
     @property
@@ -37,19 +39,15 @@ class _Job:
         return self.target.with_name(f"{self.target.name}.part")
 
     @property
-    def most(self) -> int:
-        return self.size or _LARGEST
+    def max_bytes(self) -> int:
+        return self.size or _MAX_BYTES
 
-    def arrived(self) -> int:
+    def num_bytes(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def drop_part(self) -> None:
-        with translated("write", self.part):
+    def delete_part(self) -> None:
+        with storage_errors("write", self.part):
             durable.disk.remove(self.part)
-
-
-def silent(description: str, done: int, total: int) -> None:
-    """Shows nothing: the progress of those who asked for none."""
 
 
 def md5_of(path: Path) -> str:
@@ -58,21 +56,21 @@ def md5_of(path: Path) -> str:
     Raises:
         StorageError: when the file cannot be read.
     """
-    with translated("read", path), path.open("rb") as file:
+    with storage_errors("read", path), path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def check_md5(path: Path, expected: str) -> None:
-    """Compares the MD5 of a file with the pinned one.
+    """Compares the MD5 of a file with the expected one.
 
     Raises:
-        DataError: when they differ; it names the file, both checksums and the way out.
+        DataError: when they differ; the message names the file, both checksums and the remedy.
     """
     actual = md5_of(path)
     if actual != expected:
         raise DataError(
-            f"{shown(path)} ({path.stat().st_size} bytes) has MD5 {actual}, expected {expected}: it is cut "
-            f"short or altered; move it away so that it is fetched again, or {WAY_OUT}"
+            f"{display_path(path)} ({path.stat().st_size} bytes) has MD5 {actual}, expected {expected}: it is cut "
+            f"short or altered; move it away so that it is downloaded again, or {REMEDY}"
         )
 
 
@@ -82,143 +80,145 @@ def download(
     *,
     md5: str,
     size: int | None = None,
-    progress: Progress = silent,
+    progress: ProgressCallback = no_progress,
     attempts: int = 3,
     timeout: float = 10.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Fetches a file from the first server that delivers it as promised, and returns where it is.
+    """Downloads a file from the first server that delivers it, and returns its path.
 
-    Bytes gather in `<target>.part`, which a later attempt or call continues. Several processes may ask at
-    once: one works, the others wait and find the file. A file that is already there is only verified.
+    Data are collected in `<target>.part`, which a later attempt or call continues. Of several processes one downloads
+    while the others wait. An existing file is only verified.
 
     Args:
-        urls: addresses of the same file, tried in turn; https, or http on this very machine.
-        target: final name; it appears only after the checksum is right.
+        urls: addresses of the same file, tried in turn; https, or http on this machine.
+        target: final path; the file appears there only when its checksum is right.
         md5: expected checksum, in hex digits.
         size: expected size in bytes, where known.
-        progress: told the description, the bytes that are there, and the total (0 where unknown).
-        attempts: rounds through `urls` that may bring nothing new, at least 1.
-        timeout: seconds that a server may stay silent; over that time it must also send 1 KiB/s.
-        sleep: waits so many seconds between rounds.
+        progress: called with a description, the bytes that have arrived and the total (0 where unknown).
+        attempts: number of rounds through `urls` that may bring nothing new, at least 1.
+        timeout: seconds that a server may be silent; within that time it must also send 1 KiB/s.
+        sleep: called with the seconds to wait between rounds.
 
     Raises:
-        DownloadError: when no server delivers; names the file, what was expected, what arrived, the way out.
-        DataError: when a file of that name is already there and has another checksum; it is left alone.
+        DownloadError: when no server delivers; the message names the file, the checksum, every reason and the remedy.
+        DataError: when an existing file has another checksum; it is not changed.
         StorageError: when the folder cannot be written.
     """
-    with translated("write", target.parent):
+    with storage_errors("write", target.parent):
         durable.disk.make_folder(target.parent)
-    job = _Job(target, md5, size, progress, timeout)
     with _lock(target, progress):
         if target.exists():
             check_md5(target, md5)
         else:
-            _fetch(job, urls, attempts, sleep)
+            _fetch(_Transfer(target, md5, size, progress, timeout), urls, attempts, sleep)
     return target
 
 
 @contextmanager
-def _lock(target: Path, progress: Progress) -> Iterator[None]:
+def _lock(target: Path, progress: ProgressCallback) -> Iterator[None]:
     waiting = f"Waiting for another process that downloads {target.name}"
     path = target.with_name(f"{target.name}.lock")
-    with locked(path, lambda: progress(waiting, 0, 0), translated("write", target.parent)):
+    with locked(path, lambda: progress(waiting, 0, 0), storage_errors("write", target.parent)):
         yield
 
 
-def _fetch(job: _Job, urls: Sequence[str], attempts: int, sleep: Callable[[float], None]) -> None:
+def _fetch(transfer: _Transfer, urls: Sequence[str], attempts: int, sleep: Callable[[float], None]) -> None:
     reasons: dict[str, str] = {}
-    hopeful = list(urls)
-    best, left = job.arrived(), attempts
-    while left and hopeful:
-        for url in tuple(hopeful):
+    usable = list(urls)
+    most, attempts_left = transfer.num_bytes(), attempts
+    while attempts_left and usable:
+        for url in tuple(usable):
             try:
-                _attempt(job, url)
-                return _publish(job)
+                _attempt(transfer, url)
+                return _publish(transfer)
             except RefusedError as error:
-                hopeful.remove(url)
+                usable.remove(url)
                 reasons[url] = str(error)
-            except PASSING as error:
-                reasons[url] = " ".join(str(error).split()) or type(error).__name__
-        # A server that drops the line every few megabytes still gets there in the end.
-        fruitful = job.arrived() >= best + _FRUITFUL
-        best = max(best, job.arrived())
-        left -= not fruitful
-        if left and hopeful:
-            sleep(min(8.0, 0.5 * 2 ** (attempts - left)))
+            except TEMPORARY_ERRORS as error:
+                reasons[url] = one_line(str(error)) or type(error).__name__
+        # A round that brought new data costs no attempt: a server may break the connection every few megabytes.
+        brought_data = transfer.num_bytes() >= most + _MIN_NEW_BYTES
+        most = max(most, transfer.num_bytes())
+        attempts_left -= not brought_data
+        if attempts_left and usable:
+            sleep(min(8.0, 0.5 * 2 ** (attempts - attempts_left)))
     tried = "; ".join(f"{url}: {reason}" for url, reason in reasons.items()) or "no server was named"
-    promised = f"MD5 {job.md5}" + (f" and {job.size} bytes" if job.size else "")
-    raise DownloadError(f"{job.target.name} could not be downloaded ({tried}); expected {promised}; {WAY_OUT}")
+    expected = f"MD5 {transfer.md5}" + (f" and {transfer.size} bytes" if transfer.size else "")
+    raise DownloadError(f"{transfer.target.name} could not be downloaded ({tried}); expected {expected}; {REMEDY}")
 
 
-def _publish(job: _Job) -> None:
-    actual = md5_of(job.part)
-    if actual != job.md5:
-        arrived = job.arrived()
-        job.drop_part()
-        raise TryAgainError(f"{arrived} bytes with MD5 {actual} arrived, expected MD5 {job.md5}")
-    with translated("write", job.target):
-        durable.disk.sync(job.part)
-        durable.disk.replace(job.part, job.target)
-        durable.disk.sync_folder(job.target.parent)
+def _publish(transfer: _Transfer) -> None:
+    """Gives the complete file its final name, or deletes it when its checksum is wrong."""
+    actual = md5_of(transfer.part)
+    if actual != transfer.md5:
+        num_bytes = transfer.num_bytes()
+        transfer.delete_part()
+        raise TryAgainError(f"{num_bytes} bytes with MD5 {actual} arrived, expected MD5 {transfer.md5}")
+    with storage_errors("write", transfer.target):
+        durable.disk.sync(transfer.part)
+        durable.disk.replace(transfer.part, transfer.target)
+        durable.disk.sync_folder(transfer.target.parent)
 
 
-def _attempt(job: _Job, url: str) -> None:
-    """Brings the part file to its full length, or raises."""
-    start = job.arrived()
-    if start and start == job.size:
+def _attempt(transfer: _Transfer, url: str) -> None:
+    """Completes the part file, or raises."""
+    start = transfer.num_bytes()
+    if start and start == transfer.size:
         return None
-    with closing(open_url(url, job.timeout, start)) as response:
+    with closing(open_url(url, transfer.timeout, start)) as response:
         status = response.status
         if status == 200:
-            return _receive(job, response, 0)
-        if status == 206 and _continues(response, start, job.size):
-            return _receive(job, response, start)
+            return _receive(transfer, response, 0)
+        if status == 206 and _continues(response, start, transfer.size):
+            return _receive(transfer, response, start)
     if start and status in (206, 416):
-        job.drop_part()
-        return _attempt(job, url)
+        transfer.delete_part()
+        return _attempt(transfer, url)
     kind = RefusedError if 400 <= status < 500 and status not in (408, 425, 429) else TryAgainError
     raise kind(f"the server answered with HTTP status {status}")
 
 
 def _continues(response: HTTPResponse, start: int, size: int | None) -> bool:
+    """Returns whether a partial response begins at the requested byte and belongs to a file of the right size."""
     match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     return bool(start and match and int(match[1]) == start and (not size or match[3] in ("*", str(size))))
 
 
-def _receive(job: _Job, response: HTTPResponse, start: int) -> None:
+def _receive(transfer: _Transfer, response: HTTPResponse, start: int) -> None:
     length = response.headers.get("Content-Length", "")
-    total = job.size or (start + int(length) if length.isdecimal() else 0)
-    stream = chunks(response, job.timeout)
-    first = next(stream, b"")  # a web page is refused here, before it can cost us what has arrived earlier
+    total = transfer.size or (start + int(length) if length.isdecimal() else 0)
+    stream = chunks(response, transfer.timeout)
+    first = next(stream, b"")  # refuses a web page before it overwrites earlier data
     try:
-        done = _append(job, chain((first,), stream), start, total)
+        num_bytes = _append(transfer, chain((first,), stream), start, total)
     except StorageError:
-        job.drop_part()  # the disk is full, and this file may be what fills it
+        transfer.delete_part()  # the disk is full, maybe because of this file
         raise
-    if done > job.most:
-        job.drop_part()
-        raise TryAgainError(f"more than the expected {job.most} bytes arrived")
-    if done < total or not done:
-        raise TryAgainError(f"{done} of {total} bytes arrived before the connection ended")
+    if num_bytes > transfer.max_bytes:
+        transfer.delete_part()
+        raise TryAgainError(f"more than the expected {transfer.max_bytes} bytes arrived")
+    if num_bytes < total or not num_bytes:
+        raise TryAgainError(f"{num_bytes} of {total} bytes arrived before the connection ended")
 
 
-def _append(job: _Job, stream: Iterable[bytes], start: int, total: int) -> int:
-    done = start
-    with translated("write", job.part):
-        file = job.part.open("ab" if start else "wb", buffering=0)
+def _append(transfer: _Transfer, stream: Iterable[bytes], start: int, total: int) -> int:
+    """Writes a stream to the part file from byte `start` on; returns the size of the file."""
+    num_bytes = start
+    with storage_errors("write", transfer.part):
+        file = transfer.part.open("ab" if start else "wb", buffering=0)
     with file:
         for chunk in stream:
-            done += len(chunk)
-            if done > job.most:
+            num_bytes += len(chunk)
+            if num_bytes > transfer.max_bytes:
                 break
-            _write(job.part, file, chunk)
-            job.progress(f"Downloading {job.target.name}", done, total)
-    return done
+            with storage_errors("write", transfer.part):
+                _write_all(file, chunk)
+            transfer.progress(f"Downloading {transfer.target.name}", num_bytes, total)
+    return num_bytes
 
 
-def _write(part: Path, file: RawIOBase, chunk: bytes) -> None:
-    left = memoryview(chunk)
-    with translated("write", part):
-        while left:
-            left = left[file.write(left) or 0 :]
+def _write_all(file: RawIOBase, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]

@@ -1,4 +1,4 @@
-"""From a list of names to classes and splits: pure, so that folders and archives are told alike."""
+"""Assigns image paths to classes and splits: a pure function of the names, for folders and archives alike."""
 
 import re
 from collections import Counter
@@ -10,20 +10,21 @@ from typing import NamedTuple
 import numpy as np
 
 from tenfold.core.errors import DataError
-from tenfold.data.decode.decode import SUFFIXES, one_line
+from tenfold.core.text import escaped
+from tenfold.data.decode.decode import SUFFIXES
 from tenfold.data.splits import stratified_split
 from tenfold.data.types import Skipped
 
 SPLITS = ("train", "test", "val")
 ACCEPTED = (
-    f"expected pictures ({', '.join(sorted(SUFFIXES))}) as train/<class>/… and test/<class>/…, "
+    f"expected images ({', '.join(sorted(SUFFIXES))}) as train/<class>/… and test/<class>/…, "
     "or as <class>/…, with two classes or more"
 )
 _SPLIT_NAMES = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 
-class Entry(NamedTuple):
-    """A picture's name in its source, its split and its class."""
+class ImageEntry(NamedTuple):
+    """An image file: its path in the source, its split and its label."""
 
     path: str
     split: str
@@ -32,85 +33,91 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder or an archive of class folders holds.
+    """The images, classes and splits of a folder or an archive of class folders.
 
     Args:
         root: the folder or the archive.
-        classes: class names, sorted naturally; a label is a place in this order.
-        entries: the pictures, train before test before val, sorted naturally by name within each.
-        skipped: files that are no pictures or lie in no class folder, and why.
+        classes: class names in natural order; a label is an index into it.
+        entries: the images, train before test before val, within each in natural order of their paths.
+        skipped: other files, and images in no class folder, with the reason.
         notes: sentences that a user should read.
     """
 
     root: Path
     classes: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[ImageEntry, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def places(self, split: str) -> list[int]:
-        """Returns the places in `entries` of the pictures in `split`, ascending; raises nothing."""
-        return [place for place, entry in enumerate(self.entries) if entry.split == split]
+    def indices_of(self, split: str) -> list[int]:
+        """Returns the indices in `entries` of the images of a split, ascending."""
+        return [index for index, entry in enumerate(self.entries) if entry.split == split]
 
 
-def natural(name: str) -> tuple[object, ...]:
-    """Returns a key that sorts names as people do: 1, 2, 10, capitals beside small letters; raises nothing.
+def natural_key(name: str) -> tuple[object, ...]:
+    """Returns a key for natural sorting: numbers by value, upper case beside lower case.
 
     Example:
-        >>> sorted(["b10", "b9", "A"], key=natural)
+        >>> sorted(["b10", "b9", "A"], key=natural_key)
         ['A', 'b9', 'b10']
     """
     parts = re.split(r"([0-9]+)", name.casefold())
     numbers = [(len(digits.lstrip("0")), digits.lstrip("0")) for digits in parts[1::2]]
     key: list[object] = [*parts]
     key[1::2] = numbers
-    # Text and numbers alternate, so like meets like; the name itself settles "1" against "01".
+    # Text and numbers alternate, so equal types are compared; the name itself decides between "1" and "01".
     return (tuple(key), name)
 
 
-def arrange(root: Path, pictures: Sequence[str], skipped: Iterable[Skipped], empty: Iterable[str]) -> Layout:
-    """Finds out which picture belongs to which split and class.
+class _Placed(NamedTuple):
+    split: str
+    class_name: str
+    path: str
+
+
+def arrange(root: Path, paths: Sequence[str], skipped: Iterable[Skipped], empty_folders: Iterable[str]) -> Layout:
+    """Assigns image files to splits and classes.
 
     Args:
         root: the source, for messages.
-        pictures: names of picture files, `/` between parts.
-        skipped: what was left out already.
-        empty: names of empty folders.
+        paths: paths of image files, with `/` between parts.
+        skipped: files that were left out already.
+        empty_folders: paths of empty folders.
 
     Raises:
-        DataError: when there are no pictures, fewer than two classes, or a class that train does not have.
+        DataError: when there are no images, fewer than two classes, or a class that train does not have.
     """
-    if not pictures:
-        raise DataError(f"{one_line(str(root))} holds no pictures; {ACCEPTED}")
-    depth = _wrapping(pictures)
-    has_splits = _has_splits(pictures, depth)
-    left_out = list(skipped)
-    placed: list[tuple[str, str, str]] = []
-    for path in pictures:
-        split, name, fault = _place(path.split("/")[depth:], has_splits)
-        if fault:
-            left_out.append(Skipped(path, fault))
+    if not paths:
+        raise DataError(f"{escaped(str(root))} holds no images; {ACCEPTED}")
+    depth = _wrapper_depth(paths)
+    has_splits = _has_splits(paths, depth)
+    all_skipped = list(skipped)
+    placed: list[_Placed] = []
+    for path in paths:
+        split, class_name, reason = _place(path.split("/")[depth:], has_splits)
+        if reason:
+            all_skipped.append(Skipped(path, reason))
         else:
-            placed.append((split, name, path))
+            placed.append(_Placed(split, class_name, path))
     classes = _classes(root, placed)
-    label = {name: place for place, name in enumerate(classes)}
-    placed.sort(key=lambda one: (SPLITS.index(one[0]), natural(one[2])))
-    entries = tuple(Entry(path, split, label[name]) for split, name, path in placed)
-    notes = [*_missing_notes(classes, placed), *_empty_notes(empty, depth, has_splits, label)]
-    return Layout(root, classes, entries, tuple(left_out), tuple(notes))
+    labels = {class_name: label for label, class_name in enumerate(classes)}
+    placed.sort(key=lambda image: (SPLITS.index(image.split), natural_key(image.path)))
+    entries = tuple(ImageEntry(path, split, labels[class_name]) for split, class_name, path in placed)
+    notes = [*_missing_notes(classes, placed), *_empty_notes(empty_folders, depth, has_splits, labels)]
+    return Layout(root, classes, entries, tuple(all_skipped), tuple(notes))
 
 
-def _wrapping(pictures: Sequence[str]) -> int:
-    """Returns 1 where one folder is wrapped around everything, else 0."""
-    parts = [path.split("/", 3) for path in pictures]
-    wrapped = len({part[0] for part in parts}) == 1 and all(len(part) >= 3 for part in parts)
-    return int(wrapped and parts[0][0].lower() not in _SPLIT_NAMES)
+def _wrapper_depth(paths: Sequence[str]) -> int:
+    """Returns 1 where one folder contains everything, else 0."""
+    parts = [path.split("/", 3) for path in paths]
+    is_wrapped = len({part[0] for part in parts}) == 1 and all(len(part) >= 3 for part in parts)
+    return int(is_wrapped and parts[0][0].lower() not in _SPLIT_NAMES)
 
 
-def _has_splits(pictures: Sequence[str], depth: int) -> bool:
-    """Returns whether the outer folders are splits; a class called `train` would hold its pictures itself."""
+def _has_splits(paths: Sequence[str], depth: int) -> bool:
+    """Returns whether the outer folders are splits; a class called `train` would contain its images directly."""
     depths: Counter[int] = Counter()
-    for path in pictures:
+    for path in paths:
         parts = path.split("/")[depth:]
         if parts[0].lower() in _SPLIT_NAMES:
             depths[min(len(parts), 3)] += 1
@@ -118,7 +125,7 @@ def _has_splits(pictures: Sequence[str], depth: int) -> bool:
 
 
 def _place(parts: list[str], has_splits: bool) -> tuple[str, str, str]:
-    """Returns split, class and, where there is no place for the picture, the reason."""
+    """Returns split and class, and the reason where an image has none."""
     if not has_splits:
         return ("train", parts[0], "") if len(parts) >= 2 else ("", "", "not in a class folder")
     split = _SPLIT_NAMES.get(parts[0].lower(), "")
@@ -127,65 +134,65 @@ def _place(parts: list[str], has_splits: bool) -> tuple[str, str, str]:
     return (split, parts[1], "") if len(parts) >= 3 else ("", "", "not in a class folder")
 
 
-def _classes(root: Path, placed: list[tuple[str, str, str]]) -> tuple[str, ...]:
-    learnt = {name for split, name, _ in placed if split == "train"}
-    classes = tuple(sorted(learnt, key=natural))
-    foreign = sorted({(split, name) for split, name, _ in placed if name not in learnt})
-    if foreign:
-        split, name = foreign[0]
+def _classes(root: Path, placed: list[_Placed]) -> tuple[str, ...]:
+    trained = {image.class_name for image in placed if image.split == "train"}
+    classes = tuple(sorted(trained, key=natural_key))
+    untrained = sorted({(image.split, image.class_name) for image in placed if image.class_name not in trained})
+    if untrained:
+        split, name = untrained[0]
         raise DataError(
-            f"{one_line(str(root))} has pictures of class '{one_line(name)}' in {split} but none in train; "
-            f"add some to train, or remove it from {split} (train has: {shortened(classes)})"
+            f"{escaped(str(root))} has images of class '{escaped(name)}' in {split} but none in train; "
+            f"add some to train, or remove it from {split} (train has: {name_list(classes)})"
         )
     if len(classes) < 2:
-        found = f"only one class, '{one_line(classes[0])}'" if classes else "pictures but no class folder"
-        raise DataError(f"{one_line(str(root))} holds {found}; {ACCEPTED}")
+        found = f"only one class, '{escaped(classes[0])}'" if classes else "images but no class folder"
+        raise DataError(f"{escaped(str(root))} holds {found}; {ACCEPTED}")
     return classes
 
 
-def shortened(names: Sequence[str], most: int = 10) -> str:
-    """Returns the names, separated by commas and cut off after `most`; raises nothing."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(one_line(name) for name in names[:most]) + rest
+def name_list(names: Sequence[str], max_names: int = 10) -> str:
+    """Returns the names separated by commas; of more than `max_names` the rest is counted."""
+    rest = f" and {len(names) - max_names} more" if len(names) > max_names else ""
+    return ", ".join(escaped(name) for name in names[:max_names]) + rest
 
 
-def _missing_notes(classes: tuple[str, ...], placed: list[tuple[str, str, str]]) -> Iterable[str]:
-    """Says which classes a split lacks; labels follow the names, so nothing shifts."""
+def _missing_notes(classes: tuple[str, ...], placed: list[_Placed]) -> Iterable[str]:
+    """Yields which classes a split lacks. Labels follow the class names of train, so they stay right."""
     for split in ("test", "val"):
-        present = {name for where, name, _ in placed if where == split}
+        present = {image.class_name for image in placed if image.split == split}
         missing = [name for name in classes if name not in present]
         if present and missing:
-            yield f"{split} has no pictures of {shortened(missing)}"
+            yield f"{split} has no images of {name_list(missing)}"
 
 
-def _empty_notes(empty: Iterable[str], depth: int, has_splits: bool, known: dict[str, int]) -> Iterable[str]:
+def _empty_notes(empty_folders: Iterable[str], depth: int, has_splits: bool, labels: dict[str, int]) -> Iterable[str]:
     level = depth + (2 if has_splits else 1)
-    for folder in empty:
+    for folder in empty_folders:
         parts = folder.split("/")
-        if len(parts) == level and parts[-1] not in known:
-            yield f"class folder '{one_line(folder)}' holds no pictures: left out"
+        if len(parts) == level and parts[-1] not in labels:
+            yield f"class folder '{escaped(folder)}' holds no images: left out"
 
 
 def draw_test(layout: Layout, fraction: float, seed: int) -> Layout:
-    """Returns the layout with a stratified share of train drawn for testing, where it has no test split.
+    """Draws a stratified fraction of train as the test split, where the layout has no test split.
 
     Args:
-        layout: what was found.
-        fraction: share of each class, in (0, 1).
-        seed: of the draw.
+        layout: the images of the source.
+        fraction: fraction of each class, in (0, 1).
+        seed: seed of the draw.
 
     Raises:
         ValueError: when `fraction` is out of range.
     """
-    if layout.places("test"):
+    if layout.indices_of("test"):
         return layout
-    train = layout.places("train")
-    labels = np.array([layout.entries[place].label for place in train], dtype=np.int64)
-    drawn = {train[index] for index in stratified_split(labels, fraction, seed)[1]}
-    entries = [entry._replace(split="test") if place in drawn else entry for place, entry in enumerate(layout.entries)]
+    train = layout.indices_of("train")
+    labels = np.array([layout.entries[index].label for index in train], dtype=np.int64)
+    drawn = {train[i] for i in stratified_split(labels, fraction, seed)[1]}
+    entries = [entry._replace(split="test") if index in drawn else entry for index, entry in enumerate(layout.entries)]
     entries.sort(key=lambda entry: SPLITS.index(entry.split))
     note = (
-        f"no test folder: {fraction:.3g} of each class was drawn for testing ({len(drawn)} pictures, seed {seed}); "
+        f"no test folder: {fraction:.3g} of each class was drawn for testing ({len(drawn)} images, seed {seed}); "
         "change with --set data.test_fraction=…"
     )
     return replace(layout, entries=tuple(entries), notes=(*layout.notes, note))

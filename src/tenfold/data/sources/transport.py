@@ -1,4 +1,4 @@
-"""How bytes come over the network: by https only, wherever a redirect may lead, and never at a trickle."""
+"""HTTP requests: https only, wherever a redirect leads, and no connection that only trickles."""
 
 import threading
 import time
@@ -10,39 +10,35 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, UnknownHandler
 
 _CHUNK = 1 << 18
-_SLOWEST = 1024  # bytes per second
+_MIN_BYTES_PER_SECOND = 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class TryAgainError(Exception):
-    """What arrived is of no use, but the next attempt may fare better."""
+    """The answer is useless, but another attempt may succeed."""
 
 
 class RefusedError(Exception):
-    """This address will never do."""
+    """This address never works."""
 
 
-# What may go wrong on the way and go well the next time.
-PASSING = (TryAgainError, HTTPException, OSError, ValueError)
-
-
-def _is_local(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost")
+TEMPORARY_ERRORS = (TryAgainError, HTTPException, OSError, ValueError)
+"""Errors after which another attempt may succeed."""
 
 
 def open_url(url: str, timeout: float, start: int = 0, method: str = "GET") -> HTTPResponse:
-    """Asks for `url` and returns the answer, whatever its status, for the caller to close.
+    """Requests `url` and returns the response, whatever its status; the caller closes it.
 
     Args:
-        url: https, or http on this very machine.
-        timeout: seconds that the server may stay silent.
-        start: first byte that is asked for.
+        url: https, or http on this machine.
+        timeout: seconds that the server may be silent.
+        start: first byte to request.
         method: `GET` or `HEAD`.
 
     Raises:
-        RefusedError: when the address, or one it redirects to, is not https.
+        RefusedError: when the address, or one that it redirects to, is not https.
         TryAgainError: when redirects go in circles.
-        OSError, HTTPException, ValueError: when the network, the answer or the address is broken.
+        OSError, HTTPException, ValueError: when the network, the response or the address is broken.
     """
     if urlsplit(url).scheme != "https" and not (urlsplit(url).scheme == "http" and _is_local(url)):
         raise RefusedError("only https addresses are accepted")
@@ -50,7 +46,7 @@ def open_url(url: str, timeout: float, start: int = 0, method: str = "GET") -> H
     if start:
         headers["Range"] = f"bytes={start}-"
     for _ in range(5):
-        # Built by hand, since the ready-made opener also opens file: and ftp: addresses.
+        # Built by hand, because the default opener also opens file: and ftp: addresses.
         opener = OpenerDirector()
         proxies = ProxyHandler({} if _is_local(url) else None)
         for handler in (proxies, HTTPHandler(), HTTPSHandler(), UnknownHandler()):
@@ -66,8 +62,12 @@ def open_url(url: str, timeout: float, start: int = 0, method: str = "GET") -> H
     raise TryAgainError("redirected in circles")
 
 
+def _is_local(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost")
+
+
 def reachable(url: str, timeout: float = 5.0) -> bool:
-    """Tells within `timeout` seconds whether a server answers at `url` and has the file.
+    """Returns within `timeout` seconds whether a server answers at `url` and has the file.
 
     Example:
         >>> reachable("https://tenfold.invalid/")
@@ -79,10 +79,10 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
         try:
             with closing(open_url(url, timeout, method="HEAD")) as response:
                 answers.append(response.status < 400)
-        except (RefusedError, *PASSING):
+        except (RefusedError, *TEMPORARY_ERRORS):
             answers.append(False)
 
-    # Looking up a name obeys no timeout where the network is dead, so a thread is left behind instead.
+    # A name lookup ignores timeouts where the network is down, so the request has a thread that may be left behind.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)
@@ -90,32 +90,32 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
 
 
 def chunks(response: HTTPResponse, window: float) -> Iterator[bytes]:
-    """Yields what arrives, and gives up on a server that keeps the line open with a trickle.
+    """Yields the body of a response in chunks.
 
     Args:
-        response: an answer with a body.
+        response: a response with a body.
         window: seconds over which at least 1 KiB/s must arrive.
 
     Raises:
-        TryAgainError: when a web page arrives, or too little.
+        TryAgainError: when a web page arrives instead of a file, or too little.
         OSError, HTTPException: when the connection breaks.
     """
     chunk = response.read1(_CHUNK)
-    if _is_page(response, chunk):
-        raise TryAgainError("a web page arrived in place of the file")
-    since, got = time.monotonic(), 0
+    if _is_web_page(response, chunk):
+        raise TryAgainError("a web page arrived instead of the file")
+    window_start, num_bytes = time.monotonic(), 0
     while chunk:
         yield chunk
-        got += len(chunk)
+        num_bytes += len(chunk)
         now = time.monotonic()
-        if now - since >= window:
-            if got < _SLOWEST * (now - since):
-                raise TryAgainError(f"the server sent only {got} bytes in {now - since:.1f} s")
-            since, got = now, 0
+        if now - window_start >= window:
+            if num_bytes < _MIN_BYTES_PER_SECOND * (now - window_start):
+                raise TryAgainError(f"the server sent only {num_bytes} bytes in {now - window_start:.1f} s")
+            window_start, num_bytes = now, 0
         chunk = response.read1(_CHUNK)
 
 
-def _is_page(response: HTTPResponse, first: bytes) -> bool:
+def _is_web_page(response: HTTPResponse, first: bytes) -> bool:
     start = first[:1024].lstrip().lower()
-    looks_so = start.startswith(b"<") and (b"<html" in start or b"<!doctype html" in start)
-    return looks_so or "text/html" in response.headers.get("Content-Type", "").lower()
+    is_html = start.startswith(b"<") and (b"<html" in start or b"<!doctype html" in start)
+    return is_html or "text/html" in response.headers.get("Content-Type", "").lower()

@@ -1,4 +1,4 @@
-"""What a source is called and what it holds, told without decoding a picture."""
+"""Names and digests of sources, without decoding an image."""
 
 import hashlib
 import json
@@ -7,50 +7,51 @@ import re
 import unicodedata
 from pathlib import Path
 
-from tenfold.core.disk import translated
-from tenfold.data.decode.decode import is_picture_name
+from tenfold.core.disk import storage_errors
+from tenfold.data.decode.decode import is_image_name
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES
-from tenfold.data.sources.class_folders import Listing
+from tenfold.data.sources.class_folders import FolderListing
 
-_READ_WHOLE = 1 << 30
-_ENDS = 1 << 20
+_MAX_HASHED = 1 << 30
+_END_BYTES = 1 << 20
+_FALLBACK_NAME = "pictures"  # part of the names of existing stores
 
 
 def dataset_name(path: Path) -> str:
-    """Returns a short name for a dataset, fit for a folder name on any system; raises nothing.
+    """Returns a short dataset name for the path of a source, usable as a folder name on any system.
 
     Example:
         >>> dataset_name(Path("My cats & dogs.tar.gz"))
         'My-cats-dogs'
     """
-    name = path.name or "pictures"
+    name = path.name or _FALLBACK_NAME
     suffix = next((suffix for suffix in ARCHIVE_SUFFIXES[::-1] if name.lower().endswith(suffix)), "")
     stem = name[: len(name) - len(suffix)] if suffix and not path.is_dir() else name
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9._]+", "-", plain)[:40].strip("-._") or "pictures"
+    return re.sub(r"[^A-Za-z0-9._]+", "-", plain)[:40].strip("-._") or _FALLBACK_NAME
 
 
-def folder_digest(listing: Listing) -> str:
-    """Returns a hex digest of what a folder holds: names, and sizes and times of the pictures; raises nothing."""
-    pictures = [file for file in listing.files if is_picture_name(file.name)]
-    others = [file.name for file in listing.files if not is_picture_name(file.name)]
-    left_out = [(skipped.path, skipped.reason) for skipped in listing.skipped]
-    text = json.dumps([pictures, others, listing.folders, left_out])
+def folder_digest(listing: FolderListing) -> str:
+    """Returns a hex digest of a folder's content: names of all files, and sizes and times of the images."""
+    images = [file for file in listing.files if is_image_name(file.path)]
+    others = [file.path for file in listing.files if not is_image_name(file.path)]
+    skipped = [(file.path, file.reason) for file in listing.skipped]
+    text = json.dumps([images, others, listing.empty_folders, skipped])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def archive_digest(path: Path) -> str:
-    """Returns a hex digest of an archive's bytes; above 1 GiB, of its size, time, first and last megabyte.
+    """Returns a hex digest of an archive's bytes; above 1 GiB, of its size, its time and its first and last MiB.
 
     Raises:
         StorageError: when it cannot be read.
     """
-    with translated("read", path), path.open("rb") as file:
-        facts = os.fstat(file.fileno())
-        if facts.st_size <= _READ_WHOLE:
+    with storage_errors("read", path), path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_size <= _MAX_HASHED:
             return hashlib.file_digest(file, "sha256").hexdigest()
-        digest = hashlib.sha256(f"{facts.st_size} {facts.st_mtime_ns} ".encode())
-        digest.update(file.read(_ENDS))
-        file.seek(-_ENDS, os.SEEK_END)
-        digest.update(file.read(_ENDS))
+        digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns} ".encode())
+        digest.update(file.read(_END_BYTES))
+        file.seek(-_END_BYTES, os.SEEK_END)
+        digest.update(file.read(_END_BYTES))
         return digest.hexdigest()

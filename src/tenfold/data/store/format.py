@@ -1,4 +1,4 @@
-"""What a store knows beside pixels and labels, and how that is written down."""
+"""The files of a store: its index, and arrays of images that are written in any order."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core import durable
-from tenfold.core.disk import shown
+from tenfold.core.disk import display_path
 from tenfold.core.errors import DataError
 
 FORMAT = 1
@@ -19,25 +19,25 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Index:
-    """What a store knows beside pixels, labels and paths.
+    """The content of `index.json`: everything in a store but pixels, labels and paths.
 
     Args:
-        name: the name of the dataset.
+        name: name of the dataset.
         classes: class names in the order of the labels.
-        fit: how pictures were brought to size.
-        source: where they came from, for people.
-        pictures: number of pictures in each split.
-        skipped: path and reason of every file that was left out, unreadable pictures among them.
+        fit: how images were brought to size.
+        source: where they come from; shown to people.
+        num_images: number of images in each split; the file calls it `pictures`.
+        skipped: path and reason of every file that was left out, unreadable images included.
         notes: sentences that a user should read.
         created: when the store was made, UTC.
-        format: version of this layout.
+        format: version of the layout.
     """
 
     name: str
     classes: tuple[str, ...]
     fit: str
     source: str
-    pictures: dict[str, int]
+    num_images: dict[str, int]
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     created: str = ""
@@ -45,19 +45,20 @@ class Index:
 
 
 def write_index(folder: Path, index: Index, paths: dict[str, list[str] | None]) -> None:
-    """Writes what makes splits a store.
+    """Writes the last files of a store.
 
     Args:
-        folder: the folder that is being filled.
-        index: `created` is filled in here.
-        paths: for each split the names of its pictures, or None where they never were files.
+        folder: folder of the unfinished store.
+        index: its `created` is set here.
+        paths: paths of the images of each split, or None for images that never were files.
 
     Raises:
         StorageError: when the disk refuses.
     """
     stamped = replace(index, created=datetime.now(UTC).isoformat(timespec="seconds"))
+    value = {"pictures" if key == "num_images" else key: item for key, item in asdict(stamped).items()}
     durable.write_json(folder / "paths.json", paths)
-    durable.write_json(folder / "index.json", asdict(stamped))
+    durable.write_json(folder / "index.json", value)
 
 
 def read_index(path: Path) -> Index:
@@ -65,33 +66,33 @@ def read_index(path: Path) -> Index:
 
     Raises:
         OSError: when it cannot be read.
-        DataError: when it was written by another version.
-        ValueError, TypeError: when it makes no sense.
+        DataError: when it has another version.
+        ValueError, KeyError, TypeError, AttributeError: when its content is invalid.
     """
     value = json.loads((path / "index.json").read_bytes())
     if value.get("format") != FORMAT:
-        raise DataError(f"{shown(path)} has format {value.get('format')}; expected {FORMAT}")
+        raise DataError(f"{display_path(path)} has format {value.get('format')}; expected {FORMAT}")
     for key in ("classes", "notes"):
         value[key] = tuple(value[key])
     value["skipped"] = tuple((str(name), str(reason)) for name, reason in value["skipped"])
-    return Index(**value)
+    return Index(num_images=value.pop("pictures"), **value)
 
 
 _BUFFER = 1024**2
-"""Bytes that go to the disk together."""
+"""Size of the write buffer, in bytes."""
 
 
 class PixelFile:
-    """Room for `rows` pictures of one size, each written once or never.
+    """A `.npy` file of images of one size; each row is written once or never, in any order.
 
     Args:
-        path: the file; a file of that name is replaced.
-        rows: number of pictures, N.
+        path: the file; an existing file is replaced.
+        rows: highest number of images.
         size: height and width in pixels.
 
     Example:
         >>> with PixelFile(Path("train-images.npy"), 2, (32, 32)) as file:  # doctest: +SKIP
-        ...     file.write(1, picture)
+        ...     file.write(1, image)
         >>> np.load("train-images.npy").shape  # doctest: +SKIP
         (1, 32, 32, 3)
     """
@@ -101,8 +102,8 @@ class PixelFile:
         self._size = size
         self._written = np.zeros(rows, dtype=bool)
         self._start = len(self._header(rows))
-        self._bytes = size[0] * size[1] * 3
-        self._next = -1
+        self._image_bytes = size[0] * size[1] * 3
+        self._next_row = -1
 
     def __enter__(self) -> "PixelFile":
         self._file = self._path.open("w+b", buffering=_BUFFER)
@@ -115,31 +116,39 @@ class PixelFile:
             if kind is None:
                 self._close_gaps()
 
-    def write(self, row: int, picture: NDArray[np.uint8] | bytes) -> None:
-        """Puts a picture (uint8 [H, W, 3], or its bytes) in its place; raises OSError when the disk refuses."""
-        if row != self._next:  # a seek empties the buffer, and most pictures come in order
-            self._file.seek(self._start + row * self._bytes)
-        self._next = -1  # unknown, should the write fail half-way
-        self._file.write(picture if isinstance(picture, bytes) else picture.tobytes())
-        self._next = row + 1
+    def write(self, row: int, image: NDArray[np.uint8] | bytes) -> None:
+        """Writes an image.
+
+        Args:
+            row: its row, in [0, rows).
+            image: uint8 [H, W, 3], or its bytes.
+
+        Raises:
+            OSError: when the disk refuses.
+        """
+        if row != self._next_row:  # a seek empties the buffer, and most images come in order
+            self._file.seek(self._start + row * self._image_bytes)
+        self._next_row = -1  # unknown if the write fails half-way
+        self._file.write(image if isinstance(image, bytes) else image.tobytes())
+        self._next_row = row + 1
         self._written[row] = True
 
     def _close_gaps(self) -> None:
-        """Moves pictures up over rows that were never written, and says at the top how many there are."""
-        kept = np.flatnonzero(self._written)
-        for place, row in enumerate(kept.tolist()):
-            if place != row:
-                self._file.seek(self._start + row * self._bytes)
-                picture = self._file.read(self._bytes)
-                self._file.seek(self._start + place * self._bytes)
-                self._file.write(picture)
-        self._file.truncate(self._start + len(kept) * self._bytes)
+        """Moves images up over rows that were never written, and writes their number into the header."""
+        rows = np.flatnonzero(self._written)
+        for new_row, row in enumerate(rows.tolist()):
+            if new_row != row:
+                self._file.seek(self._start + row * self._image_bytes)
+                image = self._file.read(self._image_bytes)
+                self._file.seek(self._start + new_row * self._image_bytes)
+                self._file.write(image)
+        self._file.truncate(self._start + len(rows) * self._image_bytes)
         self._file.seek(0)
-        self._file.write(self._header(len(kept)))
+        self._file.write(self._header(len(rows)))
 
     def _header(self, rows: int) -> bytes:
-        """Returns the .npy header; numpy leaves room in it, so that its length is the same for any `rows`."""
+        """Returns the .npy header; NumPy pads it, so its length is the same for any `rows`."""
         stream = io.BytesIO()
-        described = {"descr": "|u1", "fortran_order": False, "shape": (rows, *self._size, 3)}
-        np.lib.format.write_array_header_1_0(stream, described)
+        fields = {"descr": "|u1", "fortran_order": False, "shape": (rows, *self._size, 3)}
+        np.lib.format.write_array_header_1_0(stream, fields)
         return stream.getvalue()

@@ -1,7 +1,7 @@
-"""The first look at the pictures of a source, as they are found: what sizes do they have?
+"""Scans the images of a source for their sizes, and checks what a store is made of.
 
-Small pictures of one size keep it. So small ones are decoded at once, as long as all have the same size: where it
-stays so, nothing has to be read or opened twice.
+Small images of one size keep it. So small images are decoded during the scan, as long as all have the same size: then
+no file is read twice.
 """
 
 from collections import Counter
@@ -12,120 +12,162 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.errors import DataError
-from tenfold.data.decode.decode import FileSource, one_line, picture_size
-from tenfold.data.decode.pixels import LARGEST_OWN, Pixels, keeps_size, small_pixels
-from tenfold.data.decode.workers import Decoders
-from tenfold.data.sources.download import Progress
-from tenfold.data.sources.layout import shortened
+from tenfold.core.text import escaped
+from tenfold.data.decode.decode import FileSource, image_size
+from tenfold.data.decode.tasks import MAX_KEPT_SIDE, DecodedImage, decode_if_small, may_keep_size
+from tenfold.data.decode.workers import DecodePool
+from tenfold.data.sources.layout import name_list
+from tenfold.data.types import ProgressCallback
 
 _PROGRESS_EVERY = 500
 _KEEP_BELOW = 256 * 1024**2
-"""Bytes of files, and of pixels, that are kept in memory until the size is chosen."""
+"""Limit in bytes for files, and for pixels, that are kept in memory until the size is chosen."""
+
+_FIT_NAMES = {"crop": "center crop", "pad": "padding", "stretch": "stretching"}
 
 
-class FirstLook:
-    """Looks at each picture that it is called with; all of it is known after the `with` block of its `decoders`.
+class SizeScan:
+    """Scans each image that it is called with; the attributes are complete after the `with` block of its `pool`.
 
     Args:
-        progress: told how many pictures were looked at.
+        progress: called with the number of images that were scanned.
 
     Attributes:
-        sizes: how many pictures there are of each height and width.
-        pixels: of pictures by name, in their own size; only as long as all have the same.
-        files: bytes of the pictures of an archive by name; none where they are too many.
-        decoders: do the work.
+        sizes: number of images of each height and width.
+        decoded: images by path, in their own size; empty once sizes differ.
+        files: bytes of an archive's files by path; empty where they are too many.
+        pool: decodes the images.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: ProgressCallback) -> None:
         self.sizes: Counter[tuple[int, int]] = Counter()
-        self.pixels: dict[str, Pixels] = {}
+        self.decoded: dict[str, DecodedImage] = {}
         self.files: dict[str, bytes] = {}
-        self.decoders = Decoders(small_pixels, (LARGEST_OWN, LARGEST_OWN), self._note)
+        self.pool = DecodePool(decode_if_small, (MAX_KEPT_SIDE, MAX_KEPT_SIDE), self._add)
         self._progress = progress
-        self._alike = True
-        self._seen = self._file_bytes = self._pixel_bytes = 0
+        self._one_size = True
+        self._num_scanned = self._file_bytes = self._pixel_bytes = 0
 
-    def __call__(self, name: str, source: FileSource) -> None:
-        """Looks at a picture.
+    def __call__(self, path: str, source: FileSource) -> None:
+        """Scans an image.
 
         Args:
-            name: of the picture.
-            source: its file, or the bytes of it.
+            path: path of the image in its source.
+            source: the path or the bytes of its file.
 
         Raises:
-            TenfoldError: when a decoding process was ended from outside.
+            TenfoldError: when workers end before they can decode anything.
         """
-        self._seen += 1
-        if self._seen % _PROGRESS_EVERY == 1:
-            self._progress("Looking at pictures", self._seen, 0)
-        self._keep(name, source)
-        if self._alike and self._pixel_bytes < _KEEP_BELOW:
-            self.decoders.put(name, source)
+        self._num_scanned += 1
+        if self._num_scanned % _PROGRESS_EVERY == 1:
+            self._progress("Scanning images", self._num_scanned, 0)
+        self._keep_file(path, source)
+        if self._one_size and self._pixel_bytes < _KEEP_BELOW:
+            self.pool.put(path, source)
         else:
-            with suppress(DataError):  # decoding will say why
-                self.sizes[picture_size(source)] += 1
+            with suppress(DataError):  # decoding will report the reason
+                self.sizes[image_size(source)] += 1
 
-    def _keep(self, name: str, source: FileSource) -> None:
+    def _keep_file(self, path: str, source: FileSource) -> None:
         if isinstance(source, bytes):
             self._file_bytes += len(source)
-            self.files.setdefault(name, source)  # of two members with one name the first is taken
+            self.files.setdefault(path, source)  # of two members with one name the first is used
         if self._file_bytes > _KEEP_BELOW:
             self.files.clear()
 
-    def _note(self, name: str, pixels: Pixels) -> None:
-        if pixels.own:
-            self.sizes[pixels.own] += 1
-        self._alike = self._alike and len(self.sizes) <= 1 and all(map(keeps_size, self.sizes))
-        if self._alike:
-            self.pixels[name] = pixels
-            self._pixel_bytes += len(pixels.data)
+    def _add(self, path: str, image: DecodedImage) -> None:
+        if image.size:
+            self.sizes[image.size] += 1
+        self._one_size = self._one_size and len(self.sizes) <= 1 and all(map(may_keep_size, self.sizes))
+        if self._one_size:
+            self.decoded[path] = image
+            self._pixel_bytes += len(image.data)
         else:
-            self.pixels.clear()
+            self.decoded.clear()
 
 
-def check_unreadable(unreadable: list[tuple[str, str]], found: int, most: float, source: str) -> None:
-    """Checks that not too many pictures were left out.
+def choose_size(sizes: Counter[tuple[int, int]], fit: str) -> tuple[tuple[int, int], str]:
+    """Chooses the image size: the own size of the images where all agree and it is at most 64, else a square.
 
     Args:
-        unreadable: name and reason of each.
-        found: number of pictures in the source, readable or not.
-        most: the share that is tolerated, in [0, 1).
-        source: what to call the source in the message.
+        sizes: number of images of each height and width.
+        fit: how images will be brought to size.
+
+    Returns:
+        Height and width, and a sentence on the choice and how to change it (empty for the own size).
+
+    Example:
+        >>> choose_size(Counter({(28, 28): 100}), "crop")
+        ((28, 28), '')
+    """
+    if not sizes:
+        return (32, 32), ""
+    if len(sizes) == 1:
+        (height, width) = next(iter(sizes))
+        if may_keep_size((height, width)):
+            return (height, width), ""
+        found = f"images are {width}×{height}"
+    else:
+        height, width = (_median(sizes, axis) for axis in (0, 1))
+        found = f"images have different sizes (median {width}×{height})"
+    side = 64 if min(height, width) >= 48 else 32
+    note = f"{found}: brought to {side}×{side} by {_FIT_NAMES[fit]}; change with --set data.image_size=…"
+    return (side, side), note
+
+
+def _median(sizes: Counter[tuple[int, int]], axis: int) -> int:
+    values = np.array([size[axis] for size in sizes])
+    return int(np.median(np.repeat(values, list(sizes.values()))))
+
+
+def check_unreadable(unreadable: list[tuple[str, str]], num_images: int, max_fraction: float, source: str) -> None:
+    """Checks that not too many images are unreadable.
+
+    Args:
+        unreadable: path and reason of each.
+        num_images: number of images in the source, readable or not.
+        max_fraction: fraction that may be unreadable, in [0, 1).
+        source: what the message calls the source.
 
     Raises:
-        DataError: when the share is larger; with the first three reasons and the way out.
+        DataError: when more are; with the first three reasons and the remedy.
     """
-    share = len(unreadable) / max(1, found)
-    if share <= most:
+    fraction = len(unreadable) / max(1, num_images)
+    if fraction <= max_fraction:
         return
-    examples = "; ".join(f"{one_line(name)}: {reason}" for name, reason in unreadable[:3])
-    way_out = "mend or remove them"
-    if share < 0.99:
-        way_out += f", or go on without them: --set data.max_unreadable={np.ceil(share * 100) / 100:g}"
+    examples = "; ".join(f"{escaped(path)}: {reason}" for path, reason in unreadable[:3])
+    remedy = "repair or remove them"
+    if fraction < 0.99:
+        remedy += f", or go on without them: --set data.max_unreadable={np.ceil(fraction * 100) / 100:g}"
     raise DataError(
-        f"{len(unreadable)} of {found} pictures in {one_line(source)} cannot be read "
-        f"(at most {most:.0%} may be): {examples}; {way_out}"
+        f"{len(unreadable)} of {num_images} images in {escaped(source)} cannot be read "
+        f"(at most {max_fraction:.0%} may be unreadable): {examples}; {remedy}"
     )
 
 
 def check_labels(classes: tuple[str, ...], labels: dict[str, NDArray[np.int64]], source: str) -> None:
-    """Checks, before anything is trained, that there is something to learn and something to test on.
+    """Checks that a dataset can be trained and tested on.
+
+    Args:
+        classes: class names in the order of the labels.
+        labels: int64 [N] for each split.
+        source: what a message calls the source.
 
     Raises:
-        DataError: when there are fewer than two classes, a label is out of range, a class has no training
-            picture or there is nothing to test on.
+        DataError: when there are fewer than two classes, a label is out of range, a class has no training image, or
+            there are no test images.
     """
     if len(classes) < 2:
-        raise DataError(f"{source} has {len(classes)} class; expected two or more to tell apart")
-    everything = np.fromiter(chain.from_iterable(labels.values()), dtype=np.int64)
-    if len(everything) and not 0 <= everything.min() <= everything.max() < len(classes):
+        raise DataError(f"{source} has {len(classes)} class; expected two or more")
+    all_labels = np.fromiter(chain.from_iterable(labels.values()), dtype=np.int64)
+    if len(all_labels) and not 0 <= all_labels.min() <= all_labels.max() < len(classes):
         raise DataError(
-            f"{source} has labels from {everything.min()} to {everything.max()}; "
+            f"{source} has labels from {all_labels.min()} to {all_labels.max()}; "
             f"expected 0 to {len(classes) - 1} for {len(classes)} classes"
         )
     counts = np.bincount(labels["train"], minlength=len(classes))
     if (counts == 0).any():
         missing = [classes[label] for label in np.flatnonzero(counts == 0)]
-        raise DataError(f"{source} has no readable training picture of {shortened(missing)}; add some")
+        raise DataError(f"{source} has no readable training image of {name_list(missing)}; add some")
     if not len(labels.get("test", ())):
-        raise DataError(f"{source} has no readable test picture; add some, or remove the test folder to draw them")
+        raise DataError(f"{source} has no readable test image; add some, or remove the test folder to draw them")
