@@ -1,15 +1,15 @@
-"""The CIFAR-10 tutorial as people write it: the peer that Tenfold's small-batch training is measured against.
+"""The CIFAR-10 tutorial as people write it: the baseline of Tenfold's small-batch training.
 
-PIL pictures, transforms one by one, a DataLoader with two workers, batches of 4, a few epochs of SGD; then the weights
-are saved and loaded, and the test pictures judged overall and class by class.
+PIL images, transforms one by one, a DataLoader with two workers, batches of 4, a few epochs of SGD. Then the weights
+are saved and loaded, and the network is tested on the whole test set and class by class.
 
-    python benchmarks/classic.py PICTURES.npz
-    python benchmarks/classic.py PICTURES.npz --width 90              # the wide network, 3 epochs
-    python benchmarks/classic.py PICTURES.npz --width 90 --steps 1500 # its first steps only
+    python benchmarks/classic.py IMAGES.npz
+    python benchmarks/classic.py IMAGES.npz --width 90              # the wide network, 3 epochs
+    python benchmarks/classic.py IMAGES.npz --width 90 --steps 1500 # its first steps only
 
-PICTURES.npz holds `train_images` uint8 [N, 32, 32, 3], `train_labels` int64 [N], and the same for test; `tenfold bench
-classic` makes it. Nothing of Tenfold is used here. torchvision has no CPU build beside the pinned torch, so its
-`ToTensor` and `Normalize` are written out; they do the same work.
+IMAGES.npz holds `train_images` uint8 [N, 32, 32, 3], `train_labels` int64 [N], and the same for test; `tenfold bench
+classic` makes it. Nothing of Tenfold is used here. torchvision has no CPU build for the pinned torch, so `ToTensor` and
+`Normalize` are written out; they do the same work.
 """
 # mypy: ignore-errors
 # Without annotations, as people write it.
@@ -27,7 +27,7 @@ from torch import nn, optim
 from torch.utils.data import DataLoader, Dataset
 
 
-class Pictures(Dataset):
+class Cifar10(Dataset):
     def __init__(self, images, labels):
         self.images, self.labels = images, labels
 
@@ -35,9 +35,9 @@ class Pictures(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index):
-        picture = Image.fromarray(self.images[index])
-        pixels = torch.from_numpy(np.array(picture, copy=True)).permute(2, 0, 1).contiguous().float().div(255)
-        return pixels.sub_(0.5).div_(0.5), int(self.labels[index])
+        image = Image.fromarray(self.images[index])
+        image = torch.from_numpy(np.array(image, copy=True)).permute(2, 0, 1).contiguous().float().div(255)
+        return image.sub_(0.5).div_(0.5), int(self.labels[index])
 
 
 class Net(nn.Module):
@@ -68,18 +68,18 @@ class WideNet(Net):
         self.fc2 = nn.Linear(100, 84)
 
 
-def train(net, trainloader, options, epochs, lr, every):
+def train(net, trainloader, epochs, lr, print_every, num_steps):
     criterion = nn.CrossEntropyLoss()
     optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
 
-    began = time.perf_counter()
-    for epoch in range(1 if options.steps else epochs):
+    start = time.perf_counter()
+    for epoch in range(1 if num_steps else epochs):
         running_loss = 0.0
         for i, data in enumerate(trainloader, 0):
-            if options.steps and i == 100:  # the workers have started
-                began = time.perf_counter()
-            if options.steps and i == 100 + options.steps:
-                print(f"step: {1000 * (time.perf_counter() - began) / options.steps:.3f} ms")
+            if num_steps and i == 100:  # the workers have started
+                start = time.perf_counter()
+            if num_steps and i == 100 + num_steps:
+                print(f"step: {1000 * (time.perf_counter() - start) / num_steps:.3f} ms")
                 break
             inputs, labels = data
             optimizer.zero_grad()
@@ -88,13 +88,13 @@ def train(net, trainloader, options, epochs, lr, every):
             loss.backward()
             optimizer.step()
             running_loss += loss.item()
-            if i % every == every - 1:
-                print(f"[{epoch + 1}, {i + 1:5d}] loss: {running_loss / every:.3f}", flush=True)
+            if i % print_every == print_every - 1:
+                print(f"[{epoch + 1}, {i + 1:5d}] loss: {running_loss / print_every:.3f}", flush=True)
                 running_loss = 0.0
-    print(f"training: {time.perf_counter() - began:.3f} s")
+    print(f"training: {time.perf_counter() - start:.3f} s")
 
 
-def judge(net, testloader):
+def test(net, testloader):
     correct = 0
     total = 0
     with torch.no_grad():
@@ -107,39 +107,39 @@ def judge(net, testloader):
     print(f"accuracy: {100 * correct / total:.2f} %")
 
 
-def judge_classes(net, testloader):
-    correct_of = [0] * 10
-    total_of = [0] * 10
+def test_classes(net, testloader):
+    correct_pred = [0] * 10
+    total_pred = [0] * 10
     with torch.no_grad():
         for data in testloader:
             images, labels = data
             outputs = net(images)
             _, predictions = torch.max(outputs, 1)
             for label, prediction in zip(labels, predictions, strict=True):
-                correct_of[label] += int(label == prediction)
-                total_of[label] += 1
-    for name in range(10):
-        print(f"class {name}: {100 * correct_of[name] / total_of[name]:.1f} %")
+                correct_pred[label] += int(label == prediction)
+                total_pred[label] += 1
+    for classname in range(10):
+        print(f"class {classname}: {100 * correct_pred[classname] / total_pred[classname]:.1f} %")
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("pictures")
+    parser.add_argument("images")
     parser.add_argument("--width", type=int)
     parser.add_argument("--steps", type=int)
-    options = parser.parse_args()
-    epochs, lr, every = (2, 0.001, 2000) if options.width is None else (3, 0.0015, 5000)
+    args = parser.parse_args()
+    epochs, lr, print_every = (2, 0.001, 2000) if args.width is None else (3, 0.0015, 5000)
 
     def new_net():
-        return Net() if options.width is None else WideNet(options.width)
+        return Net() if args.width is None else WideNet(args.width)
 
-    arrays = np.load(options.pictures)
-    trainset = Pictures(arrays["train_images"], arrays["train_labels"])
-    testset = Pictures(arrays["test_images"], arrays["test_labels"])
+    arrays = np.load(args.images)
+    trainset = Cifar10(arrays["train_images"], arrays["train_labels"])
+    testset = Cifar10(arrays["test_images"], arrays["test_labels"])
     trainloader = DataLoader(trainset, batch_size=4, shuffle=True, num_workers=2)
     testloader = DataLoader(testset, batch_size=4, shuffle=False, num_workers=2)
     net = new_net()
-    train(net, trainloader, options, epochs, lr, every)
+    train(net, trainloader, epochs, lr, print_every, args.steps)
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cifar_net.pth"
@@ -147,8 +147,8 @@ def main():
         net = new_net()
         net.load_state_dict(torch.load(path, weights_only=True))
 
-    judge(net, testloader)
-    judge_classes(net, testloader)
+    test(net, testloader)
+    test_classes(net, testloader)
 
 
 if __name__ == "__main__":
