@@ -214,7 +214,7 @@ def test_early_stopping_resumes_to_the_same_epoch(tmp_path: Path, k: int) -> Non
 
 def test_changed_data_is_refused(tmp_path: Path) -> None:
     stop_after(5, lambda: tiny_run(tmp_path))
-    with pytest.raises(RunError, match=r"the data has changed since the checkpoint at step 5.*bring the old data back"):
+    with pytest.raises(RunError, match=r"the data has changed since the checkpoint at step 5.*restore the previous data"):
         tiny_run(tmp_path, data=noise_dataset(seed=1), resume=True)
     assert digests(tiny_run(tmp_path, resume=True)) == digests(tiny_run(tmp_path, "whole"))
 
@@ -223,7 +223,7 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
 def test_another_recipe_is_refused(tmp_path: Path, change: str) -> None:
     stop_after(5, lambda: tiny_run(tmp_path))
     before = (tmp_path / "run" / "recipe.toml").read_bytes()
-    with pytest.raises(RecipeError, match="a run that is resumed keeps its recipe"):
+    with pytest.raises(RecipeError, match="a resumed run keeps its recipe"):
         tiny_run(tmp_path, resume=True, overrides=(change,))
     assert (tmp_path / "run" / "recipe.toml").read_bytes() == before
 
@@ -247,7 +247,7 @@ def test_a_run_without_a_checkpoint_starts_again(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     notes = Notes()
     assert digests(tiny_run(tmp_path, resume=True, progress=notes)) == digests(tiny_run(tmp_path, "whole"))
-    assert any("no checkpoint yet: the run begins anew" in text for text in notes.messages)
+    assert any("there is no checkpoint yet: the run starts again" in text for text in notes.messages)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(tmp_path: Path, file: st
     assert digests(tiny_run(tmp_path, resume=True, progress=notes)) == digests(tiny_run(tmp_path, "whole"))
     assert len(notes.warnings) == 1
     assert f"checkpoint {newest.name} is skipped" in notes.warnings[0]
-    assert "going on from step 6" in notes.messages
+    assert "resuming from step 6" in notes.messages
 
 
 def test_a_kill_between_checkpoint_and_best_model_is_repaired(tmp_path: Path) -> None:

@@ -111,17 +111,17 @@ class StopAfter:
         """Sends signal `number` to this process after the k-th step from now."""
         import os
 
-        from tenfold.engine.step import Step
+        from tenfold.engine.running_metrics import RunningMetrics
 
-        original = Step.__call__
+        original = RunningMetrics.update
 
-        def counted(step: Step, batch: Any) -> None:
-            original(step, batch)
+        def update_and_count(metrics: RunningMetrics, *step: Any) -> None:
+            original(metrics, *step)
             self.steps_left -= 1
             if self.steps_left == 0:
                 os.kill(os.getpid(), number)
 
-        with patch.object(Step, "__call__", counted):
+        with patch.object(RunningMetrics, "update", update_and_count):
             yield
 
 

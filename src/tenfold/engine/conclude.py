@@ -44,8 +44,8 @@ def conclude(setup: Setup, state: State, hardware: Hardware) -> dict[str, Any]:
     setup.save_model(folder.last, {"steps": state.step})
     if state.best is not None:
         classifier.load_weights(folder.best)
-    logits, plain_logits = classifier.judge(dataset.test)
-    evaluation = classifier.evaluation(dataset.test, logits, plain_logits)
+    logits, plain_logits = classifier.tta_logits(dataset.test.images)
+    evaluation = classifier.evaluate_tta_logits(dataset.test, logits, plain_logits)
     temperature = None if dataset.val is None else _temperature(classifier, dataset.val)
     folder.write_predictions(predictions(dataset.test, logits, dataset.classes, temperature))
     summary = {

@@ -117,7 +117,9 @@ def _prepare(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint 
     smoothing = setup.recipe.optim.label_smoothing
     context = StepContext(state.model, state.optimizer, setup.classifier.preprocessing, setup.hardware, smoothing)
     choose_threads = checkpoint is None and setup.recipe.train.threads == 0
+    loading_seconds = loader.seconds
     prepared = prepare_step(execution, context, next(loader.epoch(0)), choose_threads=choose_threads)
+    loader.seconds = loading_seconds  # this batch is only an example, outside of the training time
     if prepared.hardware.compiled:
         setup.progress.message(f"step: compiled, ready after {prepared.compile_seconds:.1f} s")
     return prepared
