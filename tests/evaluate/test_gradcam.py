@@ -85,7 +85,7 @@ def test_a_fine_map_is_preferred_to_a_later_coarse_one():
 @pytest.mark.parametrize(("name", "size"), [("quick", 32), ("tutorial", 32), ("deep3", 32), ("resnet18", 16)])
 def test_convolutional_networks_have_a_map_for_each_image(name, size):
     torch.manual_seed(0)
-    model = build_model(name, {"width": 4} if name == "resnet18" else {}, classes=5, image_size=(size, size))
+    model = build_model(name, {"width": 4} if name == "resnet18" else {}, num_classes=5, image_size=(size, size))
     images, classes = torch.randn(3, 3, size, size), torch.tensor([0, 4, 2])
     before = model_state(model)
     maps = class_activation(model, images, classes)
@@ -112,7 +112,7 @@ def test_inplace_activations_are_supported():
 
 
 def test_an_mlp_has_no_map():
-    model = build_model("mlp", {}, classes=5, image_size=(8, 8))
+    model = build_model("mlp", {}, num_classes=5, image_size=(8, 8))
     before = model_state(model)
     assert class_activation(model, torch.randn(2, 3, 8, 8), torch.tensor([0, 1])) is None
     assert model_state(model) == before

@@ -106,7 +106,7 @@ def test_each_view_costs_one_forward_pass(name: str, batch_sizes: list[int]) -> 
 def test_only_unsure_images_get_the_other_views() -> None:
     counting, images = CountingNetwork(), random_images(20)
     plain, full = (logits_with(counting, [images], normalized, views=name) for name in ("plain", "shifts"))
-    limit = float(plain.softmax(1).amax(1).sort().values[11:13].mean())  # 12 pictures below, 8 above
+    limit = float(plain.softmax(1).amax(1).sort().values[11:13].mean())  # 12 images below, 8 above
     counting.batch_sizes.clear()
     found = logits_with(counting, [images], normalized, views="shifts", unsure_below=limit)
     assert counting.batch_sizes == [20, *[12] * 5]

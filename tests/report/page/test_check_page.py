@@ -21,7 +21,7 @@ def test_duplicates_are_shown_side_by_side_with_paths_and_labels() -> None:
     assert "dog train train/1.png" in conflict.text
     assert len(conflict.all("span", role="img")) == 2
     assert "test/0.png" in page.one("section", id="across").text
-    assert "1 of 1 test image have a duplicate in train" in page.one("header").text
+    assert "1 of 1 test images have a duplicate in train" in page.one("header").text
 
 
 def test_names_are_escaped() -> None:

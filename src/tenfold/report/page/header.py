@@ -71,9 +71,8 @@ def _recipe(recipe: Recipe, summary: Mapping[str, Any]) -> str:
         f"network {recipe.model.name}",
         f"{count(summary['parameters'])} parameters" if summary.get("parameters") else None,
         f"{recipe.optim.name}",
-        f"{recipe.train.duration}, {count(summary['steps'])} steps of {count(recipe.train.batch_size)} images"
-        if summary.get("steps")
-        else str(recipe.train.duration),
+        f"duration {recipe.train.duration}",
+        f"{count(summary['steps'])} steps of {count(recipe.train.batch_size)} images" if summary.get("steps") else None,
         f"seed {recipe.train.seed}",
     ]
     return " · ".join(filter(None, parts))
@@ -83,7 +82,7 @@ def _test_time_augmentation(recipe: Recipe, summary: Mapping[str, Any]) -> str:
     plain = summary.get("evaluation", {}).get("plain_accuracy")
     if plain is None:
         return ""
-    return f"with test-time augmentation (TTA), views {recipe.evaluate.views}; without TTA {percent(plain)}"
+    return f"test-time augmentation (TTA): {recipe.evaluate.views}; accuracy without TTA: {percent(plain)}"
 
 
 def _times(summary: Mapping[str, Any]) -> str:

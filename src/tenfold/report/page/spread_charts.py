@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from tenfold.core.text import interval, mean_text, percent, printable, shortened
+from tenfold.core.text import interval, mean_text, percent, plural, printable, shortened
 from tenfold.report.page.svg_charts import WIDTH, Chart, Series, chart_axes, finished_chart, hover_series
 from tenfold.report.plots.axes import accuracy_limits, needs_log_scale, set_accuracy_axis, set_number_axis
 from tenfold.report.plots.canvas import BLUE, DARK, GRID, ORANGE
@@ -105,7 +105,7 @@ def _tooltip(accuracy: float, result: SettingResult) -> str:
 def _mean_of_runs(result: SettingResult) -> str:
     """Returns the mean over the runs of a setting: `71.0 ± 1.0 % (3 runs)`."""
     total = result.spread
-    return f"{mean_text(total.mean, total.std)} ({total.count} run{'s' * (total.count > 1)})"
+    return f"{mean_text(total.mean, total.std)} ({plural(total.count, 'run')})"
 
 
 def _draw_mean(axes: Axes, result: SettingResult) -> None:

@@ -46,13 +46,13 @@ class MainResult:
         accuracy: mean ± standard deviation, or a single accuracy.
         description: runs and setting that it belongs to.
         interval: its 95 % interval, as text.
-        remarks: sentences on how the setting was chosen and how significant that is.
+        notes: sentences on how the setting was chosen and how significant that is.
     """
 
     accuracy: str
     description: str
     interval: str
-    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _main_result(study: Study, chosen: Sequence[Row]) -> MainResult:
         setting = printable(study.setting_text(study.best.settings))
         description += f" with {setting}, the best of {plural(len(study.results), 'setting')}"
     return MainResult(
-        mean_text(tested.mean, tested.std), description, _interval_text(tested, chosen), tuple(_remarks(study))
+        mean_text(tested.mean, tested.std), description, _interval_text(tested, chosen), tuple(_notes(study))
     )
 
 
@@ -190,7 +190,7 @@ def _interval_text(tested: Spread, chosen: Sequence[Row]) -> str:
     return f"95 % interval of the mean {interval(tested.interval)}"
 
 
-def _remarks(study: Study) -> list[str]:
+def _notes(study: Study) -> list[str]:
     if not study.keys or study.best is None:
         return []
     validation = mean_text(study.best.spread.mean, study.best.spread.std)
