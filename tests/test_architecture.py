@@ -1,4 +1,4 @@
-"""The layout of the source as a test: who may import whom, and how large things may grow."""
+"""The architecture as a test: which room imports which, and how large files and functions may get."""
 
 import ast
 from collections.abc import Iterator
@@ -15,27 +15,20 @@ LAYERS = (
     ("recipes",),
     ("runs",),
     ("engine",),
-    (
-        "inspect",
-        "experiments.sweep",
-        "experiments.compare",
-        "experiments.budget",
-        "experiments.bench",
-        "report",
-        "deploy",
-    ),
+    ("inspect",),
+    ("experiments.sweep", "experiments.compare", "experiments.budget", "experiments.bench", "report", "deploy"),
     ("api",),
     ("cli",),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 FORBIDDEN_ROOMS = {("report", "engine"), ("deploy", "engine")}
-DOORS = {
+ENTRY_POINTS = {
     "__init__": set(LAYER_OF) - {"cli"},
     "__main__": {"cli"},
-}  # files above all rooms, and what they may import: public names, and the command line
+}  # files outside of all rooms, and what they may import
 OUTSIDE_ROOMS = ("__init__.py", "__main__.py", "experiments/__init__.py")
 FORBIDDEN_MODULES = ("torchvision", "matplotlib.pyplot")
-MOST_LINES, MOST_BODY_LINES = 300, 60
+MAX_LINES, MAX_BODY_LINES = 300, 60
 
 Sources = dict[str, str]  # path below the package → text
 
@@ -80,7 +73,7 @@ def _called(function: ast.expr) -> str:
 
 
 def edges(sources: Sources) -> Iterator[tuple[str, int, str]]:
-    """Yields path, line and imported module of every import of our own; `from a import b` means a or a.b."""
+    """Yields path, line and target of every import within the package; `from a import b` means a or a.b."""
     modules = {module_of(path) for path in sources}
     for path, text in sources.items():
         for line, name in imported(path, text):
@@ -92,50 +85,50 @@ def edges(sources: Sources) -> Iterator[tuple[str, int, str]]:
                 yield path, line, name
 
 
-def wrong_ways(sources: Sources) -> Iterator[str]:
+def wrong_imports(sources: Sources) -> Iterator[str]:
     for path, line, target in edges(sources):
         here, there = room_of(module_of(path)), room_of(target)
         if path in ("__init__.py", "__main__.py"):
-            allowed = there in DOORS[path.removesuffix(".py")]
+            allowed = there in ENTRY_POINTS[path.removesuffix(".py")]
         elif here not in LAYER_OF or there not in LAYER_OF:
             allowed = False
         else:
             allowed = here == there or (LAYER_OF[there] < LAYER_OF[here] and (here, there) not in FORBIDDEN_ROOMS)
         if not allowed:
-            yield f"{path}:{line} imports {target}: {here} may not know {there}"
+            yield f"{path}:{line} imports {target}: {here} must not import {there}"
 
 
 def cycles(sources: Sources) -> Iterator[str]:
-    """Yields one message for each file from which imports lead back to it."""
+    """Yields one message for each module whose imports lead back to it."""
     graph: dict[str, set[str]] = {module_of(path): set() for path in sources}
     for path, _, target in edges(sources):
         graph[module_of(path)].add(target)
     for start in graph:
-        reached, waiting = set(), list(graph[start])
-        while waiting:
-            module = waiting.pop()
+        reached, pending = set(), list(graph[start])
+        while pending:
+            module = pending.pop()
             if module not in reached:
                 reached.add(module)
-                waiting += graph.get(module, ())
+                pending += graph.get(module, ())
         if start in reached:
-            yield f"{start} imports itself by way of others"
+            yield f"{start} is part of an import cycle"
 
 
 def foreign_modules(sources: Sources) -> Iterator[str]:
     for path, text in sources.items():
         for line, name in imported(path, text):
             if any(f"{name}.".startswith(f"{module}.") for module in FORBIDDEN_MODULES):
-                yield f"{path}:{line} imports {name}, which is not used here"
+                yield f"{path}:{line} imports {name}, which is forbidden"
 
 
 def too_large(sources: Sources) -> Iterator[str]:
     for path, text in sources.items():
         lines = len(text.splitlines())
-        if lines > MOST_LINES:
-            yield f"{path} has {lines} lines, more than {MOST_LINES}"
+        if lines > MAX_LINES:
+            yield f"{path} has {lines} lines, more than {MAX_LINES}"
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MOST_BODY_LINES:
-                yield f"{path}:{node.lineno} {node.name} has {body_lines(node)} lines, more than {MOST_BODY_LINES}"
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MAX_BODY_LINES:
+                yield f"{path}:{node.lineno} {node.name} has {body_lines(node)} lines, more than {MAX_BODY_LINES}"
 
 
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -144,52 +137,52 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def misplaced(sources: Sources) -> Iterator[str]:
+def misplaced_files(sources: Sources) -> Iterator[str]:
     for path in sources:
         if path.split("/")[-1] in ("util.py", "utils.py"):
-            yield f"{path}: a name that says nothing; put each function where it belongs"
+            yield f"{path}: a name without meaning; move each function to the module of its subject"
         if path not in OUTSIDE_ROOMS and room_of(module_of(path)) not in LAYER_OF:
-            yield f"{path} lies in no room of the layout"
+            yield f"{path} is in no room"
 
 
-CHECKS = (wrong_ways, cycles, foreign_modules, too_large, misplaced)
+CHECKS = (wrong_imports, cycles, foreign_modules, too_large, misplaced_files)
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_source_keeps_to_the_layout(check):
-    faults = list(check(read_sources(PACKAGE)))
-    assert not faults, "\n".join(faults)
+def test_the_source_follows_the_architecture(check):
+    errors = list(check(read_sources(PACKAGE)))
+    assert not errors, "\n".join(errors)
 
 
-def test_the_source_is_found():
+def test_the_source_is_read():
     assert "core/errors.py" in read_sources(PACKAGE)
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "fault"),
+    ("path", "text", "error"),
     [
-        ("core/a.py", "import tenfold.data.types", "core may not know data"),
+        ("core/a.py", "import tenfold.data.types", "core must not import data"),
         ("core/a.py", "def f():\n    from tenfold.engine.loop import train", "a.py:2 imports tenfold.engine.loop"),
-        ("data/a.py", "from tenfold.models import build", "data may not know models"),
-        ("evaluate/a.py", "from tenfold import data", "evaluate may not know data"),
+        ("data/a.py", "from tenfold.models import build", "data must not import models"),
+        ("evaluate/a.py", "from tenfold import data", "evaluate must not import data"),
         ("evaluate/a.py", "from ..data.types import Split", "imports tenfold.data.types"),
-        ("optim/a.py", "from .. import models", "optim may not know models"),
-        ("report/a.py", "from tenfold.deploy.server import serve", "report may not know deploy"),
-        ("report/a.py", "if True:\n    from tenfold.engine.loop import train", "report may not know engine"),
-        ("deploy/a.py", "import tenfold.engine.loop", "deploy may not know engine"),
-        ("experiments/sweep/a.py", "from tenfold.report import tables", "experiments.sweep may not know report"),
-        ("experiments/sweep/a.py", "from tenfold.experiments.bench import x", "sweep may not know experiments.bench"),
-        ("engine/a.py", "from importlib import import_module\nimport_module('tenfold.cli.main')", "may not know cli"),
-        ("deploy/a.py", "from tenfold.api import train", "deploy may not know api"),
-        ("api.py", "from tenfold.cli.main import run", "api may not know cli"),
-        ("runs/a.py", "from tenfold import train", "runs may not know __init__"),
-        ("runs/a.py", "import tenfold", "runs may not know __init__"),
-        ("__init__.py", "from tenfold.cli.main import run", "__init__ may not know cli"),
-        ("__main__.py", "from tenfold.api import train", "__main__ may not know api"),
-        ("runs/a.py", "from tenfold.nowhere import x", "runs may not know"),
+        ("optim/a.py", "from .. import models", "optim must not import models"),
+        ("report/a.py", "from tenfold.deploy.server import serve", "report must not import deploy"),
+        ("report/a.py", "if True:\n    from tenfold.engine.loop import train", "report must not import engine"),
+        ("deploy/a.py", "import tenfold.engine.loop", "deploy must not import engine"),
+        ("experiments/sweep/a.py", "from tenfold.report import tables", "experiments.sweep must not import report"),
+        ("experiments/sweep/a.py", "from tenfold.experiments.bench import x", "sweep must not import experiments"),
+        ("engine/a.py", "from importlib import import_module\nimport_module('tenfold.cli.main')", "not import cli"),
+        ("deploy/a.py", "from tenfold.api import train", "deploy must not import api"),
+        ("api.py", "from tenfold.cli.main import run", "api must not import cli"),
+        ("runs/a.py", "from tenfold import train", "runs must not import __init__"),
+        ("runs/a.py", "import tenfold", "runs must not import __init__"),
+        ("__init__.py", "from tenfold.cli.main import run", "__init__ must not import cli"),
+        ("__main__.py", "from tenfold.api import train", "__main__ must not import api"),
+        ("runs/a.py", "from tenfold.nowhere import x", "runs must not import"),
     ],
 )  # fmt: skip
-def test_a_planted_wrong_way_is_caught(path, text, fault):
+def test_a_planted_wrong_import_is_caught(path, text, error):
     sources = {
         "data/types.py": "",
         "data/__init__.py": "",
@@ -197,7 +190,7 @@ def test_a_planted_wrong_way_is_caught(path, text, fault):
         "engine/loop.py": "",
         "experiments/bench/x.py": "",
     }
-    assert fault in "\n".join(wrong_ways({**sources, "__init__.py": "", path: text}))
+    assert error in "\n".join(wrong_imports({**sources, "__init__.py": "", path: text}))
 
 
 @pytest.mark.parametrize(
@@ -214,20 +207,20 @@ def test_a_planted_wrong_way_is_caught(path, text, fault):
         ("__main__.py", "from tenfold.cli.main import run"),
     ],
 )
-def test_a_right_way_passes(path, text):
-    assert not list(wrong_ways({"__init__.py": "", "api.py": "", "core/durable.py": "", path: text}))
+def test_an_allowed_import_passes(path, text):
+    assert not list(wrong_imports({"__init__.py": "", "api.py": "", "core/durable.py": "", path: text}))
 
 
 def test_a_planted_cycle_is_caught_also_inside_functions_and_for_types():
     lazy = {"data/a.py": "import tenfold.data.b", "data/b.py": "def f():\n    from tenfold.data.c import x"}
-    faults = list(
+    errors = list(
         cycles({**lazy, "data/c.py": "if TYPE_CHECKING:\n    from .a import y", "data/d.py": "from . import a"})
     )
-    assert faults == [f"tenfold.data.{name} imports itself by way of others" for name in "abc"]
+    assert errors == [f"tenfold.data.{name} is part of an import cycle" for name in "abc"]
     assert not list(cycles({**lazy, "data/c.py": "", "data/d.py": "from . import a"}))
 
 
-def test_a_package_that_imports_its_own_file_is_a_cycle_only_if_that_leads_back():
+def test_a_package_importing_its_own_module_is_no_cycle():
     package = {"data/__init__.py": "from tenfold.data.a import x"}
     assert not list(cycles({**package, "data/a.py": ""}))
     assert len(list(cycles({**package, "data/a.py": "from tenfold.data import x"}))) == 2
@@ -235,7 +228,7 @@ def test_a_package_that_imports_its_own_file_is_a_cycle_only_if_that_leads_back(
 
 def test_planted_foreign_modules_are_caught():
     text = "import torchvision.transforms\nfrom matplotlib import pyplot\nfrom matplotlib.figure import Figure"
-    assert [fault.split()[2] for fault in foreign_modules({"data/a.py": text})] == [
+    assert [error.split()[2] for error in foreign_modules({"data/a.py": text})] == [
         "torchvision.transforms,",
         "matplotlib.pyplot,",
     ]
@@ -246,10 +239,12 @@ def test_planted_long_files_and_functions_are_caught():
     assert list(too_large({"core/a.py": "x = 1\n" * 301})) == ["core/a.py has 301 lines, more than 300"]
     head = 'async def f():\n    """One.\n\n    Two.\n    """\n'
     assert not list(too_large({"core/a.py": head + "    x = 1\n" * 60}))
-    faults = list(too_large({"core/a.py": head + "    x = 1\n" * 61}))
-    assert faults == ["core/a.py:1 f has 61 lines, more than 60"]
+    errors = list(too_large({"core/a.py": head + "    x = 1\n" * 61}))
+    assert errors == ["core/a.py:1 f has 61 lines, more than 60"]
 
 
-def test_planted_files_in_no_place_are_caught():
-    faults = list(misplaced({"data/utils.py": "", "helpers/a.py": "", "train.py": "", "api.py": "", "__init__.py": ""}))
-    assert [fault.split(":")[0].split(" ")[0] for fault in faults] == ["data/utils.py", "helpers/a.py", "train.py"]
+def test_planted_files_outside_of_rooms_are_caught():
+    errors = list(
+        misplaced_files({"data/utils.py": "", "helpers/a.py": "", "train.py": "", "api.py": "", "__init__.py": ""})
+    )
+    assert [error.split(":")[0].split(" ")[0] for error in errors] == ["data/utils.py", "helpers/a.py", "train.py"]
