@@ -72,11 +72,24 @@ def test_train_repeats_a_trial_bit_for_bit(grid, tmp_path):
     assert again.accuracy == grid.rows[3]["test_accuracy"]
 
 
+def test_jobs_and_threads_are_no_part_of_a_trials_recipe(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("tenfold.api.sweep.share_cores", lambda *_, **__: (2, 1))
+    settings = [line for line in SHORT if not line.startswith("train.threads")]
+    sweep = tenfold.sweep("mlp", seeds=2, data=photos, overrides=settings, runs=tmp_path, report=False)
+    run = tenfold.train("mlp", data=photos, overrides=[*settings, "train.seed=2"], runs=tmp_path, report=False)
+    comparison = tenfold.compare([sweep.path, run.path])
+    assert list(comparison.differences) == ["train.seed"]
+    assert [group.seeds for group in comparison.groups] == [(0, 1, 2)]
+    trials = list((sweep.path / "trials").iterdir())
+    assert [load_recipe(trial).train.threads for trial in trials] == [0, 0]
+    assert [json.loads((trial / "env.json").read_text())["threads"] for trial in trials] == [1, 1]
+
+
 def test_the_best_recipe_is_complete_and_states_how_it_was_chosen(grid):
     text = (grid.path / "best.toml").read_text()
     recipe = load_recipe(grid.path / "best.toml")
     assert recipe.model.arguments["hidden"] == grid.best.settings["model.hidden"]
-    assert "Chosen by the test images: on new ones expect a little less" in text
+    assert "Chosen by test accuracy: expect a little less on new images" in text
     means = [sum(row["test_accuracy"] for row in grid.rows[i : i + 2]) / 2 for i in (0, 2)]
     assert grid.best.mean == pytest.approx(max(means))
 
@@ -163,7 +176,7 @@ def test_ctrl_c_saves_every_trial_and_says_how_to_resume(photos, tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"stopped with 0 of 2 trials ended, and saved; go on with: tenfold sweep --resume {sweep.path}" in errors
+    assert f"stopped with 0 of 2 trials ended, all saved; resume with: tenfold sweep --resume {sweep.path}" in errors
     assert "Traceback" not in errors
     for trial in sweep.trials():
         assert not RunFolder(sweep.run_path(trial)).is_finished
@@ -199,7 +212,7 @@ def test_a_sweep_without_results_reports_the_first_error(photos, tmp_path):
         ("model.nam=mlp,tutorial", RecipeError, r"model\.nam is not an argument of 'mlp'"),
         ("model.name=mlp,tutoral", RecipeError, "did you mean 'tutorial'"),
         ("train.precision=float32,float16", RecipeError, "expected 'auto', 'float32' or 'bfloat16'"),
-        ("train.early_stop=0,2", RecipeError, "needs validation images"),
+        ("train.early_stop=0,2", RecipeError, "needs a validation split"),
     ],
 )
 def test_a_bad_value_is_refused_before_any_trial_starts(photos, tmp_path, vary, error, message):
@@ -254,5 +267,5 @@ def test_a_search_compares_trials_at_the_ends_of_epochs(photos, tmp_path, monkey
 
 
 def test_a_grid_cannot_be_extended(grid):
-    with pytest.raises(UsageError, match="is no search: it has the 4 trials of its grid"):
+    with pytest.raises(UsageError, match="is not a search: its grid has 4 trials"):
         tenfold.resume_sweep(grid.path, trials=9)

@@ -10,14 +10,11 @@ from types import ModuleType
 
 
 @contextmanager
-def inheritance(*, script: bool = False) -> Iterator[None]:
+def inheritance() -> Iterator[None]:
     """Sets what processes that are spawned in the `with` block inherit.
 
     SIGINT stays blocked in them for good: the parent handles Ctrl-C, whatever handlers the child's code installs.
-
-    Args:
-        script: whether the child imports the script that runs here. Without it, a script that has no
-            `if __name__ == "__main__":` works too.
+    They do not import the script that runs here, so it needs no `if __name__ == "__main__":`.
     """
     main = sys.modules["__main__"]
     previous_mask = None
@@ -25,8 +22,7 @@ def inheritance(*, script: bool = False) -> Iterator[None]:
         resource_tracker.ensure_running()  # when it starts later, it unblocks signals again
         previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        if not script:
-            sys.modules["__main__"] = ModuleType("__main__")
+        sys.modules["__main__"] = ModuleType("__main__")
         yield
     finally:
         sys.modules["__main__"] = main

@@ -1,1 +1,1 @@
-"""Many trials of one recipe: grids, searches, seeds, in worker processes."""
+"""Sweeps: many trials of one recipe (grids, searches, seeds) in worker processes."""

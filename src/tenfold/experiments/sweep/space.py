@@ -9,7 +9,7 @@ from itertools import product
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.experiments.sweep.values import MAX_TRIALS, RECIPE_KEY, Value, distinct, format_value
 from tenfold.recipes.load import Overrides, load_recipe, resolve
-from tenfold.recipes.messages import join_findings
+from tenfold.recipes.messages import join_messages
 from tenfold.recipes.schema import ModelSection, Recipe
 from tenfold.runs.sweep_folder import Trial
 
@@ -129,7 +129,7 @@ def check_trials(
             for message, trial in errors.items()
             for finding in _invalid_settings(base, trial, message, overrides)
         ]
-        raise RecipeError(join_findings(f"{flag} {finding}" for finding in dict.fromkeys(findings)))
+        raise RecipeError(join_messages(f"{flag} {finding}" for finding in dict.fromkeys(findings)))
 
 
 def _name_part(value: Value) -> str:

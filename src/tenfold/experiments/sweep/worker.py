@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from tenfold.core.disk import display_path
 from tenfold.core.errors import Stopped, TenfoldError
-from tenfold.core.spawn import inheritance
+from tenfold.core.spawn import inheritance, leave_process_group
 from tenfold.core.text import one_line
 
 SendReport = Callable[[Any], Any]
@@ -108,14 +108,11 @@ def _exit_with_parent() -> None:
 
 
 def _detach_from_terminal(log: Path | None) -> None:
-    """Detaches the process from the terminal's output and from signals sent to the whole process group.
+    """Detaches the process from the terminal's output and from signals to the process group.
 
-    `timeout` and a shell's `kill %1` send SIGTERM to the group. The pool sends SIGTERM too, and a second SIGTERM
-    makes training exit without saving.
+    The pool forwards SIGTERM itself, and a second SIGTERM makes training exit without saving.
     """
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_process_group()
     target = os.open(log or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for stream in (1, 2):
         os.dup2(target, stream)
