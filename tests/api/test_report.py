@@ -32,7 +32,7 @@ def test_the_images_come_from_the_recipe(photo_run: Path) -> None:
     page = report(photo_run)
     assert page == photo_run / "report.html"
     assert "This page has no images" not in text_of(page)
-    assert "Where the network looked is not shown: it has no convolution to ask." in text_of(page)
+    assert "Grad-CAM heatmaps are not shown: the network has no suitable convolution." in text_of(page)
 
 
 def test_missing_images_leave_a_sentence_and_moved_ones_can_be_given(photo_run: Path, tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_missing_images_leave_a_sentence_and_moved_ones_can_be_given(photo_run: 
 
 def test_changed_images_are_not_shown(photo_run: Path, tmp_path: Path) -> None:
     next((tmp_path / "photos" / "blue").iterdir()).unlink()
-    assert "holds other images now than those of the run" in text_of(report(photo_run))
+    assert "has changed since the run: it holds other images now" in text_of(report(photo_run))
 
 
 def test_missing_data_given_by_name_is_an_error(photo_run: Path, tmp_path: Path) -> None:
@@ -73,13 +73,13 @@ def test_the_users_own_network_can_be_given(tmp_path: Path) -> None:
     short = recipe("mlp", "train.duration=2 steps")
     run = tenfold.train(short, data=dataset(), model=network(), runs=tmp_path, report=False)
     assert "contains the weights of your own network" in text_of(report(run.path, data=dataset()))
-    assert "in orange, what spoke for the answer" in text_of(report(run.path, data=dataset(), model=network()))
+    assert "shows in orange the regions that support the predicted class" in text_of(report(run.path, data=dataset(), model=network()))
 
 
 def test_a_sweep_has_a_page_of_its_own(tmp_path: Path) -> None:
     sweep = predicted_sweep(tmp_path).path
     assert report(sweep) == sweep / "report.html"
-    with pytest.raises(UsageError, match="is a sweep, whose page has no images"):
+    with pytest.raises(UsageError, match="is a sweep, whose page shows no images"):
         report(sweep, data="shapes")
 
 

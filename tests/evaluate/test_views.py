@@ -148,9 +148,7 @@ def test_an_image_gets_the_same_logits_in_any_batch(data: st.DataObject, name: s
 
 
 def test_unknown_views_are_refused_with_the_known_names() -> None:
-    with pytest.raises(
-        UsageError, match=r"^unknown views 'miror'; did you mean 'mirror'\?; expected plain, m"
-    ):
+    with pytest.raises(UsageError, match=r"^unknown views 'miror'; did you mean 'mirror'\?; expected plain, m"):
         views_named("miror")
     with pytest.raises(UsageError, match="unknown views 'six'; expected plain, mirror, shifts"):
         logits_with(small_network(), [random_images(1)], normalized, views="six")
