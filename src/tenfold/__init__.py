@@ -9,7 +9,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tenfold.core.memory import ask_for_huge_pages
+from tenfold.core.memory import use_huge_pages
 
 if TYPE_CHECKING:
     from tenfold.api.check import check
@@ -73,7 +73,7 @@ __all__ = [
     "train",
 ]
 
-ask_for_huge_pages()  # must come before the first tensor is allocated
+use_huge_pages()  # must come before the first tensor is allocated
 
 
 def __getattr__(name: str) -> Any:

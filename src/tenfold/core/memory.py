@@ -1,4 +1,4 @@
-"""How the process gets its memory from the system, and gives it back."""
+"""Settings for how the process gets memory from the system and returns it."""
 
 import ctypes
 import os
@@ -6,42 +6,45 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SWITCH = "THP_MEM_ALLOC_ENABLE"
+_HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 
-# mallopt's names (malloc.h), and what the C library settles on by itself in a process with large tensors
-_TRIM_THRESHOLD, _MAPPED_AT_MOST = -1, -4
-_USUAL = {_TRIM_THRESHOLD: 64 * 1024**2, _MAPPED_AT_MOST: 65536}
+_MEGABYTE = 1024**2
+# Parameters of mallopt (malloc.h).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+# Free memory at the end of the heap, in bytes: what a run may keep, and where glibc's own adjustment ends.
+_KEPT, _DEFAULT_KEPT = 512 * _MEGABYTE, 64 * _MEGABYTE
+# Larger tensors always get pages of their own and return them at once. glibc allows no higher limit.
+_LARGEST_KEPT_TENSOR = 32 * _MEGABYTE
 
 
-def ask_for_huge_pages() -> None:
-    """Asks PyTorch to keep tensors of 2 MB and more on a CPU in huge pages, where the system has them (Linux).
+def use_huge_pages() -> None:
+    """Makes PyTorch keep CPU tensors of 2 MB and more in huge pages, if the system has them (Linux).
 
-    A training step asks for its memory anew each time, and the system clears and hands out two megabytes at once
-    far sooner than 512 pages of 4 KB. PyTorch reads the switch when it makes its first large tensor; whoever has
-    set it before keeps their choice (0 for none).
+    The system clears one page of 2 MB much faster than 512 pages of 4 KB, and every training step allocates its memory
+    again. PyTorch reads the variable when it allocates its first large tensor. A value set by the user is kept (0 for
+    no huge pages).
     https://docs.kernel.org/admin-guide/mm/transhuge.html
     """
-    os.environ.setdefault(_SWITCH, "1")
+    os.environ.setdefault(_HUGE_PAGES, "1")
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Keeps memory that is freed in the process, and gives it back to the system at the end; glibc only.
+def keep_freed_memory() -> Iterator[None]:
+    """Keeps up to 512 MB of freed memory in the process until the end of the block; glibc only.
 
-    The next step of a training asks for what the last one freed. Memory that comes back from the system has to be
-    cleared first, and under a hypervisor perhaps to be found first: a convolution's 29 MB of output then took longer to
-    get than to compute.
+    The next training step allocates what the last one freed, and memory from the system must be cleared first. Tensors
+    over 32 MB are not kept: glibc pads aligned allocations, so a large one rarely fits where the last one was, and
+    the process would grow with every step.
     https://man7.org/linux/man-pages/man3/mallopt.3.html
     """
     if platform.libc_ver()[0] != "glibc":
         yield
         return
-    library = ctypes.CDLL(None)
-    library.mallopt(_TRIM_THRESHOLD, -1)  # never
-    library.mallopt(_MAPPED_AT_MOST, 0)
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_TRIM_THRESHOLD, _KEPT)
+    libc.mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT_TENSOR)  # else it would stay where glibc had adjusted it to so far
     try:
         yield
     finally:
-        for name, value in _USUAL.items():
-            library.mallopt(name, value)
-        library.malloc_trim(0)
+        libc.mallopt(_TRIM_THRESHOLD, _DEFAULT_KEPT)
+        libc.malloc_trim(0)

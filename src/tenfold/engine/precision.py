@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from tenfold.core.devices import choose_device, supports_bfloat16, use_onednn
-from tenfold.core.memory import freed_memory_kept
+from tenfold.core.memory import keep_freed_memory
 from tenfold.recipes.schema import TrainSection
 
 
@@ -45,7 +45,7 @@ class Hardware:
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.deterministic = True  # the same seed must give the same bits
         try:
-            with use_onednn(self.onednn), freed_memory_kept():
+            with use_onednn(self.onednn), keep_freed_memory():
                 yield
         finally:
             torch.set_num_threads(threads)
