@@ -1,4 +1,4 @@
-"""Rows of sweeps that never ran: of the accuracies that a test wants, or any at all."""
+"""Rows of sweeps that never ran: with given accuracies, or arbitrary ones."""
 
 import string
 from collections.abc import Mapping
@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 
 from tenfold.evaluate.intervals import wilson
 
-PICTURES = 10_000
+NUM_IMAGES = 10_000
 
 
 def sweep_row(
     settings: Mapping[str, Any], accuracy: float | None = 0.7, *, seed: int = 0, status: str = "finished", **known: Any
 ) -> dict[str, Any]:
-    """Returns a row as `SweepFolder.rows` does; a trial that has not finished knows only what `known` says."""
+    """Returns a row as `SweepFolder.rows` does. A trial that is not finished has only the `known` values."""
     row: dict[str, Any] = {"trial": "-".join(f"{k}={v}" for k, v in settings.items()), "status": status, "seed": seed}
     row |= {**settings, **dict.fromkeys(("test_accuracy", "test_low", "test_high", "val_accuracy", "parameters"))}
     row |= dict.fromkeys(("steps", "training_seconds", "total_seconds", "error"))
     if status == "finished" and accuracy is not None:
-        correct = round(accuracy * PICTURES)
-        low, high = wilson(correct, PICTURES)
-        row |= {"test_accuracy": correct / PICTURES, "test_low": low, "test_high": high}
+        correct = round(accuracy * NUM_IMAGES)
+        low, high = wilson(correct, NUM_IMAGES)
+        row |= {"test_accuracy": correct / NUM_IMAGES, "test_low": low, "test_high": high}
         row |= {"parameters": 62_006, "steps": 400, "training_seconds": 12.5, "total_seconds": 14.0}
     return row | known
 
@@ -35,12 +35,12 @@ VALUES = st.one_of(
     st.text(string.printable, max_size=30),
     st.lists(st.integers(), max_size=3),
 )
-SHARES = st.one_of(st.none(), st.floats(0, 1), st.sampled_from([0.0, 1.0, 0.7, float("nan")]))
+FRACTIONS = st.one_of(st.none(), st.floats(0, 1), st.sampled_from([0.0, 1.0, 0.7, float("nan")]))
 
 
 @st.composite
 def sweeps(draw: st.DrawFn) -> tuple[list[str], list[dict[str, Any]]]:
-    """Returns keys and rows of any kind: odd names, mixed values, gaps, any status."""
+    """Draws keys and rows: odd names, mixed values, missing values, any status."""
     keys = draw(st.lists(NAMES, max_size=3, unique=True))
     pools = [
         draw(st.lists(draw(st.sampled_from([VALUES, st.floats(1e-9, 1e9)])), min_size=1, max_size=6)) for _ in keys
@@ -51,7 +51,7 @@ def sweeps(draw: st.DrawFn) -> tuple[list[str], list[dict[str, Any]]]:
             "status": st.sampled_from(["finished", "finished", "finished", "failed", "pruned", "waiting"]),
             "seed": st.integers(0, 3),
             **{key: st.sampled_from(pool) for key, pool in zip(keys, pools, strict=True)},
-            **{f"{split}_{what}": SHARES for split in ("test", "val") for what in ("accuracy", "low", "high")},
+            **{f"{split}_{column}": FRACTIONS for split in ("test", "val") for column in ("accuracy", "low", "high")},
             "parameters": st.one_of(st.none(), st.integers(0, 10**10)),
             "training_seconds": st.one_of(st.none(), st.floats(0, 1e6)),
             "error": st.one_of(st.none(), NAMES),

@@ -210,7 +210,7 @@ def test_a_trial_has_a_complete_recipe() -> None:
         ({"model.name": ["tutoral"]}, r"^--vary model\.name=tutoral: .* did you mean 'tutorial'\?"),
         ({"model.hiden": [[8]]}, r"^--vary model\.hiden=\[8\]: .* did you mean 'hidden'"),
         ({"model.hidden": [[8], [0]]}, r"^--vary model\.hidden=\[0\]: model\.hidden\.0 "),
-        ({"train.duration": ["2 parsecs"]}, r"^--vary train\.duration=2 parsecs: .*'2 parsecs' is no duration"),
+        ({"train.duration": ["2 parsecs"]}, r"^--vary train\.duration=2 parsecs: .*'2 parsecs' is not a duration"),
         ({"optim.name": ["sgd", "sgdd"]}, r"^--vary optim\.name=sgdd: .* did you mean 'sgd'\?$"),
         ({"train.seed": [-1]}, r"^--vary train\.seed=-1: train\.seed is -1; expected a whole number of at least 0"),
         (
