@@ -1,1 +1,1 @@
-"""What `check` and `suspects` look at: files, balance, duplicates, label quality."""
+"""The dataset checks behind `check` and `suspects`: files, class balance, duplicates, label quality."""

@@ -14,7 +14,7 @@ ClassCounts = Mapping[str, int]
 """Number of images by class name."""
 
 _MIN_CLASS_IMAGES = 10
-"""A network learns next to nothing about a class from fewer training images."""
+"""Fewer training images of a class are not enough to train on."""
 
 _MAX_IMBALANCE = 10.0
 """Ratio of the largest to the smallest class from which overall accuracy says little about the small classes."""

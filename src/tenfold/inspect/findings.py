@@ -17,7 +17,7 @@ _SEVERITIES = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem or remark.
+    """One problem, or one fact worth knowing.
 
     Args:
         severity: `error`, `warning` or `note`.

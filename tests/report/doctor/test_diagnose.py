@@ -64,8 +64,8 @@ def test_a_rate_too_low_shows_in_a_flat_loss(trained: Trained) -> None:
     assert re.search(r"hardly moved in 65 steps, from 2\.\d+ to 2\.\d+: .* 1e-07, is too low", _sentences(found))
     assert found["rate-too-low"].remedy == "Raise it: --lr 0.001 (now 1e-07)."
     assert re.search(
-        r"Test accuracy, \d+\.\d % \(95 % interval .* %\) of 400 test images, .* among 10 classes, which is "
-        r"right for 10\.0 %; the training loss went from 2\.30 to 2\.30\.",
+        r"Test accuracy, \d+\.\d % \(95 % interval .* %\) of 400 test images, .* among 10 classes "
+        r"\(10\.0 %\); the training loss went from 2\.30 to 2\.30\.",
         found["chance"].sentence,
     )
     assert found["chance"].remedy.startswith("Change the learning rate first;")

@@ -1,4 +1,4 @@
-"""Charts of a comparison are written for any number of runs and any names. Their looks were checked by eye."""
+"""Charts of a comparison are written for any number of runs and any names. Their appearance was checked by eye."""
 
 from pathlib import Path
 from typing import Any

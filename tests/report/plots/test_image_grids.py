@@ -1,4 +1,4 @@
-"""Image grids have a title for each image and take any image size. Their looks were checked by eye."""
+"""Image grids have a title for each image and take any image size. Their appearance was checked by eye."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Charts of a run are written for any length, number of classes and names. Their looks were checked by eye."""
+"""Charts of a run are written for any length, number of classes and names. Their appearance was checked by eye."""
 
 from pathlib import Path
 from typing import Any

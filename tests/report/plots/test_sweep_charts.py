@@ -1,4 +1,4 @@
-"""The right charts of a sweep are drawn, and any rows can be drawn. Their looks were checked by eye."""
+"""The right charts of a sweep are drawn, and any rows can be drawn. Their appearance was checked by eye."""
 
 from pathlib import Path
 

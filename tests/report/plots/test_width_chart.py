@@ -1,4 +1,4 @@
-"""The width chart shows each device. Its looks were checked by eye."""
+"""The width chart shows each device. Its appearance was checked by eye."""
 
 from pathlib import Path
 

@@ -86,9 +86,7 @@ def test_a_significant_difference_gives_no_warning():
 def test_seeds_with_a_wide_spread_need_a_larger_difference():
     few = [sweep_row({"k": k}, a, seed=s) for k in (1, 2) for s, a in enumerate((0.66 + k / 50, 0.70 + k / 50))]
     warning = ranking_warning(few, ["k"]) or ""
-    assert (
-        "With 2 seeds each, only differences above 12.2 points" in warning
-    )  # t(2) 4.303 × 0.02 × √2
+    assert "With 2 seeds each, only differences above 12.2 points" in warning  # t(2) 4.303 × 0.02 × √2
     assert warning.endswith("--seeds 5")
     many = [
         sweep_row({"k": k}, 0.7 + a, seed=s)

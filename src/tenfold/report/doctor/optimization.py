@@ -74,9 +74,9 @@ def chance(evidence: Evidence) -> Diagnosis | None:
     guessing, baseline = 1 / evidence.num_classes, count / evidence.num_test
     if evidence.interval[0] > baseline:
         return None
-    text = f"guessing among {evidence.num_classes} classes, which is right for {percent(guessing)}"
+    text = f"guessing among {evidence.num_classes} classes ({percent(guessing)})"
     if baseline > 1.2 * guessing:
-        text = f"always predicting {quoted(most_frequent)}, which is right for {percent(baseline)}"
+        text = f"always predicting {quoted(most_frequent)} ({percent(baseline)})"
     verdict = "is no better than" if evidence.accuracy <= baseline else "is not significantly better than"
     curve = evidence.loss_curve
     trend = "" if len(curve) < 2 else f"; the training loss went from {loss_text(curve[0])} to {loss_text(curve[-1])}"
