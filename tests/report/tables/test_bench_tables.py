@@ -88,7 +88,7 @@ def test_bench_data_shows_times_and_the_fraction_of_a_copy(built: dict[str, Any]
         "share_of_copy": 0.0186,
     }  # fmt: skip
     text = text_of(*data_report(result))
-    (line,) = [line for line in text.splitlines() if "preparation from scratch" in line]
+    (line,) = [line for line in text.splitlines() if "prepared from scratch" in line]
     assert line.split()[-1] == expected
     assert "shapes: 20,000 train · 4,000 test, 32×32" in text
     assert "114 batches/s of 250 for quick, 87.4 MB/s: 1.9 % of a plain copy (4.7 GB/s)" in text

@@ -46,7 +46,7 @@ def classic_report(result: Result) -> "list[RenderableType]":
 def data_report(result: Result) -> "list[RenderableType]":
     """Returns the output of `bench data`: preparation and loading times, and the throughput of the loader."""
     rows = [
-        ("preparation from scratch", result["build_seconds"]),
+        ("prepared from scratch", result["build_seconds"]),
         ("first batch, warm store", result["first_batch_seconds"]),
         ("one epoch of batches", result["epoch_seconds"]),
     ]
