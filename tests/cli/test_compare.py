@@ -30,7 +30,7 @@ def test_two_runs_are_printed_side_by_side(two_runs: list[str], capsys: pytest.C
     lines = [line.split() for line in out.splitlines()]
     assert ["optim.lr", "0.1", "0.2"] in lines
     assert ["a", "75.0", "%", "59.8–85.8", "%", "10", "3", "1.5", "s"] in lines
-    assert "within noise: p = 0.500; 40 test images do not tell which of the two is better" in out
+    assert "within noise: p = 0.500; 40 test images do not show which run is better" in out
     assert "only a is right: 2 images · only b: 0" in out
     # b misses one cat more: 1/22 − 2/22 ± 1.96 √((3/22 − 1/22²) / 22)
     assert "cat 20 75.0 % −5.00 −19.86 to +10.77".split() in lines  # noqa: SIM905
