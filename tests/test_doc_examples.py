@@ -1,4 +1,4 @@
-"""Every example in a docstring does what it says."""
+"""Runs every example in a docstring."""
 
 import doctest
 import importlib
@@ -16,13 +16,13 @@ MODULES = sorted(
 
 
 @pytest.mark.parametrize("name", ["tenfold", *MODULES])
-def test_examples_do_what_they_say(name: str) -> None:
+def test_docstring_examples_give_the_printed_results(name: str) -> None:
     module = importlib.import_module(name)
     failures, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert failures == 0
 
 
-def test_the_examples_are_found() -> None:
+def test_docstring_examples_are_found() -> None:
     finder = doctest.DocTestFinder()
     examples = [
         example

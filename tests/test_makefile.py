@@ -19,7 +19,9 @@ esac
 """
 SHIM = '#!/bin/sh\necho "pyenv: $0: command not found" >&2\nexit 127\n'
 
-pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+pytestmark = pytest.mark.skipif(
+    shutil.which("make") is None, reason="no make; install it (Debian: apt-get install make)"
+)
 
 
 def python(version: str, *, has_venv: bool = True) -> str:
@@ -56,7 +58,6 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 
