@@ -214,7 +214,7 @@ def test_early_stopping_resumes_to_the_same_epoch(tmp_path: Path, k: int) -> Non
 
 def test_changed_data_is_refused(tmp_path: Path) -> None:
     stop_after(5, lambda: tiny_run(tmp_path))
-    with pytest.raises(RunError, match=r"the data has changed since the checkpoint at step 5.*restore the previous data"):
+    with pytest.raises(RunError, match=r"data has changed since the checkpoint at step 5.*restore the previous data"):
         tiny_run(tmp_path, data=noise_dataset(seed=1), resume=True)
     assert digests(tiny_run(tmp_path, resume=True)) == digests(tiny_run(tmp_path, "whole"))
 
@@ -239,7 +239,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert tiny_run(tmp_path, resume=True, progress=notes) == run
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    assert any("is finished already (2 epochs)" in text and "--epochs" in text for text in notes.messages)
+    assert any("is already finished (2 epochs)" in text and "--epochs" in text for text in notes.messages)
 
 
 def test_a_run_without_a_checkpoint_starts_again(tmp_path: Path) -> None:
