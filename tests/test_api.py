@@ -147,7 +147,7 @@ def test_early_stopping_ends_the_run_when_validation_no_longer_improves(tmp_path
 
 
 def test_early_stopping_without_validation_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="early_stop needs validation images"):
+    with pytest.raises(RecipeError, match="early_stop needs a validation split"):
         tenfold.train(recipe("mlp", "train.early_stop=2"), data=dataset(), runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

@@ -73,7 +73,9 @@ def test_the_users_own_network_can_be_given(tmp_path: Path) -> None:
     short = recipe("mlp", "train.duration=2 steps")
     run = tenfold.train(short, data=dataset(), model=network(), runs=tmp_path, report=False)
     assert "contains the weights of your own network" in text_of(report(run.path, data=dataset()))
-    assert "shows in orange the regions that support the predicted class" in text_of(report(run.path, data=dataset(), model=network()))
+    assert "shows in orange the regions that support the predicted class" in text_of(
+        report(run.path, data=dataset(), model=network())
+    )
 
 
 def test_a_sweep_has_a_page_of_its_own(tmp_path: Path) -> None:

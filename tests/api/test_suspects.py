@@ -11,7 +11,7 @@ import tenfold
 from harness.tiny import CLASSES, dataset, recipe
 from tenfold.api.suspects import Suspects
 from tenfold.core.errors import DataError, RecipeError, UsageError
-from tenfold.data.labels import edited, read_list
+from tenfold.data.labels import apply_lists, read_list
 from tenfold.data.types import Dataset, Split
 
 EASY = recipe("mlp", "train.duration=8 epochs", "train.batch_size=4")
@@ -52,20 +52,20 @@ def test_rows_are_sorted_and_each_has_a_more_likely_class(found):
 
 
 def test_validation_images_are_checked_too(found):
-    assert found.evaluated == 96 + 12
+    assert found.num_images == 96 + 12
 
 
 def test_the_saved_list_corrects_the_labels(found, mislabeled, tmp_path):
     path = found.save(tmp_path / "list.csv")
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:4]))  # as a person does who deletes what is right
-    assert len(read_list(path, "image", "suggested")) == 3
-    mended = edited(mislabeled[0], None, path)
+    assert len(read_list(path, "path", "suggested")) == 3
+    mended = apply_lists(mislabeled[0], None, path)
     assert (mended.train.labels == dataset(train=96).train.labels).all()
 
 
 def test_the_first_images_are_drawn(found, tmp_path):
-    with Image.open(found.draw(tmp_path / "sheet.png", most=2)) as sheet:
+    with Image.open(found.draw(tmp_path / "sheet.png", count=2)) as sheet:
         assert sheet.format == "PNG"
         assert sheet.width > sheet.height
 
@@ -126,7 +126,7 @@ def test_images_with_paths_are_listed_by_path(monkeypatch):
     [
         ({"folds": 1}, UsageError, "1 folds, 1 repeats; expected 2 folds or more"),
         ({"repeats": 0}, UsageError, "expected 2 folds or more, and 1 repeat or more"),
-        ({"overrides": ["data.relabel=list.csv"]}, UsageError, "labels are evaluated as their source has them"),
+        ({"overrides": ["data.relabel=list.csv"]}, UsageError, "labels are checked as the source has them"),
         ({"overrides": ["train.sede=1"]}, RecipeError, "unknown key 'train.sede'; did you mean 'seed'"),
         ({"folds": 49}, DataError, "48 images cannot be split into 49 folds"),
     ],
@@ -138,7 +138,7 @@ def test_a_bad_argument_is_refused(arguments, error, message):
 
 @pytest.mark.parametrize("top", [0, -1, 0.0, 1.5])
 def test_a_bad_top_is_refused(top):
-    with pytest.raises(UsageError, match=f"top is {top}; expected a number of images, or a share"):
+    with pytest.raises(UsageError, match=f"top is {top}; expected a number of images, or a fraction"):
         tenfold.suspects(dataset(), recipe="mlp", top=top)
 
 

@@ -45,7 +45,7 @@ class Notes(SilentProgress):
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the charts, which take longer than all the rest of a tiny run, and their share of a budget."""
     monkeypatch.setattr("tenfold.api.training_run.write_report", lambda folder, images, model: None)
-    monkeypatch.setattr("tenfold.api.budget._time_of_charts", lambda images, folder: 0.0)
+    monkeypatch.setattr("tenfold.api.budget._time_charts", lambda images, folder: 0.0)
 
 
 def costs(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
@@ -99,9 +99,9 @@ def test_a_target_adds_a_validation_split_and_evaluations(tmp_path: Path) -> Non
     assert (recipe.data.val_fraction, str(recipe.train.evaluate_every)) == (0.1, "0.1 epochs")
     assert run.summary["dataset"]["pictures"]["val"] > 0
     said, protocol, result = notes.about("target")
-    assert said == "target: data.val_fraction = 0.1, train.evaluate_every = 0.1 epochs, as nothing else was said"
-    assert "validation images, evaluated every 0.1 epochs and never on the test split" in protocol
-    assert "warm-up and compiling" in protocol
+    assert said == "target: data.val_fraction = 0.1, train.evaluate_every = 0.1 epochs (defaults)"
+    assert "validation images, evaluated every 0.1 epochs, never on the test split" in protocol
+    assert "warm-up and compilation" in protocol
     word = "reached" if run.summary["target"]["reached"] else "not reached"
     assert result.startswith(f"target 50.0 % {word}: ")
 
@@ -122,7 +122,7 @@ def test_total_seconds_count_from_the_given_start(tmp_path: Path) -> None:
     assert before < aim["run_seconds"] <= run.summary["total_seconds"]
     assert aim["training_seconds"] <= run.summary["training_seconds"] < before
     assert f"{aim['run_seconds']:.1f} s after the command's start" in notes.about("target")[-1]
-    assert "the time in all holds everything from the command's start on" in notes.about("target")[-2]
+    assert "total time counts from the start of the command" in notes.about("target")[-2]
 
 
 def test_evaluation_settings_of_the_user_are_kept(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_evaluation_settings_of_the_user_are_kept(tmp_path: Path) -> None:
             run = tenfold.train(recipe, data=dataset(val=6), overrides=overrides, runs=tmp_path, progress=notes)
         complete = load_recipe(run.path)
         assert (complete.data.val_fraction, str(complete.train.evaluate_every)) == (0.25, "1 epoch")
-        assert not any("as nothing else was said" in text for text in notes.messages)
+        assert not any("(defaults)" in text for text in notes.messages)
 
 
 def test_a_recipe_with_a_target_repeats_the_run(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_resumed_run_may_get_a_target_if_it_has_validation(tmp_path: Path) -> 
                 assert go_on(overrides=further).summary["target"]["reached"]
                 continue
             before = (run.path / "recipe.toml").read_bytes()
-            with pytest.raises(RecipeError, match=r"train\.target needs validation images"):
+            with pytest.raises(RecipeError, match=r"train\.target needs a validation split"):
                 go_on(overrides=further)
             assert (run.path / "recipe.toml").read_bytes() == before
             assert (run.path / "summary.json").is_file()
@@ -184,7 +184,7 @@ def test_a_budget_becomes_a_recipe_and_its_parts_add_up(tmp_path: Path, monkeypa
     summary = json.loads((run.path / "summary.json").read_text())
     assert summary["total_seconds"] >= summary["training_seconds"] >= recipe.train.duration.amount
     protocol, *_, spent = notes.about("budget")
-    assert "only the preparing of images, the first time, does not count" in protocol
+    assert "preparing the images for the first time is not counted" in protocol
     assert spent.endswith("of 8 s spent")
     assert len(notes.about("plan")) == 1
 
@@ -214,9 +214,9 @@ def test_a_budget_may_end_at_a_target(tmp_path: Path, monkeypatch: pytest.Monkey
     ("arguments", "message"),
     [
         ({"budget": "60"}, "--budget is '60'; expected a time"),
-        ({"budget": "60s", "resume": "somewhere"}, "--budget plans a whole run, and cannot plan the rest of one"),
+        ({"budget": "60s", "resume": "somewhere"}, "--budget plans a whole run and cannot plan the rest of one"),
         ({"budget": "60s", "overrides": ["train.duration=2 epochs"]}, "leave out --epochs and train.duration"),
-        ({"budget": "60s", "model": nn.Flatten()}, "for one of your own, give train.duration in seconds"),
+        ({"budget": "60s", "model": nn.Flatten()}, "for your own network, set train.duration in seconds"),
         ({"budget": "0.01s"}, r"--budget 0\.01 s is too short on this machine: .* expected at least \d+ s"),
     ],
 )
@@ -236,5 +236,5 @@ def test_first_preparation_does_not_count_against_a_budget(tmp_path: Path, monke
     photos, first, second = photo_folder(tmp_path / "photos"), Notes(), Notes()
     for notes in (first, second):
         tenfold.train("mlp", data=photos, overrides=QUICKLY, runs=tmp_path / "runs", budget="2s", progress=notes)
-    assert "for preparing the images apart" in first.about("budget")[-1]
+    assert "s to prepare the images" in first.about("budget")[-1]
     assert second.about("budget")[-1].endswith("of 2 s spent")

@@ -19,7 +19,7 @@ def report(
 
     It is one file in the run folder and needs no network. It shows the accuracy with its interval, the run doctor's
     findings, training curves, the confusion matrix with the images of each cell, metrics of each class, the worst
-    mistakes, class activation maps, and calibration.
+    mistakes, Grad-CAM heatmaps, and calibration.
 
     \b
     Examples:
