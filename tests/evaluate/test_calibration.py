@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchmetrics.functional.classification import binary_calibration_error
 
+from harness.torchvision_users import import_with_torchvision
 from tenfold.core.errors import ModelError
 from tenfold.evaluate.calibration import (
     best_coverage,
@@ -19,7 +19,7 @@ from tenfold.evaluate.calibration import (
     reliability,
 )
 
-torch.set_num_threads(1)
+binary_calibration_error = import_with_torchvision("torchmetrics.functional.classification").binary_calibration_error
 
 SEEDS = st.integers(0, 2**32 - 1)
 PREDICTIONS = st.lists(st.tuples(st.floats(0, 1) | st.sampled_from((0.0, 0.2, 0.5, 1.0)), st.booleans()), min_size=1)

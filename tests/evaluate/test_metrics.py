@@ -5,15 +5,15 @@ import math
 
 import pytest
 import torch
-import torchmetrics.functional.classification as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.torchvision_users import import_with_torchvision
 from tenfold.core.errors import DataError, ModelError
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import accuracy, evaluate_logits, per_class_results
 
-torch.set_num_threads(1)
+oracle = import_with_torchvision("torchmetrics.functional.classification")
 ANIMALS = ("cat", "dog", "fish")
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from harness.command_line import environment
-from harness.real_timm import import_timm
 from harness.tiny import photo_folder
+from harness.torchvision_users import import_with_torchvision
 from tenfold.cli.main import main
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.models.build import build_model, check_model
@@ -30,7 +30,7 @@ FAMILIES = (
 
 @pytest.fixture(scope="module", autouse=True)
 def timm() -> ModuleType:
-    return import_timm()
+    return import_with_torchvision("timm")
 
 
 @pytest.fixture
