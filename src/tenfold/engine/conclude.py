@@ -18,7 +18,7 @@ from tenfold.runs.artifact import Classifier
 from tenfold.runs.tables import PredictionRow
 
 _CLIPPED_IMAGES, _CLIPPED_BYTES = 1000, 32 * 1024**2
-"""Number of training images that are checked for clipped colours, and the memory they may use."""
+"""Number of training images that are checked for clipped colors, and the memory they may use."""
 
 
 def conclude(setup: Setup, state: State, hardware: Hardware) -> dict[str, Any]:

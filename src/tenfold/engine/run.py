@@ -125,7 +125,7 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
 
 
 def _sample(dataset: Dataset, preprocessing: Preprocessing, count: int) -> Tensor:
-    """Returns normalised training images from all over the split, float [count, 3, H, W]."""
+    """Returns normalized training images from all over the split, float [count, 3, H, W]."""
     count = max(1, min(count, len(dataset.train)))
     indices = np.linspace(0, len(dataset.train) - 1, count).astype(np.int64)
     images = next(image_batches(dataset.train.subset(indices).images, count, torch.device("cpu")))

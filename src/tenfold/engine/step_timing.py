@@ -56,7 +56,7 @@ def endless(loader: Loader) -> Iterator[Batch]:
 def flops_per_image(model: nn.Module, image_size: tuple[int, int], *, backward: bool) -> float:
     """Returns the floating-point operations of convolutions and linear layers for one image.
 
-    A multiply-add counts as two. Only shapes are computed. Frozen layers count as if they were trained; normalisation,
+    A multiply-add counts as two. Only shapes are computed. Frozen layers count as if they were trained; normalization,
     activations and the update are not counted.
 
     Args:
