@@ -1,4 +1,4 @@
-"""A run's accuracy with and without the test images that were learnt from."""
+"""A run's accuracy with and without the test images that have a duplicate in train."""
 
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def leaky_dataset() -> Dataset:
     )
 
 
-def evaluated(runs: Path, dataset: Dataset, right: list[bool]) -> Path:
-    """Returns a run that recognised these test images."""
+def run_with_predictions(runs: Path, dataset: Dataset, right: list[bool]) -> Path:
+    """Returns a run with correct predictions where `right` is True."""
     folder = RunFolder.create(runs, "scenes", "tutorial", "evaluated")
     folder.recipe.write_text(to_toml(load_recipe("tutorial")), encoding="utf-8")
     names = dataset.test.paths or tuple(map(str, range(len(dataset.test))))
@@ -41,7 +41,7 @@ def evaluated(runs: Path, dataset: Dataset, right: list[bool]) -> Path:
 
 def test_accuracy_is_reported_with_and_without_leaked_images(tmp_path: Path) -> None:
     data = leaky_dataset()
-    run = evaluated(tmp_path, data, [True] * 4 + [True, True, True, False, False, False])
+    run = run_with_predictions(tmp_path, data, [True] * 4 + [True, True, True, False, False, False])
     effect = tenfold.check(data, run=run).effect
     assert effect is not None
     assert (effect.total, effect.accuracy, effect.interval) == (10, 0.7, wilson(7, 10))
@@ -50,14 +50,14 @@ def test_accuracy_is_reported_with_and_without_leaked_images(tmp_path: Path) -> 
 
 def test_no_accuracy_is_made_up_if_every_test_image_leaked(tmp_path: Path) -> None:
     data = scenes([(scene(n), n % 2) for n in range(6)], [(scene(n), n % 2) for n in range(4)])
-    effect = tenfold.check(data, run=evaluated(tmp_path, data, [True] * 4)).effect
+    effect = tenfold.check(data, run=run_with_predictions(tmp_path, data, [True] * 4)).effect
     assert effect is not None
     assert effect.accuracy_without is None
     assert effect.kept == 0
 
 
 def test_a_run_on_other_test_images_is_refused(tmp_path: Path) -> None:
-    run = evaluated(tmp_path, leaky_dataset(), [True] * 10)
+    run = run_with_predictions(tmp_path, leaky_dataset(), [True] * 10)
     other = scenes([(scene(n), 0) for n in range(4)], [(scene(7), 1)])
     with pytest.raises(RunError, match=r"evaluated on 10 images that are not the 1 test images of scenes"):
         tenfold.check(other, run=run)

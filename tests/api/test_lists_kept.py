@@ -1,4 +1,4 @@
-"""A run that goes by a list can be repeated and resumed whatever becomes of the list."""
+"""Runs keep a copy of their `exclude` and `relabel` lists, so that they can be repeated and resumed."""
 
 from pathlib import Path
 

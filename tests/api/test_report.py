@@ -1,4 +1,4 @@
-"""`tenfold.api.report`: where it gets the images from, and what it says where they are gone."""
+"""`tenfold.api.report`: where the images come from, and what the page says if they are missing."""
 
 import shutil
 from pathlib import Path

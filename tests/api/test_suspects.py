@@ -1,4 +1,4 @@
-"""Wrong labels found from Python, on data so small that it takes seconds."""
+"""`tenfold.suspects` on tiny datasets."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,11 @@ EASY = recipe("mlp", "train.duration=8 epochs", "train.batch_size=4")
 
 @pytest.fixture(scope="module")
 def mislabeled() -> tuple[Dataset, list[int]]:
-    """Easy images, three of which bear a wrong label, and the places of those."""
-    images, wrong = dataset(train=96, val=12), [10, 40, 77]
-    labels = images.train.labels.copy()
+    """Easy images, three of them with a wrong label, and the indices of those."""
+    data, wrong = dataset(train=96, val=12), [10, 40, 77]
+    labels = data.train.labels.copy()
     labels[wrong] = (labels[wrong] + 1) % len(CLASSES)
-    return replace(images, train=replace(images.train, labels=labels)), wrong
+    return replace(data, train=replace(data.train, labels=labels)), wrong
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,13 @@ def found(mislabeled: tuple[Dataset, list[int]]) -> Suspects:
 
 
 def test_wrong_labels_come_first_with_their_true_class(found, mislabeled):
-    images, wrong = mislabeled
+    data, wrong = mislabeled
     first = {row.path: row for row in found.rows[:3]}
-    assert set(first) == {str(place) for place in wrong}
+    assert set(first) == {str(index) for index in wrong}
     right = dataset(train=96).train.labels
-    for place in wrong:
-        row = first[str(place)]
-        assert (row.label, row.suggested) == (CLASSES[images.train.labels[place]], CLASSES[right[place]])
+    for index in wrong:
+        row = first[str(index)]
+        assert (row.label, row.suggested) == (CLASSES[data.train.labels[index]], CLASSES[right[index]])
         assert row.split == "train"
         assert row.probability_of_label < 0.5 < row.probability_of_suggested
 
@@ -76,8 +76,8 @@ def test_no_suspicious_label_leaves_nothing_to_draw(found, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_rows(mislabeled):
-    images, short = mislabeled[0], recipe("mlp", "model.hidden=[4]", "train.duration=1 epochs")
-    first, again, other = (tenfold.suspects(images, recipe=short, folds=2, seed=seed) for seed in (1, 1, 2))
+    data, short = mislabeled[0], recipe("mlp", "model.hidden=[4]", "train.duration=1 epochs")
+    first, again, other = (tenfold.suspects(data, recipe=short, folds=2, seed=seed) for seed in (1, 1, 2))
     assert first.rows == again.rows
     assert first.rows != other.rows
 
@@ -85,8 +85,8 @@ def test_the_same_seed_gives_the_same_rows(mislabeled):
 def test_repeats_are_averaged(monkeypatch):
     said = iter([np.log([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]]), np.log([[0.5, 0.25, 0.25], [0.6, 0.3, 0.1]])])
     monkeypatch.setattr("tenfold.api.suspects.out_of_fold_logits", lambda *_: next(said).astype(np.float32))
-    images = dataset(train=2)  # dark and light
-    flipped = replace(images, train=replace(images.train, labels=np.array([1, 0])))
+    data = dataset(train=2)  # dark and light
+    flipped = replace(data, train=replace(data.train, labels=np.array([1, 0])))
     rows = tenfold.suspects(flipped, recipe=recipe("mlp"), folds=2, repeats=2, top=2).rows
     assert [(row.path, row.probability_of_label) for row in rows] == [
         ("0", pytest.approx(0.15)),
@@ -95,15 +95,17 @@ def test_repeats_are_averaged(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("top", "listed"), [(None, 2), (3, 3), (0.1, 4), (1.0, 15)], ids=["as estimated, bounded", "number", "share", "all"]
+    ("top", "listed"),
+    [(None, 2), (3, 3), (0.1, 4), (1.0, 15)],
+    ids=["as estimated, bounded", "number", "fraction", "all"],
 )
 def test_top_limits_the_number_of_rows(monkeypatch, top, listed):
     labels = np.repeat([0, 1], [30, 10])
     said = np.where(np.arange(40) < 30, np.arange(40) % 2, 1)  # every second of the first thirty labels is doubted
     sure = 10 * np.eye(3, dtype=np.float32)[said]
     monkeypatch.setattr("tenfold.api.suspects.out_of_fold_logits", lambda *_: sure)
-    images = dataset(train=40)
-    doubted = replace(images, train=replace(images.train, labels=labels))
+    data = dataset(train=40)
+    doubted = replace(data, train=replace(data.train, labels=labels))
     assert len(tenfold.suspects(doubted, recipe=recipe("mlp"), top=top).rows) == listed
 
 
@@ -112,11 +114,11 @@ def test_images_with_paths_are_listed_by_path(monkeypatch):
         "tenfold.api.suspects.out_of_fold_logits",
         lambda _, whole, *__: np.eye(3, dtype=np.float32)[(whole.train.labels + 1) % 3],
     )
-    images = dataset(train=6, val=3)
-    named = Split(images.val.images, images.val.labels, ("val/a.png", "val/b.png", "val/c.png"))
-    rows = tenfold.suspects(replace(images, val=named), recipe=recipe("mlp"), folds=2, top=9).rows
+    data = dataset(train=6, val=3)
+    named = Split(data.val.images, data.val.labels, ("val/a.png", "val/b.png", "val/c.png"))
+    rows = tenfold.suspects(replace(data, val=named), recipe=recipe("mlp"), folds=2, top=9).rows
     assert [(row.path, row.split) for row in rows] == [
-        *((str(place), "train") for place in range(6)),
+        *((str(index), "train") for index in range(6)),
         *((f"val/{letter}.png", "val") for letter in "abc"),
     ]
 

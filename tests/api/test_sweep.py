@@ -1,4 +1,4 @@
-"""Sweeps end to end: real trials in real processes, on images so few that each takes a moment."""
+"""Sweeps end to end: real trials in worker processes, on tiny datasets."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Training to a target and within a budget, from Python, on data so small that a run takes seconds."""
+"""`tenfold.train` to a target and within a budget, on tiny datasets."""
 
 import json
 from functools import partial
@@ -29,7 +29,7 @@ QUICKLY = ["train.batch_size=8", "train.min_steps=0", "train.threads=1", "train.
 
 
 class Notes(SilentProgress):
-    """Keeps what a run says."""
+    """Keeps the messages of a run."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -43,13 +43,13 @@ class Notes(SilentProgress):
 
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out the charts, which take longer than all the rest of a tiny run, and their share of a budget."""
+    """Leaves out the charts, which take most of the time of a tiny run, and their part of a budget."""
     monkeypatch.setattr("tenfold.api.training_run.write_report", lambda folder, images, model: None)
     monkeypatch.setattr("tenfold.api.budget._time_charts", lambda images, folder: 0.0)
 
 
 def costs(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
-    """Puts made-up costs in the place of a calibration."""
+    """Replaces the calibration by made-up costs."""
     monkeypatch.setattr(
         "tenfold.api.budget.calibrate", lambda recipes, images: [Cost(step, step / 1000) for _ in recipes]
     )

@@ -1,4 +1,4 @@
-"""`tenfold bench`: what its commands print, write and refuse, with whole processes where they start some."""
+"""`tenfold bench`: what its commands print, write and refuse; some start whole processes."""
 
 import json
 from pathlib import Path

@@ -15,7 +15,7 @@ QUICK = ["bench", "width", "--widths", "2,3", "--seconds", "0.001", "--precision
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes this machine look as though it had a CPU only."""
+    """Makes this machine look as if it had only a CPU."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 

@@ -1,4 +1,4 @@
-"""`tenfold check` as it is typed: what it prints, writes and returns."""
+"""`tenfold check`: what it prints, writes and returns."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Each command: what it asks of `tenfold.api`, what it prints, what it refuses."""
+"""Each command: how it calls `tenfold.api`, what it prints, what it refuses."""
 
 import csv
 import json
@@ -23,8 +23,8 @@ def only_call_keywords(fake_api: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """Returns a folder with images 1, 2 and 10, one below it, and what must be left out."""
+def photos(tmp_path: Path) -> Path:
+    """Returns a folder with images 1, 2 and 10, one in a subfolder, and files that are not predicted."""
     folder = tmp_path / "images"
     for name in ("10.png", "2.png", "1.JPG", "below/3.webp", ".hidden.png", ".git/4.png", "notes.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +127,29 @@ def test_resume_refuses_flags_that_would_change_the_run(
     assert fake_api.calls == []
 
 
+def test_sweep_passes_on_the_short_flags_of_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "tenfold.api.sweep.sweep", lambda recipe, **keywords: calls.append({"recipe": recipe, **keywords})
+    )
+    monkeypatch.setattr("tenfold.cli.commands.sweep.print_results", lambda result: None)
+    flags = (
+        "--epochs 2 --batch-size 8 --lr 0.1 --device cpu --target 0.9 --exclude a.csv --relabel b.csv --data-dir here"
+    )
+    assert main(["sweep", "shapes", "--vary", "model.hidden=[4],[8]", *flags.split(), "--no-report"]) == 0
+    (call,) = calls
+    assert (call["recipe"], call["data"], call["report"]) == ("quick", "shapes", False)
+    assert call["overrides"] == [
+        "data.data_dir=here", "data.exclude=a.csv", "data.relabel=b.csv", "train.duration=2 epochs",
+        "train.batch_size=8", "optim.lr=0.1", "train.device=cpu", "train.target=0.9",
+    ]  # fmt: skip
+
+
+def test_sweep_refuses_other_flags_beside_resume(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--resume", "runs/x", "--epochs", "2", "--no-report"]) == 2
+    assert "--epochs, --no-report cannot be changed for a run that is resumed" in capsys.readouterr().err
+
+
 def test_eval_prints_accuracy_classes_and_confusions(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "runs/x", "--data", "shapes", "--split", "train", "--device", "cpu"]) == 0
     keywords = only_call_keywords(fake_api)
@@ -136,10 +159,10 @@ def test_eval_prints_accuracy_classes_and_confusions(fake_api: Any, capsys: pyte
     assert "cat predicted as dog: 1 of 2" in printed
 
 
-def test_eval_and_predict_pass_on_the_views(fake_api: Any, images: Path) -> None:
+def test_eval_and_predict_pass_on_the_views(fake_api: Any, photos: Path) -> None:
     assert main(["eval", "runs/x", "--views", "shifts"]) == 0
-    assert main(["predict", "run", str(images / "2.png"), "--views", "mirror"]) == 0
-    assert main(["predict", "run", str(images / "2.png")]) == 0
+    assert main(["predict", "run", str(photos / "2.png"), "--views", "mirror"]) == 0
+    assert main(["predict", "run", str(photos / "2.png")]) == 0
     assert [keywords["views"] for _, _, keywords in fake_api.calls] == ["shifts", "mirror", None]
 
 
@@ -180,14 +203,14 @@ def test_contradicting_flags_are_refused(
     assert fake_api.calls == []
 
 
-def test_plain_weights_replace_the_model(fake_api: Any, images: Path) -> None:
-    assert main(["predict", "--weights", "net.pth", "--model", "tutorial", str(images / "2.png")]) == 0
+def test_plain_weights_replace_the_model(fake_api: Any, photos: Path) -> None:
+    assert main(["predict", "--weights", "net.pth", "--model", "tutorial", str(photos / "2.png")]) == 0
     ((_, (source,), keywords),) = fake_api.calls
     assert (source, keywords["model"]) == (Path("net.pth"), "tutorial")
 
 
-def test_predict_prints_a_line_for_each_image(fake_api: Any, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "run", str(images)]) == 0
+def test_predict_prints_a_line_for_each_image(fake_api: Any, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "run", str(photos)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if "images/" in line]
     assert [(Path(line[0]).name, *line[1:]) for line in lines] == [
         (name, "cat", "75.0", "%") for name in ("1.JPG", "2.png", "10.png", "3.webp")
@@ -195,9 +218,9 @@ def test_predict_prints_a_line_for_each_image(fake_api: Any, images: Path, capsy
 
 
 def test_an_unreadable_image_is_reported_and_the_others_predicted(
-    fake_api: Any, images: Path, capsys: pytest.CaptureFixture[str]
+    fake_api: Any, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", "run", "gone.png", str(images / "2.png")]) == 1
+    assert main(["predict", "run", "gone.png", str(photos / "2.png")]) == 1
     captured = capsys.readouterr()
     assert "2.png" in captured.out
     assert captured.err.splitlines() == [
@@ -206,11 +229,11 @@ def test_an_unreadable_image_is_reported_and_the_others_predicted(
     ]
 
 
-def test_predict_json_has_every_probability(fake_api: Any, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "run", str(images / "2.png"), "gone.png", "--json"]) == 1
+def test_predict_json_has_every_probability(fake_api: Any, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "run", str(photos / "2.png"), "gone.png", "--json"]) == 1
     good, bad = json.loads(capsys.readouterr().out)
     assert good == {
-        "path": str(images / "2.png"),
+        "path": str(photos / "2.png"),
         "label": "cat",
         "probability": 0.75,
         "probabilities": {"cat": 0.75, "dog": 0.25},
@@ -219,10 +242,10 @@ def test_predict_json_has_every_probability(fake_api: Any, images: Path, capsys:
 
 
 def test_predict_csv_has_columns_for_the_top_classes(
-    fake_api: Any, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fake_api: Any, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "labels.csv"
-    assert main(["predict", "run", str(images / "2.png"), "gone.png", "--csv", str(target), "--top", "3"]) == 1
+    assert main(["predict", "run", str(photos / "2.png"), "gone.png", "--csv", str(target), "--top", "3"]) == 1
     with target.open(newline="", encoding="utf-8") as file:
         good, bad = csv.DictReader(file)
     assert (good["label"], good["probability"], good["label_2"], good["label_3"]) == ("cat", "0.750000", "dog", "")
@@ -231,29 +254,29 @@ def test_predict_csv_has_columns_for_the_top_classes(
 
 
 def test_predict_does_not_overwrite_a_file(
-    fake_api: Any, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fake_api: Any, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "labels.csv"
     target.write_text("mine")
-    assert main(["predict", "run", str(images), "--csv", str(target)]) == 2
+    assert main(["predict", "run", str(photos), "--csv", str(target)]) == 2
     assert "exists and is not overwritten" in capsys.readouterr().err
     assert target.read_text() == "mine"
 
 
-def test_folders_and_patterns_stand_for_their_images(images: Path) -> None:
+def test_folders_and_patterns_stand_for_their_images(photos: Path) -> None:
     def names(*given: str) -> list[str]:
-        return [path.relative_to(images).as_posix() for path in find_images(given)]
+        return [path.relative_to(photos).as_posix() for path in find_images(given)]
 
-    assert names(str(images)) == ["1.JPG", "2.png", "10.png", "below/3.webp"]
-    assert names(f"{images}/*.png") == ["2.png", "10.png"]
-    assert names(f"{images}/**/*.webp") == ["below/3.webp"]
-    assert names(str(images / "10.png"), str(images)) == ["10.png", "1.JPG", "2.png", "below/3.webp"]
-    assert names(str(images / "notes.txt")) == ["notes.txt"]
+    assert names(str(photos)) == ["1.JPG", "2.png", "10.png", "below/3.webp"]
+    assert names(f"{photos}/*.png") == ["2.png", "10.png"]
+    assert names(f"{photos}/**/*.webp") == ["below/3.webp"]
+    assert names(str(photos / "10.png"), str(photos)) == ["10.png", "1.JPG", "2.png", "below/3.webp"]
+    assert names(str(photos / "notes.txt")) == ["notes.txt"]
 
 
-def test_links_to_folders_are_not_followed(images: Path) -> None:
-    (images / "below" / "loop").symlink_to(images, target_is_directory=True)
-    assert len(find_images([str(images)])) == 4
+def test_links_to_folders_are_not_followed(photos: Path) -> None:
+    (photos / "below" / "loop").symlink_to(photos, target_is_directory=True)
+    assert len(find_images([str(photos)])) == 4
 
 
 def test_names_without_images_are_refused_with_the_formats(tmp_path: Path) -> None:
@@ -376,17 +399,17 @@ def test_prepared_copies_are_listed_verified_and_deleted(
     assert "24,000" in listed
     assert "every file is as it was written" in data("verify", "shapes")[1]
 
-    (images,) = (tmp_path / "cache").glob("stores/*/test-images.npy")
-    content = bytearray(images.read_bytes())
+    (file,) = (tmp_path / "cache").glob("stores/*/test-images.npy")
+    content = bytearray(file.read_bytes())
     content[-1] ^= 1
-    images.write_bytes(content)
+    file.write_bytes(content)
     code, verdict = data("verify", "shapes")
     assert code == 1
     assert "test-images.npy" in verdict
     assert "is damaged; delete it with: tenfold data delete shapes" in verdict
 
     assert "did you mean 'shapes'?" in data("verify", "shaps")[1]
-    code, told = data("delete", "shapes")
+    code, output = data("delete", "shapes")
     assert code == 0
-    assert told.startswith("deleted ")
+    assert output.startswith("deleted ")
     assert data("delete", "--all") == (0, "there was nothing to delete\n")

@@ -56,7 +56,7 @@ def test_runs_on_other_images_are_not_paired(tmp_path: Path, capsys: pytest.Capt
     runs = [str(written_run(tmp_path, name, "10", fingerprint=name * 9)) for name in "ab"]
     assert main(["compare", *runs, "--no-files"]) == 0
     out = capsys.readouterr().out
-    assert "not paired, because the test images or their splits differ: a on 2 of shapes (aaaaaaaa); b on" in out
+    assert "not paired because the test images or their splits differ: a on 2 of shapes (aaaaaaaa); b on" in out
     assert "McNemar" not in out
 
 
@@ -81,13 +81,16 @@ def test_an_output_folder_is_overwritten_only_with_force(
     assert main(["compare", *two_runs, "--out", str(out)]) == 2
     assert f"{out} exists and is not overwritten; choose another folder for --output" in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in out.iterdir()}
+    (out / "runs.csv").unlink()
+    assert main(["compare", *two_runs, "-o", str(out), "--force"]) == 0
+    assert {path.name for path in out.iterdir()} == FILES
 
 
 def test_json_is_all_that_is_printed(two_runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *two_runs, "--no-files", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["pairs"][0]["p"] == 0.5
-    assert [run["run"] for run in told["runs"]] == ["a", "b"]
+    found = json.loads(capsys.readouterr().out)
+    assert found["pairs"][0]["p"] == 0.5
+    assert [run["run"] for run in found["runs"]] == ["a", "b"]
 
 
 def test_no_files_writes_none(two_runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +105,7 @@ def test_no_files_writes_none(two_runs: list[str], tmp_path: Path, monkeypatch: 
     [
         ([], 2, "missing argument"),
         (["{a}"], 1, "1 finished run, {a}; a comparison needs two or more: name another run folder or a sweep"),
-        (["{a}", "{a}"], 1, "1 finished run, {a} ({a} was named twice); a comparison needs two or more"),
+        (["{a}", "{a}"], 1, "1 finished run, {a} ({a} was given twice); a comparison needs two or more"),
         (["{a}", "nowhere"], 1, "no run nowhere"),
         (
             ["{a}", "{b}", "--no-files", "--out", "x"],
@@ -133,18 +136,18 @@ def test_a_mistake_is_one_line_and_writes_nothing(
 def test_images_on_which_runs_disagree_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images = build_shapes(train=60, test=30)
-    monkeypatch.setattr("tenfold.api.compare.dataset_of", lambda section, progress: images)
+    dataset = build_shapes(train=60, test=30)
+    monkeypatch.setattr("tenfold.api.compare.dataset_of", lambda section, progress: dataset)
     settings = ["model.hidden=[8]", "train.batch_size=10", "train.duration=2 epochs"]
     runs = [
-        str(tiny_run(tmp_path, f"seed-{seed}", data=images, overrides=[*settings, f"train.seed={seed}"]))
+        str(tiny_run(tmp_path, f"seed-{seed}", data=dataset, overrides=[*settings, f"train.seed={seed}"]))
         for seed in (0, 1)
     ]
     out = tmp_path / "out"
     assert main(["compare", *runs, "--out", str(out)]) == 0
-    told = re.search(r"only seed-0 is right: (\d+) images · only seed-1: (\d+)", capsys.readouterr().out)
-    assert told is not None
-    assert int(told[1]) + int(told[2]) > 0
+    found = re.search(r"only seed-0 is right: (\d+) images · only seed-1: (\d+)", capsys.readouterr().out)
+    assert found is not None
+    assert int(found[1]) + int(found[2]) > 0
     assert {path.name for path in out.iterdir()} == {*FILES, "disagreements.png"}
     for path in out.glob("*.png"):
         with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""The way in and the ways out: help, exit codes, one line for every error."""
+"""The command line as a whole: help, exit codes, one line for every error."""
 
 import subprocess
 import sys

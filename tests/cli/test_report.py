@@ -14,7 +14,7 @@ CLASSES = ("cat", "dog")
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[str]:
-    """Two runs, whose images are not to be had."""
+    """Two runs whose images are missing."""
     predictions = [random_predictions(CLASSES, 20, seed) for seed in range(2)]
     folders = [predicted_run(tmp_path, name, CLASSES, rows) for name, rows in zip("ab", predictions, strict=True)]
     for folder in folders:

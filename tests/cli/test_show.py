@@ -1,4 +1,4 @@
-"""What `show` says of images that are mixed."""
+"""`tenfold show` with images that are mixed by mixup or CutMix."""
 
 import re
 from pathlib import Path

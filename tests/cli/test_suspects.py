@@ -1,4 +1,4 @@
-"""`tenfold suspects` as people call it: a table, a list, and a training that goes by it."""
+"""`tenfold suspects`: a table, a list, and a training that uses the list."""
 
 import csv
 import inspect
@@ -23,7 +23,7 @@ QUICK += [
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Forty images of two colours, three of which lie in the wrong folder; a fifth is kept for testing."""
+    """Forty images of two colors, three of them in the wrong folder; a fifth is drawn for testing."""
     monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     folder = photo_folder(tmp_path / "photos")

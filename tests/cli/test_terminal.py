@@ -1,4 +1,4 @@
-"""Progress: plain lines in a log file, a bar on a terminal, and a broken stream that breaks no run."""
+"""Progress displays: plain lines in a file, a bar or table on a terminal; a broken stream does not stop a run."""
 
 import io
 import os
@@ -34,15 +34,15 @@ def row(step: int, *, per_epoch: int, steps: int | None, seconds_a_step: float =
     }
 
 
-class Gone(io.StringIO):
-    """A stream whose reader has gone."""
+class BrokenStream(io.StringIO):
+    """A stream whose reader has closed it."""
 
     def write(self, text: str) -> int:
         raise BrokenPipeError
 
 
 class Terminal(io.StringIO):
-    """Says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -165,7 +165,7 @@ def test_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("kind", [PlainProgress, LiveProgress])
 def test_a_broken_stream_does_not_stop_the_run(kind: type[PlainProgress]) -> None:
-    progress = kind(Gone())
+    progress = kind(BrokenStream())
     progress.message("hello")
     progress.prepare("Preparing images", 1, 2)
     progress.start(Path("runs/x"), 10, 10)
@@ -216,7 +216,7 @@ def test_a_real_terminal_shows_a_bar_and_keeps_a_line_per_epoch(no_color: bool) 
 
 
 def read_piece(descriptor: int) -> bytes:
-    """Returns what a terminal shows next, or nothing at its end, which Linux calls an I/O error."""
+    """Returns the next output of a terminal; nothing at its end, which Linux reports as an I/O error."""
     try:
         return os.read(descriptor, 4096)
     except OSError:
@@ -228,7 +228,7 @@ LOGGED = {"epoch": 2, "step": 50, "steps": 200, "time_s": 12.3, "train_loss": 1.
 
 
 def play_sweep(progress: PlainSweepProgress) -> None:
-    """Tells `progress` of a sweep in which everything happens."""
+    """Reports a sweep to `progress` in which all kinds of events happen."""
     progress.message("8 trials")
     progress.trial_started("width=90", 3, 8)
     progress.trial_progress("width=90", LOGGED)
@@ -274,7 +274,7 @@ def test_sweep_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("kind", [PlainSweepProgress, LiveSweepProgress])
 def test_a_broken_stream_does_not_stop_the_sweep(kind: type[PlainSweepProgress]) -> None:
-    play_sweep(kind(Gone()))
+    play_sweep(kind(BrokenStream()))
 
 
 def test_events_of_unknown_trials_are_ignored() -> None:

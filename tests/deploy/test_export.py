@@ -1,4 +1,4 @@
-"""Weights out to the tutorial's own code, and back in from it."""
+"""Export of weights to the tutorial's own code, and loading its weights."""
 
 from pathlib import Path
 

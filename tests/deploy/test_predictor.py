@@ -1,4 +1,4 @@
-"""Prediction: the same answer for a file, an array and a split, whatever comes before or after."""
+"""Prediction: files, arrays and splits give the same probabilities, in any batch."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -81,7 +81,7 @@ def prediction_table(predictions: Sequence[tuple[str, str, float | None]]) -> Ta
     Args:
         predictions: path, predicted class and probability of each; None for an unknown probability.
     """
-    table = _table("image", "label", "probability", text_columns=2)
+    table = _table("path", "label", "probability", text_columns=2)
     for path, label, probability in predictions:
         table.add_row(Text(printable(path), overflow="fold"), Text(printable(label), "bold"), percent(probability))
     return table
