@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def test_a_killed_sweep_resumes_to_the_same_bits(photos, grid, tmp_path):
 
 def test_ctrl_c_saves_every_trial_and_says_how_to_resume(photos, tmp_path):
     words = ["sweep", "--recipe", "mlp", "--vary", "optim.lr=0.001,0.01", "--data", str(photos), *SET]
-    words += ["--set", "train.duration=100000 epochs", "--runs", str(tmp_path), "--name", "stopped"]
+    words += ["--set", "train.duration=100000 epochs", "--runs", str(tmp_path), "--name", "stopped", "--jobs", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "tenfold", *words],
         env=environment(),
@@ -171,10 +172,14 @@ def test_ctrl_c_saves_every_trial_and_says_how_to_resume(photos, tmp_path):
         start_new_session=True,
     )
     sweep = SweepFolder(tmp_path / "stopped")
-    while process.poll() is None and len({path.parent for path in sweep.trials_folder.glob("*/checkpoints/*")}) < 2:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        while process.poll() is None and len({path.parent for path in sweep.trials_folder.glob("*/checkpoints/*")}) < 2:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
     assert f"stopped with 0 of 2 trials ended, all saved; resume with: tenfold sweep --resume {sweep.path}" in errors
     assert "Traceback" not in errors

@@ -104,5 +104,5 @@ def test_threads_of_the_recipe_are_kept():
 
 @pytest.mark.parametrize(("free", "jobs"), [(3.2e9, 2), (1e9, 1)])
 def test_memory_limits_the_number_of_jobs(monkeypatch, free, jobs):
-    monkeypatch.setattr(sweep_plan, "_free_memory", lambda: free)
+    monkeypatch.setattr(sweep_plan, "_available_memory", lambda: free)
     assert share_cores(100, 64)[0] == jobs

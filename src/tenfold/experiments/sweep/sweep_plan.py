@@ -3,7 +3,9 @@
 import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tenfold.core.errors import UsageError
@@ -164,13 +166,20 @@ def share_cores(trials: int, cores: int, *, jobs: int = 0, threads: int = 0, on_
         (2, 1)
     """
     if not jobs:
-        jobs = 1 if on_gpu else min(cores // max(1, threads), int(_free_memory() // _WORKER_BYTES))
+        jobs = 1 if on_gpu else min(cores // max(1, threads), int(_available_memory() // _WORKER_BYTES))
     jobs = max(1, min(jobs, trials))
     return jobs, threads or max(1, cores // jobs)
 
 
-def _free_memory() -> float:
-    """Returns the free memory in bytes, or a very large number where the system does not report it."""
+def _available_memory() -> float:
+    """Returns the memory that programs can still get, in bytes, or a very large number where it is unknown.
+
+    Linux reports it apart from free memory, of which files that are kept for faster reading leave little.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text("utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024.0 * int(line.split()[1])
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):
