@@ -182,7 +182,7 @@ def test_a_terminal_gets_a_bar_and_a_file_plain_lines(monkeypatch: pytest.Monkey
 
 
 DEMO = """
-import time
+import sys
 from pathlib import Path
 from tenfold.cli.terminal import progress_for
 progress = progress_for()
@@ -191,7 +191,7 @@ progress.start(Path("runs/[x]"), 4, 2)
 for step in (1, 2, 3):
     progress.log({"epoch": (step + 1) // 2, "step": step, "steps": 4, "batch": (step - 1) % 2 + 1,
                   "time_s": step * 60.0, "train_loss": 2.0, "train_accuracy": 0.25})
-time.sleep(0.4)
+sys.stdin.readline()  # until the test has seen the bar
 progress.finish()
 """
 
@@ -201,11 +201,15 @@ progress.finish()
 def test_a_real_terminal_shows_a_bar_and_keeps_a_line_per_epoch(no_color: bool) -> None:
     changes = {"TERM": "xterm-256color", "COLUMNS": "130", **({"NO_COLOR": "1"} if no_color else {})}
     ours, theirs = os.openpty()
-    with subprocess.Popen([sys.executable, "-c", DEMO], stdout=theirs, env=environment(changes)):
+    with subprocess.Popen(
+        [sys.executable, "-c", DEMO], stdin=subprocess.PIPE, stdout=theirs, env=environment(changes)
+    ) as demo:
         os.close(theirs)
         seen = b""
         while piece := read_piece(ours):
             seen += piece
+            if b"left" in seen and demo.stdin and not demo.stdin.closed:
+                demo.stdin.close()
     os.close(ours)
     screen = seen.decode()
     assert "run folder: runs/[x]" in screen

@@ -137,6 +137,15 @@ def sleep_ignoring_sigterm(folder: Path, send_report: SendReport) -> None:
     sleep(folder, send_report)
 
 
+def sleep_noting_sigterm(folder: Path, send_report: SendReport) -> None:
+    def note(number: int, frame: object) -> None:
+        (folder / f"noted-{os.getpid()}").touch()
+
+    signal.signal(signal.SIGTERM, note)
+    while True:
+        sleep(folder, send_report)
+
+
 def sleep_once(folder: Path, send_report: SendReport) -> None:
     """Sleeps in the first process that runs it; the other one returns as soon as the first sleeps."""
     try:

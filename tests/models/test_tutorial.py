@@ -334,4 +334,4 @@ def test_the_summary_command_shows_the_chosen_width() -> None:
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
     assert ["conv1", "Conv2d", "90", "×", "28", "×", "28", "6,840", "5,292,000"] in lines
-    assert any(line[0] == "all" and line[1] == f"{count(built('wide', width=90)):,}" for line in lines)
+    assert any(line[0] == "total" and line[1] == f"{count(built('wide', width=90)):,}" for line in lines)

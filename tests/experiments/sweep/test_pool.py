@@ -409,10 +409,10 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path, number: int) ->
 
 
 def test_the_second_ctrl_c_ends_parent_and_workers_at_once(tmp_path: Path) -> None:
-    process = program("-m", "harness.pool_program", "sleep_ignoring_sigterm", str(tmp_path), "orderly", folder=tmp_path)
+    process = program("-m", "harness.pool_program", "sleep_noting_sigterm", str(tmp_path), "orderly", folder=tmp_path)
     wait_until(lambda: len(process_ids(tmp_path)) == 2)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    wait_until(lambda: len(process_ids(tmp_path, "noted")) == 2)  # the parent has passed the first one on
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == -signal.SIGINT
     process.communicate()
