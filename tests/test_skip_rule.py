@@ -30,11 +30,12 @@ def test_passes(): ...
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """Runs a suite in a process of its own: one test that is skipped by a mark, two by a call, one that passes."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take longer to import than the suite to run
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
 
     def run(*options: str, mark: str = NO_GPU, call: str = OTHER_SYSTEM, extra: str = "") -> pytest.RunResult:
         pytester.makepyfile(test_suite=SUITE.format(mark=mark, call=call) + extra)
-        return pytester.runpytest_subprocess("-p", "harness.skip_rule", *options)
+        return pytester.runpytest_subprocess("-p", "xdist", "-p", "harness.skip_rule", *options)
 
     return run
 

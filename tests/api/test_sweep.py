@@ -108,7 +108,9 @@ def test_the_summary_has_every_setting_with_its_spread(grid):
 
 
 def test_recipes_can_be_varied_on_the_same_images(photos, tmp_path):
-    result = tenfold.sweep("mlp", vary=["recipe=mlp,tutorial"], data=photos, overrides=OTHERS, runs=tmp_path)
+    result = tenfold.sweep(
+        "mlp", vary=["recipe=mlp,tutorial"], data=photos, overrides=OTHERS, runs=tmp_path, report=False
+    )
     assert [row["recipe"] for row in result.rows] == ["mlp", "tutorial"]
     recipes = [load_recipe(result.path / "trials" / row["trial"]) for row in result.rows]
     assert [recipe.model.name for recipe in recipes] == ["mlp", "tutorial"]
@@ -120,7 +122,8 @@ def test_recipes_can_be_varied_on_the_same_images(photos, tmp_path):
 
 def test_several_seeds_are_reported_as_mean_and_std(photos, tmp_path):
     done = run_tenfold(
-        *("train", "--recipe", "mlp", "--data", str(photos), "--seeds", "2", "--name", "s", *SET), cwd=tmp_path
+        *("train", "--recipe", "mlp", "--data", str(photos), "--seeds", "2", "--name", "s", "--no-report", *SET),
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert "over 2 seeds" in done.stdout
@@ -145,7 +148,7 @@ vary = {"model.hidden": [[4], [16, 8]]}
 progress = KillAfterFirstTrial()
 if __name__ == "__main__":
     tenfold.sweep("mlp", vary=vary, seeds=2, data=data, overrides=overrides, runs=Path(runs), name="killed", jobs=1,
-                  sweep_progress=progress)
+                  report=False, sweep_progress=progress)
 """
 
 
@@ -246,7 +249,14 @@ def test_a_search_with_an_impossible_network_leaves_no_folder(photos, tmp_path, 
 
 def test_a_search_selects_on_validation_and_can_be_extended(photos, tmp_path):
     result = tenfold.sweep(
-        "mlp", search=["optim.lr=log:1e-3..1e-1"], trials=2, data=photos, overrides=SHORT, runs=tmp_path, name="s"
+        "mlp",
+        search=["optim.lr=log:1e-3..1e-1"],
+        trials=2,
+        data=photos,
+        overrides=SHORT,
+        runs=tmp_path,
+        name="s",
+        report=False,
     )
     assert result.study.split == "val"
     assert load_recipe(result.path / "base.toml").data.val_fraction == 0.1
@@ -268,7 +278,9 @@ def test_a_search_compares_trials_at_the_ends_of_epochs(photos, tmp_path, monkey
     monkeypatch.setattr(Search, "report", noted)
     overrides = [*SHORT, "train.evaluate_every=1 step"]
     search = ["train.batch_size=4,8"]
-    result = tenfold.sweep("mlp", search=search, trials=2, data=photos, overrides=overrides, runs=tmp_path, name="s")
+    result = tenfold.sweep(
+        "mlp", search=search, trials=2, data=photos, overrides=overrides, runs=tmp_path, name="s", report=False
+    )
     for number, row in enumerate(result.rows):
         metrics = RunFolder.open(result.path / "trials" / row["trial"]).read_metrics()
         assert sum(each["val_accuracy"] is not None for each in metrics) > 3

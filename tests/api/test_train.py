@@ -16,10 +16,12 @@ from harness.tiny import dataset, photo_folder
 from tenfold.core.errors import ModelError, RecipeError, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.sources.shapes import build_shapes
+from tenfold.data.types import Dataset
 from tenfold.experiments.budget.accuracy_table import measured_networks
-from tenfold.experiments.budget.budget_plan import Cost
+from tenfold.experiments.budget.budget_plan import Cost, Overhead
 from tenfold.experiments.budget.costs import calibrate
 from tenfold.recipes.load import load_recipe, resolve
+from tenfold.recipes.schema import Recipe
 from tenfold.runs.log import read_log
 from tenfold.runs.run_folder import RunFolder
 
@@ -48,12 +50,22 @@ def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenfold.api.budget._time_charts", lambda images, folder: 0.0)
 
 
+def fixed_overhead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces the measured overhead, which depends on the load of the machine."""
+
+    def overhead(recipe: Recipe, dataset: Dataset, runs: Path, report: bool, started: float) -> Overhead:
+        sizes = {"train": len(dataset.train), "val": len(dataset.val or ()), "test": len(dataset.test)}
+        return Overhead(**sizes, spent=0.1, setup=0.05, drawing=0.0, checkpoint=0.01)
+
+    monkeypatch.setattr("tenfold.api.budget._overhead", overhead)
+
+
 def costs(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
     """Replaces the calibration by made-up costs."""
     monkeypatch.setattr(
         "tenfold.api.budget.calibrate", lambda recipes, images: [Cost(step, step / 1000) for _ in recipes]
     )
-    monkeypatch.setattr("tenfold.api.budget.time_setup", lambda recipe, images: 0.0)
+    fixed_overhead(monkeypatch)
 
 
 def planned(run: tenfold.Run) -> dict[str, Any]:
@@ -170,6 +182,7 @@ def test_a_resumed_run_may_get_a_target_if_it_has_validation(tmp_path: Path) -> 
 @pytest.mark.usefixtures("no_charts")
 def test_a_budget_becomes_a_recipe_and_its_parts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenfold.api.budget.calibrate", partial(calibrate, seconds=0.05))
+    fixed_overhead(monkeypatch)
     notes = Notes()
     overrides = [*QUICKLY, "evaluate.batch_size=16", "train.execution=eager"]
     data = build_shapes(train=64, test=32)

@@ -187,8 +187,8 @@ def test_eval_as_json_can_be_read_back(fake_api: Any, capsys: pytest.CaptureFixt
     [
         (["eval"], "no classifier was given"),
         (["eval", "x", "--weights", "y.pth", "--model", "tutorial"], "both x and --weights y.pth were given"),
-        (["eval", "--weights", "y.pth"], "does not say which network it is of; add --model, e.g. --model tutorial"),
-        (["predict", "cat.jpg", "--weights", "y.pth"], "does not say which network it is of; add --model"),
+        (["eval", "--weights", "y.pth"], "does not name its network; add --model, e.g. --model tutorial"),
+        (["predict", "cat.jpg", "--weights", "y.pth"], "does not name its network; add --model"),
         (["predict", "run"], "no images were given; expected files, folders or quoted patterns"),
         (["predict", "run", "x.png", "--json", "--csv", "-"], "--json and --csv both print; expected a file"),
         (["data", "delete"], "expected either the name of a prepared copy or --all"),

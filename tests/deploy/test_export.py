@@ -75,9 +75,7 @@ def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
 
 def test_only_a_plain_file_needs_the_name_of_its_network(tmp_path: Path) -> None:
     torch.save(Net().state_dict(), tmp_path / "net.pth")
-    with pytest.raises(
-        UsageError, match=r"net\.pth does not say which network it is of; name it, e.g. --model tutorial"
-    ):
+    with pytest.raises(UsageError, match=r"net\.pth does not name its network; name it, e.g. --model tutorial"):
         tenfold.load(tmp_path / "net.pth")
     with pytest.raises(UsageError, match="names its own network"):
         tenfold.load(tmp_path / "m.safetensors", model="tutorial")

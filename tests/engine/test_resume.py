@@ -247,7 +247,7 @@ def test_a_run_without_a_checkpoint_starts_again(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     notes = Notes()
     assert digests(tiny_run(tmp_path, resume=True, progress=notes)) == digests(tiny_run(tmp_path, "whole"))
-    assert any("there is no checkpoint yet: the run starts again" in text for text in notes.messages)
+    assert any("there is no checkpoint yet: training restarts from step 0" in text for text in notes.messages)
 
 
 @pytest.mark.parametrize(

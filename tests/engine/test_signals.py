@@ -171,7 +171,7 @@ def test_out_of_memory_is_one_line_that_suggests_a_batch_size(tmp_path: Path, er
 
 
 def test_before_the_first_checkpoint_none_is_called_intact(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="at step 1; no checkpoint was due yet; try"):
+    with pytest.raises(TrainingError, match="at step 1; no checkpoint has been saved yet; try"):
         tiny_run(tmp_path, overrides=OWN, model=Failing(MemoryError(), 1))
 
 
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_finite_never_replaces_the_best(tmp_path: Path) -> No
 @pytest.mark.parametrize("val", [0, 6])
 def test_weights_that_overflow_at_the_last_step_are_not_saved(tmp_path: Path, val: int) -> None:
     settings = (*TINY, "train.duration=1 step", "optim.lr=1e300")
-    with pytest.raises(TrainingError, match=r"not finite at step 1 \(epoch 1\).*no checkpoint was due yet"):
+    with pytest.raises(TrainingError, match=r"not finite at step 1 \(epoch 1\).*no checkpoint has been saved yet"):
         tiny_run(tmp_path, data=noise_dataset(val=val), overrides=settings)
     assert not list((tmp_path / "run").glob("*.safetensors"))
     assert not list((tmp_path / "run").glob("checkpoints/step-*"))

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -67,8 +66,7 @@ def within_budget(
         evaluations = 0 if dataset.val is None else -(-plan.steps_per_epoch // plan.evaluate_every)
         name = f"{option.model.name} as in the recipe" if network is None else f"widths {network.name}"
         candidates.append(Candidate(name, cost, plan.steps_per_epoch, evaluations, network))
-    overhead = _overhead(options[-1][1], dataset, runs, report)
-    overhead = replace(overhead, spent=perf_counter() - started)
+    overhead = _overhead(options[-1][1], dataset, runs, report, started)
     budget_plan = plan_budget(seconds, overhead, candidates)
     progress.message(budget_plan.text())
     network = next(each.network for each in candidates if each.name == budget_plan.network)
@@ -102,7 +100,7 @@ def _with_duration(recipe: Recipe, seconds: float) -> Recipe:
     return resolve(recipe, {_PLANNED_KEY: Duration(max(0.01, round(seconds, 2)), "s")})
 
 
-def _overhead(recipe: Recipe, dataset: Dataset, runs: Path, report: bool) -> Overhead:
+def _overhead(recipe: Recipe, dataset: Dataset, runs: Path, report: bool, started: float) -> Overhead:
     """Returns the time for everything except training; what can be tried is done once and timed."""
     disk = next(folder for folder in (runs.absolute(), *runs.absolute().parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=disk, prefix=".tenfold-") as folder:
@@ -110,10 +108,10 @@ def _overhead(recipe: Recipe, dataset: Dataset, runs: Path, report: bool) -> Ove
             train=len(dataset.train),
             val=0 if dataset.val is None else len(dataset.val),
             test=len(dataset.test),
-            spent=0.0,
             setup=time_setup(recipe, dataset),
             drawing=_time_charts(dataset, Path(folder)) if report else 0.0,
             checkpoint=time_checkpoint(recipe, dataset, Path(folder)),
+            spent=perf_counter() - started,  # last, after the measurements
         )
 
 

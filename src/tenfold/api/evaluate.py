@@ -117,7 +117,7 @@ def _classifier(source: Path, device: str, model: nn.Module | str | None, views:
     torch_device = choose_device(device)
     if source.suffix in (".pth", ".pt"):
         if not isinstance(model, str):
-            raise UsageError(f"{source} does not say which network it is of; name it, e.g. --model tutorial")
+            raise UsageError(f"{source} does not name its network; name it, e.g. --model tutorial")
         classifier = load_plain_weights(source, model, torch_device)
     elif isinstance(model, str):
         raise UsageError(f"{source} names its own network; --model {model} is for plain .pth files only")

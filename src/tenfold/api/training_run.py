@@ -145,7 +145,7 @@ def _is_over(recipe: Recipe, dataset: Dataset, checkpoint: Checkpoint) -> bool:
 def newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | None:
     """Returns the newest sound checkpoint, or None for a run that died before its first."""
     if not folder.checkpoints.is_dir() or not any(folder.checkpoints.iterdir()):
-        progress.message("there is no checkpoint yet: the run starts again from the same seed")
+        progress.message("there is no checkpoint yet: training restarts from step 0 with the same seed")
         return None
     checkpoint = load_checkpoint(folder.checkpoints)
     for warning in checkpoint.warnings:

@@ -62,7 +62,7 @@ def _reflected(positions: Tensor, length: int) -> Tensor:
 
 
 def cutout(images: Tensor, centers: Tensor, side: int) -> Tensor:
-    """Fills a square of each image with grey; the square may reach over the edge (arXiv:1708.04552).
+    """Fills a square of each image with gray; the square may reach over the edge (arXiv:1708.04552).
 
     Args:
         images: uint8 [B, C, H, W].
@@ -175,7 +175,7 @@ class Augmentation:
         flip: `none`, `random`, or `alternating`: of two successive epochs, one shows the image mirrored
             (arXiv:2404.00498, section 3.6).
         shift: largest shift, in pixels.
-        cutout: side of the square that is filled with grey, in pixels; 0 is off.
+        cutout: side of the square that is filled with gray, in pixels; 0 is off.
         mixup: alpha of the Beta distribution of blend weights; 0 is off.
         cutmix: alpha of the Beta distribution of the area that an image keeps; 0 is off.
         first_epoch: whether images are augmented in the first epoch, in which the network sees each of them for the

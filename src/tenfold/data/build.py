@@ -78,7 +78,7 @@ def _auto(request: DataRequest, progress: ProgressCallback) -> Dataset:
 
 
 def _shapes(request: DataRequest, progress: ProgressCallback) -> Dataset:
-    # The fingerprint identifies the version of the drawings; two images are drawn in no time.
+    # The fingerprint identifies the version of the drawings; drawing two images is fast.
     version = build_shapes(1, 1).fingerprint
 
     def key_for(size: Size) -> str:

@@ -34,7 +34,7 @@ _RESIDENT_FRACTION = 0.5
 
 _REPETITION_STRIDE = 1_000_001
 """Repetition r of an image in epoch e has the augmentation draws of epoch e + r × stride, which no run reaches. The
-stride is odd, so that `alternating` flips change sides between repetitions."""
+stride is odd, so that `alternating` flips alternate between repetitions."""
 
 
 class Loader:

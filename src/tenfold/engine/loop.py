@@ -40,11 +40,11 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
 
     Args:
         setup: its hardware must be active.
-        checkpoint: to resume from; training starts from the model's present weights otherwise.
+        checkpoint: to resume from; training starts from the model's current weights otherwise.
 
     Raises:
         Stopped: when a signal asked for it; everything is saved.
-        TrainingError: when the loss is not finite, memory runs out, or batch norm gets a single value; the last
+        TrainingError: when the loss is not finite, memory runs out, or batch norm receives one value per channel; the last
             checkpoint is intact.
         StorageError: when the disk refuses; the last checkpoint is intact.
         RecipeError: when the recipe does not fit the data, or its step cannot be compiled.
@@ -239,7 +239,7 @@ def _single_value_error(network: str, batch_size: int) -> TrainingError:
 def _last_checkpoint(setup: Setup) -> str:
     folder = setup.folder
     exists = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
-    return f"the last checkpoint in {folder.path} is intact" if exists else "no checkpoint was due yet"
+    return f"the last checkpoint in {folder.path} is intact" if exists else "no checkpoint has been saved yet"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -32,7 +32,7 @@ class Setup:
         folder: receives checkpoints, metrics and the log.
         progress: is notified of what happens.
         log: the run's `log.jsonl`.
-        save_model: writes the model's present weights to a file, with metrics.
+        save_model: writes the model's current weights to a file, with metrics.
         started: `time.perf_counter()` at the start of the command; `total_seconds` counts from it.
     """
 

@@ -62,7 +62,7 @@ class State:
 
     @property
     def is_best(self) -> bool:
-        """Whether the present weights have the best validation accuracy so far."""
+        """Whether the current weights have the best validation accuracy so far."""
         return self.best is not None and self.best.step == self.step
 
     def save(self, folder: Path, hardware: Hardware) -> Path:

@@ -63,7 +63,7 @@ class AugmentSection(Section):
     Args:
         flip: horizontal flip: `random`, or `alternating` (each image is flipped in every second epoch).
         shift: random crop after reflection padding by this number of pixels.
-        cutout: side of a random square that is filled with grey, in pixels.
+        cutout: side of a random square that is filled with gray, in pixels.
         mixup: mixup with λ from Beta(mixup, mixup): 0.2 keeps most images close to one of the two, 1 draws λ uniformly;
             0 is off.
         cutmix: CutMix with the kept area from Beta(cutmix, cutmix); 0 is off. With both, each image gets one of them.

@@ -87,7 +87,7 @@ def one_source(source: Path | None, weights: Path | None, model: str | None) -> 
     if source is not None and weights is not None:
         raise UsageError(f"both {source} and --weights {weights} were given; expected one of them")
     if weights is not None and model is None:
-        raise UsageError(f"--weights {weights} does not say which network it is of; add --model, e.g. --model tutorial")
+        raise UsageError(f"--weights {weights} does not name its network; add --model, e.g. --model tutorial")
     chosen = source or weights
     if chosen is None:
         raise UsageError("no classifier was given; expected a run folder, a model file, or --weights FILE --model NAME")

@@ -5,7 +5,7 @@ The rule, in this order:
 1. JPEG, PNG, WebP and BMP are read, recognized by content and not by suffix. Images of more than `MAX_PIXELS` pixels,
    truncated files and empty files are refused.
 2. An animation is reduced to its first frame.
-3. 16-bit grey is divided by 257 and rounded; of 16-bit color the upper eight bits are kept.
+3. 16-bit gray is divided by 257 and rounded; of 16-bit color the upper eight bits are kept.
 4. Palette and black-and-white images become RGB; transparency of any kind is composited over white; CMYK is converted
    without a color profile. An embedded ICC profile is ignored: the values in the file are taken as sRGB.
 5. The EXIF orientation is applied.
@@ -188,7 +188,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64).clip(0, 65535)  # H W
-    grey = ((values + 128) // 257).astype(np.uint8)
+    gray = ((values + 128) // 257).astype(np.uint8)
     if "transparency" in image.info:
-        grey[values == image.info["transparency"]] = 255
-    return Image.fromarray(grey).convert("RGB")
+        gray[values == image.info["transparency"]] = 255
+    return Image.fromarray(gray).convert("RGB")

@@ -54,7 +54,7 @@ def fit_image(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[np
         image: an RGB image.
         size: height and width in pixels.
         fit: `crop` scales the image to cover the size and keeps the center; `pad` scales it to fit inside and centers
-            it on grey; `stretch` ignores its proportions.
+            it on gray; `stretch` ignores its proportions.
 
     Returns:
         uint8 [H, W, 3].

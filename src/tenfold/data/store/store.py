@@ -72,7 +72,7 @@ def store_exists(name: str, key: str) -> bool:
     """Returns whether there is a store of this name and key; it may be damaged.
 
     Raises:
-        StorageError: when there is no place for a cache.
+        StorageError: when no cache folder can be determined.
     """
     return _folder(name, key).is_dir()
 
@@ -119,7 +119,7 @@ def open_if_valid(name: str, key: str) -> Dataset | None:
     """Opens the store of this name and key, or returns None where there is none or it is damaged.
 
     Raises:
-        StorageError: when there is no place for a cache.
+        StorageError: when no cache folder can be determined.
     """
     dataset, _ = _open_or_explain(_folder(name, key))
     return dataset
