@@ -44,8 +44,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
 
     Raises:
         Stopped: when a signal asked for it; everything is saved.
-        TrainingError: when the loss is not finite, memory runs out, or batch norm receives one value per channel; the last
-            checkpoint is intact.
+        TrainingError: when the loss is not finite, memory runs out, or batch norm receives one value per channel; the
+            last checkpoint is intact.
         StorageError: when the disk refuses; the last checkpoint is intact.
         RecipeError: when the recipe does not fit the data, or its step cannot be compiled.
         RunError: when the checkpoint does not fit.
