@@ -29,7 +29,7 @@ def convolve(workspace: Workspace, images: Tensor, filters: Tensor) -> Tensor:
     Returns:
         bfloat16 [B, K, H, W], channels last.
     """
-    result: Tensor = _Convolution.apply(workspace, channels_last(images.to(torch.bfloat16)), filters)  # type: ignore[no-untyped-call]
+    result: Tensor = _WinogradConvolution.apply(workspace, channels_last(images.to(torch.bfloat16)), filters)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -51,7 +51,7 @@ def filters_fit(filters: Tensor, bias: Tensor | None, stride: Any, padding: Any,
     )
 
 
-class _Convolution(torch.autograd.Function):
+class _WinogradConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, workspace: Workspace, images: Tensor, filters: Tensor) -> Tensor:
         outputs, inputs = filters.shape[:2]
