@@ -25,10 +25,14 @@ def evaluation() -> Evaluation:
 class FakePredictor:
     """Predicts a cat for every file that exists."""
 
+    def __init__(self, calibrated: bool) -> None:
+        self.calibrated = calibrated
+
     def predict_all(self, images: Iterable[Path]) -> Iterator[Prediction]:
         for path in map(Path, images):
             if path.exists():
-                yield Prediction(str(path), "cat", 0.75, {"cat": 0.75, "dog": 0.25})
+                probabilities = {"cat": 0.75, "dog": 0.25}
+                yield Prediction(str(path), "cat", 0.75, probabilities, None, 0.5, self.calibrated)
             else:
                 yield Prediction(str(path), None, 0.0, {}, f"{path}: there is no such file")
 
@@ -40,6 +44,7 @@ class FakeApi:
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     raises: BaseException | None = None
     run: Path = Path("no-run")
+    calibrated: bool = True
 
     def recording(self, name: str, result: Callable[[], Any]) -> Callable[..., Any]:
         """Returns a function that records its call under `name` and returns `result()`."""
@@ -63,7 +68,7 @@ def fake_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApi:
     results: dict[str, Callable[[], Any]] = {
         "train.train": lambda: SimpleNamespace(path=fake.run, summary={}, evaluation=evaluation()),
         "evaluate.evaluate": evaluation,
-        "evaluate.load": FakePredictor,
+        "evaluate.load": lambda: FakePredictor(fake.calibrated),
         "evaluate.export": lambda: Path("fake.pth"),
         "data.dataset_of": lambda: build_shapes(train=60, test=20),
     }

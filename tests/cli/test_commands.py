@@ -237,8 +237,36 @@ def test_predict_json_has_every_probability(fake_api: Any, photos: Path, capsys:
         "label": "cat",
         "probability": 0.75,
         "probabilities": {"cat": 0.75, "dog": 0.25},
+        "raw_probability": 0.5,
+        "calibrated": True,
     }
+    assert "calibrated" not in bad
     assert (bad["label"], bad["error"]) == (None, "gone.png: there is no such file")
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ([], "the model has no temperature, which needs a run with validation images (--set data.val_fraction=0.1)"),
+        (["--json"], "the model has no temperature, which"),
+        (["--csv", "--views", "plain"], "a temperature belongs to the views as trained; leave --views out"),
+    ],
+)
+def test_predict_says_once_that_probabilities_are_not_calibrated(
+    flags: list[str],
+    reason: str,
+    fake_api: Any,
+    photos: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["predict", "run", str(photos), *flags]) == 0
+    assert "calibrated" not in capsys.readouterr().err
+    fake_api.calibrated = False
+    assert main(["predict", "run", str(photos), *flags]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("not calibrated") == 1
+    assert f"probabilities are not calibrated: {reason}" in captured.err
+    assert "not calibrated" not in captured.out
 
 
 def test_predict_csv_has_columns_for_the_top_classes(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tenfold
 from harness.runs import noise_dataset, tiny_run
 from harness.written_runs import written_run
 from tenfold.engine.conclude import predictions
@@ -21,7 +22,7 @@ def test_the_best_model_is_calibrated_on_the_validation_split(tmp_path: Path) ->
     folder = RunFolder(tiny_run(tmp_path, data=data))
     best = Classifier.load(folder.best)
     temperature = fit_temperature(best.logits(data.val.images), torch.from_numpy(data.val.labels))
-    assert folder.read_summary()["calibration"] == {"temperature": temperature, "pictures": 6}
+    assert folder.read_summary()["calibration"] == {"temperature": temperature, "pictures": 6, "source": "val"}
     logits = best.logits(data.test.images)
     plain, scaled = logits.softmax(1), (logits / temperature).softmax(1)
     rows = folder.read_predictions()
@@ -29,6 +30,26 @@ def test_the_best_model_is_calibrated_on_the_validation_split(tmp_path: Path) ->
     assert cells[1] == logits.argmax(1).tolist()
     assert [row.probability for row in rows] == plain[cells].tolist()
     assert [row.calibrated for row in rows] == scaled[cells].tolist()
+
+
+def test_the_temperature_is_in_the_file_of_the_weights_it_was_fitted_to(tmp_path: Path) -> None:
+    folder = RunFolder(tiny_run(tmp_path, data=noise_dataset(val=6)))
+    assert Classifier.load(folder.best).temperature == folder.read_summary()["calibration"]["temperature"]
+    assert Classifier.load(folder.last).temperature is None
+    without = RunFolder(tiny_run(tmp_path, "without", data=noise_dataset(val=0)))
+    assert Classifier.load(without.last).temperature is None
+
+
+def test_predict_gives_the_calibrated_probabilities_of_predictions_csv(tmp_path: Path) -> None:
+    data = noise_dataset(val=6)
+    folder = RunFolder(tiny_run(tmp_path, data=data))
+    for row, found in zip(
+        folder.read_predictions(), tenfold.load(folder.path).predict_all(data.test.images), strict=True
+    ):
+        assert (found.label, found.calibrated) == (row.predicted, True)
+        assert found.probability == found.probabilities[row.predicted] == pytest.approx(row.calibrated, abs=1e-6)
+        assert found.raw_probability == pytest.approx(row.probability, abs=1e-6)
+        assert found.raw_probability != pytest.approx(found.probability, abs=1e-3)
 
 
 def test_without_a_validation_split_nothing_is_calibrated(tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ def test_the_default_batch_size_depends_on_the_image_size(monkeypatch: pytest.Mo
     assert batch_sizes == [512, 88, 8, 8, 4]
 
 
+def test_a_temperature_belongs_to_the_views_it_was_fitted_with() -> None:
+    before = replace(classifier("mirror"), temperature=2.0)
+    assert before.with_views("mirror").temperature == 2.0
+    assert (before.with_views("plain").views, before.with_views("plain").temperature) == ("plain", None)
+
+
 def test_a_channels_last_network_can_be_saved(tmp_path: Path) -> None:
     before = classifier()
     before.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

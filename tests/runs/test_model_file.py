@@ -51,6 +51,19 @@ def same_tensors(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
 # The model file
 
 
+def test_the_temperature_of_a_model_is_read_back_and_old_files_have_none(tmp_path: Path) -> None:
+    save_model(tmp_path / "a.safetensors", state(), replace(CARD, temperature=1 / 3))
+    assert load_model(tmp_path / "a.safetensors")[1].temperature == 1 / 3
+    assert "temperature" not in CARD.to_json()
+    assert ModelCard.from_json(CARD.to_json()).temperature is None
+
+
+@pytest.mark.parametrize("temperature", [0, -1.5, "warm", float("nan"), True])
+def test_a_damaged_temperature_is_an_error(temperature: object) -> None:
+    with pytest.raises(ModelError, match=r"has a damaged description .*expected a number above 0"):
+        ModelCard.from_json({**CARD.to_json(), "temperature": temperature})
+
+
 def test_a_model_is_read_back_with_its_card(tmp_path: Path) -> None:
     before = state()
     save_model(tmp_path / "a.safetensors", before, CARD)

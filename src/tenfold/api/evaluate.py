@@ -1,6 +1,5 @@
 """Trained classifiers: load, evaluate, export."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,8 @@ def load(
         source: a run folder (its best model), a `.safetensors` model file, or a plain `.pth` state_dict.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         model: the network's name for a plain state_dict, or the network itself if it is your own.
-        views: test-time augmentation (TTA): `plain`, `mirror` or `shifts`; as trained by default.
+        views: test-time augmentation (TTA): `plain`, `mirror` or `shifts`; as trained by default. The probabilities of
+            other views are not calibrated: the temperature was fitted without them.
 
     Raises:
         UsageError: when `views` is unknown.
@@ -123,7 +123,7 @@ def _classifier(source: Path, device: str, model: nn.Module | str | None, views:
         raise UsageError(f"{source} names its own network; --model {model} is for plain .pth files only")
     else:
         classifier = Classifier.load(_model_file(source), device=torch_device, model=model)
-    return classifier if views is None else replace(classifier, views=views)
+    return classifier if views is None else classifier.with_views(views)
 
 
 def _model_file(source: Path) -> Path:

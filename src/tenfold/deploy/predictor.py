@@ -1,6 +1,6 @@
 """A trained classifier that takes image files and returns class names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -38,9 +38,12 @@ class Prediction:
     Args:
         path: of the image, or its position if it was an array.
         label: the most likely class, or None if the image could not be read.
-        probability: of that class, in [0, 1].
+        probability: of that class, in [0, 1]; calibrated where `calibrated` is true.
         probabilities: of every class, the most likely first.
         error: why the image could not be read.
+        raw_probability: of `label` as the network gives it, without a temperature.
+        calibrated: whether a temperature was fitted, so that of the images with a probability of 0.8, about 80 % are
+            predicted correctly.
     """
 
     path: str
@@ -48,6 +51,8 @@ class Prediction:
     probability: float
     probabilities: dict[str, float]
     error: str | None = None
+    raw_probability: float = 0.0
+    calibrated: bool = False
 
 
 class Predictor:
@@ -69,6 +74,11 @@ class Predictor:
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the logits."""
         return self.classifier.classes
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the probabilities are calibrated: a run with validation images fits a temperature to them."""
+        return self.classifier.temperature is not None
 
     @property
     def model(self) -> nn.Module:
@@ -108,14 +118,21 @@ class Predictor:
         """Yields the predictions of one batch; `first` is the position of its first image."""
         decoded = _decode_all(sources, first, self.classifier.preprocessing)
         images = [each.image for each in decoded if each.image is not None]
-        rows = iter(self.classifier.logits(np.stack(images)).softmax(1).tolist() if images else ())
+        rows = iter(self._probabilities(np.stack(images)) if images else ())
         for each in decoded:
             if each.image is None:
                 yield Prediction(each.name, None, 0.0, {}, error=each.error)
                 continue
-            ranked = sorted(zip(self.classes, next(rows), strict=True), key=lambda pair: -pair[1])
-            label, probability = ranked[0]
-            yield Prediction(each.name, label, probability, dict(ranked))
+            raw, shown = next(rows)
+            order = sorted(range(len(raw)), key=lambda index: -raw[index])  # calibrated ones may be rounded to equal
+            ranked = {self.classes[index]: shown[index] for index in order}
+            label = self.classes[order[0]]
+            yield Prediction(each.name, label, ranked[label], ranked, None, raw[order[0]], self.calibrated)
+
+    def _probabilities(self, images: NDArray[np.uint8]) -> Iterator[tuple[list[float], list[float]]]:
+        """Yields the raw probabilities of each image, and those to show."""
+        logits = self.classifier.logits(images)
+        return zip(logits.softmax(1).tolist(), self.classifier.probabilities(logits).tolist(), strict=True)
 
 
 @dataclass(frozen=True)

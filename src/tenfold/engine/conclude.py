@@ -3,18 +3,16 @@
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tenfold.data.types import Dataset, Split
+from tenfold.engine.calibrate import fit_calibration
 from tenfold.engine.plan import effective_batch_size
 from tenfold.engine.precision import Hardware
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
-from tenfold.evaluate.calibration import fit_temperature
 from tenfold.evaluate.metrics import Evaluation
-from tenfold.runs.artifact import Classifier
 from tenfold.runs.tables import PredictionRow
 
 _CLIPPED_IMAGES, _CLIPPED_BYTES = 1000, 32 * 1024**2
@@ -41,12 +39,13 @@ def conclude(setup: Setup, state: State, hardware: Hardware) -> dict[str, Any]:
     """
     recipe, folder, dataset, classifier = setup.recipe, setup.folder, setup.dataset, setup.classifier
     target = target_summary(recipe.train.target, state) if recipe.train.target else None
-    setup.save_model(folder.last, {"steps": state.step})
+    setup.save_model(folder.last, {"steps": state.step}, None)
     if state.best is not None:
         classifier.load_weights(folder.best)
     logits, plain_logits = classifier.tta_logits(dataset.test.images)
     evaluation = classifier.evaluate_tta_logits(dataset.test, logits, plain_logits)
-    temperature = None if dataset.val is None else _temperature(classifier, dataset.val)
+    calibration = fit_calibration(classifier, dataset)
+    temperature = None if calibration is None else calibration["temperature"]
     folder.write_predictions(predictions(dataset.test, logits, dataset.classes, temperature))
     summary = {
         **_headline(evaluation),
@@ -64,11 +63,11 @@ def conclude(setup: Setup, state: State, hardware: Hardware) -> dict[str, Any]:
         "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
         "dataset": _dataset_summary(dataset),
         "hardware": str(hardware),
-        "calibration": None if dataset.val is None else {"temperature": temperature, "pictures": len(dataset.val)},
+        "calibration": calibration,
         "evaluation": evaluation.to_json(),
     }
     evaluated = folder.last if state.best is None else folder.best
-    setup.save_model(evaluated, {**_headline(evaluation), "steps": state.step})
+    setup.save_model(evaluated, {**_headline(evaluation), "steps": state.step}, temperature)
     folder.write_summary(summary)
     setup.log.write("finished", step=state.step, test_accuracy=evaluation.accuracy)
     return summary
@@ -97,10 +96,6 @@ def clipped_fraction(split: Split) -> float:
     indices = np.linspace(0, len(split) - 1, min(len(split), _CLIPPED_IMAGES, limit)).astype(np.int64)
     values = split.images[indices]  # n H W 3
     return float(np.mean((values == 0) | (values == 255)))
-
-
-def _temperature(classifier: Classifier, val: Split) -> float:
-    return fit_temperature(classifier.logits(val.images), torch.from_numpy(val.labels))
 
 
 def _headline(evaluation: Evaluation) -> dict[str, Any]:

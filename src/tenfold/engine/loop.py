@@ -187,7 +187,8 @@ def _save_checkpoint(setup: Setup, state: State, hardware: Hardware) -> None:
 def _save_if_best(setup: Setup, state: State) -> None:
     if state.best is not None and state.is_best:
         with state.average.applied():
-            setup.save_model(setup.folder.best, {"val_accuracy": state.best.accuracy, "epoch": state.best.epoch})
+            metrics = {"val_accuracy": state.best.accuracy, "epoch": state.best.epoch}
+            setup.save_model(setup.folder.best, metrics, None)  # the temperature is fitted at the end
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """A whole run: from a recipe and a dataset to a finished run folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from math import prod
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -72,11 +72,15 @@ def run(
     progress.message(f"device: {hardware}")
     with hardware.active(), _random_state_restored(hardware):
         classifier = make_classifier(recipe, dataset, model)
-        save_model = partial(
-            classifier.save,
-            architecture=recipe.model.name if model is None else CUSTOM_ARCHITECTURE,
-            arguments=recipe.model.arguments if model is None else {},
-        )
+
+        def save_model(path: Path, metrics: Mapping[str, Any], temperature: float | None) -> None:
+            replace(classifier, temperature=temperature).save(
+                path,
+                architecture=recipe.model.name if model is None else CUSTOM_ARCHITECTURE,
+                arguments=recipe.model.arguments if model is None else {},
+                metrics=metrics,
+            )
+
         log = Log(folder.log)
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
         setup = Setup(
@@ -87,8 +91,8 @@ def run(
             folder,
             progress,
             log,
-            save_model=lambda path, metrics: save_model(path, metrics=metrics),
-            started=started,
+            save_model,
+            started,
         )
         state, used_hardware = train(setup, checkpoint)
         return conclude(setup, state, used_hardware)

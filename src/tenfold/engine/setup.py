@@ -32,7 +32,8 @@ class Setup:
         folder: receives checkpoints, metrics and the log.
         progress: is notified of what happens.
         log: the run's `log.jsonl`.
-        save_model: writes the model's current weights to a file, with metrics.
+        save_model: writes the model's current weights to a file, with metrics, and with their temperature if they have
+            one.
         started: `time.perf_counter()` at the start of the command; `total_seconds` counts from it.
     """
 
@@ -43,7 +44,7 @@ class Setup:
     folder: RunFolder
     progress: Progress
     log: Log
-    save_model: Callable[[Path, Mapping[str, Any]], None]
+    save_model: Callable[[Path, Mapping[str, Any], float | None], None]
     started: float
 
 

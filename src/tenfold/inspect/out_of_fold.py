@@ -140,7 +140,7 @@ def _train_and_predict(recipe: Recipe, dataset: Dataset, progress: Progress) -> 
         return classifier.logits(dataset.test.images).numpy()
 
 
-def _discard(path: Path, metrics: Mapping[str, object]) -> None:
+def _discard(path: Path, metrics: Mapping[str, object], temperature: float | None) -> None:
     """Saves nothing: a fold has no best model, because it has no validation split."""
 
 

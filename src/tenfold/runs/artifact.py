@@ -43,6 +43,8 @@ class Classifier:
         views: test-time augmentation (TTA): the views of each image whose logits are averaged; a key of `VIEWS`.
         unsure_below: see `averaged_logits`.
         recipe: the training recipe, as plain values; empty if unknown.
+        temperature: divisor of the logits that calibrates the probabilities of these weights and views, above 0; None
+            if none was fitted.
 
     Example:
         >>> classifier = Classifier.load(Path("runs/shapes-quick/last.safetensors"))  # doctest: +SKIP
@@ -57,6 +59,15 @@ class Classifier:
     views: str = "plain"
     unsure_below: float = 1.0
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
+
+    def with_views(self, views: str) -> "Classifier":
+        """Returns the classifier with other views, without the temperature if it was fitted to others."""
+        return self if views == self.views else replace(self, views=views, temperature=None)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Returns the probabilities for logits, float [N, C]: calibrated if there is a temperature."""
+        return (logits if self.temperature is None else logits / self.temperature).softmax(1)
 
     def logits(self, images: NDArray[np.uint8]) -> Tensor:
         """Returns logits for images, float32 [N, C] on the CPU; see `tta_logits`."""
@@ -132,6 +143,7 @@ class Classifier:
             preprocessing=self.preprocessing,
             recipe=dict(self.recipe),
             metrics=dict(metrics),
+            temperature=self.temperature,
         )
         save_model(path, self.model.state_dict(), card)
 
@@ -168,6 +180,7 @@ class Classifier:
             views=settings.get("views", "mirror" if settings.get("mirror") else "plain"),  # `mirror`: old files
             unsure_below=settings.get("unsure_below", 1.0),
             recipe=card.recipe,
+            temperature=card.temperature,
         )
 
 

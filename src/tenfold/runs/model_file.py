@@ -6,6 +6,7 @@ No code from a file is ever executed.
 
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class ModelCard:
         preprocessing: turns an image into the network's input.
         recipe: the training recipe, as JSON values.
         metrics: results of the model, as plain numbers.
+        temperature: divisor of the logits that calibrates the probabilities, above 0; None for a model without one.
         format_version: version of the file format.
     """
 
@@ -47,6 +49,7 @@ class ModelCard:
     preprocessing: Preprocessing
     recipe: dict[str, Any]
     metrics: dict[str, Any]
+    temperature: float | None = None
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -58,6 +61,7 @@ class ModelCard:
             "preprocessing": self.preprocessing.to_json(),
             "recipe": self.recipe,
             "metrics": self.metrics,
+            **({} if self.temperature is None else {"temperature": self.temperature}),
         }
 
     @classmethod
@@ -81,6 +85,7 @@ class ModelCard:
                 preprocessing=Preprocessing.from_json(value["preprocessing"]),
                 recipe=dict(value["recipe"]),
                 metrics=dict(value["metrics"]),
+                temperature=_temperature(value.get("temperature")),
                 format_version=version,
             )
         except (KeyError, TypeError, ValueError, DataError) as error:
@@ -177,6 +182,14 @@ def _class_names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise TypeError("classes must be a list of names")
     return tuple(value)
+
+
+def _temperature(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"temperature is {value!r}; expected a number above 0")
+    return float(value)
 
 
 def _read(path: Path) -> bytes:

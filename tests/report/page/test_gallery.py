@@ -66,3 +66,11 @@ def test_errors_come_before_correct_predictions(rows: list[tuple[str, str, float
     assert [cell.is_correct for cell in cells] == sorted(cell.is_correct for cell in cells)
     assert sum(cell.count for cell in cells) == len(rows)
     assert all(0 <= cell.tint <= 0.55 for cell in cells)
+
+
+def test_images_are_chosen_by_the_probability_that_predict_gives() -> None:
+    rows = [
+        PredictionRow(str(i), "a", "b", p, calibrated) for i, (p, calibrated) in enumerate([(0.9, 0.5), (0.8, 0.7)])
+    ]
+    assert most_confident_errors(predictions_of(rows), 1).tolist() == [1]
+    assert least_confident(predictions_of(rows), 1).tolist() == [0]

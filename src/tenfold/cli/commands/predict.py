@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from tenfold.deploy.predictor import Prediction
 
 
+_NO_TEMPERATURE = "the model has no temperature, which needs a run with validation images (--set data.val_fraction=0.1)"
+_OTHER_VIEWS = "a temperature belongs to the views as trained; leave --views out"
+
+
 def predict(
     source: Annotated[Path, argument("RUN|MODEL", "Run folder or model file")],
     files: Annotated[list[str] | None, argument("IMAGE", "Image files, folders and quoted patterns")] = None,
@@ -45,7 +49,8 @@ def predict(
 ) -> None:
     """Predicts the class of images.
 
-    An image that cannot be read is reported, and the others are still predicted; the exit code is then 1.
+    Probabilities are calibrated where the run had validation images; a line on standard error says where they are
+    not. An image that cannot be read is reported, and the others are still predicted; the exit code is then 1.
 
     \b
     Examples:
@@ -73,6 +78,8 @@ def predict(
         deliver(_csv_text(predictions, top), as_csv)
     if as_json is None and as_csv is None:
         _print_table(predictions, top)
+    if not all(prediction.calibrated for prediction in predictions if prediction.error is None):
+        note(f"probabilities are not calibrated: {_NO_TEMPERATURE if views is None else _OTHER_VIEWS}")
     failed = [prediction for prediction in predictions if prediction.error is not None]
     for prediction in failed:
         note(f"tenfold: error: {_reason(prediction)}")
@@ -134,7 +141,11 @@ def _as_dict(prediction: "Prediction") -> dict[str, object]:
     from dataclasses import asdict
 
     entry = {**asdict(prediction), "path": _as_utf8(prediction.path)}
-    return {key: value for key, value in entry.items() if key != "error" or value is not None}
+    if prediction.error is None:
+        del entry["error"]
+    else:
+        del entry["raw_probability"], entry["calibrated"]  # there is no prediction
+    return entry
 
 
 def _csv_text(predictions: "Sequence[Prediction]", top: int) -> str:

@@ -3,7 +3,7 @@
 B images, H×W pixels, C classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,13 +56,17 @@ def explain(
     """
     try:
         classifier = Classifier.load(folder.best if folder.best.is_file() else folder.last, model=model)
-        probabilities = classifier.logits(split.images).softmax(1)  # B C
+        calibration = folder.read_summary().get("calibration") or {}  # as predictions.csv, also for old model files
+        classifier = replace(classifier, temperature=calibration.get("temperature"))
+        logits = classifier.logits(split.images)  # B C
         confidence = torch.from_numpy(predictions.confidence[indices])  # B
         predicted = _predicted_labels(classifier, predictions, indices)  # B
-        if float((probabilities.gather(1, predicted[:, None])[:, 0] - confidence).abs().median()) > _TOLERANCE:
+        found = logits.softmax(1).gather(1, predicted[:, None])[:, 0]  # B
+        if float((found - confidence).abs().median()) > _TOLERANCE:
             return f"the model in {folder.path.name} does not reproduce predictions.csv"
         return Explanations(
-            _top_classes(probabilities, classifier.classes), _activations(classifier, split.images, predicted)
+            _top_classes(classifier.probabilities(logits), classifier.classes),
+            _activations(classifier, split.images, predicted),
         )
     except TenfoldError as error:
         return str(error)

@@ -126,12 +126,12 @@ def page_images(
 def most_confident_errors(predictions: Predictions, max_images: int = GALLERY_IMAGES) -> NDArray[np.int64]:
     """Returns the indices of the images predicted wrongly with the highest confidence, int64 [≤ max_images]."""
     wrong = np.flatnonzero(~predictions.is_correct)
-    return wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:max_images]
+    return wrong[np.argsort(-predictions.shown[wrong], kind="stable")][:max_images]
 
 
 def least_confident(predictions: Predictions, max_images: int = GALLERY_IMAGES) -> NDArray[np.int64]:
     """Returns the indices of the images predicted with the lowest confidence, int64 [≤ max_images]."""
-    return np.argsort(predictions.confidence, kind="stable")[:max_images]
+    return np.argsort(predictions.shown, kind="stable")[:max_images]
 
 
 def images_by_cell(
@@ -162,7 +162,7 @@ def images_by_cell(
 
 def _most_confident_of(predictions: Predictions, cell: ConfusionCell) -> list[int]:
     indices = np.flatnonzero((predictions.true == cell.true) & (predictions.predicted == cell.predicted))
-    order: list[int] = indices[np.argsort(-predictions.confidence[indices], kind="stable")].tolist()
+    order: list[int] = indices[np.argsort(-predictions.shown[indices], kind="stable")].tolist()
     return order
 
 
@@ -176,7 +176,7 @@ def _described(
             name=printable(predictions.names[index]),
             true=classes[predictions.true[index]],
             predicted=classes[predictions.predicted[index]],
-            confidence=float(predictions.confidence[index]),
+            confidence=float(predictions.shown[index]),
             top_classes=() if isinstance(explanations, str) else explanations.top_classes[tile],
         )
         for tile, index in enumerate(indices.tolist())

@@ -29,8 +29,8 @@ class Predictions:
         names: N paths, or positions in the test split.
         true: int64 [N], each in [0, C).
         predicted: int64 [N], each in [0, C).
-        confidence: float64 [N], probability of the predicted class.
-        calibrated: float64 [N], confidence after temperature scaling; None without a validation split.
+        confidence: float64 [N], probability of the predicted class, as trained.
+        calibrated: float64 [N], confidence after temperature scaling; None for a run without a temperature.
     """
 
     classes: tuple[str, ...]
@@ -47,6 +47,11 @@ class Predictions:
     def is_correct(self) -> NDArray[np.bool_]:
         """Whether each image was predicted correctly, bool [N]."""
         return np.equal(self.true, self.predicted)
+
+    @property
+    def shown(self) -> NDArray[np.float64]:
+        """The confidence that `tenfold predict` gives, float64 [N]: calibrated where the run has a temperature."""
+        return self.confidence if self.calibrated is None else self.calibrated
 
     @property
     def num_correct(self) -> int:
