@@ -25,6 +25,9 @@ def written_run(
     fingerprint: str = "0123456789abcdef",
     parameters: int = 10,
     finished: bool = True,
+    dataset: str = "shapes",
+    digest: str | None = None,
+    images: Sequence[str] | None = None,
 ) -> Path:
     """Writes a run on cats and dogs; the true class of the i-th test image is cat for even i, else dog.
 
@@ -36,6 +39,9 @@ def written_run(
         fingerprint: fingerprint of the dataset.
         parameters: number of parameters of the network.
         finished: whether the run has a result.
+        dataset: name of the dataset.
+        digest: of the test split; None writes none, as before there was one.
+        images: names of the test images (default: their indices).
     """
     folder = RunFolder.create(root, "shapes", "mlp", name)
     durable.write_text(folder.recipe, to_toml(load_recipe("mlp", ["data.source=shapes", *overrides])))
@@ -44,7 +50,7 @@ def written_run(
     evaluation = evaluate_logits(torch.eye(2)[predicted], labels, CLASSES)
     folder.write_predictions(
         [
-            PredictionRow(str(i), CLASSES[true], CLASSES[label], 0.75)
+            PredictionRow(images[i] if images else str(i), CLASSES[true], CLASSES[label], 0.75)
             for i, (true, label) in enumerate(zip(labels.tolist(), predicted.tolist(), strict=True))
         ]
     )
@@ -61,7 +67,8 @@ def written_run(
                 "training_seconds": 1.5,
                 "total_seconds": 2.0,
                 "parameters": parameters,
-                "dataset": {"name": "shapes", "fingerprint": fingerprint},
+                "dataset": {"name": dataset, "fingerprint": fingerprint}
+                | ({} if digest is None else {"test_digest": digest}),
                 "evaluation": evaluation.to_json(),
             }
         )

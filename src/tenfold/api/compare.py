@@ -1,6 +1,6 @@
 """Compares finished runs, and writes the comparison as tables and charts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tenfold.api.data import dataset_of, needs_download
@@ -11,6 +11,7 @@ from tenfold.data.types import Split
 from tenfold.experiments.compare.compare_runs import compare_runs
 from tenfold.experiments.compare.comparison import Comparison
 from tenfold.experiments.compare.finished_runs import ComparedRun, read_finished_runs
+from tenfold.experiments.compare.shared_images import shared_images
 from tenfold.report.plots.comparison_charts import (
     plot_accuracies,
     plot_class_differences,
@@ -94,21 +95,35 @@ def _draw_disagreements(comparison: Comparison, path: Path, progress: Progress) 
         return [f"disagreements.png was left out because the test images are missing: {error}"]
     if test is None:
         return ["disagreements.png was left out because the test images are missing or have changed"]
+    shared = shared_images(first, second)
+    assert shared is not None  # otherwise there would be no disagreements
+    of_first = dict(enumerate(first.predicted))
+    of_second = {i: second.predicted[j] for i, j in zip(shared.first.tolist(), shared.second.tolist(), strict=True)}
     names = distinct([first.name, second.name], 40)
     sections = [
-        _section(names[0], found.only_first, first, second, test),
-        _section(names[1], found.only_second, second, first, test),
+        _section(names[0], found.only_first, of_second, test, first.true),
+        _section(names[1], found.only_second, of_first, test, first.true),
     ]
     plot_sections("Where the two disagree: the true class, and in orange the other run's prediction", sections, path)
     return []
 
 
-def _section(name: str, indices: Sequence[int], right: ComparedRun, wrong: ComparedRun, test: Split) -> ImageSection:
-    """Returns some of the images that only `right` classified correctly."""
+def _section(
+    name: str, indices: Sequence[int], guesses: Mapping[int, str], test: Split, true: Sequence[str]
+) -> ImageSection:
+    """Returns some of the images that only the run `name` classified correctly.
+
+    Args:
+        name: of the run.
+        indices: of these images in the test split.
+        guesses: the wrong predictions of the other run, by index.
+        test: the test split.
+        true: class of each image of the test split.
+    """
     chosen = sorted(indices[i] for i in sample_indices(len(indices), _IMAGES_PER_RUN))
     some = f", {len(chosen)} of them here" if len(chosen) < len(indices) else ""
     heading = f"Only {name} is right: {plural(len(indices), 'image')}{some}"
-    return ImageSection(heading, test.images[chosen], [f"{wrong.true[i]}\n{wrong.predicted[i]}" for i in chosen])
+    return ImageSection(heading, test.images[chosen], [f"{true[i]}\n{guesses[i]}" for i in chosen])
 
 
 def _test_split(run: ComparedRun, progress: Progress) -> Split | None:

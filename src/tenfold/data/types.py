@@ -3,6 +3,7 @@
 Shapes: N images of a split, B images in a batch, H×W pixels, 3 channels (red, green, blue).
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called with a description, the number of images or bytes that are done, and the total (0 where it is unknown)."""
+
+
+_DIGEST_BYTES = 1 << 24
+"""Bytes of images that are in memory at once while they are digested."""
 
 
 def no_progress(description: str, done: int, total: int) -> None:
@@ -58,6 +63,15 @@ class Split:
         """Returns the images at `indices` (int64 [M], each in [0, N)), in that order."""
         paths = None if self.paths is None else tuple(self.paths[i] for i in indices)
         return Split(self.images[indices], self.labels[indices], paths)
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the images and labels in hex; paths do not count. Images are read in pieces."""
+        content = hashlib.sha256(repr(self.images.shape).encode())
+        rows = max(1, _DIGEST_BYTES // max(1, self.images[:1].nbytes))
+        for first in range(0, len(self), rows):
+            content.update(np.ascontiguousarray(self.images[first : first + rows]).data)
+        content.update(np.ascontiguousarray(self.labels).data)
+        return content.hexdigest()
 
 
 @dataclass(frozen=True)

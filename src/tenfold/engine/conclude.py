@@ -78,6 +78,7 @@ def _dataset_summary(dataset: Dataset) -> dict[str, Any]:
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
+        "test_digest": dataset.test.digest(),
         "pictures": {name: len(split) for name, split in dataset.splits().items()},  # key of files since version 0.1
         "skipped": len(dataset.skipped),
         "image_size": list(dataset.image_size),

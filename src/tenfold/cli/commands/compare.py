@@ -75,8 +75,9 @@ def _print(comparison: "Comparison") -> None:
         if noise := tables.significance_warning(values["pairs"]):
             render(noise)
         render("")
-    if comparison.unpaired:
-        render(comparison.unpaired, "")
+    remarks = [*comparison.notes, *([comparison.unpaired] if comparison.unpaired else [])]
+    if remarks:
+        render(*remarks, "")
     if comparison.classes:
         render(
             f"percentage points gained or lost in each class against {printable(names[0])}, largest first",

@@ -1,11 +1,11 @@
 """Compares finished runs: where their recipes differ, and whether their results differ significantly.
 
-Two runs are compared on the same test images by McNemar's exact test; several tests are corrected by Holm's method.
-Recipes that were run with several seeds are compared by their means, with Welch's interval.
+Two runs are compared on the test images that both have, by McNemar's exact test; several tests are corrected by
+Holm's method. Recipes that were run with several seeds are compared by their means, with Welch's interval.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 
@@ -24,10 +24,12 @@ from tenfold.experiments.compare.comparison import (
     json_value,
 )
 from tenfold.experiments.compare.finished_runs import ComparedRun
+from tenfold.experiments.compare.shared_images import SharedImages, TestSplits
 
 _MAX_ALL_PAIRS = 6  # of more runs, each is compared with the first only
 _MAX_SETTINGS_LENGTH = 32
 _SEED_KEY = "train.seed"
+_KEYS_OF_BATCHES = ("data.augment.", "data.normalize", "data.pruning")  # they change batches, not the dataset
 
 
 def compare_runs(runs: Sequence[ComparedRun], warnings: Sequence[str] = ()) -> Comparison:
@@ -38,18 +40,20 @@ def compare_runs(runs: Sequence[ComparedRun], warnings: Sequence[str] = ()) -> C
         warnings: to be part of the result.
     """
     differences = _recipe_differences(runs)
-    same_test_sets = _group_by_test_set(runs)
+    splits = TestSplits(runs)
+    comparable = splits.groups()
     groups = _seed_groups(runs, differences)
-    others = same_test_sets[0][1:]  # runs with the test images of the first run
+    shared = {run: images for run in runs[1:] if (images := splits.shared(runs[0], run)) is not None}
     return Comparison(
         runs=tuple(runs),
         differences=differences,
-        pairs=tuple(_run_pairs(same_test_sets, all_pairs=len(runs) <= _MAX_ALL_PAIRS)),
-        unpaired=_unpaired_reason(same_test_sets),
+        notes=tuple(filter(None, (splits.overlap_note(), _training_note(comparable, differences)))),
+        pairs=tuple(_run_pairs(splits, all_pairs=len(runs) <= _MAX_ALL_PAIRS)),
+        unpaired=_unpaired_reason(comparable),
         groups=tuple(groups),
         group_pairs=tuple(_group_pairs(groups)),
-        classes=tuple(_class_differences(runs[0], others)),
-        disagreements=_disagreements(*runs) if len(runs) == 2 and others else None,
+        classes=tuple(_class_differences(runs[0], shared)),
+        disagreements=_disagreements(runs[0], runs[1], shared[runs[1]]) if len(runs) == 2 and shared else None,
         warnings=tuple(warnings),
     )
 
@@ -110,59 +114,63 @@ def _group_pairs(groups: Sequence[SeedGroup]) -> list[GroupPair]:
     return group_pairs
 
 
-def _group_by_test_set(runs: Sequence[ComparedRun]) -> list[list[ComparedRun]]:
-    """Groups runs with the same test images, in order; the group of the first run comes first."""
-    groups: dict[object, list[ComparedRun]] = {}
-    for run in runs:
-        groups.setdefault((run.fingerprint, run.image_names, run.true), []).append(run)
-    return list(groups.values())
+def _training_note(
+    comparable: Sequence[Sequence[ComparedRun]], differences: dict[str, tuple[object, ...]]
+) -> str | None:
+    """Returns a sentence if runs with test images in common were prepared or trained with different data, or None."""
+    if all(len({run.fingerprint for run in group}) == 1 for group in comparable):
+        return None
+    keys = [key for key in differences if key.startswith("data.") and not key.startswith(_KEYS_OF_BATCHES)]
+    return f"the training data differ: {', '.join(keys) or 'images were added, removed or changed between the runs'}"
 
 
-def _unpaired_reason(same_test_sets: Sequence[Sequence[ComparedRun]]) -> str | None:
-    if len(same_test_sets) == 1:
+def _unpaired_reason(comparable: Sequence[Sequence[ComparedRun]]) -> str | None:
+    if len(comparable) == 1:
         return None
     groups = [
         f"{_names_text([run.name for run in runs])} on {len(runs[0].true):,} of {runs[0].dataset} "
         f"({runs[0].fingerprint[:8]})"
-        for runs in same_test_sets
+        for runs in comparable
     ]
-    return f"not paired because the test images or their splits differ: {'; '.join(groups)}"
+    return f"not paired because no test image is known to be the same: {'; '.join(groups)}"
 
 
 def _names_text(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
-def _run_pairs(same_test_sets: Sequence[Sequence[ComparedRun]], *, all_pairs: bool) -> list[RunPair]:
-    pairs = [
+def _run_pairs(splits: TestSplits, *, all_pairs: bool) -> list[RunPair]:
+    candidates = (
         pair
-        for runs in same_test_sets
+        for runs in splits.groups()
         for pair in (combinations(runs, 2) if all_pairs else ((runs[0], other) for other in runs[1:]))
-    ]
-    correct = {run.name: run.correct for runs in same_test_sets for run in runs}
-    results = [paired_difference(correct[first.name], correct[second.name]) for first, second in pairs]
+    )
+    pairs = [(a, b, shared) for a, b in candidates if (shared := splits.shared(a, b)) is not None]
+    results = [paired_difference(a.correct[shared.first], b.correct[shared.second]) for a, b, shared in pairs]
     corrected = holm([result.p for result in results])
     return [
-        RunPair(**asdict(result), first=first.name, second=second.name, p_holm=p)
-        for (first, second), result, p in zip(pairs, results, corrected, strict=True)
+        RunPair(**asdict(result), first=a.name, second=b.name, p_holm=p)
+        for (a, b, _), result, p in zip(pairs, results, corrected, strict=True)
     ]
 
 
-def _class_differences(first: ComparedRun, others: Sequence[ComparedRun]) -> list[ClassDifference]:
+def _class_differences(first: ComparedRun, others: Mapping[ComparedRun, SharedImages]) -> list[ClassDifference]:
+    """Compares each of the others with the first on the images that they share, class by class."""
     true, first_correct = np.array(first.true), first.correct
     differences = []
-    for run in others:
+    for run, shared in others.items():
         correct = run.correct
-        for name in sorted(set(first.true)):
-            in_class = true == name
-            result = paired_difference(first_correct[in_class], correct[in_class])
+        for name in sorted(set(true[shared.first].tolist())):
+            in_class = true[shared.first] == name
+            ours, theirs = first_correct[shared.first[in_class]], correct[shared.second[in_class]]
+            result = paired_difference(ours, theirs)
             differences.append(
                 ClassDifference(
                     run=run.name,
                     name=name,
                     num_images=result.total,
-                    first_accuracy=float(first_correct[in_class].mean()),
-                    accuracy=float(correct[in_class].mean()),
+                    first_accuracy=float(ours.mean()),
+                    accuracy=float(theirs.mean()),
                     difference=result.difference,
                     interval=result.interval,
                 )
@@ -170,8 +178,9 @@ def _class_differences(first: ComparedRun, others: Sequence[ComparedRun]) -> lis
     return sorted(differences, key=lambda row: -abs(row.difference))
 
 
-def _disagreements(first: ComparedRun, second: ComparedRun) -> Disagreements:
+def _disagreements(first: ComparedRun, second: ComparedRun, shared: SharedImages) -> Disagreements:
+    ours, theirs = first.correct[shared.first], second.correct[shared.second]
     return Disagreements(
-        tuple(np.flatnonzero(first.correct & ~second.correct).tolist()),
-        tuple(np.flatnonzero(second.correct & ~first.correct).tolist()),
+        tuple(shared.first[ours & ~theirs].tolist()),
+        tuple(shared.first[theirs & ~ours].tolist()),
     )

@@ -11,7 +11,7 @@ SIGNIFICANCE_LEVEL = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class RunPair(PairedDifference):
-    """Two runs on the same test images; `difference` is the accuracy of the second minus that of the first.
+    """Two runs on the test images that both have; `difference` is the accuracy of the second minus that of the first.
 
     Args:
         first: name of a run.
@@ -115,7 +115,12 @@ class ClassDifference:
 
 @dataclass(frozen=True)
 class Disagreements:
-    """Indices of the test images that only one of two runs predicted correctly."""
+    """Images that only one of two runs predicted correctly, as indices in the test split of the first run.
+
+    Args:
+        only_first: images that only the first predicted correctly.
+        only_second: images that only the second predicted correctly.
+    """
 
     only_first: tuple[int, ...]
     only_second: tuple[int, ...]
@@ -128,17 +133,19 @@ class Comparison:
     Args:
         runs: in the given order.
         differences: recipe values by dotted key, one per run, for the keys that differ; None where a recipe has none.
-        pairs: runs with the same test images: all pairs of up to six runs, otherwise the first with each other run.
+        notes: sentences about what paired runs do not share: test images, training data.
+        pairs: runs with test images in common: all pairs of up to six runs, otherwise the first with each other run.
         unpaired: why some runs could not be paired, or None.
         groups: recipes, each with the runs that differ only in their seed.
         group_pairs: of groups with at least two seeds.
         classes: differences per class to the first run, largest first.
-        disagreements: of exactly two runs with the same test images, else None.
+        disagreements: of exactly two runs with test images in common, else None.
         warnings: sentences about runs that were left out.
     """
 
     runs: tuple[ComparedRun, ...]
     differences: dict[str, tuple[object, ...]]
+    notes: tuple[str, ...]
     pairs: tuple[RunPair, ...]
     unpaired: str | None
     groups: tuple[SeedGroup, ...]
@@ -159,6 +166,7 @@ class Comparison:
         return {
             "runs": self.run_rows(),
             "differences": {key: dict(zip(names, row, strict=True)) for key, row in differences.items()},
+            "notes": list(self.notes),
             "pairs": [pair.to_json() for pair in self.pairs],
             "unpaired": self.unpaired,
             "groups": [group.to_json() for group in self.groups],

@@ -1,5 +1,6 @@
 """Reads finished runs for a comparison. N test images."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.disk import display_path
-from tenfold.core.errors import RunError
+from tenfold.core.errors import RunError, TenfoldError
+from tenfold.core.text import plural
+from tenfold.data.labels import read_list
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder
+
+BOOKKEEPING_KEYS = frozenset(
+    f"train.{name}" for name in ("threads", "execution", "device", "log_every", "checkpoint_every")
+)
+"""Keys that say where and how a run is executed and recorded; runs that differ only in them have the same settings."""
 
 _MAX_FULL_NAME = 24  # longer names lose their common prefix
 _MIN_PREFIX = 6
@@ -31,9 +39,11 @@ class ComparedRun:
         name: short, and different from the names of the other runs.
         path: of the run folder.
         recipe: complete.
+        settings: its keys that can change the result, with dotted names; see `_settings`.
         evaluation: of its best model on the test split.
         dataset: name of its dataset.
         fingerprint: of its dataset.
+        test_digest: of the images and labels of its test split; empty for runs before version 0.2.
         val_accuracy: the best one, or None without a validation split.
         parameters: number of parameters of its network.
         steps: number of training steps.
@@ -48,9 +58,11 @@ class ComparedRun:
     name: str
     path: Path
     recipe: Recipe
+    settings: Mapping[str, object]
     evaluation: Evaluation
     dataset: str
     fingerprint: str
+    test_digest: str
     val_accuracy: float | None
     parameters: int
     steps: int
@@ -75,11 +87,6 @@ class ComparedRun:
     def correct(self) -> NDArray[np.bool_]:
         """Whether each test image was predicted correctly, bool [N]."""
         return np.array([true == predicted for true, predicted in zip(self.true, self.predicted, strict=True)], bool)
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """The recipe by dotted key."""
-        return _flatten(self.recipe.model_dump())
 
 
 def read_finished_runs(paths: Iterable[str | Path]) -> tuple[list[ComparedRun], list[str]]:
@@ -169,9 +176,11 @@ def _read(folder: RunFolder, name: str) -> ComparedRun:
             name=name,
             path=folder.path,
             recipe=recipe,
+            settings=_settings(recipe),
             evaluation=Evaluation.from_json(summary["evaluation"]),
             dataset=str(summary["dataset"]["name"]),
             fingerprint=str(summary["dataset"]["fingerprint"]),
+            test_digest=str(summary["dataset"].get("test_digest", "")),
             val_accuracy=summary["val_accuracy"],
             parameters=int(summary["parameters"]),
             steps=int(summary["steps"]),
@@ -202,6 +211,25 @@ def _check_predictions(run: ComparedRun, folder: RunFolder) -> None:
             f"expected {expected.correct:,} of {expected.total:,} as in summary.json: one of the two is damaged; "
             "restore it from a copy"
         )
+
+
+def _settings(recipe: Recipe) -> dict[str, object]:
+    """Returns the keys of a recipe that can change the result; image lists by their content, as each run has a copy."""
+    settings = {key: value for key, value in _flatten(recipe.model_dump()).items() if key not in BOOKKEEPING_KEYS}
+    for key in ("data.exclude", "data.relabel"):
+        if settings[key]:
+            settings[key] = _list_text(Path(str(settings[key])))
+    return settings
+
+
+def _list_text(path: Path) -> str:
+    """Returns a name for the content of an image list, or its path if it cannot be read."""
+    try:
+        content = path.read_bytes()
+        rows = read_list(path, "path")
+    except (OSError, TenfoldError):
+        return str(path)
+    return f"{plural(len(rows), 'image')} ({hashlib.sha256(content).hexdigest()[:4]})"
 
 
 def _flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
