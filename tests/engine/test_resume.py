@@ -14,7 +14,9 @@ from harness.needs import needs_bfloat16, needs_compiler
 from harness.runs import TINY, DropoutNet, StopAfter, digests, noise_dataset, tiny_run
 from tenfold.core.errors import Interrupted, RecipeError, RunError, Stopped, StorageError, Terminated, UsageError
 from tenfold.core.progress import SilentProgress
+from tenfold.runs.checkpoint import load_checkpoint, save_checkpoint
 from tenfold.runs.model_file import load_model
+from tenfold.runs.tables import read_metrics
 
 torch.set_num_threads(1)
 
@@ -132,6 +134,24 @@ def test_dropout_in_a_users_network_resumes_to_the_same_bits(tmp_path: Path, k: 
     whole = digests(tiny_run(tmp_path, "whole", overrides=settings, model=DropoutNet()))
     stop_after(k, lambda: tiny_run(tmp_path, overrides=settings, model=DropoutNet()))
     assert digests(tiny_run(tmp_path, resume=True, model=DropoutNet())) == whole
+
+
+def test_a_smoothed_run_resumes_from_a_checkpoint_without_plain_losses(tmp_path: Path) -> None:
+    settings = (*TINY, "optim.label_smoothing=0.2")
+    whole = digests(tiny_run(tmp_path, "whole", overrides=settings))
+    stop_after(5, lambda: tiny_run(tmp_path, overrides=settings))
+    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints")
+    del checkpoint.tensors["pending"]["plain"]
+    for row in checkpoint.state["rows"]:
+        row["train_loss"] = row.pop("train_objective")
+    save_checkpoint(tmp_path / "run" / "checkpoints", checkpoint.step, checkpoint.tensors, checkpoint.state)
+    resumed = tiny_run(tmp_path, resume=True)
+    found = digests(resumed)
+    assert all(found[name] == whole[name] for name in ("model", "optimizer", "random", "predictions.csv"))
+    rows, expected = (read_metrics(run / "metrics.csv") for run in (resumed, tmp_path / "whole"))
+    assert [row["train_objective"] for row in rows] == [row["train_objective"] for row in expected]
+    assert [row["train_loss"] is None for row in rows] == [True, True, False, False]
+    assert rows[-1]["train_loss"] == expected[-1]["train_loss"]
 
 
 def test_dropout_is_not_frozen() -> None:

@@ -1,5 +1,7 @@
 """Running training metrics: loss and accuracy between two rows of the log."""
 
+from copy import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -79,3 +81,32 @@ def test_no_pending_steps_survive_a_checkpoint_too() -> None:
     (step,) = steps(1)
     restored.update(*step)
     assert restored.compute().loss == pytest.approx(step[0].item(), rel=1e-6)
+
+
+def smoothed(count: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Steps that minimize another loss than the plain cross-entropy."""
+    return [(loss + 1, logits, labels) for loss, logits, labels in steps(count)]
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_plain_loss_is_computed_where_another_one_is_minimized(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(running_metrics, "_COMPACT_AFTER", 2)
+    metrics = RunningMetrics(plain_loss=True)
+    for step in smoothed(count):
+        metrics.update(*step)
+    found, plain = metrics.compute(), metrics_of(*steps(count)).compute()
+    assert (found.loss, found.objective) == (pytest.approx(plain.loss), pytest.approx((plain.loss or 0) + 1))
+    assert found.accuracy == plain.accuracy
+    assert plain.objective is None
+
+
+def test_the_plain_loss_survives_a_checkpoint_and_is_unknown_for_steps_of_an_older_one() -> None:
+    early, late = smoothed(2)
+    for keys, expected in (({"losses", "hits", "seen", "plain"}, steps(2)), ({"losses", "hits", "seen"}, steps(2)[1:])):
+        metrics, restored = RunningMetrics(plain_loss=True), RunningMetrics(plain_loss=True)
+        metrics.update(*early)
+        restored.load_state_tensors({name: metrics.state_tensors()[name] for name in keys})
+        if len(keys) == 3:
+            assert copy(restored).compute().loss is None
+        restored.update(*late)
+        assert restored.compute().loss == pytest.approx(metrics_of(*expected).compute().loss)

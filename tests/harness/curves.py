@@ -29,7 +29,7 @@ def shapes() -> Dataset:
 
 
 def curve(recipe: str) -> dict[str, list[float]]:
-    """Returns learning rate and loss of each of the first steps, in float32 on one CPU thread.
+    """Returns learning rate and minimized loss of each of the first steps, in float32 on one CPU thread.
 
     Args:
         recipe: one of `RECIPES`.
@@ -39,4 +39,7 @@ def curve(recipe: str) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         run = tiny_run(Path(folder), recipe=recipe, data=shapes(), overrides=settings)
         rows = list(csv.DictReader((run / "metrics.csv").read_text("utf-8").splitlines()))
-    return {column: [float(row[column]) for row in rows] for column in ("lr", "train_loss")}
+    return {
+        "lr": [float(row["lr"]) for row in rows],
+        "train_loss": [float(row["train_objective"] or row["train_loss"]) for row in rows],
+    }

@@ -44,7 +44,7 @@ def test_metrics_are_read_back_exactly(
 def test_metrics_are_a_plain_csv_table(tmp_path: Path) -> None:
     write_metrics(tmp_path / "m.csv", [{"epoch": 1, "step": 10, "train_loss": np.float32(0.5), "lr": 0.1}])
     assert (tmp_path / "m.csv").read_text() == (
-        "epoch,step,time_s,lr,train_loss,train_accuracy,val_loss,val_accuracy\n1,10,,0.1,0.5,,,\n"
+        "epoch,step,time_s,lr,train_loss,train_accuracy,val_loss,val_accuracy,train_objective\n1,10,,0.1,0.5,,,,\n"
     )
 
 
@@ -65,8 +65,8 @@ def test_an_unknown_column_is_an_error(tmp_path: Path) -> None:
     [
         ("", r"line 1 of .*m\.csv is damaged: found the columns \(none\), expected epoch, step"),
         ("a,b\n", "found the columns a, b, expected epoch, step"),
-        (",".join(METRICS) + "\n1,2,3\n", "line 2 of .* found 3 cells, expected 8 cells"),
-        (",".join(METRICS) + "\n1,2,3,4,five,6,7,8\n", "found 'five' under train_loss, expected a number"),
+        (",".join(METRICS) + "\n1,2,3\n", "line 2 of .* found 3 cells, expected 9 cells"),
+        (",".join(METRICS) + "\n1,2,3,4,five,6,7,8,9\n", "found 'five' under train_loss, expected a number"),
         (",".join(METRICS) + '\n1,2,3,4,"5', "line 2 of .*unexpected end of data"),
     ],
 )
@@ -137,3 +137,9 @@ def test_damaged_predictions_report_the_line(tmp_path: Path, columns: str, cells
     (tmp_path / "p.csv").write_text(f"path,true,predicted,probability{columns}\na,b,c{cells}\n")
     with pytest.raises(RunError, match=rf"line 2 of .*p\.csv is damaged: {message}"):
         read_predictions(tmp_path / "p.csv")
+
+
+def test_metrics_of_an_older_version_have_no_objective(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(",".join(METRICS[:-1]) + "\n1,2,3,4,5,0.5,,\n")
+    (row,) = read_metrics(tmp_path / "m.csv")
+    assert (row["train_loss"], row["train_objective"]) == (5, None)

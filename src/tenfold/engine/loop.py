@@ -14,12 +14,14 @@ from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.execution import PreparedStep, StepContext, prepare_step
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.precision import Hardware
+from tenfold.engine.running_metrics import RunningMetrics
 from tenfold.engine.setup import Setup, memory_format, training_loader
 from tenfold.engine.signals import StopRequest
 from tenfold.engine.state import Best, Row, State
 from tenfold.engine.times import RunTimes
 from tenfold.optim.averaging import WeightEMA
 from tenfold.optim.build import OptimizerSettings, build_optimizer
+from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import Checkpoint
 
 
@@ -58,7 +60,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     difficulty = Difficulty(len(setup.dataset.train), device) if recipe.data.pruning else None
     loader = training_loader(recipe, setup.dataset, setup.hardware)
     times = RunTimes(device, loader, setup.started)
-    state = State(model, optimizer, average, times, setup.dataset.fingerprint, difficulty)
+    metrics = RunningMetrics(plain_loss=_minimizes_another_loss(recipe))
+    state = State(model, optimizer, average, times, setup.dataset.fingerprint, metrics, difficulty)
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
         state.load(checkpoint)
@@ -125,6 +128,12 @@ def _prepare(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint 
     return prepared
 
 
+def _minimizes_another_loss(recipe: Recipe) -> bool:
+    """Returns whether the minimized loss is not the plain cross-entropy of the images' own labels."""
+    augment = recipe.data.augment
+    return bool(recipe.optim.label_smoothing or augment.mixup or augment.cutmix)
+
+
 def _ends_early(plan: Plan, state: State) -> bool:
     """Returns whether the target is reached, or the validation accuracy has not improved for too long."""
     if state.best is None:
@@ -164,6 +173,7 @@ def _log_row(
         "train_accuracy": metrics.accuracy,
         "val_loss": val_loss,
         "val_accuracy": val_accuracy,
+        "train_objective": metrics.objective,
     }
     state.rows.append(row)
     batch = state.step - (epoch - 1) * plan.steps_per_epoch

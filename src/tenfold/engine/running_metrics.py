@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tenfold.engine.eager import LossNotFiniteError
 
@@ -20,13 +21,16 @@ class TrainMetrics(NamedTuple):
     """Training metrics over several steps.
 
     Args:
-        loss: mean of the steps' losses.
+        loss: mean of the steps' cross-entropies, without label smoothing. Mixed images count by their own label, which
+            makes it higher than on plain images. None where a checkpoint of version 0.1 does not tell it.
         accuracy: fraction of their images predicted correctly, before each update. Mixed images count by their own
-            label, which makes it lower than on plain images.
+            label here too.
+        objective: mean of the minimized losses where these are not the plain cross-entropy, else None.
     """
 
-    loss: float
+    loss: float | None
     accuracy: float
+    objective: float | None = None
 
 
 class RunningMetrics:
@@ -34,9 +38,13 @@ class RunningMetrics:
 
     A loss that is not finite is found by `compute` or `state_tensors`, so before anything is saved. On a CPU the step
     itself finds it, before the update.
+
+    Args:
+        plain_loss: whether the minimized loss is not the plain cross-entropy, which is then computed from the logits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain_loss: bool = False) -> None:
+        self.plain_loss = plain_loss
         self._losses: list[Tensor] = []
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -46,7 +54,7 @@ class RunningMetrics:
         """Adds one step.
 
         Args:
-            loss: float [].
+            loss: the minimized one, float [].
             logits: float [B, C].
             labels: int64 [B].
         """
@@ -62,12 +70,18 @@ class RunningMetrics:
         Raises:
             LossNotFiniteError: when a loss was not finite.
         """
-        if len(self._losses) == 1 and not self._compacted:
+        if len(self._losses) == 1 and not self._compacted and not self.plain_loss:
             return self._compute_one()
         tensors = self.state_tensors()
         self._compacted = {}
-        losses, hits, seen = tensors["losses"], tensors["hits"], tensors["seen"]
-        return TrainMetrics(float(losses.double().mean()), int(hits.sum()) / int(seen.sum()))
+        objective, num_images = float(tensors["losses"].double().mean()), int(tensors["seen"].sum())
+        accuracy = int(tensors["hits"].sum()) / num_images
+        if not self.plain_loss:
+            return TrainMetrics(objective, accuracy)
+        sums = tensors["plain"].double()  # parts
+        known = sums.isfinite()
+        loss = float(sums[known].sum()) / int(tensors["seen"][known].sum()) if known.any() else None
+        return TrainMetrics(loss, accuracy, objective)
 
     def _compute_one(self) -> TrainMetrics:
         """Computes the metrics of a single step, in a third of the time: the log may ask after each step."""
@@ -82,7 +96,8 @@ class RunningMetrics:
         """Returns what a checkpoint stores of the steps since the last row of the log.
 
         Returns:
-            `losses` float32 [K], `hits` and `seen` int64 [parts].
+            `losses` float32 [K], `hits` and `seen` int64 [parts], and where the minimized loss differs `plain`, sums of
+            cross-entropies, float32 [parts].
 
         Raises:
             LossNotFiniteError: when a loss was not finite; nothing of such a run must be saved.
@@ -95,21 +110,25 @@ class RunningMetrics:
         return dict(self._compacted)
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restores what `state_tensors` returned."""
+        """Restores what `state_tensors` returned, in version 0.1 without `plain`."""
         self._compacted = dict(tensors)
+        if self.plain_loss and "plain" not in tensors:
+            self._compacted["plain"] = torch.full_like(tensors["hits"], torch.nan, dtype=torch.float32)
 
     def _compact(self) -> None:
         """Reduces the collected steps to losses, hits and number of images, still on the device."""
         if not self._losses:
-            self._compacted = self._compacted or _no_steps()
+            self._compacted = self._compacted or self._no_steps()
             return
-        labels = torch.cat(self._labels)
-        hits = (torch.cat(self._logits).argmax(1) == labels).sum()[None]
+        logits, labels = torch.cat(self._logits), torch.cat(self._labels)
+        hits = (logits.argmax(1) == labels).sum()[None]
         new = {
             "losses": torch.stack(self._losses).float(),
             "hits": hits,
             "seen": torch.full_like(hits, len(labels)),
         }
+        if self.plain_loss:
+            new["plain"] = F.cross_entropy(logits.float(), labels, reduction="sum")[None]
         previous = self._compacted
         self._compacted = {
             name: torch.cat([previous[name].to(value.device), value]) if previous else value
@@ -117,7 +136,7 @@ class RunningMetrics:
         }
         self._losses, self._logits, self._labels = [], [], []
 
-
-def _no_steps() -> dict[str, Tensor]:
-    counts = torch.zeros(0, dtype=torch.int64)
-    return {"losses": torch.zeros(0), "hits": counts, "seen": counts}
+    def _no_steps(self) -> dict[str, Tensor]:
+        counts = torch.zeros(0, dtype=torch.int64)
+        plain = {"plain": torch.zeros(0)} if self.plain_loss else {}
+        return {"losses": torch.zeros(0), "hits": counts, "seen": counts, **plain}

@@ -42,8 +42,8 @@ class State:
         average: of the model's weights.
         times: see `RunTimes`.
         fingerprint: of the dataset.
-        difficulty: of the training images, where they are pruned.
         metrics: of the steps since the last row.
+        difficulty: of the training images, where they are pruned.
         step: number of steps taken.
         rows: of `metrics.csv` so far.
         best: where a validation split exists.
@@ -54,8 +54,8 @@ class State:
     average: WeightEMA
     times: RunTimes
     fingerprint: str
+    metrics: RunningMetrics
     difficulty: Difficulty | None = None
-    metrics: RunningMetrics = field(default_factory=RunningMetrics)
     step: int = 0
     rows: list[Row] = field(default_factory=list)
     best: Best | None = None
@@ -128,8 +128,15 @@ class State:
         self.metrics.load_state_tensors(tensors["pending"])
         _set_random_state(tensors["random"], self.model)
         self.times.resume(saved["seconds"], saved.get("loading_seconds", 0.0))  # absent in checkpoints of version 0.1
-        self.step, self.rows = checkpoint.step, saved["rows"]
+        self.step, self.rows = checkpoint.step, [_current_row(row, self.metrics) for row in saved["rows"]]
         self.best = None if saved["best"] is None else Best(**saved["best"])
+
+
+def _current_row(row: Row, metrics: RunningMetrics) -> Row:
+    """Returns a saved row; in those of version 0.1, the training loss is the minimized one."""
+    if "train_objective" in row or not metrics.plain_loss:
+        return row
+    return {**row, "train_loss": None, "train_objective": row["train_loss"]}
 
 
 def _random_state(model: nn.Module) -> dict[str, Tensor]:

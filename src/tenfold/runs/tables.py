@@ -14,7 +14,12 @@ from tenfold.core import durable
 from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import RunError
 
-METRICS = ("epoch", "step", "time_s", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+METRICS = (
+    *("epoch", "step", "time_s", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"),
+    "train_objective",
+)
+"""Losses are plain cross-entropies. The objective is the minimized loss where that is another one (label smoothing,
+mixup, CutMix), else None; tables of version 0.1 lack it."""
 
 PREDICTIONS = ("path", "true", "predicted", "probability")
 CALIBRATED = "calibrated_probability"
@@ -68,7 +73,10 @@ def read_metrics(path: Path) -> list[dict[str, Number]]:
         RunError: when the file is missing or damaged.
         StorageError: when it cannot be read.
     """
-    return [{name: _number(text, name, path, line) for name, text in row.items()} for line, row in _read(path, METRICS)]
+    return [
+        {METRICS[-1]: None, **{name: _number(text, name, path, line) for name, text in row.items()}}
+        for line, row in _read(path, METRICS[:-1])
+    ]
 
 
 def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
