@@ -1,6 +1,7 @@
 """Tests of building datasets from folders, archives, CIFAR and shapes."""
 
 import io
+import json
 import tarfile
 import zipfile
 from collections import Counter
@@ -19,6 +20,7 @@ from tenfold.data.build import DataRequest, build_dataset
 from tenfold.data.sources.cifar import CifarArrays
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.store.cache_key import archive_digest, dataset_name
+from tenfold.data.store.format import read_index
 from tenfold.data.store.scan import check_labels, choose_size
 from tenfold.data.store.store import list_stores
 
@@ -101,6 +103,27 @@ def test_without_a_test_folder_a_stratified_fraction_is_drawn(tmp_path):
     assert "no test folder: 0.3 of each class was drawn for testing (9 images, seed 5)" in dataset.notes[0]
     assert dataset_of(root, test_fraction=0.3, split_seed=5).test.paths == dataset.test.paths
     assert dataset_of(root, test_fraction=0.3, split_seed=6).test.paths != dataset.test.paths
+
+
+def test_a_dataset_knows_which_splits_were_drawn(pets, tmp_path):
+    flat = class_tree(tmp_path / "flat", {"cat": 10, "dog": 10})
+    assert dataset_of(pets).drawn == ()
+    assert dataset_of(pets, val_fraction=0.25).drawn == ("val",)
+    assert dataset_of(flat).drawn == dataset_of(flat).drawn == ("test",)
+    assert dataset_of(flat, val_fraction=0.25).drawn == ("test", "val")
+
+
+def test_a_store_from_before_drawn_splits_were_listed_tells_them_by_its_note(tmp_path):
+    drawn, given = class_tree(tmp_path / "flat", {"cat": 10, "dog": 10}), tmp_path / "given"
+    class_tree(given, {"train/cat": 2, "train/dog": 2, "test/cat": 1, "test/dog": 1})
+    for source in (drawn, given):
+        dataset_of(source)
+    for store in list_stores():
+        file = store.path / "index.json"
+        value = json.loads(file.read_text("utf-8"))
+        del value["drawn"]
+        file.write_text(json.dumps(value), "utf-8")
+        assert read_index(store.path).drawn == (("test",) if store.name == "flat" else ())
 
 
 def test_validation_is_drawn_from_train_by_the_seed(pets):

@@ -66,3 +66,9 @@ def test_negative_labels_are_refused() -> None:
     below = Split(np.zeros((1, 8, 8, 3), np.uint8), np.array([-1]))
     with pytest.raises(DataError, match="train labels run from -1 to -1"):
         Dataset("tiny", ("a", "b"), below, split())
+
+
+def test_a_dataset_and_a_split_are_shown_in_a_line_without_pixels() -> None:
+    dataset = Dataset("pets", ("cat", "dog"), split(1200, 2, 3), split(4, 2, 3), split(3, 2, 3))
+    assert repr(dataset) == "Dataset('pets', 2 classes, 1,200 train, 4 test, 3 val, 3×2)"
+    assert repr(dataset.train) == "Split(1,200 images, 3×2)"

@@ -27,6 +27,7 @@ from tenfold.experiments.sweep.space import complete_recipe
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep, share_cores
 from tenfold.experiments.sweep.trials import SearchTrials, SilentSweepProgress, SweepProgress, TrialList, run_trials
 from tenfold.experiments.sweep.values import RECIPE_KEY
+from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
@@ -165,7 +166,9 @@ def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: P
         recipe = recipe_of(plan, base, trial)
         request = request_of(recipe.data)
         if request not in datasets:
-            datasets[request] = dataset_of(recipe.data, progress)
+            datasets[request] = dataset = dataset_of(recipe.data, progress)
+            for line in leak_lines(dataset, drawn_leaks(dataset, progress.prepare)):  # remembered for the trials
+                progress.message(line)
         work[trial.name] = preflight.check(recipe, datasets[request])
     return sorted(trials, key=lambda trial: -work[trial.name])
 

@@ -21,6 +21,7 @@ from tenfold.engine import preflight
 from tenfold.engine.plan import make_plan
 from tenfold.engine.target import settings_for_target
 from tenfold.inspect.balance import label_warnings
+from tenfold.inspect.drawn_splits import drawn_leaks
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import copy_image_lists
@@ -144,7 +145,10 @@ def recipe_with_target(
 
 
 def _timed_dataset(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
-    """Returns a recipe's dataset, and the seconds that preparing it took: 0 if it was prepared before."""
+    """Returns a recipe's dataset, and the seconds that preparing it took: 0 if it was prepared before.
+
+    Preparing includes the search for near duplicates, whose result is remembered.
+    """
     prepared_now = False
 
     def note(description: str, done: int, total: int) -> None:
@@ -154,6 +158,7 @@ def _timed_dataset(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
 
     began = perf_counter()
     dataset = build_dataset(request_of(recipe.data), note)
+    drawn_leaks(dataset, note)
     return dataset, perf_counter() - began if prepared_now else 0.0
 
 

@@ -17,6 +17,7 @@ from tenfold.engine.plan import extended, make_plan
 from tenfold.engine.run import run as run_recipe
 from tenfold.engine.target import target_protocol, target_text
 from tenfold.evaluate.metrics import Evaluation
+from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import Checkpoint, load_checkpoint
@@ -76,7 +77,19 @@ def execute_run(
     """
     if recipe.train.target and dataset.val is not None:
         progress.message(target_protocol(recipe, len(dataset.val)))
-    summary = run_recipe(recipe, dataset, folder, progress, model=model, checkpoint=checkpoint, started=started)
+    leaks = drawn_leaks(dataset, progress.prepare)
+    for line in leak_lines(dataset, leaks):
+        progress.message(line)
+    summary = run_recipe(
+        recipe,
+        dataset,
+        folder,
+        progress,
+        model=model,
+        checkpoint=checkpoint,
+        near_duplicates=leaks.get("test"),
+        started=started,
+    )
     if summary["target"] is not None:
         progress.message(target_text(summary["target"]))
     if report:

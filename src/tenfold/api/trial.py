@@ -10,9 +10,10 @@ from tenfold.api.training_run import newest_checkpoint
 from tenfold.core import durable
 from tenfold.core.progress import SilentProgress
 from tenfold.data.build import DataRequest, build_dataset
-from tenfold.data.types import Dataset
+from tenfold.data.types import Dataset, no_progress
 from tenfold.engine.run import run
 from tenfold.experiments.sweep.trials import PRUNED
+from tenfold.inspect.drawn_splits import drawn_leaks
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.runs.run_folder import RunFolder
 
@@ -66,7 +67,9 @@ def run_trial(payload: tuple[str, Mapping[str, Any]], report: Report) -> str | N
             durable.write_text(folder.recipe, to_toml(recipe))
             folder.write_environment(["tenfold", "sweep"], recipe.train.threads or None)
         try:
-            run(recipe, _dataset(request_of(recipe.data)), folder, progress, checkpoint=checkpoint)
+            dataset = _dataset(request_of(recipe.data))
+            leak = drawn_leaks(dataset, no_progress).get("test")
+            run(recipe, dataset, folder, progress, checkpoint=checkpoint, near_duplicates=leak)
         except _PrunedError:
             return PRUNED
     return None
@@ -75,4 +78,4 @@ def run_trial(payload: tuple[str, Mapping[str, Any]], report: Report) -> str | N
 @lru_cache(maxsize=2)
 def _dataset(request: DataRequest) -> Dataset:
     """Opens the dataset that the sweep has prepared, once for all trials of this worker."""
-    return build_dataset(request, lambda *_: None)
+    return build_dataset(request, no_progress)

@@ -165,4 +165,5 @@ def _with_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
         train=dataset.train.subset(rest),
         val=dataset.train.subset(drawn),
         fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+        drawn=(*dataset.drawn, "val"),
     )

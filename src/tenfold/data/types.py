@@ -5,7 +5,7 @@ Shapes: N images of a split, B images in a batch, H×W pixels, 3 channels (red, 
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -59,6 +59,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        height, width = self.images.shape[1:3]
+        return f"Split({len(self):,} images, {width}×{height})"
+
     def subset(self, indices: NDArray[np.int64]) -> "Split":
         """Returns the images at `indices` (int64 [M], each in [0, N)), in that order."""
         paths = None if self.paths is None else tuple(self.paths[i] for i in indices)
@@ -96,6 +100,7 @@ class Dataset:
         fingerprint: hex digest of the content of the splits; equal digests mean equal data.
         skipped: files that could not be used.
         notes: sentences that a user should read, such as the image size that was chosen.
+        drawn: names of the splits that Tenfold drew at random from the source, of `test` and `val`.
 
     Raises:
         DataError: when the splits differ in image size or a label is out of range.
@@ -110,6 +115,7 @@ class Dataset:
     fingerprint: str = ""
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    drawn: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, split in self.splits().items():
@@ -127,6 +133,11 @@ class Dataset:
                 f"expected 0 to {len(self.classes) - 1} for {len(self.classes)} classes"
             )
 
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        sizes = ", ".join(f"{len(split):,} {name}" for name, split in self.splits().items())
+        return f"Dataset({self.name!r}, {len(self.classes):,} classes, {sizes}, {width}×{height})"
+
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of every image, in pixels."""
@@ -137,6 +148,27 @@ class Dataset:
         """Returns the existing splits by name: train, test and possibly val."""
         named = {"train": self.train, "test": self.test}
         return named if self.val is None else {**named, "val": self.val}
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Images of an evaluation split that have a duplicate in train.
+
+    Args:
+        total: number of images in the split.
+        exact: number with an exact duplicate in train.
+        near: number with only a near duplicate in train.
+        indices: positions in the split of both kinds, ascending.
+    """
+
+    total: int
+    exact: int
+    near: int
+    indices: tuple[int, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Returns plain values."""
+        return {"places" if name == "indices" else name: value for name, value in asdict(self).items()}
 
 
 class Mixture(NamedTuple):

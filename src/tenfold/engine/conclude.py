@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from tenfold.data.types import Dataset, Split
+from tenfold.data.types import Dataset, Leak, Split
 from tenfold.engine.calibrate import fit_calibration
 from tenfold.engine.plan import effective_batch_size
 from tenfold.engine.precision import Hardware
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
+from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.runs.tables import PredictionRow
 
@@ -19,13 +20,14 @@ _CLIPPED_IMAGES, _CLIPPED_BYTES = 1000, 32 * 1024**2
 """Number of training images that are checked for clipped colors, and the memory they may use."""
 
 
-def conclude(setup: Setup, state: State, hardware: Hardware) -> dict[str, Any]:
+def conclude(setup: Setup, state: State, hardware: Hardware, near_duplicates: Leak | None = None) -> dict[str, Any]:
     """Evaluates the best model on the test split: the last one where no validation split selected another.
 
     Args:
         setup: of the run; its model holds the last weights, afterwards those evaluated.
         state: at the end of training.
         hardware: as used.
+        near_duplicates: see `run`.
 
     Returns:
         The content of `summary.json`. `training_seconds` is the time of the steps alone, over all sessions of a
@@ -64,6 +66,7 @@ def conclude(setup: Setup, state: State, hardware: Hardware) -> dict[str, Any]:
         "dataset": _dataset_summary(dataset),
         "hardware": str(hardware),
         "calibration": calibration,
+        "near_duplicates": _near_duplicates(dataset, near_duplicates, logits),
         "evaluation": evaluation.to_json(),
     }
     evaluated = folder.last if state.best is None else folder.best
@@ -84,6 +87,24 @@ def _dataset_summary(dataset: Dataset) -> dict[str, Any]:
         "image_size": list(dataset.image_size),
         "train_counts": dict(zip(dataset.classes, counts, strict=True)),
         "clipped": clipped_fraction(dataset.train),
+    }
+
+
+def _near_duplicates(dataset: Dataset, leak: Leak | None, logits: Tensor) -> dict[str, Any] | None:
+    """Returns the number of test images with a duplicate in train, and the accuracy on the others."""
+    if leak is None:
+        return None
+    correct = np.delete(logits.argmax(1).numpy() == dataset.test.labels, leak.indices)
+    hits, left = int(correct.sum()), len(correct)
+    return {
+        "split": "test",
+        "drawn": "test" in dataset.drawn,
+        "exact": leak.exact,
+        "near": leak.near,
+        "pictures": leak.total,
+        "test_accuracy": hits / left if left else None,
+        "test_interval": list(wilson(hits, left)) if left else None,
+        "left": left,
     }
 
 

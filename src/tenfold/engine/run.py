@@ -17,7 +17,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
 from tenfold.data.decode.preprocessing import Preprocessing, channel_statistics
 from tenfold.data.loader import image_batches
-from tenfold.data.types import Dataset
+from tenfold.data.types import Dataset, Leak
 from tenfold.engine.conclude import conclude
 from tenfold.engine.loop import train
 from tenfold.engine.precision import Hardware, choose_hardware
@@ -43,6 +43,7 @@ def run(
     *,
     model: nn.Module | None = None,
     checkpoint: Checkpoint | None = None,
+    near_duplicates: Leak | None = None,
     started: float | None = None,
 ) -> dict[str, Any]:
     """Trains, evaluates once on the test split, and writes everything to the run folder.
@@ -54,6 +55,7 @@ def run(
         progress: is notified of what happens.
         model: the user's own network, which replaces the recipe's.
         checkpoint: to resume from.
+        near_duplicates: the test images with a duplicate in train, for `summary.json`; None where nobody looked.
         started: `time.perf_counter()` at the start of the command; `total_seconds` counts from it. This call's start
             by default.
 
@@ -95,7 +97,7 @@ def run(
             started,
         )
         state, used_hardware = train(setup, checkpoint)
-        return conclude(setup, state, used_hardware)
+        return conclude(setup, state, used_hardware, near_duplicates)
 
 
 def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -> Classifier:

@@ -5,13 +5,13 @@ Pairs with similar signatures are found among all pairs by blocked matrix produc
 N images or signatures, M pairs.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.data.types import ProgressCallback
+from tenfold.data.types import Leak, ProgressCallback
 from tenfold.inspect.dataset_images import DatasetImages, ImageRef, Indices
 from tenfold.inspect.similarity import NUM_EVEN, Floats, ImageFeatures, image_features, likeness
 
@@ -99,33 +99,14 @@ class DuplicatePair:
         return self.first.label != self.second.label
 
 
-@dataclass(frozen=True)
-class Leak:
-    """Test images that have a duplicate in train.
-
-    Args:
-        total: number of test images.
-        exact: number with an exact duplicate in train.
-        near: number with only a near duplicate in train.
-        indices: positions in the test split of both kinds, ascending.
-    """
-
-    total: int
-    exact: int
-    near: int
-    indices: tuple[int, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """Returns plain values."""
-        return {"places" if name == "indices" else name: value for name, value in asdict(self).items()}
-
-
-def find_duplicates(images: DatasetImages, progress: ProgressCallback) -> Duplicates:
+def find_duplicates(images: DatasetImages, progress: ProgressCallback, *, only_of_train: bool = False) -> Duplicates:
     """Finds exact and near duplicates among all images, within and across splits.
 
     Args:
         images: the images of all splits.
         progress: called with what is being done.
+        only_of_train: whether to leave out near duplicates but those between train and another split. `find_leak`
+            needs no others, and comparing their pixels takes half of the time.
     """
     by_split = [image_features(array, progress) for array in images.arrays()]
     features = ImageFeatures(*(np.concatenate(parts) for parts in zip(*by_split, strict=True)))
@@ -134,11 +115,15 @@ def find_duplicates(images: DatasetImages, progress: ProgressCallback) -> Duplic
     # One image of each group of equal ones is compared with all others; a single color is never compared.
     compared = np.flatnonzero((owner == np.arange(len(images))) & (features.ranges > _MAX_RANGE))
     pairs = candidate_pairs(features.signatures[compared], progress)
-    first, second = compared[pairs.first], compared[pairs.second]
-    values = _likeness_of_pairs(images, first, second, pairs.mirrored, progress)
+    first, second, mirrored = compared[pairs.first], compared[pairs.second], pairs.mirrored
+    if only_of_train:
+        num_train = images.split_range("train").stop
+        across = (first < num_train) & (second >= num_train)
+        first, second, mirrored = first[across], second[across], mirrored[across]
+    values = _likeness_of_pairs(images, first, second, mirrored, progress)
     near = values > 0
     flat = np.flatnonzero(features.ranges <= _MAX_RANGE)
-    return Duplicates(owner, first[near], second[near], values[near], pairs.mirrored[near], flat, pairs.truncated)
+    return Duplicates(owner, first[near], second[near], values[near], mirrored[near], flat, pairs.truncated)
 
 
 def candidate_pairs(signatures: Floats, progress: ProgressCallback) -> CandidatePairs:
@@ -241,14 +226,22 @@ def duplicate_pairs(images: DatasetImages, duplicates: Duplicates) -> tuple[Dupl
     return tuple(sorted([*exact, *near], key=lambda pair: (not pair.across, pair.rule, -pair.likeness)))
 
 
-def find_leak(images: DatasetImages, duplicates: Duplicates) -> Leak:
-    """Returns which test images have a duplicate in train; the owner of a group of equal images stands for them all."""
+def find_leak(images: DatasetImages, duplicates: Duplicates, split: str = "test") -> Leak:
+    """Returns which images of a split have a duplicate in train.
+
+    The owner of a group of equal images stands for them all.
+
+    Args:
+        images: the images of all splits.
+        duplicates: see `find_duplicates`.
+        split: `test` or `val`.
+    """
     in_train = np.zeros(len(images), np.bool_)
     in_train[duplicates.owner[images.split_range("train")]] = True
     near_train = np.zeros(len(images), np.bool_)
     near_train[duplicates.second[in_train[duplicates.first]]] = True
     near_train[duplicates.first[in_train[duplicates.second]]] = True
-    owners = duplicates.owner[images.split_range("test")]
+    owners = duplicates.owner[images.split_range(split)]
     exact = in_train[owners]
     leaked: NDArray[np.bool_] = exact | near_train[owners]
     indices = tuple(np.flatnonzero(leaked).tolist())

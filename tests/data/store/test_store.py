@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 from tenfold.core import durable
 from tenfold.core.errors import DataError, StorageError
 from tenfold.data.store.format import Index, PixelFile, write_index
+from tenfold.data.store.leak_cache import read_leaks, write_leaks
 from tenfold.data.store.store import (
     delete_all,
     delete_store,
@@ -23,6 +24,7 @@ from tenfold.data.store.store import (
     open_or_build,
     store_key,
 )
+from tenfold.data.types import Leak
 
 KEY = store_key("test")
 SPLITS = {"train": 4, "test": 2}
@@ -265,3 +267,13 @@ def test_an_index_of_another_version_is_refused(cache):
     with pytest.raises(DataError, match="format 0; expected 1"):
         open_or_build("tiny", KEY, older)
     assert replace(open_or_build("tiny", KEY, fill), notes=()).name == "tiny"
+
+
+def test_with_a_store_goes_what_was_remembered_of_its_duplicates(cache):
+    dataset = open_or_build("tiny", KEY, fill)
+    leak = Leak(2, 1, 0, (1,))
+    for name in ("tiny", "tiny-2"):
+        write_leaks(replace(dataset, name=name), 1, {"test": leak})
+    delete_store("tiny")
+    assert read_leaks(dataset, 1) is None
+    assert read_leaks(replace(dataset, name="tiny-2"), 1) == {"test": leak}

@@ -41,6 +41,7 @@ class Layout:
         entries: the images, train before test before val, within each in natural order of their paths.
         skipped: other files, and images in no class folder, with the reason.
         notes: sentences that a user should read.
+        drawn: names of the splits that were drawn at random.
     """
 
     root: Path
@@ -48,6 +49,7 @@ class Layout:
     entries: tuple[ImageEntry, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
 
     def indices_of(self, split: str) -> list[int]:
         """Returns the indices in `entries` of the images of a split, ascending."""
@@ -195,4 +197,4 @@ def draw_test(layout: Layout, fraction: float, seed: int) -> Layout:
         f"no test folder: {fraction:.3g} of each class was drawn for testing ({len(drawn)} images, seed {seed}); "
         "change with --set data.test_fraction=…"
     )
-    return replace(layout, entries=tuple(entries), notes=(*layout.notes, note))
+    return replace(layout, entries=tuple(entries), notes=(*layout.notes, note), drawn=("test",))

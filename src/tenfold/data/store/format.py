@@ -29,6 +29,7 @@ class Index:
         num_images: number of images in each split; the file calls it `pictures`.
         skipped: path and reason of every file that was left out, unreadable images included.
         notes: sentences that a user should read.
+        drawn: names of the splits that were drawn at random.
         created: when the store was made, UTC.
         format: version of the layout.
     """
@@ -40,6 +41,7 @@ class Index:
     num_images: dict[str, int]
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
     created: str = ""
     format: int = FORMAT
 
@@ -72,10 +74,16 @@ def read_index(path: Path) -> Index:
     value = json.loads((path / "index.json").read_bytes())
     if value.get("format") != FORMAT:
         raise DataError(f"{display_path(path)} has format {value.get('format')}; expected {FORMAT}")
-    for key in ("classes", "notes"):
+    value.setdefault("drawn", _drawn_of(value["notes"]))
+    for key in ("classes", "notes", "drawn"):
         value[key] = tuple(value[key])
     value["skipped"] = tuple((str(name), str(reason)) for name, reason in value["skipped"])
     return Index(num_images=value.pop("pictures"), **value)
+
+
+def _drawn_of(notes: list[str]) -> list[str]:
+    """Returns the splits that were drawn for an older store, which does not list them but has a note."""
+    return ["test"] if any(note.startswith("no test folder") for note in notes) else []
 
 
 _BUFFER = 1024**2

@@ -27,6 +27,7 @@ from tenfold.core.errors import DataError, StorageError, TenfoldError
 from tenfold.core.locks import locked
 from tenfold.core.registry import did_you_mean
 from tenfold.data.store.format import FORMAT, Index, read_index
+from tenfold.data.store.leak_cache import delete_leaks
 from tenfold.data.types import Dataset, ProgressCallback, Skipped, Split, no_progress
 
 
@@ -148,6 +149,7 @@ def open_store(path: Path) -> Dataset:
         fingerprint=_fingerprint(path, index),
         skipped=tuple(Skipped(*entry) for entry in index.skipped),
         notes=index.notes,
+        drawn=index.drawn,
     )
 
 
@@ -226,6 +228,7 @@ def _delete(stores: list[StoreInfo]) -> list[StoreInfo]:
     for store in stores:
         with _lock(store.path, no_progress), storage_errors("remove", store.path):
             durable.disk.remove(store.path)
+        delete_leaks(store.name)
     return stores
 
 

@@ -214,5 +214,6 @@ def fill_from_folders(
         num_images={split: len(labels) for split, labels in result.labels.items()},
         skipped=(*result.unreadable, *skipped),
         notes=tuple(note for note in (*layout.notes, size_note, *result.notes) if note),
+        drawn=layout.drawn,
     )
     write_index(folder, index, dict(result.paths))

@@ -1,0 +1,68 @@
+"""Remembers which images of drawn splits have a duplicate in train, so that seeds and sweeps look once.
+
+    <cache>/duplicates/<name>-<16 digits of the fingerprint>.json
+
+A file that is missing, damaged or from another version counts as none: the images are compared again.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tenfold.core import durable
+from tenfold.core.cache import cache_folder
+from tenfold.core.disk import storage_errors
+from tenfold.core.errors import StorageError
+from tenfold.data.types import Dataset, Leak
+
+
+def read_leaks(dataset: Dataset, version: int) -> dict[str, Leak] | None:
+    """Returns what `write_leaks` wrote for this dataset by split, or None.
+
+    Args:
+        dataset: identified by its fingerprint.
+        version: of the search for duplicates.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        value = json.loads(_file(dataset).read_bytes())
+        if (value["version"], value["fingerprint"]) == (version, dataset.fingerprint):
+            return {name: _leak(entry, len(dataset.splits()[name])) for name, entry in value["leaks"].items()}
+    return None
+
+
+def write_leaks(dataset: Dataset, version: int, leaks: Mapping[str, Leak]) -> None:
+    """Writes the leaks of a dataset durably. A cache that cannot be written costs time, not the run."""
+    entries = {name: leak.to_json() for name, leak in leaks.items()}
+    with suppress(StorageError):
+        durable.make_folder(_file(dataset).parent)
+        durable.write_json(_file(dataset), {"version": version, "fingerprint": dataset.fingerprint, "leaks": entries})
+
+
+def delete_leaks(name: str) -> None:
+    """Deletes what was remembered of all datasets of a name.
+
+    Raises:
+        StorageError: when the disk refuses.
+    """
+    for file in (cache_folder() / "duplicates").glob("*.json"):
+        if file.stem.rpartition("-")[0] == name:
+            with storage_errors("remove", file):
+                durable.disk.remove(file)
+
+
+def _file(dataset: Dataset) -> Path:
+    return cache_folder() / "duplicates" / f"{dataset.name}-{dataset.fingerprint[:16]}.json"
+
+
+def _leak(entry: dict[str, Any], total: int) -> Leak:
+    """Returns a leak that was read.
+
+    Raises:
+        ValueError, KeyError, TypeError: when it is not one of a split of `total` images.
+    """
+    leak = Leak(entry["total"], entry["exact"], entry["near"], tuple(entry["places"]))
+    if leak.total != total or leak.exact + leak.near != len(leak.indices) or set(leak.indices) - set(range(total)):
+        raise ValueError("no leak of this split")
+    return leak

@@ -1,0 +1,75 @@
+"""Near duplicates between train and the splits that Tenfold drew from it.
+
+A draw at random separates photos of one burst, frames of one video and slices of one patient. Accuracy on the drawn
+half of such a pair measures memorization.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from tenfold.data.store.leak_cache import read_leaks, write_leaks
+from tenfold.data.types import Dataset, Leak, ProgressCallback
+from tenfold.inspect.dataset_images import DatasetImages
+from tenfold.inspect.duplicates import find_duplicates, find_leak
+
+MAX_IMAGES = 20_000
+MAX_PIXELS = 100_000_000
+"""Largest dataset that is searched before training: the search takes 5 seconds at both limits, see docs/check.md."""
+
+_VERSION = 1
+"""A changed search gets another number, so that remembered results of the previous one are not used."""
+
+
+def drawn_leaks(dataset: Dataset, progress: ProgressCallback) -> dict[str, Leak]:
+    """Returns the images of each drawn split that have a duplicate in train; {} where there was no search.
+
+    The result is remembered in the cache folder.
+
+    Args:
+        dataset: searched if a split of it was drawn and it is not too large.
+        progress: called with what is being done; not called for a remembered result.
+    """
+    if not dataset.drawn or is_too_large(dataset):
+        return {}
+    known = read_leaks(dataset, _VERSION)
+    if known is not None and known.keys() == set(dataset.drawn):
+        return known
+    images = DatasetImages(dataset)
+    duplicates = find_duplicates(images, progress, only_of_train=True)
+    leaks = {split: find_leak(images, duplicates, split) for split in dataset.drawn}
+    write_leaks(dataset, _VERSION, leaks)
+    return leaks
+
+
+def is_too_large(dataset: Dataset) -> bool:
+    """Returns whether a search would take more than a few seconds."""
+    height, width = dataset.image_size
+    num_images = sum(map(len, dataset.splits().values()))
+    return num_images > MAX_IMAGES or num_images * height * width > MAX_PIXELS
+
+
+def leak_lines(dataset: Dataset, leaks: Mapping[str, Leak]) -> Iterator[str]:
+    """Yields a sentence for each drawn split with duplicates in train, or that there was no search.
+
+    Args:
+        dataset: its name stands in the advice.
+        leaks: see `drawn_leaks`.
+    """
+    if "test" in dataset.drawn and is_too_large(dataset):
+        yield (
+            f"near duplicates between train and the drawn test images were not looked for: more than "
+            f"{MAX_IMAGES:,} images or {MAX_PIXELS // 10**6} million pixels; tenfold check looks for them"
+        )
+    for split, leak in leaks.items():
+        if leak.indices:
+            yield _sentence(split, leak)
+
+
+def _sentence(split: str, leak: Leak) -> str:
+    """Returns what was found in one split, and what it means."""
+    found = f"{len(leak.indices):,} of {leak.total:,}"
+    if split == "val":
+        return f"{found} validation images have a near duplicate in train ({leak.exact:,} exact)"
+    return (
+        f"{found} {split} images have a near duplicate in train ({leak.exact:,} exact): accuracy on them measures "
+        "memorization; tenfold check lists them, and a test folder of your own keeps such images apart"
+    )
