@@ -189,6 +189,7 @@ def test_eval_as_json_can_be_read_back(fake_api: Any, capsys: pytest.CaptureFixt
         (["eval", "x", "--weights", "y.pth", "--model", "tutorial"], "both x and --weights y.pth were given"),
         (["eval", "--weights", "y.pth"], "does not name its network; add --model, e.g. --model tutorial"),
         (["predict", "cat.jpg", "--weights", "y.pth"], "does not name its network; add --model"),
+        (["predict", "run.safetensors", "--weights", "y.pth"], "both run.safetensors and --weights y.pth were given"),
         (["predict", "run"], "no images were given; expected files, folders or quoted patterns"),
         (["predict", "run", "x.png", "--json", "--csv", "-"], "--json and --csv both print; expected a file"),
         (["data", "delete"], "expected either the name of a prepared copy or --all"),
@@ -291,9 +292,27 @@ def test_predict_does_not_overwrite_a_file(
     assert target.read_text() == "mine"
 
 
+def test_predict_refuses_a_run_beside_weights(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(fake_api.run), "--weights", "x.pth", "--model", "tutorial", "a.png"]) == 2
+    assert f"both {fake_api.run} and --weights x.pth were given; expected one of them" in capsys.readouterr().err
+
+
+def test_predict_counts_and_names_the_files_that_it_skips(
+    fake_api: Any, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "run", str(photos)]) == 0
+    assert capsys.readouterr().err.splitlines() == ["1 other file skipped: notes.txt"]
+    for name in ("a.pdf", "10.csv", "2.csv"):
+        (photos / name).write_bytes(b"")
+    assert main(["predict", "run", str(photos), str(photos / "2.csv")]) == 0  # a file given by name is predicted
+    assert capsys.readouterr().err.splitlines() == ["3 other files skipped: 10.csv, a.pdf, notes.txt"]
+    assert main(["predict", "run", f"{photos}/*"]) == 0
+    assert capsys.readouterr().err.splitlines() == ["4 other files skipped: 2.csv, 10.csv, a.pdf, …"]
+
+
 def test_folders_and_patterns_stand_for_their_images(photos: Path) -> None:
     def names(*given: str) -> list[str]:
-        return [path.relative_to(photos).as_posix() for path in find_images(given)]
+        return [path.relative_to(photos).as_posix() for path in find_images(given).images]
 
     assert names(str(photos)) == ["1.JPG", "2.png", "10.png", "below/3.webp"]
     assert names(f"{photos}/*.png") == ["2.png", "10.png"]
@@ -304,7 +323,7 @@ def test_folders_and_patterns_stand_for_their_images(photos: Path) -> None:
 
 def test_links_to_folders_are_not_followed(photos: Path) -> None:
     (photos / "below" / "loop").symlink_to(photos, target_is_directory=True)
-    assert len(find_images([str(photos)])) == 4
+    assert len(find_images([str(photos)]).images) == 4
 
 
 def test_names_without_images_are_refused_with_the_formats(tmp_path: Path) -> None:

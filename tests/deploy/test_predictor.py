@@ -1,5 +1,6 @@
 """Prediction: files, arrays and splits give the same probabilities, in any batch."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,11 +129,76 @@ def test_an_array_of_any_size_is_resized(predictor: Predictor) -> None:
     "array",
     [
         np.zeros((16, 16, 3), np.float32),
-        np.zeros((16, 16), np.uint8),
-        np.zeros((3, 16, 16), np.uint8),
+        np.zeros((16, 16, 4), np.uint8),
+        np.zeros((1, 16, 16, 3), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
 def test_an_array_that_is_not_an_image_is_refused(predictor: Predictor, array: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"image 0 is an array of (float32|uint8) \[.*\]; expected uint8 \[H, W, 3\]"):
         predictor.predict(array)
+
+
+def test_pil_images_arrays_tensors_and_files_may_be_mixed(predictor: Predictor, files: list[Path]) -> None:
+    pixels = make_split(7, 3).images
+    mixed = [
+        Image.fromarray(pixels[0]),
+        pixels[1],
+        files[2],
+        str(files[3]),
+        torch.from_numpy(pixels[4]),
+        torch.from_numpy(pixels[5]).permute(2, 0, 1),
+        Image.open(files[6]),
+    ]
+    found = list(predictor.predict_all(mixed))
+    assert [p.path for p in found] == ["0", "1", str(files[2]), str(files[3]), "4", "5", "6"]
+    expected = [p.probabilities for p in predictor.predict_all(files)]
+    assert [p.probabilities for p in found] == expected
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK", "I;16"])
+def test_a_pil_image_of_any_mode_is_predicted_like_its_file(mode: str, predictor: Predictor, tmp_path: Path) -> None:
+    image = Image.fromarray(make_split(1, 3).images[0])
+    image = image.convert("L").convert(mode) if mode == "I;16" else image.convert(mode)
+    path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
+    image.save(path)
+    with Image.open(path) as opened:
+        assert predictor.predict(opened).probabilities == predictor.predict(path).probabilities
+    gray = np.asarray(Image.open(path).convert("L"))
+    if mode == "L":
+        assert predictor.predict(gray).probabilities == predictor.predict(path).probabilities
+
+
+def test_a_pil_image_is_turned_upright_and_stays_as_it_is(predictor: Predictor, tmp_path: Path) -> None:
+    upright = Image.fromarray(make_split(1, 3).images[0]).resize((20, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as turned:
+        assert predictor.predict(turned).probabilities == predictor.predict(upright).probabilities
+        assert turned.size == (12, 20)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (None, "image 0 is a NoneType; expected uint8 [H, W, 3] in RGB order"),
+        (5, "image 0 is a int; expected"),
+        ([Image.new("RGB", (8, 8))] * 2, "image 0 is an array of uint8 [2, 8, 8, 3]; expected"),
+        (b"bytes", "image 0 is a bytes; expected"),
+        (torch.rand(3, 8, 8), "image 0 is an array of float32 [3, 8, 8]; expected"),
+        (Image.new("RGB", (0, 4)), "image 0: it has 0×4 pixels"),
+        ({}, "image 0 is a dict; expected"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_one_line(image: object, message: str, predictor: Predictor) -> None:
+    with pytest.raises(DataError, match=re.escape(message)) as raised:
+        predictor.predict(image)  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value)
+    assert [p.error for p in predictor.predict_all([image])] == [str(raised.value)]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("images", ["photo.jpg", Path("photo.jpg"), Image.new("RGB", (8, 8)), np.zeros((8, 8, 3)), 5])
+def test_a_single_image_is_refused_where_several_are_expected(images: object, predictor: Predictor) -> None:
+    with pytest.raises(DataError, match=r"^found .*; expected several images, such as \[image\]"):
+        predictor.predict_all(images)  # type: ignore[arg-type]

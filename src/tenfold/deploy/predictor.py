@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from tenfold.core.errors import DataError
+from tenfold.data.arrays import described, image_of
+from tenfold.data.decode.decode import upright_rgb
 from tenfold.data.decode.preprocessing import Preprocessing, fit_image
 from tenfold.data.types import Split
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.runs.artifact import Classifier
 
-ImageSource = str | Path | NDArray[np.uint8]
-"""The path of an image file, or pixels, uint8 [H, W, 3]."""
+ImageSource = str | Path | Image.Image | NDArray[np.uint8] | Tensor
+"""The path of an image file, a PIL image, or pixels: uint8 [H, W, 3], [3, H, W] or gray [H, W]."""
 
 _BATCH_SIZE = 256
 """Number of images that are decoded before they are predicted; bounds the memory."""
@@ -36,7 +38,7 @@ class Prediction:
     """The prediction for an image.
 
     Args:
-        path: of the image, or its position if it was an array.
+        path: of the image, or its position if it was not a file.
         label: the most likely class, or None if the image could not be read.
         probability: of that class, in [0, 1]; calibrated where `calibrated` is true.
         probabilities: of every class, the most likely first.
@@ -93,10 +95,10 @@ class Predictor:
         """Predicts the class of one image.
 
         Args:
-            image: a file, or pixels, uint8 [H, W, 3].
+            image: a file, a PIL image of any mode, or pixels: uint8 [H, W, 3], [3, H, W] or gray [H, W].
 
         Raises:
-            DataError: when the image cannot be read.
+            DataError: when the image cannot be read, or is none of these.
         """
         (prediction,) = self._predict_batch([image], 0)
         if prediction.error is not None:
@@ -107,8 +109,19 @@ class Predictor:
         """Yields a prediction for each image, in order; the prediction of an unreadable one has an `error`.
 
         Args:
-            images: files, or pixels, uint8 [H, W, 3].
+            images: files, PIL images and pixels, as for `predict`, also mixed.
+
+        Raises:
+            DataError: when `images` is a single image, or no collection.
         """
+        is_one = isinstance(images, str | Path | Image.Image) or getattr(images, "ndim", 4) != 4
+        if is_one or not isinstance(images, Iterable):
+            raise DataError(
+                f"found {described(images)}; expected several images, such as [image] or uint8 [N, H, W, 3]"
+            )
+        return self._predict_all(images)
+
+    def _predict_all(self, images: Iterable[ImageSource]) -> Iterator[Prediction]:
         rest, first = iter(images), 0
         while batch := list(islice(rest, _BATCH_SIZE)):
             yield from self._predict_batch(batch, first)
@@ -151,7 +164,7 @@ def _decode_all(sources: Sequence[ImageSource], first: int, preprocessing: Prepr
         return [_decode(sources[index], first + index, preprocessing) for index in chunk]
 
     count, size = len(sources), preprocessing.image_size
-    ready = all(isinstance(source, np.ndarray) and source.shape[:2] == size for source in sources)
+    ready = all(getattr(source, "shape", ())[:2] == size for source in sources)
     if ready or count < _THREADS_FROM:
         return decode(range(count))
     chunk_size = min(_MAX_CHUNK, -(-count // _MIN_CHUNKS))
@@ -161,21 +174,18 @@ def _decode_all(sources: Sequence[ImageSource], first: int, preprocessing: Prepr
 
 
 def _decode(source: ImageSource, position: int, preprocessing: Preprocessing) -> _Decoded:
-    name = str(position) if isinstance(source, np.ndarray) else str(source)
+    name = str(source) if isinstance(source, str | Path) else str(position)
     try:
-        if isinstance(source, np.ndarray):
-            _check_array(source, name)
-            image = fit_image(Image.fromarray(source), preprocessing.image_size, preprocessing.fit)
-        else:
-            image = preprocessing.load(Path(source), name)
+        if isinstance(source, str | Path):
+            return _Decoded(name, preprocessing.load(Path(source), name))
+        image = _upright(source, name) if isinstance(source, Image.Image) else Image.fromarray(image_of(source, name))
+        return _Decoded(name, fit_image(image, preprocessing.image_size, preprocessing.fit))
     except DataError as error:
         return _Decoded(name, None, str(error))
-    return _Decoded(name, image)
 
 
-def _check_array(array: NDArray[np.uint8], name: str) -> None:
-    """Raises DataError if an array is not an image."""
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-        raise DataError(
-            f"image {name} is an array of {array.dtype} {list(array.shape)}; expected uint8 [H, W, 3] in RGB order"
-        )
+def _upright(image: Image.Image, name: str) -> Image.Image:
+    try:
+        return upright_rgb(image)
+    except DataError as error:
+        raise DataError(f"image {name}: {error}") from None

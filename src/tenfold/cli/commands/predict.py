@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _NO_TEMPERATURE = "the model has no temperature, which needs a run with validation images (--set data.val_fraction=0.1)"
+_NAMES_SHOWN = 3
 _OTHER_VIEWS = "a temperature belongs to the views as trained; leave --views out"
 
 
@@ -50,7 +51,8 @@ def predict(
     """Predicts the class of images.
 
     Probabilities are calibrated where the run had validation images; a line on standard error says where they are
-    not. An image that cannot be read is reported, and the others are still predicted; the exit code is then 1.
+    not. Files of other kinds in a folder are skipped and counted. An image that cannot be read is reported, and the
+    others are still predicted; the exit code is then 1.
 
     \b
     Examples:
@@ -60,14 +62,18 @@ def predict(
       tenfold predict --weights cifar_net.pth --model tutorial cat.jpg
     """
     names = files or []
-    if weights is not None:
+    if weights is not None and not _is_classifier(source):
         names = [str(source), *names]  # --weights replaces RUN|MODEL, so the first word is an image
-    chosen = one_source(None if weights is not None else source, weights, model)
+        chosen = one_source(None, weights, model)
+    else:
+        chosen = one_source(source, weights, model)
 
     from tenfold.cli.output import check_outputs, deliver, json_text, note
 
     check_outputs({"--json": as_json, "--csv": as_csv}, force=force)
-    paths = find_images(names)
+    paths, skipped = find_images(names)
+    if skipped:
+        note(_skipped_line(skipped))
 
     from tenfold.api import evaluate as api
 
@@ -88,7 +94,24 @@ def predict(
         raise typer.Exit(1)
 
 
-def find_images(names: Sequence[str]) -> list[Path]:
+def _is_classifier(path: Path) -> bool:
+    """Returns whether a word on the command line is a run folder or a model file, and not an image."""
+    return path.suffix in (".safetensors", ".pth", ".pt") or (path / "recipe.toml").is_file()
+
+
+class FoundImages(NamedTuple):
+    """The files that words on the command line stand for.
+
+    Args:
+        images: in order.
+        skipped: files of other kinds in the folders and patterns.
+    """
+
+    images: list[Path]
+    skipped: list[Path]
+
+
+def find_images(names: Sequence[str]) -> FoundImages:
     """Returns the images that files, folders (searched recursively) and patterns stand for, in order.
 
     Hidden files in folders are left out, and links to folders are not followed. A file given by name is always
@@ -103,24 +126,36 @@ def find_images(names: Sequence[str]) -> list[Path]:
     """
     if not names:
         raise UsageError("no images were given; expected files, folders or quoted patterns after RUN|MODEL")
-    return list(dict.fromkeys(path for name in names for path in _expand(name)))
+    found = [_expand(name) for name in names]
+    images = dict.fromkeys(path for each in found for path in each.images)
+    skipped = dict.fromkeys(path for each in found for path in each.skipped if path not in images)
+    return FoundImages(list(images), list(skipped))
 
 
-def _expand(name: str) -> list[Path]:
+def _skipped_line(skipped: Sequence[Path]) -> str:
+    """Returns the line that counts and names the files that are not predicted."""
+    from tenfold.core.text import plural, printable
+
+    names = [printable(_as_utf8(path.name)) for path in skipped[:_NAMES_SHOWN]]
+    return f"{plural(len(skipped), 'other file')} skipped: {', '.join(names + ['…'] * (len(skipped) > _NAMES_SHOWN))}"
+
+
+def _expand(name: str) -> FoundImages:
     path = Path(name)
     if path.is_dir():
         found, problem = _visible_files(path), f"{path} holds no images"
     elif path.exists() or not any(mark in name for mark in "*?["):
-        return [path]
+        return FoundImages([path], [])
     else:
         found = [match for match in map(Path, glob(name, recursive=True)) if match.is_file()]  # noqa: PTH207
         problem = f"no image matches {name}"
     from tenfold.data.decode.decode import SUFFIXES
 
-    images = sorted((each for each in found if each.suffix.lower() in SUFFIXES), key=_natural_order)
+    found.sort(key=_natural_order)
+    images = [each for each in found if each.suffix.lower() in SUFFIXES]
     if not images:
         raise DataError(f"{problem}; expected files ending in {', '.join(sorted(SUFFIXES))}")
-    return images
+    return FoundImages(images, [each for each in found if each.suffix.lower() not in SUFFIXES])
 
 
 def _visible_files(folder: Path) -> list[Path]:

@@ -106,18 +106,35 @@ def is_image_name(name: str) -> bool:
     return splitext(name)[1].lower() in SUFFIXES or PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Returns an opened image, of any mode, as upright RGB, by the rule at the top of this file.
+
+    Raises:
+        DataError: when it is damaged or empty; the message is only the reason.
+    """
+    with _reported_errors():
+        if not image.width * image.height:
+            raise DataError(f"it has {image.width}×{image.height} pixels")
+        return _decoded(image)
+
+
 @contextmanager
 def _opened(source: Source) -> Iterator[ImageFile.ImageFile]:
     """Yields the image with its header read. Every error in the `with` block becomes a DataError with the reason."""
+    with _reported_errors(), _stream(source) as stream:
+        if not stream.read(1):
+            raise DataError("the file is empty")
+        stream.seek(0)
+        with Image.open(stream, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
+
+
+@contextmanager
+def _reported_errors() -> Iterator[None]:
     try:
-        with _stream(source) as stream:
-            if not stream.read(1):
-                raise DataError("the file is empty")
-            stream.seek(0)
-            with Image.open(stream, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                yield image
+        yield
     except DataError:
         raise
     except UnidentifiedImageError:
