@@ -37,6 +37,12 @@ def test_tooltips_show_every_value_with_its_step_or_time() -> None:
     assert texts["seconds"]["learning rate"] == ["0.4 at 1.5 s", "0.2 at 3.0 s"]
 
 
+def test_the_objective_is_a_third_line_of_the_loss_only() -> None:
+    charts = curve_charts([{**row, "train_objective": 1.5 * row.get("train_loss", 1.0)} for row in ROWS[:2]])["steps"]
+    assert [series.name for series in chart_titled(charts, "Loss").series] == ["train", "validation", "objective"]
+    assert [series.name for series in chart_titled(charts, "Accuracy").series] == ["train"]
+
+
 def test_steps_and_seconds_show_the_same_metrics() -> None:
     charts = curve_charts(ROWS)
     assert list(charts) == ["steps", "seconds"]

@@ -61,6 +61,11 @@ def test_validation_points_have_their_own_color(tmp_path: Path) -> None:
     assert shows_color(tmp_path / "with.png", ORANGE)
 
 
+def test_captions_stand_below_the_curves(tmp_path: Path) -> None:
+    plot_curves([{"step": 1, "train_loss": 1.0, "train_objective": 1.2}], tmp_path / "noted.png", ["A note. " * 40])
+    assert pixels_of(tmp_path / "noted.png").shape[0] > 525 + 40
+
+
 @pytest.mark.parametrize("classes", [1, 2, 10, 21, 100, 300])
 def test_charts_take_any_number_of_classes(tmp_path: Path, classes: int) -> None:
     confusion = np.random.default_rng(0).integers(0, 9, (classes, classes))

@@ -17,6 +17,7 @@ from tenfold.report.tables.run_tables import (
     ground_truth_lines,
     layer_table,
     listing,
+    near_duplicate_line,
     plain_line,
     prediction_table,
 )
@@ -26,6 +27,18 @@ def test_the_accuracy_line_is_a_sentence():
     line = accuracy_line(0.793, (0.785, 0.801), 10_000)
     assert line.plain == "accuracy 79.3 % (95 % interval 78.5–80.1 %) on 10,000 test images"
     assert accuracy_line(1, (0.5, 1), 3, "images").plain.endswith("on 3 images")
+
+
+def test_the_accuracy_without_near_duplicates_is_a_sentence():
+    found = {"pictures": 32, "left": 20, "test_accuracy": 0.8, "test_interval": [0.584, 0.919]}
+    assert near_duplicate_line({"near_duplicates": found}) == [
+        "without the 12 test images that have a near duplicate in train: 80.0 % (95 % interval 58.4–91.9 %) "
+        "on 20 images"
+    ]
+    nothing_left = {"pictures": 32, "left": 0, "test_accuracy": None, "test_interval": None}
+    assert near_duplicate_line({"near_duplicates": nothing_left})[0].startswith("all 32 test images have a near")
+    for quiet in ({}, {"near_duplicates": None}, {"near_duplicates": {**found, "left": 32}}):
+        assert near_duplicate_line(quiet) == []
 
 
 def test_the_class_table_shows_counts_and_percentages():

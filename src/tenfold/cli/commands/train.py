@@ -180,6 +180,7 @@ def _print_results(run: "Run") -> None:
         accuracy_line,
         class_table,
         ground_truth_lines,
+        near_duplicate_line,
         plain_line,
         sample_indices,
     )
@@ -187,7 +188,8 @@ def _print_results(run: "Run") -> None:
 
     result = run.evaluation
     headline = accuracy_line(result.accuracy, result.interval, result.total)
-    render("", headline, *plain_line(result), class_table(result.per_class))
+    other_lines = [*plain_line(result), *near_duplicate_line(run.summary)]
+    render("", headline, *other_lines, class_table(result.per_class))
     folder = RunFolder.open(run.path)
     rows = folder.read_predictions()
     some = [rows[index] for index in sample_indices(len(rows), _IMAGES_SHOWN)]  # the first row of plots/predictions.png

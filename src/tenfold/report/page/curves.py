@@ -18,7 +18,8 @@ from tenfold.report.page.svg_charts import (
     thinned,
 )
 from tenfold.report.plots.axes import set_accuracy_axis
-from tenfold.report.plots.run_charts import Row, series
+from tenfold.report.plots.curve_notes import Row
+from tenfold.report.plots.run_charts import series
 
 _MARKED_POINTS = 12  # a line of fewer points gets markers
 _DECADES = 1000.0  # ratio of highest to lowest loss above which the axis is logarithmic
@@ -35,7 +36,7 @@ class _Metric(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    """A line of a chart; a faint line is one of many."""
+    """A line of a chart; a faint line is one of many, a thin one is less important."""
 
     name: str
     color: str
@@ -43,6 +44,7 @@ class _Curve(NamedTuple):
     y: Sequence[float]
     marked: bool = False
     faint: bool = False
+    thin: bool = False
 
 
 def _plain(value: float) -> str:
@@ -51,11 +53,12 @@ def _plain(value: float) -> str:
 
 _LOSS, _ACCURACY = _Metric("Loss", "{:.3f}".format), _Metric("Accuracy", percent)
 _LEARNING_RATE = _Metric("Learning rate", _plain)
+_OBJECTIVE = "train_objective"
 _SPLITS = (("train", "train", "blue"), ("val", "validation", "orange"), ("test", "test", "green"))
 
 
 def curve_charts(rows: Sequence[Row]) -> dict[str, tuple[Chart, ...]]:
-    """Draws loss, accuracy and learning rate of a run.
+    """Draws loss, accuracy and learning rate of a run; the minimized loss as a thin line where it is recorded.
 
     Args:
         rows: rows of `metrics.csv`, possibly with `test_loss` and `test_accuracy` in an additional last row. Missing,
@@ -68,10 +71,17 @@ def curve_charts(rows: Sequence[Row]) -> dict[str, tuple[Chart, ...]]:
         metric: [(f"{split}_{metric.title.lower()}", name, color) for split, name, color in _SPLITS]
         for metric in (_LOSS, _ACCURACY)
     } | {_LEARNING_RATE: [("lr", "learning rate", "text")]}
+    columns[_LOSS].append((_OBJECTIVE, "objective", "muted"))
 
     def curves(metric: _Metric, unit: str) -> list[_Curve]:
         return [
-            _Curve(name, color, *_points(rows, column, unit), marked=not column.startswith(("train", "lr")))
+            _Curve(
+                name,
+                color,
+                *_points(rows, column, unit),
+                marked=not column.startswith(("train", "lr")),
+                thin=column == _OBJECTIVE,
+            )
             for column, name, color in columns[metric]
         ]
 
@@ -161,9 +171,9 @@ def _draw(axes: Axes, curve: _Curve) -> None:
         curve.x,
         curve.y,
         color=COLORS[curve.color],
-        linewidth=1.1 if curve.faint else 1.8,
+        linewidth=0.9 if curve.thin else 1.1 if curve.faint else 1.8,
         alpha=0.55 if curve.faint else 1.0,
-        marker="o" if curve.marked or len(curve.x) < (2 if curve.faint else _MARKED_POINTS) else "",
+        marker="o" if curve.marked or len(curve.x) < (2 if curve.faint or curve.thin else _MARKED_POINTS) else "",
         markersize=5,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tenfold.core.errors import RunError
 from tenfold.core.text import count, duration, percent, plural, printable
+from tenfold.data.sampling import Order
 from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.run_folder import RunFolder
@@ -30,17 +31,19 @@ class Header:
 
 
 def run_header(folder: RunFolder) -> Header:
-    """Returns the header of a finished run's page.
+    """Returns the header of a run's page; that of an unfinished run says what was asked for.
 
     Raises:
-        RunError: when the run is not finished or a file is damaged.
+        RunError: when a file is damaged.
         RecipeError: when the recipe is damaged.
     """
-    summary, environment = folder.read_summary(), _environment(folder)
+    summary, environment = folder.read_summary() if folder.is_finished else {}, _environment(folder)
     recipe = load_recipe(folder.recipe)
     facts = {
-        "Data": _data(summary.get("dataset", {})),
+        "Data": _data(summary.get("dataset", {})) or recipe.data.source,
         "Recipe": _recipe(recipe, summary),
+        "Training": training_text(recipe, summary) if summary else f"{recipe.train.duration} asked for",
+        "Not as asked": _changes(summary),
         "Evaluation": _test_time_augmentation(recipe, summary),
         "Time": _times(summary),
         "Hardware": _hardware(summary, environment),
@@ -70,12 +73,71 @@ def _recipe(recipe: Recipe, summary: Mapping[str, Any]) -> str:
     parts = [
         f"network {recipe.model.name}",
         f"{count(summary['parameters'])} parameters" if summary.get("parameters") else None,
-        f"{recipe.optim.name}",
-        f"duration {recipe.train.duration}",
-        f"{count(summary['steps'])} steps of {count(recipe.train.batch_size)} images" if summary.get("steps") else None,
+        f"{recipe.optim.name}, learning rate {recipe.optim.lr:g}",
         f"seed {recipe.train.seed}",
     ]
     return " · ".join(filter(None, parts))
+
+
+def training_text(recipe: Recipe, summary: Mapping[str, Any]) -> str:
+    """Returns how long a finished run trained, and with which batches: `8 epochs · 250 steps of 36 images`.
+
+    What the recipe asks for is said only where it differs. A run of a version that did not record the batch size says
+    only its steps.
+    """
+    steps, batch_size = summary.get("steps"), summary.get("batch_size")
+    num_images = summary.get("dataset", {}).get("pictures", {}).get("train")
+    if not steps:
+        return ""
+    text = plural(steps, "step")
+    if not batch_size or not num_images:
+        return text
+    text += f" of {plural(batch_size, 'image')}"
+    per_epoch = Order(num_images, batch_size, recipe.train.seed, drop_last=recipe.train.drop_last).num_batches
+    return f"{epochs_text(steps / per_epoch)} · {text}{_request(recipe, summary, steps, per_epoch)}"
+
+
+def epochs_text(epochs: float) -> str:
+    """Returns a number of epochs with up to two decimals.
+
+    Example:
+        >>> epochs_text(1.0), epochs_text(31.25), epochs_text(1 / 3)
+        ('1 epoch', '31.25 epochs', '0.33 epochs')
+    """
+    number = f"{epochs:,.2f}".rstrip("0").rstrip(".")
+    return f"{number} epoch{'' if number == '1' else 's'}"
+
+
+def _request(recipe: Recipe, summary: Mapping[str, Any], steps: int, steps_per_epoch: int) -> str:
+    """Returns the duration that the recipe asks for with the reason why another one ran; empty where it ran."""
+    duration_asked, target = recipe.train.duration, summary.get("target")
+    asked = duration_asked.steps(steps_per_epoch)
+    if asked is None:
+        return f" · planned for {duration_asked}"
+    if steps > asked:
+        is_told = any(change.get("key") in ("train.duration", "train.min_steps") for change in _found_changes(summary))
+        return "" if is_told else f" · {duration_asked} asked for, but at least {count(recipe.train.min_steps)} steps"
+    if steps == asked:
+        return ""
+    reason = "as the validation accuracy no longer improved"
+    if isinstance(target, Mapping) and target.get("reached"):
+        reason = "as the target was reached"
+    return f" · stopped before the {duration_asked} asked for, {reason}"
+
+
+def _found_changes(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(summary.get("changes") or [])
+
+
+def _changes(summary: Mapping[str, Any]) -> str:
+    return " · ".join(
+        f"{change['key']} {_value(change['used'])} instead of {_value(change['asked'])}: {change['reason']}"
+        for change in _found_changes(summary)
+    )
+
+
+def _value(value: object) -> str:
+    return count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _test_time_augmentation(recipe: Recipe, summary: Mapping[str, Any]) -> str:
@@ -92,6 +154,7 @@ def _times(summary: Mapping[str, Any]) -> str:
         f"training {duration(training)}" if training is not None else None,
         f"compiling {duration(compiling)}" if compiling else None,
         f"total {duration(total)}" if total is not None else None,
+        f"in {sessions} sessions" if (sessions := summary.get("sessions") or 1) > 1 else None,
     ]
     return " · ".join(filter(None, parts))
 

@@ -1,5 +1,6 @@
 """`report.html` of a run: training curves, errors, and the calibration of its probabilities."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from torch import nn
 from tenfold.core import durable
 from tenfold.core.text import printable
 from tenfold.data.types import Dataset
+from tenfold.recipes.load import load_recipe
 from tenfold.report.doctor.diagnose import diagnose
 from tenfold.report.page.confusion import (
     MAX_MATRIX_CLASSES,
@@ -18,11 +20,14 @@ from tenfold.report.page.confusion import (
     most_confused,
 )
 from tenfold.report.page.curves import curve_charts
+from tenfold.report.page.footnotes import use_of_test_images
 from tenfold.report.page.gallery import GalleryImage, PageImages, page_images
 from tenfold.report.page.header import run_header
 from tenfold.report.page.predictions import Predictions, load_predictions
 from tenfold.report.page.reliability import calibration_section
 from tenfold.report.page.rendering import render
+from tenfold.report.plots.curve_notes import Row, curve_notes
+from tenfold.report.tables.run_tables import near_duplicate_line
 from tenfold.runs.run_folder import RunFolder
 
 _PAIRS_WITH_MATRIX, _PAIRS_ALONE = 8, 40
@@ -73,24 +78,26 @@ def page(
     cells = cells_with_images(confusions.rows, confusions.pairs)
     found = page_images(folder, dataset, predictions, cells, model)
     images = None if isinstance(found, str) else found
+    summary, rows = folder.read_summary(), folder.read_metrics()
     return render(
         "run.html",
         header=run_header(folder),
         predictions=predictions,
         findings=diagnose(folder),
-        curves=curve_charts(_curve_rows(folder, predictions)),
+        near_duplicates=near_duplicate_line(summary),
+        curves=curve_charts(_with_test_accuracy(rows, predictions)),
+        curve_notes=curve_notes(load_recipe(folder.recipe), rows),
         confusions=confusions,
         images=images,
         why_no_images=printable(why_no_data or found) if isinstance(found, str) else None,
         calibration=calibration_section(predictions, folder),
+        use_of_test_images=use_of_test_images(folder, summary),
         data=_data(confusions, images),
         files=_files(folder),
     )
 
 
-def _curve_rows(folder: RunFolder, predictions: Predictions) -> list[dict[str, Any]]:
-    """Returns the rows of `metrics.csv`, and a last row with the test accuracy."""
-    rows: list[dict[str, Any]] = [*folder.read_metrics()]
+def _with_test_accuracy(rows: Sequence[Row], predictions: Predictions) -> list[Row]:
     last = rows[-1] if rows else {}
     return [*rows, {"step": last.get("step"), "time_s": last.get("time_s"), "test_accuracy": predictions.accuracy}]
 

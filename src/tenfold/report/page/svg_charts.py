@@ -27,12 +27,10 @@ from tenfold.report.plots.canvas import BLUE, DARK, GRAY, GREEN, GRID, ORANGE, W
 
 WIDTH, HEIGHT = 360.0, 220.0  # points, which are about as many pixels on a page
 MAX_POINTS = 400  # of one series: about one per pixel
-COLORS = {"blue": BLUE, "orange": ORANGE, "green": GREEN, "text": DARK}
+COLORS = {"blue": BLUE, "orange": ORANGE, "green": GREEN, "text": DARK, "muted": GRAY}
 """Colors of a series, by the CSS variable that replaces each."""
 
-_CSS_VARIABLES = {
-    color.lower(): name for name, color in {**COLORS, "background": WHITE, "muted": GRAY, "grid": GRID}.items()
-}
+_CSS_VARIABLES = {color.lower(): name for name, color in {**COLORS, "background": WHITE, "grid": GRID}.items()}
 _POINTS_PER_INCH = 72
 _LEFT, _RIGHT, _BOTTOM, _TOP = 46.0, 12.0, 40.0, 10.0  # margins in points
 _STYLE: dict[Any, Any] = {

@@ -4,7 +4,8 @@ C classes.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from tenfold.core import durable
 from tenfold.core.text import shortened
 from tenfold.data.types import Dataset, Split
+from tenfold.recipes.load import load_recipe
 from tenfold.report.plots.axes import name_width, percent_tick
 from tenfold.report.plots.canvas import BLUE, DARK, GRAY, GREEN, GRID, ORANGE, WHITE, chart
+from tenfold.report.plots.curve_notes import Row, curve_notes
 from tenfold.report.plots.image_grids import GRID_IMAGES, plot_grid, plot_preview, prediction_titles
 from tenfold.report.tables.run_tables import sample_indices
 from tenfold.runs.run_folder import RunFolder
@@ -26,10 +29,10 @@ from tenfold.runs.run_folder import RunFolder
 if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.evaluate.metrics import ClassResult
 
-Row = Mapping[str, float | int | str | None]
-
 _MAX_NAME_WIDTH = 18
 _MAX_CLASSES_WITH_TEXT = 20
+_CAPTION_WIDTH = 150  # characters
+_CAPTION_LINE = 0.15  # inches
 _SPLITS = (("train", BLUE, "-", ""), ("val", ORANGE, "-", "o"), ("test", GREEN, "", "D"))
 
 
@@ -49,7 +52,8 @@ def plot_run(folder: RunFolder, dataset: Dataset) -> None:
     plots = folder.plots
     durable.make_folder(plots)
     evaluation = Evaluation.from_json(folder.read_summary()["evaluation"])
-    plot_curves(folder.read_metrics(), plots / "curves.png")
+    rows = folder.read_metrics()
+    plot_curves(rows, plots / "curves.png", curve_notes(load_recipe(folder.recipe), rows))
     plot_confusion(evaluation.confusion.numpy(), dataset.classes, plots / "confusion.png")
     plot_per_class(evaluation.per_class, plots / "per-class.png")
     plot_preview(dataset.train, dataset.classes, plots / "preview.png")
@@ -64,27 +68,39 @@ def _plot_predictions(folder: RunFolder, test: Split, path: Path) -> None:
     plot_grid(test.images[chosen], prediction_titles(true, predicted), path, colors=colors)
 
 
-def plot_curves(rows: Sequence[Row], path: Path) -> None:
-    """Draws loss and accuracy against the step, for train, val and test.
+def plot_curves(rows: Sequence[Row], path: Path, notes: Sequence[str] = ()) -> None:
+    """Draws loss and accuracy against the step, for train, val and test, and the minimized loss where it differs.
 
     Args:
-        rows: of `metrics.csv`: `step`, and any of `train_loss`, `train_accuracy`, `val_…`, `test_…`; missing, empty
-            and non-finite values are left out.
+        rows: of `metrics.csv`: `step`, and any of `train_loss`, `train_accuracy`, `train_objective`, `val_…`, `test_…`;
+            missing, empty and non-finite values are left out.
         path: of the PNG.
+        notes: sentences below the charts, see `curve_notes`.
 
     Raises:
         StorageError: when the file cannot be written.
     """
-    with chart(path, 9, 3.5) as figure:
-        figure.subplots_adjust(0.065, 0.15, 0.985, 0.86, wspace=0.16)
+    caption = "\n".join(line for note in notes for line in textwrap.wrap(note, _CAPTION_WIDTH))
+    below = (caption.count("\n") + 1) * _CAPTION_LINE + 0.1 if caption else 0.0  # inches
+    height = 3.5 + below
+    with chart(path, 9, height) as figure:
+        figure.subplots_adjust(0.065, (0.525 + below) / height, 0.985, 1 - 0.49 / height, wspace=0.16)
         for position, (metric, title) in enumerate((("loss", "Loss"), ("accuracy", "Accuracy")), 1):
             axes = figure.add_subplot(1, 2, position)
-            for split, color, line, marker in _SPLITS:
-                steps, values = series(rows, f"{split}_{metric}")
-                if steps:
-                    marker = marker or ("o" if len(steps) < 12 else "")
-                    axes.plot(steps, values, color=color, linestyle=line, marker=marker, markersize=4.5, label=split)
+            _draw_curves(axes, rows, metric)
             _format_curve(axes, title, metric)
+        figure.text(0.065, 0.1 / height, caption, size=7.5, color=GRAY, va="bottom", linespacing=1.4)
+
+
+def _draw_curves(axes: Axes, rows: Sequence[Row], metric: str) -> None:
+    for split, color, line, marker in _SPLITS:
+        steps, values = series(rows, f"{split}_{metric}")
+        if steps:
+            marker = marker or ("o" if len(steps) < 12 else "")
+            axes.plot(steps, values, color=color, linestyle=line, marker=marker, markersize=4.5, label=split)
+    steps, values = series(rows, "train_objective") if metric == "loss" else ([], [])
+    if steps:
+        axes.plot(steps, values, color=GRAY, linewidth=0.8, label="objective")
 
 
 def series(rows: Sequence[Row], column: str, x_column: str = "step") -> tuple[list[float], list[float]]:

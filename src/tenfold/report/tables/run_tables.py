@@ -3,8 +3,8 @@
 Fractions are shown in percent with one decimal, counts with separators. Names are never parsed as markup.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.core.text import interval, percent, printable
+from tenfold.core.text import interval, percent, plural, printable
 from tenfold.evaluate.intervals import wilson
 
 if TYPE_CHECKING:  # imports torch, which takes a second or two
@@ -46,6 +46,33 @@ def plain_line(result: "Evaluation") -> list[str]:
         return []
     bounds = wilson(round(result.plain_accuracy * result.total), result.total)
     return [f"without TTA {percent(result.plain_accuracy)} (95 % interval {interval(bounds)})"]
+
+
+def near_duplicate_line(summary: Mapping[str, Any]) -> list[str]:
+    """Returns the line with the accuracy on the test images without a near duplicate in train.
+
+    Args:
+        summary: content of `summary.json`. Where the look for duplicates did not run or found none, there is no line.
+
+    Example:
+        >>> found = {"pictures": 32, "left": 20, "test_accuracy": 0.8, "test_interval": [0.584, 0.919]}
+        >>> near_duplicate_line({"near_duplicates": found})[0].partition(": ")[0]
+        'without the 12 test images that have a near duplicate in train'
+    """
+    found = summary.get("near_duplicates")
+    if not found or found["left"] == found["pictures"]:
+        return []
+    num_duplicates = found["pictures"] - found["left"]
+    if not found["left"]:
+        return [
+            f"all {num_duplicates:,} test images have a near duplicate in train: this says nothing about new images"
+        ]
+    which = "the test image that has" if num_duplicates == 1 else f"the {num_duplicates:,} test images that have"
+    bounds = interval(tuple(found["test_interval"]))
+    return [
+        f"without {which} a near duplicate in train: {percent(found['test_accuracy'])} (95 % interval {bounds}) on "
+        f"{plural(found['left'], 'image')}"
+    ]
 
 
 def class_table(per_class: "Sequence[ClassResult]") -> Table:
