@@ -29,9 +29,9 @@ def test_two_runs_are_printed_side_by_side(two_runs: list[str], capsys: pytest.C
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines()]
     assert ["optim.lr", "0.1", "0.2"] in lines
-    assert ["a", "75.0", "%", "59.8–85.8", "%", "10", "3", "1.5", "s"] in lines
+    assert ["a", "75.0", "%", "59.8–85.8", "%", "1.5", "s"] in lines
     assert "within noise: p = 0.500; 40 test images do not show which run is better" in out
-    assert "only a is right: 2 images · only b: 0" in out
+    assert "only run a is right: 2 images · only run b: 0" in out
     # b misses one cat more: 1/22 − 2/22 ± 1.96 √((3/22 − 1/22²) / 22)
     assert "cat 20 75.0 % −5.00 −19.86 to +10.77".split() in lines  # noqa: SIM905
 
@@ -46,7 +46,7 @@ def test_several_seeds_are_summarized(tmp_path: Path, capsys: pytest.CaptureFixt
     sweep = written_sweep(tmp_path, "seeds", ["1110", "1100", None, "1000"])
     assert main(["compare", str(sweep), "--no-files"]) == 0
     captured = capsys.readouterr()
-    assert re.search(r"seed=0 \(3 seeds\) +3 +50\.00 ± 25\.00 %", captured.out)
+    assert re.search(r"A +seed=0 \(3 seeds\) +1, 2, 3 +3 +50\.00 ± 25\.00 %", captured.out)
     assert "the verdict is at 5 % after Holm's correction for 3 tests" in captured.out
     assert "within noise: 3 of 3 pairs" in captured.out
     assert captured.err == f"warning: 1 of the 4 trials of {sweep} have no result and are left out\n"
@@ -145,7 +145,7 @@ def test_images_on_which_runs_disagree_are_drawn(
     ]
     out = tmp_path / "out"
     assert main(["compare", *runs, "--out", str(out)]) == 0
-    found = re.search(r"only seed-0 is right: (\d+) images · only seed-1: (\d+)", capsys.readouterr().out)
+    found = re.search(r"only run seed-0 is right: (\d+) images · only run seed-1: (\d+)", capsys.readouterr().out)
     assert found is not None
     assert int(found[1]) + int(found[2]) > 0
     assert {path.name for path in out.iterdir()} == {*FILES, "disagreements.png"}

@@ -1,12 +1,13 @@
 """Compares finished runs, and writes the comparison as tables and charts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from tenfold.api.data import dataset_of, needs_download
-from tenfold.core.errors import TenfoldError
+from tenfold.core.errors import TenfoldError, UsageError
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.core.text import plural
+from tenfold.core.text import one_line, plural
 from tenfold.data.types import Split
 from tenfold.experiments.compare.compare_runs import compare_runs
 from tenfold.experiments.compare.comparison import Comparison
@@ -21,16 +22,25 @@ from tenfold.report.plots.image_grids import ImageSection, plot_sections
 from tenfold.report.tables.comparison_tables import CLASS_COLUMNS, PAIR_COLUMNS, distinct, write_rows
 from tenfold.report.tables.run_tables import sample_indices
 
+if TYPE_CHECKING:  # both import torch, which a comparison does without
+    from tenfold.api.sweep_results import Sweep
+    from tenfold.api.training_run import Run
+
+    Comparable = str | Path | Run | Sweep
+
 _IMAGES_PER_RUN = 32
+_MAX_REPR = 40
 
 
-def compare(runs: Sequence[str | Path]) -> Comparison:
+def compare(runs: "Iterable[Comparable] | Comparable") -> Comparison:
     """Compares finished runs: recipes, accuracies, paired tests, classes.
 
     Args:
-        runs: two or more run folders; the folder of a sweep or of several seeds stands for all its finished runs.
+        runs: two or more run folders, or what `train` and `sweep` returned; a sweep or several seeds stand for all
+            their finished runs.
 
     Raises:
+        UsageError: when something else is given.
         RunError: when a folder holds no run, a file is damaged, or there are fewer than two finished runs.
 
     Example:
@@ -38,8 +48,20 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         >>> result.pairs[0].difference, result.pairs[0].interval, result.pairs[0].p  # doctest: +SKIP
         (0.012, (0.0051, 0.0189), 0.0008)
     """
-    found, warnings = read_finished_runs([runs] if isinstance(runs, str | Path) else runs)
+    is_one = isinstance(runs, str | Path) or hasattr(runs, "path") or not isinstance(runs, Iterable)
+    each = cast("Iterable[Comparable]", [runs] if is_one else runs)
+    found, warnings = read_finished_runs(map(_path_of, each))
     return compare_runs(found, warnings)
+
+
+def _path_of(run: "Comparable") -> Path:
+    path = getattr(run, "path", run)
+    if isinstance(path, str | Path):
+        return Path(path)
+    raise UsageError(
+        f"cannot compare {type(run).__name__} {one_line(repr(run)[:_MAX_REPR])}; expected paths of run folders, or "
+        "what train and sweep returned"
+    )
 
 
 def write_comparison(comparison: Comparison, folder: Path, progress: Progress | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from tenfold.core.disk import display_path
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 _UNBOUNDED = 10_000  # columns: lines of a file are not wrapped
 
@@ -21,13 +21,30 @@ def render(*renderables: "RenderableType", width: int = _UNBOUNDED) -> None:
         renderables: texts are printed as they are, not as rich's markup.
         width: columns where standard output is no terminal.
     """
-    from rich.console import Console
-
-    console = Console(
-        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else width, soft_wrap=False
-    )
+    console = _console(width)
     for renderable in renderables:
         console.print(renderable)
+
+
+def fits(table: "RenderableType", width: int = _UNBOUNDED) -> bool:
+    """Returns whether a table fits the terminal without broken words.
+
+    Args:
+        table: to be printed with `render`.
+        width: columns where standard output is no terminal.
+    """
+    from rich.measure import Measurement
+
+    console = _console(width)
+    return Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum <= console.width
+
+
+def _console(width: int) -> "Console":
+    from rich.console import Console
+
+    return Console(
+        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else width, soft_wrap=False
+    )
 
 
 def note(text: str) -> None:

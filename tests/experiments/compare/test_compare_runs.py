@@ -9,7 +9,9 @@ import pytest
 
 import tenfold
 from harness.written_runs import without_key, written_run, written_sweep
-from tenfold.core.errors import RecipeError, RunError
+from tenfold.api.sweep_results import Sweep
+from tenfold.api.training_run import Run
+from tenfold.core.errors import RecipeError, RunError, UsageError
 from tenfold.experiments.compare.finished_runs import short_names
 
 GOOD, FAIR, POOR = "1111111111110", "1111111110010", "1100110000000"
@@ -166,6 +168,19 @@ def test_a_run_that_is_given_twice_counts_once(tmp_path):
     result = tenfold.compare([*runs, runs[0] / "recipe.toml"])
     assert [run.name for run in result.runs] == ["a", "b"]
     assert result.warnings == (f"{runs[0]} was given twice",)
+
+
+def test_what_train_and_sweep_returned_can_be_compared(tmp_path):
+    run = Run(written_run(tmp_path, "a", "1100", ["train.seed=7"]), {}, None)
+    sweep = Sweep(written_sweep(tmp_path, "seeds", ["1110", "1000"]), "seeds", (), ())
+    assert [each.name for each in tenfold.compare([run, sweep, tmp_path / "a"]).runs] == ["a", "seed=0", "seed=1"]
+    assert len(tenfold.compare(sweep).runs) == 2
+
+
+@pytest.mark.parametrize("wrong", [5, [5], [None], [["runs/a"]], {"a": 1}.values()])
+def test_what_is_no_run_is_an_error_in_one_line(wrong):
+    with pytest.raises(UsageError, match=r"cannot compare \w+ .*; expected paths of run folders, or what train and"):
+        tenfold.compare(wrong)
 
 
 def _one(root: Path) -> list[Path]:

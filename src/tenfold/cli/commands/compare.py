@@ -9,6 +9,7 @@ from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
     from tenfold.experiments.compare.comparison import Comparison
+    from tenfold.report.tables.comparison_tables import Labels
 
 
 def compare(
@@ -53,55 +54,72 @@ def compare(
 
 
 def _print(comparison: "Comparison") -> None:
-    from tenfold.cli.output import render
-    from tenfold.core.text import printable
+    from tenfold.cli.output import fits, render
     from tenfold.report.tables import comparison_tables as tables
 
     values, names = comparison.to_json(), [run.name for run in comparison.runs]
+    labels = tables.run_labels(names)
+    results = tables.runs_table(labels, values["runs"])
+    if not fits(results):
+        render(tables.legend_table(labels))
+        results = tables.runs_table(labels, values["runs"], with_names=False)
+    render(results)
     if comparison.differences:
-        render(tables.differences_table(names, comparison.differences))
+        render(tables.differences_table(labels, comparison.differences))
     else:
         render("(the recipes are equal)", "")
-    render(tables.runs_table(values["runs"]))
-    _print_groups(values["groups"], values["group_pairs"])
-    if comparison.pairs:
-        render(
-            "McNemar's exact test on the same test images; it compares these networks, "
-            "and only several seeds compare recipes",
-            tables.pairs_table(values["pairs"]),
-        )
-        if len(comparison.pairs) > 1:
-            render(f"the verdict is at 5 % after Holm's correction for {len(comparison.pairs)} tests")
-        if noise := tables.significance_warning(values["pairs"]):
-            render(noise)
-        render("")
+    _print_groups(labels, values["groups"], values["group_pairs"])
+    _print_pairs(labels, values["pairs"])
     remarks = [*comparison.notes, *([comparison.unpaired] if comparison.unpaired else [])]
     if remarks:
         render(*remarks, "")
-    if comparison.classes:
-        render(
-            f"percentage points gained or lost in each class against {printable(names[0])}, largest first",
-            tables.classes_table(names, values["classes"]),
-        )
+    _print_images(labels, comparison, values["classes"])
+
+
+def _print_pairs(labels: "Labels", pairs: "list[dict[str, object]]") -> None:
+    """Prints the paired tests, if there are any."""
+    from tenfold.cli.output import render
+    from tenfold.report.tables import comparison_tables as tables
+
+    if not pairs:
+        return
+    render(
+        "McNemar's exact test on the same test images; it compares these networks, and only several seeds compare "
+        "recipes",
+        tables.pairs_table(labels, pairs),
+    )
+    if len(pairs) > 1:
+        render(f"the verdict is at 5 % after Holm's correction for {len(pairs)} tests")
+    if noise := tables.significance_warning(pairs):
+        render(noise)
+    render("")
+
+
+def _print_images(labels: "Labels", comparison: "Comparison", classes: "list[dict[str, object]]") -> None:
+    """Prints where the runs classify images differently: the classes, and the number of images."""
+    from tenfold.cli.output import render
+    from tenfold.report.tables import comparison_tables as tables
+
+    first, second = (f"run {label}" for label in list(labels.values())[:2])
+    if classes:
+        heading = f"points gained or lost in each class against {first}, largest first"
+        render(heading, tables.classes_table(labels, classes))
     if found := comparison.disagreements:
-        render(
-            f"only {printable(names[0])} is right: {len(found.only_first):,} images · "
-            f"only {printable(names[1])}: {len(found.only_second):,}"
-        )
+        render(f"only {first} is right: {len(found.only_first):,} images · only {second}: {len(found.only_second):,}")
 
 
-def _print_groups(groups: "list[dict[str, object]]", pairs: "list[dict[str, object]]") -> None:
+def _print_groups(labels: "Labels", groups: "list[dict[str, object]]", pairs: "list[dict[str, object]]") -> None:
     """Prints the recipes that were run with several seeds, if there are any."""
     from tenfold.cli.output import render
     from tenfold.report.tables import comparison_tables as tables
 
     repeated = [group for group in groups if group["deviation"] is not None]
     if repeated:
-        render("recipes with several seeds: mean ± std", tables.groups_table(repeated))
+        render("recipes with several seeds: mean ± std", tables.groups_table(labels, repeated))
     if pairs:
         render(
             "difference of means; Welch's t-test for the spread between seeds, not corrected for the number of pairs",
-            tables.group_pairs_table(pairs),
+            tables.group_pairs_table(repeated, pairs),
         )
 
 

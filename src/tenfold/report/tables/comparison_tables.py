@@ -9,11 +9,13 @@ from typing import Any
 
 from rich.table import Table
 
-from tenfold.core.text import interval, mean_text, percent, printable, shortened
+from tenfold.core.text import duration, interval, mean_text, percent, printable, shortened
 from tenfold.report.tables.run_tables import Cell, listing
 from tenfold.runs.tables import write_csv
 
 Row = Mapping[str, Any]
+Labels = Mapping[str, str]
+"""What stands for each run in tables, by its name, in order; see `run_labels`."""
 
 PAIR_COLUMNS = (
     *("first", "second", "difference", "interval", "only_first", "only_second", "total"),
@@ -21,7 +23,8 @@ PAIR_COLUMNS = (
 )
 CLASS_COLUMNS = ("run", "name", "pictures", "first_accuracy", "accuracy", "difference", "interval")
 
-_MAX_RUN_COLUMNS = 8
+_MAX_LABEL = 10
+_MAX_RUN_COLUMNS = 4
 _MAX_CLASSES = 20
 
 
@@ -74,18 +77,42 @@ def distinct(names: Sequence[str], width: int) -> list[str]:
     return [printable(name) for name in names]
 
 
-def differences_table(names: Sequence[str], differences: Mapping[str, Sequence[object]]) -> Table:
-    """Returns the keys in which the recipes differ, one column for each run; for many runs one line for each.
+def run_labels(names: Sequence[str]) -> dict[str, str]:
+    """Returns a short label for each run: its name if there are two with short ones, else its number.
+
+    Example:
+        >>> run_labels(["mlp", "wide"]), run_labels(["mlp", "wide", "deep3"])
+        ({'mlp': 'mlp', 'wide': 'wide'}, {'mlp': '1', 'wide': '2', 'deep3': '3'})
+    """
+    if len(names) == 2 and max(map(len, names)) <= _MAX_LABEL:
+        return {name: printable(name) for name in names}
+    return {name: str(number) for number, name in enumerate(names, 1)}
+
+
+def legend_table(labels: Labels) -> Table:
+    """Returns the names of the runs by their numbers."""
+    return listing(["", "run"], [[label, name] for name, label in labels.items()])
+
+
+def differences_table(labels: Labels, differences: Mapping[str, Sequence[object]]) -> Table:
+    """Returns the keys in which the recipes differ: a column for each of two runs, else each value with its runs.
 
     Args:
-        names: of the runs.
+        labels: of the runs, by name.
         differences: values by key, one for each run.
     """
-    columns = [[_value_text(value) for value in values] for values in differences.values()]
-    if len(names) > max(_MAX_RUN_COLUMNS, len(differences)):
-        rows = zip(names, zip(*columns, strict=True), strict=True)
-        return listing(["run", *differences], [[name, *row] for name, row in rows])
-    return listing(["recipe", *names], [[key, *row] for key, row in zip(differences, columns, strict=True)])
+    texts = {key: [_value_text(value) for value in values] for key, values in differences.items()}
+    if len(labels) == 2:
+        return listing(["recipe", *labels.values()], [[key, *row] for key, row in texts.items()], text_columns=3)
+    return listing(["recipe", "values (runs)"], [[key, _runs_by_value(labels, row)] for key, row in texts.items()])
+
+
+def _runs_by_value(labels: Labels, values: Sequence[str | None]) -> str:
+    """Returns each value with the runs that have it: `0.1 (1, 2) · 0.2 (3)`."""
+    runs: dict[str | None, list[str]] = {}
+    for label, value in zip(labels.values(), values, strict=True):
+        runs.setdefault(value, []).append(label)
+    return " · ".join(f"{'–' if value is None else value} ({', '.join(having)})" for value, having in runs.items())
 
 
 def _value_text(value: object) -> str | None:
@@ -97,79 +124,130 @@ def _value_text(value: object) -> str | None:
     return '""' if value == "" else None if value is None else str(value)
 
 
-def runs_table(rows: Sequence[Row]) -> Table:
-    """Returns accuracy with its interval, parameters, steps and training time of each run."""
-    has_validation = any(row["val_accuracy"] is not None for row in rows)
-    cells = [
-        [
-            row["run"],
-            percent(row["test_accuracy"]),
-            interval((row["test_low"], row["test_high"])),
-            *([percent(row["val_accuracy"])] if has_validation else []),
-            row["parameters"],
-            row["steps"],
-            f"{row['training_seconds']:,.1f} s",
-        ]
-        for row in rows
-    ]
-    headings = ["run", "test accuracy", "95 % interval", *(["val accuracy"] if has_validation else [])]
-    return listing([*headings, "parameters", "steps", "training"], cells, text_columns=1)
+def runs_table(labels: Labels, rows: Sequence[Row], *, with_names: bool = True) -> Table:
+    """Returns accuracy with its interval, parameters, steps and training time of each run.
+
+    Columns of settings and sizes that are equal for all runs are left out.
+
+    Args:
+        labels: of the runs, by name.
+        rows: one for each run.
+        with_names: whether numbered runs also have a column with their names.
+    """
+    numbered = list(labels) != list(labels.values())
+    columns: dict[str, list[Cell]] = {"": list(labels.values())} if numbered else {}
+    if with_names or not numbered:
+        columns["run"] = list(labels)
+    columns["test accuracy"] = [percent(row["test_accuracy"]) for row in rows]
+    columns["95 % interval"] = [interval((row["test_low"], row["test_high"])) for row in rows]
+    if any(row["val_accuracy"] is not None for row in rows):
+        columns["val accuracy"] = [percent(row["val_accuracy"]) for row in rows]
+    for key in ("parameters", "steps"):
+        if len({row[key] for row in rows}) > 1:
+            columns[key] = [row[key] for row in rows]
+    columns["training"] = [duration(row["training_seconds"]) for row in rows]
+    num_texts = list(columns).index("test accuracy")
+    return listing(list(columns), list(zip(*columns.values(), strict=True)), text_columns=num_texts)
 
 
-def pairs_table(rows: Sequence[Row]) -> Table:
-    """Returns the paired comparison of each two runs: difference, images only one got right, p-value, verdict."""
+def pairs_table(labels: Labels, rows: Sequence[Row]) -> Table:
+    """Returns the paired comparison of each two runs: difference in points, its interval, p-value, verdict.
+
+    For several pairs the p-value is the corrected one, and a column tells how many images only one run got right.
+    """
     has_several = len(rows) > 1
     cells = [
         [
-            row["second"],
-            row["first"],
+            f"{labels[row['second']]} vs {labels[row['first']]}",
             points(row["difference"]),
             points_interval(row["interval"]),
-            row["only_second"],
-            row["only_first"],
-            p_value(row["p"]),
-            *([p_value(row["p_holm"])] if has_several else []),
+            *([f"{row['only_second']:,} vs {row['only_first']:,}"] if has_several else []),
+            p_value(row["p_holm"]),
             verdict(row),
         ]
         for row in rows
     ]
-    headings = ["run", "compared with", "points", "95 % interval", "only run right", "only other right", "p"]
-    return listing([*headings, *(["p (Holm)"] if has_several else []), "verdict"], cells, text_columns=2)
+    headings = ["runs", "points", "95 % interval", *(["only right"] if has_several else [])]
+    return listing([*headings, "p (Holm)" if has_several else "p", "verdict"], cells, text_columns=1)
 
 
-def groups_table(rows: Sequence[Row]) -> Table:
-    """Returns mean ± standard deviation of each recipe with several seeds."""
-    cells = [[row["name"], len(row["seeds"]), mean_text(row["mean"], row["deviation"], decimals=2)] for row in rows]
-    return listing(["recipe", "seeds", "test accuracy"], cells, text_columns=1)
-
-
-def group_pairs_table(rows: Sequence[Row]) -> Table:
-    """Returns the comparison of each two recipes: difference of their means with its interval, verdict."""
+def groups_table(labels: Labels, rows: Sequence[Row]) -> Table:
+    """Returns mean ± standard deviation of each recipe with several seeds, and its runs."""
     cells = [
-        [row["second"], row["first"], points(row["difference"]), points_interval(row["interval"]), verdict(row)]
-        for row in rows
+        [
+            letter,
+            row["name"],
+            ", ".join(labels[run] for run in row["runs"]),
+            len(row["seeds"]),
+            mean_text(row["mean"], row["deviation"], decimals=2),
+        ]
+        for letter, row in zip(_group_letters(rows).values(), rows, strict=True)
     ]
-    return listing(["recipe", "compared with", "points", "95 % interval", "verdict"], cells, text_columns=2)
+    return listing(["", "recipe", "runs", "seeds", "test accuracy"], cells, text_columns=3)
 
 
-def classes_table(runs: Sequence[str], rows: Sequence[Row]) -> Table:
-    """Returns the classes with the largest differences: a column of points for each run.
+def group_pairs_table(groups: Sequence[Row], rows: Sequence[Row]) -> Table:
+    """Returns the comparison of each two recipes: difference of their means with its interval, verdict.
 
     Args:
-        runs: names; the others are compared with the first, and only as many are shown as fit.
+        groups: rows of `groups_table`.
+        rows: one for each pair.
+    """
+    letters = _group_letters(groups)
+    cells = [
+        [
+            f"{letters[row['second']]} vs {letters[row['first']]}",
+            points(row["difference"]),
+            points_interval(row["interval"]),
+            verdict(row),
+        ]
+        for row in rows
+    ]
+    return listing(["recipes", "points", "95 % interval", "verdict"], cells, text_columns=1)
+
+
+def _group_letters(groups: Sequence[Row]) -> dict[str, str]:
+    """Returns A to Z, then A2 to Z2 and so on, by the names of the groups."""
+    return {
+        group["name"]: chr(ord("A") + index % 26) + (str(index // 26 + 1) if index >= 26 else "")
+        for index, group in enumerate(groups)
+    }
+
+
+def classes_table(labels: Labels, rows: Sequence[Row]) -> Table:
+    """Returns the classes with the largest differences to the first run, in points.
+
+    Of one other run with its interval; of up to four a column for each; of more the lowest and the highest.
+
+    Args:
+        labels: of the runs, by name.
         rows: of all classes and runs, largest difference first.
     """
     found = {(row["name"], row["run"]): row for row in rows}
-    others = [run for run in runs[1:] if any(row["run"] == run for row in rows)][:_MAX_RUN_COLUMNS]
-    has_interval = len(others) == 1
+    others = [run for run in list(labels)[1:] if any(row["run"] == run for row in rows)]
     cells: list[list[Cell]] = []
     for name in list(dict.fromkeys(row["name"] for row in rows))[:_MAX_CLASSES]:
-        first = found[name, others[0]]
-        line: list[Cell] = [name, first["pictures"], percent(first["first_accuracy"])]
-        line += [points(found[name, run]["difference"]) for run in others]
-        cells.append([*line, points_interval(first["interval"])] if has_interval else line)
-    headings = ["class", "images", runs[0], *others, *(["95 % interval"] if has_interval else [])]
-    return listing(headings, cells, text_columns=1)
+        of_class = [found[name, run] for run in others if (name, run) in found]
+        line: list[Cell] = [name, of_class[0]["pictures"], percent(of_class[0]["first_accuracy"])]
+        cells.append([*line, *_class_cells(labels, others, {row["run"]: row for row in of_class})])
+    if len(others) == 1:
+        headings = [labels[others[0]], "95 % interval"]
+    elif len(others) <= _MAX_RUN_COLUMNS:
+        headings = [labels[run] for run in others]
+    else:
+        headings = ["lowest", "run", "highest", "run"]
+    return listing(["class", "images", next(iter(labels.values())), *headings], cells, text_columns=1)
+
+
+def _class_cells(labels: Labels, others: Sequence[str], rows: Mapping[str, Row]) -> list[Cell]:
+    """Returns the differences of one class; a run without images of it has a dash."""
+    if len(others) == 1:
+        row = rows[others[0]]
+        return [points(row["difference"]), points_interval(row["interval"])]
+    if len(others) <= _MAX_RUN_COLUMNS:
+        return [points(rows[run]["difference"]) if run in rows else None for run in others]
+    ends = [choose(rows.values(), key=lambda row: row["difference"]) for choose in (min, max)]
+    return [cell for row in ends for cell in (points(row["difference"]), labels[row["run"]])]
 
 
 def verdict(row: Row) -> str:
