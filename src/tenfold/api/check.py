@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tenfold.api.data import request_of
+from tenfold.api.data import DataSource, dataset, request_of
 from tenfold.core.errors import RunError, UsageError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.types import Dataset
@@ -30,7 +30,7 @@ _RULES_WITH_ROWS = {
 
 
 def check(
-    data: str | Path | Dataset,
+    data: DataSource,
     *,
     run: str | Path | None = None,
     progress: Progress | None = None,
@@ -42,7 +42,7 @@ def check(
     near duplicates within and across splits, and equal images with different labels. Changes nothing.
 
     Args:
-        data: `shapes`, `cifar10`, `cifar100`, `auto`, a folder or an archive of class folders, or a `Dataset`.
+        data: as for `train`.
         run: a finished run on the same test images: its accuracy is reported with and without the test images that
             have a duplicate in train. A test split that is drawn is drawn as for this run.
         progress: receives messages; silent by default.
@@ -62,10 +62,11 @@ def check(
     progress = progress or SilentProgress()
     folder = None if run is None else RunFolder.open(Path(run))
     rows = [] if folder is None else folder.read_predictions()  # reports a wrong run before the images are read
-    if isinstance(data, Dataset):
-        if settings:
+    if not isinstance(data, str | Path):
+        if settings and isinstance(data, Dataset):
             raise UsageError(f"{', '.join(settings)} given for a dataset that is prepared; expected a source of data")
-        found = inspect_dataset(data, progress.prepare)
+        prepared = dataset(data, **settings)
+        found = inspect_dataset(prepared, progress.prepare)
     else:
         recipe = Recipe() if folder is None else load_recipe(folder.recipe)
         # The validation images of a recipe are a part of the source's training images.

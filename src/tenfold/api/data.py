@@ -1,8 +1,8 @@
 """Datasets: prepared from a source or made from arrays."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,27 @@ from numpy.typing import NDArray
 
 from tenfold.core.cache import cache_folder
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.data.build import DataRequest, build_dataset
+from tenfold.data.build import DataRequest, build_dataset, with_validation
+from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.cifar import find_cifar
 from tenfold.data.sources.cifar_files import SOURCES
+from tenfold.data.sources.layout import drawn_note
 from tenfold.data.store.store import list_stores
 from tenfold.data.types import Dataset, Split
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import DataSection, Recipe
 
+DataSource = str | Path | Dataset | tuple[Any, Any] | list[Any] | Mapping[str, Any]
+"""What Python takes as data: a dataset's name or path, a `Dataset`, `(images, labels)`, or such pairs by split,
+`{"train": (images, labels), "test": (images, labels)}`."""
 
-def dataset(source: str | Path, *, progress: Progress | None = None, **settings: Any) -> Dataset:
+
+def dataset(source: DataSource, *, progress: Progress | None = None, **settings: Any) -> Dataset:
     """Prepares a dataset. Images are decoded once and kept in the cache folder.
 
     Args:
-        source: `shapes`, `cifar10`, `cifar100`, `auto`, a folder or an archive of class folders.
+        source: `shapes`, `cifar10`, `cifar100`, `auto`, a folder or an archive of class folders; or images and labels
+            in memory, see `in_memory`.
         progress: receives messages; silent by default.
         settings: further keys of a recipe's `[data]`, such as `image_size=64`.
 
@@ -39,8 +46,10 @@ def dataset(source: str | Path, *, progress: Progress | None = None, **settings:
         >>> tenfold.dataset("shapes").classes[:3]  # doctest: +SKIP
         ('circle', 'ring', 'square')
     """
-    section = resolve(Recipe(), {"data": {"source": str(source), **settings}}).data
-    return dataset_of(section, progress or SilentProgress())
+    section = resolve(Recipe(), {"data": settings}).data
+    if isinstance(source, str | Path):
+        section = resolve(Recipe(), {"data": {**settings, "source": str(source)}}).data
+    return in_memory(source, section) or dataset_of(section, progress or SilentProgress())
 
 
 def dataset_from_arrays(
@@ -67,6 +76,36 @@ def dataset_from_arrays(
     assert splits[0] is not None
     assert splits[1] is not None
     return Dataset(name, tuple(classes), splits[0], splits[1], splits[2], fingerprint=_digest(splits, classes))
+
+
+def in_memory(data: object, section: DataSection) -> Dataset | None:
+    """Returns the dataset of images and labels in memory, or None if `data` names a source or is None.
+
+    Args:
+        data: a `Dataset`; `(images, labels)`; or `{"train": (images, labels), "test": (images, labels)}`, also with
+            `val`. Images are arrays, torch tensors or lists: uint8 [N, H, W, 3], [N, 3, H, W] or gray [N, H, W].
+            Labels are class names or integers.
+        section: of the recipe: fractions and seed of the splits that do not exist and are drawn.
+
+    Raises:
+        DataError: when `data` is something else, or does not fit together.
+
+    Example:
+        >>> images = np.arange(10 * 8 * 8 * 3).astype(np.uint8).reshape(10, 8, 8, 3)
+        >>> found = in_memory((images, [0, 1] * 5), DataSection())
+        >>> found.classes, len(found.train), len(found.test)
+        (('0', '1'), 8, 2)
+    """
+    if data is None or isinstance(data, str | Path):
+        return None
+    if not isinstance(data, Dataset):
+        found = read_in_memory(data, section.test_fraction, section.split_seed)
+        pairs = {name: (split.images, split.labels) for name, split in found.splits.items()}
+        data = dataset_from_arrays(pairs["train"], pairs["test"], found.classes, val=pairs.get("val"))
+        if found.drawn:
+            note = drawn_note("test images", section.test_fraction, len(data.test), section.split_seed)
+            data = replace(data, drawn=found.drawn, notes=(note,))
+    return with_validation(data, section.val_fraction, section.split_seed)
 
 
 def dataset_of(section: DataSection, progress: Progress) -> Dataset:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from tenfold.api.data import dataset_of, needs_download
+from tenfold.api.data import DataSource, dataset_of, in_memory, needs_download
 from tenfold.core.errors import TenfoldError, UsageError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.types import Dataset
@@ -16,7 +16,7 @@ from tenfold.runs.sweep_folder import SweepFolder
 def report(
     path: str | Path,
     *,
-    data: str | Path | Dataset | None = None,
+    data: DataSource | None = None,
     model: nn.Module | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -26,7 +26,8 @@ def report(
 
     Args:
         path: a finished run folder, or the folder of a sweep or of several seeds.
-        data: where the images of the run are now, as for `--data`, or a `Dataset`; as the recipe says by default.
+        data: where the images of the run are now, or the images themselves, as for `train`; as the recipe says by
+            default.
         model: the network, if it is your own.
         progress: receives messages; silent by default.
 
@@ -52,17 +53,17 @@ def report(
     from tenfold.report.page.run_page import write_page  # imports matplotlib, which other commands do without
 
     folder = RunFolder.open(Path(path))
-    found = data if isinstance(data, Dataset) else _dataset(folder, data, progress or SilentProgress())
+    found = _dataset(folder, data, progress or SilentProgress())
     if isinstance(found, str):
         return write_page(folder, None, model=model, why_no_data=found)
     return write_page(folder, found, model=model)
 
 
-def _dataset(folder: RunFolder, data: str | Path | None, progress: Progress) -> Dataset | str:
+def _dataset(folder: RunFolder, data: DataSource | None, progress: Progress) -> Dataset | str:
     """Returns the dataset of a run, or the reason why it is not available."""
     recipe = load_recipe(folder.recipe)
     if data is not None:
-        return dataset_of(resolve(recipe, {"data.source": str(data)}).data, progress)
+        return in_memory(data, recipe.data) or dataset_of(resolve(recipe, {"data.source": str(data)}).data, progress)
     try:
         if needs_download(recipe.data):
             return f"{recipe.data.source} is not on this machine; get it with: tenfold data get {recipe.data.source}"

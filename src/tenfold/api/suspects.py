@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tenfold.api.data import dataset_of
+from tenfold.api.data import DataSource, dataset_of, in_memory
 from tenfold.api.train import report_dataset
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import DataError, UsageError
@@ -76,7 +76,7 @@ class Suspects:
 
 
 def suspects(
-    data: str | Path | Dataset | None = None,
+    data: DataSource | None = None,
     *,
     recipe: str | Path | Recipe = "quick",
     longer: float = LONGER,
@@ -93,7 +93,7 @@ def suspects(
     their labels. The test split is not used, and nothing is written.
 
     Args:
-        data: a dataset's name or path, as for `--data`, or a `Dataset`; the recipe's by default.
+        data: as for `train`; the recipe's by default.
         recipe: a shipped recipe, a TOML file, or a `Recipe`.
         longer: training length of each classifier, as a multiple of the recipe's: a better classifier mistakes fewer
             of its own errors for label errors.
@@ -123,7 +123,7 @@ def suspects(
         raise UsageError("labels are checked as the source has them; leave data.exclude and data.relabel out")
     chosen = scale_duration(chosen, longer)
     choose_device(chosen.train.device)  # reports a missing device before any work is done
-    dataset = data if isinstance(data, Dataset) else dataset_of(chosen.data, progress)
+    dataset = in_memory(data, chosen.data) or dataset_of(chosen.data, progress)
     report_dataset(dataset, progress)
     names, joined = _joined(dataset)
     preflight.check_network(chosen, joined)

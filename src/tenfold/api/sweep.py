@@ -17,6 +17,7 @@ from tenfold.core.devices import choose_device
 from tenfold.core.disk import display_path
 from tenfold.core.errors import UsageError
 from tenfold.core.progress import Progress, SilentProgress
+from tenfold.data.arrays import described
 from tenfold.data.build import DataRequest
 from tenfold.data.types import Dataset
 from tenfold.engine import preflight
@@ -87,6 +88,10 @@ def sweep(
         {'model.width': 90}
     """
     progress = progress or SilentProgress()
+    if not isinstance(data, str | Path | None):
+        raise UsageError(
+            f"data is {described(data)}; the processes of a sweep need a source to read: expected a name or a path"
+        )
     base, overrides = recipe_with_target(recipe, overrides, progress)
     base = base if data is None else resolve(base, {"data.source": str(data)})
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem

@@ -8,7 +8,7 @@ from time import perf_counter
 from torch import nn
 
 from tenfold.api.budget import refuse_beside_budget, within_budget
-from tenfold.api.data import request_of
+from tenfold.api.data import DataSource, in_memory, request_of
 from tenfold.api.training_run import Run, execute_run, resume_run
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
@@ -32,7 +32,7 @@ from tenfold.runs.run_folder import RunFolder
 def train(
     recipe: str | Path | Recipe = "quick",
     *,
-    data: str | Path | Dataset | None = None,
+    data: DataSource | None = None,
     model: nn.Module | None = None,
     overrides: Sequence[str] = (),
     name: str | None = None,
@@ -48,7 +48,8 @@ def train(
 
     Args:
         recipe: a shipped recipe, a TOML file, or a `Recipe`.
-        data: a dataset's name or path, as for `--data`, or a `Dataset`; the recipe's by default.
+        data: a dataset's name or path, as for `--data`, a `Dataset`, or images and labels in memory, see
+            `DataSource`; the recipe's by default.
         model: your own network, which replaces the recipe's: float [B, 3, H, W] → logits [B, C].
         overrides: `"section.key=value"` each.
         name: run folder name; dataset, recipe, date and time by default.
@@ -78,10 +79,11 @@ def train(
     if resume is not None:
         return resume_run(Path(resume), data, model, overrides, progress, started, report)
     chosen, _ = recipe_with_target(recipe, overrides, progress)
-    if isinstance(data, str | Path):
-        chosen = resolve(chosen, {"data.source": str(data)})
+    given = in_memory(data, chosen.data)
+    if data is not None and not isinstance(data, Dataset):
+        chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
     choose_device(chosen.train.device)  # reports a missing device before any work is done
-    dataset, preparing = (data, 0.0) if isinstance(data, Dataset) else _timed_dataset(chosen, progress)
+    dataset, preparing = _timed_dataset(chosen, progress) if given is None else (given, 0.0)
     report_dataset(dataset, progress)
     chosen, plan = with_actual_data(chosen, dataset), None
     make_plan(chosen, dataset)  # a recipe that does not fit its data must not leave a run folder

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from tenfold.api.data import dataset_of
+from tenfold.api.data import DataSource, dataset_of, in_memory
 from tenfold.api.evaluate import load
 from tenfold.core import durable
 from tenfold.core.progress import Progress
@@ -115,7 +115,7 @@ def read_run(folder: RunFolder) -> Run:
 
 def resume_run(
     path: Path,
-    data: str | Path | Dataset | None,
+    data: DataSource | None,
     model: nn.Module | None,
     overrides: Sequence[str],
     progress: Progress,
@@ -132,7 +132,7 @@ def resume_run(
         before = copy_image_lists(load_recipe(folder.recipe), folder.path)
         after = extended(before, resolve(before, overrides))
         checkpoint = newest_checkpoint(folder, progress)
-        dataset = data if isinstance(data, Dataset) else dataset_of(after.data, progress)
+        dataset = in_memory(data, after.data) or dataset_of(after.data, progress)
         if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, dataset, checkpoint)):
             progress.message(
                 f"{folder.path} is already finished ({before.train.duration}); "

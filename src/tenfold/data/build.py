@@ -58,7 +58,7 @@ def build_dataset(request: DataRequest, progress: ProgressCallback = no_progress
         dataset = _class_folders(request, progress)
     exclude, relabel = (_expanded(name) if name else None for name in (request.exclude, request.relabel))
     dataset = apply_lists(dataset, exclude, relabel)
-    return _with_validation(dataset, request.val_fraction, request.split_seed)
+    return with_validation(dataset, request.val_fraction, request.split_seed)
 
 
 def _auto(request: DataRequest, progress: ProgressCallback) -> Dataset:
@@ -150,7 +150,7 @@ def _prepared(
     return open_or_build(name, key_for(request.size), build, progress)
 
 
-def _with_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+def with_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """Returns the dataset with a validation split drawn from train, if it has none and one is requested."""
     if dataset.val is not None or fraction == 0:
         return dataset

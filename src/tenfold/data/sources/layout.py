@@ -175,6 +175,14 @@ def _empty_notes(empty_folders: Iterable[str], depth: int, has_splits: bool, lab
             yield f"class folder '{escaped(folder)}' holds no images: left out"
 
 
+def drawn_note(missing: str, fraction: float, num_images: int, seed: int) -> str:
+    """Returns the sentence that says that test images were drawn, because the source has none."""
+    return (
+        f"no {missing}: {fraction:.3g} of each class was drawn for testing ({num_images} images, seed {seed}); "
+        "change with --set data.test_fraction=…"
+    )
+
+
 def draw_test(layout: Layout, fraction: float, seed: int) -> Layout:
     """Draws a stratified fraction of train as the test split, where the layout has no test split.
 
@@ -193,8 +201,5 @@ def draw_test(layout: Layout, fraction: float, seed: int) -> Layout:
     drawn = {train[i] for i in stratified_split(labels, fraction, seed)[1]}
     entries = [entry._replace(split="test") if index in drawn else entry for index, entry in enumerate(layout.entries)]
     entries.sort(key=lambda entry: SPLITS.index(entry.split))
-    note = (
-        f"no test folder: {fraction:.3g} of each class was drawn for testing ({len(drawn)} images, seed {seed}); "
-        "change with --set data.test_fraction=…"
-    )
+    note = drawn_note("test folder", fraction, len(drawn), seed)
     return replace(layout, entries=tuple(entries), notes=(*layout.notes, note), drawn=("test",))
