@@ -68,7 +68,7 @@ def test_compiled_execution_is_compiled_and_timed(cache: Path) -> None:
 def test_an_uncompilable_step_is_refused_or_stays_eager() -> None:
     quick = step_context("quick")
     with pytest.raises(
-        RecipeError, match=r"is 'compiled', but this training cannot be: .*more than conv.*use 'auto' or"
+        RecipeError, match=r"is 'compiled', but this training cannot be: .*more than conv.*train\.execution=auto"
     ):
         choose_execution("compiled", quick, batch())
     assert not choose_execution("auto", quick, batch()).compiled

@@ -11,30 +11,16 @@ from torch import nn
 
 from harness.curves import shapes
 from harness.needs import needs_bfloat16, needs_compiler
-from harness.runs import TINY, DropoutNet, StopAfter, digests, noise_dataset, tiny_run
+from harness.runs import TINY, DropoutNet, Notes, StopAfter, digests, noise_dataset, tiny_run
 from tenfold.core.errors import Interrupted, RecipeError, RunError, Stopped, StorageError, Terminated, UsageError
-from tenfold.core.progress import SilentProgress
 from tenfold.runs.checkpoint import load_checkpoint, save_checkpoint
 from tenfold.runs.model_file import load_model
+from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.tables import read_metrics
 
 torch.set_num_threads(1)
 
 QUICK = ("train.batch_size=16", "train.duration=2 epochs", "train.min_steps=1", "model.widths=[8, 8]")
-
-
-class Notes(SilentProgress):
-    """Records the messages of a run."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.warnings: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 def stop_after(k: int, run: Callable[[], Path], number: int = signal.SIGINT) -> None:
@@ -220,6 +206,25 @@ def test_an_extended_run_equals_one_planned_that_long(tmp_path: Path, val: int) 
         assert load_model(run / file)[1] == load_model(planned / file)[1]
     assert extended == whole
     assert (run / "recipe.toml").read_text() == (planned / "recipe.toml").read_text()
+
+
+def test_an_extended_run_counts_its_evaluations_and_sessions(tmp_path: Path) -> None:
+    first = RunFolder(tiny_run(tmp_path)).read_summary()
+    second = RunFolder(tiny_run(tmp_path, resume=True, overrides=("train.duration=4 epochs",))).read_summary()
+    assert first["evaluations"] == [{"step": 8, "epochs": 2}]
+    assert second["evaluations"] == [{"step": 8, "epochs": 2}, {"step": 16, "epochs": 4}]
+    assert (first["sessions"], second["sessions"]) == (1, 2)
+    assert second["total_seconds"] >= first["total_seconds"] + second["training_seconds"] - first["training_seconds"]
+
+
+def test_the_total_time_of_a_killed_run_includes_what_only_its_checkpoint_knows(tmp_path: Path) -> None:
+    stop_after(5, lambda: tiny_run(tmp_path))
+    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints")
+    state = {**checkpoint.state, "seconds": 500.0}
+    save_checkpoint(tmp_path / "run" / "checkpoints", checkpoint.step, checkpoint.tensors, state)
+    summary = RunFolder(tiny_run(tmp_path, resume=True)).read_summary()
+    assert 500 <= summary["training_seconds"] <= summary["total_seconds"] < 1000
+    assert summary["sessions"] == 2
 
 
 @pytest.mark.parametrize("k", [5, 6, 7])

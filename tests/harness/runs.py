@@ -15,6 +15,7 @@ from torch import nn
 
 import tenfold
 from tenfold.core import durable
+from tenfold.core.progress import SilentProgress
 from tenfold.data.types import Dataset
 from tenfold.runs.checkpoint import load_checkpoint
 
@@ -98,6 +99,20 @@ def without_plots() -> Iterator[None]:
     """Skips the charts and the page of a run, which take longer than the rest of a tiny run."""
     with patch("tenfold.api.training_run.write_report", lambda folder, dataset, model: None):
         yield
+
+
+class Notes(SilentProgress):
+    """Records the messages of a run."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.warnings: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 class StopAfter:

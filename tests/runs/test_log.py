@@ -36,6 +36,17 @@ def test_numbers_and_seconds_continue_after_a_resume(tmp_path: Path) -> None:
     assert [(entry["number"], entry["time_s"]) for entry in read_log(tmp_path / "log.jsonl")] == [(1, 7.0), (2, 9.0)]
 
 
+def test_seconds_include_what_was_spent_before_the_log_was_opened(tmp_path: Path) -> None:
+    times = iter([0.0, 1.0, 1.0])
+    log = Log(tmp_path / "log.jsonl", clock=lambda: next(times), spent=5.0)
+    log.write("started")
+    assert log.seconds() == 6.0
+    times = iter([0.0, 1.0])
+    assert Log(tmp_path / "log.jsonl", clock=lambda: next(times), spent=5.0, earlier=20.0).seconds() == 26.0
+    times = iter([0.0, 1.0])
+    assert Log(tmp_path / "log.jsonl", clock=lambda: next(times), earlier=2.0).seconds() == 7.0
+
+
 def test_an_incomplete_last_line_is_ignored_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     Log(path).write("started")

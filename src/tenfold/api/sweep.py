@@ -21,6 +21,7 @@ from tenfold.data.arrays import described
 from tenfold.data.build import DataRequest
 from tenfold.data.types import Dataset
 from tenfold.engine import preflight
+from tenfold.engine.changes import recipe_changes
 from tenfold.engine.signals import StopRequest
 from tenfold.experiments.sweep.distributions import parse_search
 from tenfold.experiments.sweep.search import Search
@@ -167,6 +168,7 @@ def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: P
     """
     datasets: dict[DataRequest, Dataset] = {}
     work: dict[str, float] = {}
+    changes: dict[str, None] = {}
     for trial in trials:
         recipe = recipe_of(plan, base, trial)
         request = request_of(recipe.data)
@@ -175,6 +177,9 @@ def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: P
             for line in leak_lines(dataset, drawn_leaks(dataset, progress.prepare)):  # remembered for the trials
                 progress.message(line)
         work[trial.name] = preflight.check(recipe, datasets[request])
+        changes |= dict.fromkeys(map(str, recipe_changes(recipe, datasets[request])))
+    for line in changes:
+        progress.message(line)
     return sorted(trials, key=lambda trial: -work[trial.name])
 
 

@@ -1,5 +1,7 @@
 """The end of a run: one evaluation on the test split, written to the run folder."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -7,39 +9,42 @@ from torch import Tensor
 
 from tenfold.data.types import Dataset, Leak, Split
 from tenfold.engine.calibrate import fit_calibration
-from tenfold.engine.plan import effective_batch_size
-from tenfold.engine.precision import Hardware
+from tenfold.engine.changes import recipe_changes
+from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import Evaluation
+from tenfold.runs.log import read_log
 from tenfold.runs.tables import PredictionRow
 
 _CLIPPED_IMAGES, _CLIPPED_BYTES = 1000, 32 * 1024**2
 """Number of training images that are checked for clipped colors, and the memory they may use."""
 
 
-def conclude(setup: Setup, state: State, hardware: Hardware, near_duplicates: Leak | None = None) -> dict[str, Any]:
+def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) -> dict[str, Any]:
     """Evaluates the best model on the test split: the last one where no validation split selected another.
 
     Args:
-        setup: of the run; its model holds the last weights, afterwards those evaluated.
+        setup: of the run, with recipe and hardware as used; its model holds the last weights, afterwards those
+            evaluated.
         state: at the end of training.
-        hardware: as used.
         near_duplicates: see `run`.
 
     Returns:
         The content of `summary.json`. `training_seconds` is the time of the steps alone, over all sessions of a
         resumed run; `loading_seconds` the part of it that the host spent on gathering and augmenting images;
-        `compile_seconds` the time to prepare the step. `total_seconds` counts from the start of the process for
-        `tenfold train`, from the call in Python, from the start of the trial in a sweep, and for a resumed run from
-        the start of the command that resumed it. `batch_size` is the one used.
+        `compile_seconds` the time to prepare the step. `total_seconds` is the time of all `sessions`: of one that ended
+        here, from the start of the process for `tenfold train`, from the call in Python or from the start of the
+        trial in a sweep; of one that was killed, up to its last checkpoint. `batch_size` is the one used. `changes`
+        lists what was not used as given, `evaluations` every time that training evaluated the test split.
 
     Raises:
         StorageError: when the disk refuses; the last model is saved before.
     """
     recipe, folder, dataset, classifier = setup.recipe, setup.folder, setup.dataset, setup.classifier
+    plan = make_plan(recipe, dataset)
     target = target_summary(recipe.train.target, state) if recipe.train.target else None
     setup.save_model(folder.last, {"steps": state.step}, None)
     if state.best is not None:
@@ -49,6 +54,8 @@ def conclude(setup: Setup, state: State, hardware: Hardware, near_duplicates: Le
     calibration = fit_calibration(classifier, dataset)
     temperature = None if calibration is None else calibration["temperature"]
     folder.write_predictions(predictions(dataset.test, logits, dataset.classes, temperature))
+    setup.log.write("finished", step=state.step, epochs=plan.epoch_of(state.step), test_accuracy=evaluation.accuracy)
+    events = read_log(folder.log)
     summary = {
         **_headline(evaluation),
         "model": "last" if state.best is None else "best",
@@ -57,14 +64,17 @@ def conclude(setup: Setup, state: State, hardware: Hardware, near_duplicates: Le
         "target": target,
         "steps": state.step,
         "epochs": state.rows[-1]["epoch"],
-        "batch_size": effective_batch_size(recipe.train.batch_size, len(dataset.train)),
+        "batch_size": plan.batch_size,
         "training_seconds": round(state.times.training_seconds(), 3),
         "loading_seconds": round(state.times.loading_seconds, 3),
         "compile_seconds": round(state.times.compile_seconds, 3),
         "total_seconds": round(state.times.total_seconds(), 3),
+        "sessions": sum(entry["event"] in ("started", "resumed") for entry in events),
         "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
         "dataset": _dataset_summary(dataset),
-        "hardware": str(hardware),
+        "hardware": str(setup.hardware),
+        "changes": [asdict(change) for change in recipe_changes(recipe, dataset)],
+        "evaluations": _evaluations(events, plan),
         "calibration": calibration,
         "near_duplicates": _near_duplicates(dataset, near_duplicates, logits),
         "evaluation": evaluation.to_json(),
@@ -72,8 +82,13 @@ def conclude(setup: Setup, state: State, hardware: Hardware, near_duplicates: Le
     evaluated = folder.last if state.best is None else folder.best
     setup.save_model(evaluated, {**_headline(evaluation), "steps": state.step}, temperature)
     folder.write_summary(summary)
-    setup.log.write("finished", step=state.step, test_accuracy=evaluation.accuracy)
     return summary
+
+
+def _evaluations(events: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, int]]:
+    """Returns steps and epochs of all evaluations of the test split; a repeated one after a kill counts once."""
+    steps = dict.fromkeys(entry["step"] for entry in events if entry["event"] == "finished")
+    return [{"step": step, "epochs": plan.epoch_of(step)} for step in steps]
 
 
 def _dataset_summary(dataset: Dataset) -> dict[str, Any]:

@@ -59,12 +59,12 @@ class StepContext:
             TrainingError: when the step cannot be compiled.
             StorageError: when the cache folder cannot be written.
         """
-        by_layers = self.hardware.compiled and self._compiles_layers
+        by_layers = self.hardware.kernels == "layers"
         kernels = layers.CompiledLayers(self.model, self.hardware.threads) if by_layers else None
         eager = EagerStep(self.model, self.optimizer, self.preprocessing, self.hardware, self.label_smoothing, kernels)
         if by_layers or not self.hardware.compiled:
             return eager
-        if self.hardware.device.type == "cuda":
+        if self.hardware.kernels == "CUDA graph":
             return graphs.GraphedStep(eager, self.model, self.optimizer, batch)
         assert isinstance(self.model, TutorialNet)
         return tutorial_step.CompiledTutorialStep(
@@ -73,18 +73,14 @@ class StepContext:
 
     def uncompiled_reason(self, batch: Batch) -> str | None:
         """Returns why the step cannot be compiled, or None where it can."""
-        if self._compiles_layers:
+        kernels = replace(self.hardware, compiled=True).kernels
+        if kernels == "layers":
             return layers.unsupported_reason(self.model)
         if batch.mixture is not None:
             return "its images are mixed (mixup, cutmix)"
-        if self.hardware.device.type == "cuda":
+        if kernels == "CUDA graph":
             return graphs.unsupported_reason(self.optimizer, self.hardware)
         return tutorial_step.unsupported_reason(self.model, self.optimizer, self.hardware, len(batch.images))
-
-    @property
-    def _compiles_layers(self) -> bool:
-        """Whether compiled execution means kernels for single layers, not one program for the whole step."""
-        return self.hardware.device.type == "cpu" and self.hardware.autocast is not None
 
 
 class PreparedStep(NamedTuple):
@@ -135,7 +131,8 @@ def choose_execution(execution: str, context: StepContext, batch: Batch, *, choo
     reason = None if execution == "eager" else context.uncompiled_reason(batch)
     if execution == "compiled" and reason is not None:
         raise RecipeError(
-            f"train.execution is 'compiled', but this training cannot be: {reason}; use 'auto' or 'eager'"
+            f"train.execution is 'compiled', but this training cannot be: {reason}; let Tenfold choose with "
+            "--set train.execution=auto, or resume a run with --set train.execution=eager"
         )
     compiled = replace(context.hardware, compiled=True)
     if execution == "compiled":

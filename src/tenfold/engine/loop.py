@@ -13,7 +13,7 @@ from tenfold.data.sampling import Difficulty
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.execution import PreparedStep, StepContext, prepare_step
 from tenfold.engine.plan import Plan, make_plan
-from tenfold.engine.precision import Hardware
+from tenfold.engine.repeat import record_execution
 from tenfold.engine.running_metrics import RunningMetrics
 from tenfold.engine.setup import Setup, memory_format, training_loader
 from tenfold.engine.signals import StopRequest
@@ -29,12 +29,12 @@ class Trained(NamedTuple):
     """The end of training.
 
     Args:
+        setup: with recipe and hardware as used: threads, execution and precision.
         state: its model holds the averaged weights where the recipe asks for an average, else the last ones.
-        hardware: as used: number of threads and execution.
     """
 
+    setup: Setup
     state: State
-    hardware: Hardware
 
 
 def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
@@ -59,7 +59,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     average = WeightEMA(model, recipe.optim.ema)
     difficulty = Difficulty(len(setup.dataset.train), device) if recipe.data.pruning else None
     loader = training_loader(recipe, setup.dataset, setup.hardware)
-    times = RunTimes(device, loader, setup.started)
+    times = RunTimes(device, loader, setup.log.seconds)
     metrics = RunningMetrics(plain_loss=_minimizes_another_loss(recipe))
     state = State(model, optimizer, average, times, setup.dataset.fingerprint, metrics, difficulty)
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
@@ -67,6 +67,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
         state.load(checkpoint)
     with _clear_errors(setup, plan, state):
         step, hardware, times.compile_seconds = _prepare(setup, state, loader, checkpoint)
+    setup = record_execution(setup, hardware)
 
     with StopRequest() as stop, _shown(setup, plan), _clear_errors(setup, plan, state):
         if checkpoint is not None:  # a kill may have come between the checkpoint and these files
@@ -96,7 +97,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
                 new_best = evaluate and state.is_best
                 checkpoint_due = last or new_best or plan.checkpoint_due(state.step, times.since_checkpoint())
                 if checkpoint_due or stop.received:
-                    _save_checkpoint(setup, state, hardware)
+                    _save_checkpoint(setup, state)
                 if stop.received:
                     raise stop.error(
                         f"stopped at step {state.step:,} and saved; resume with: tenfold train --resume "
@@ -107,9 +108,9 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
                 times.start_training()
         if not state.rows or state.rows[-1]["step"] != state.step:  # resumed in the middle of an epoch, with a new end
             _evaluate(setup, plan, state)
-            _save_checkpoint(setup, state, hardware)
+            _save_checkpoint(setup, state)
     average.copy_to_model()
-    return Trained(state, hardware)
+    return Trained(setup, state)
 
 
 def _prepare(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint | None) -> PreparedStep:
@@ -180,14 +181,14 @@ def _log_row(
     setup.progress.log({**row, "batch": batch, "steps": plan.steps})
 
 
-def _save_checkpoint(setup: Setup, state: State, hardware: Hardware) -> None:
+def _save_checkpoint(setup: Setup, state: State) -> None:
     """Saves a checkpoint, the rows so far, and the model where it is the best.
 
     The model comes last: its file must never hold weights that a run resumed from the checkpoint, with another
     schedule or length, may not reach.
     """
     state.times.pause_training()
-    path = state.save(setup.folder.checkpoints, hardware)
+    path = state.save(setup.folder.checkpoints, setup.hardware)
     setup.folder.write_metrics(state.rows)
     setup.log.write("checkpoint", step=state.step, path=path.name)
     state.times.checkpoint_saved()

@@ -38,6 +38,14 @@ class Hardware:
             return f"cpu, {self.threads} thread{'s' * (self.threads > 1)}, {precision}"
         return f"{self.device}, {precision}"
 
+    @property
+    def kernels(self) -> str | None:
+        """What a compiled step is made of: a `CUDA graph`, `layers` or the whole `step`; None for an eager one."""
+        if not self.compiled:
+            return None
+        by_layers = self.device.type == "cpu" and self.autocast is not None
+        return "CUDA graph" if self.device.type == "cuda" else "layers" if by_layers else "step"
+
     @contextmanager
     def active(self) -> Iterator[None]:
         """Applies the process-wide settings of this run, and restores the previous ones at the end."""

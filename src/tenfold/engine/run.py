@@ -1,10 +1,9 @@
 """A whole run: from a recipe and a dataset to a finished run folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +17,7 @@ from tenfold.core.randomness import derive_seed
 from tenfold.data.decode.preprocessing import Preprocessing, channel_statistics
 from tenfold.data.loader import image_batches
 from tenfold.data.types import Dataset, Leak
+from tenfold.engine.changes import recipe_changes
 from tenfold.engine.conclude import conclude
 from tenfold.engine.loop import train
 from tenfold.engine.precision import Hardware, choose_hardware
@@ -25,7 +25,7 @@ from tenfold.engine.setup import Setup
 from tenfold.evaluate.logits import evaluation_mode
 from tenfold.models.build import build_model
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.artifact import CUSTOM_ARCHITECTURE, Classifier
+from tenfold.runs.artifact import Classifier
 from tenfold.runs.checkpoint import Checkpoint
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
@@ -56,8 +56,8 @@ def run(
         model: the user's own network, which replaces the recipe's.
         checkpoint: to resume from.
         near_duplicates: the test images with a duplicate in train, for `summary.json`; None where nobody looked.
-        started: `time.perf_counter()` at the start of the command; `total_seconds` counts from it. This call's start
-            by default.
+        started: `time.perf_counter()` at the start of the command, from which this session's time counts. This call's
+            start by default.
 
     Returns:
         The content of `summary.json`; see `conclude`.
@@ -72,32 +72,15 @@ def run(
         hardware = replace(hardware, threads=int(checkpoint.state["threads"]))
         folder.reopen()
     progress.message(f"device: {hardware}")
+    for change in recipe_changes(recipe, dataset):
+        progress.message(str(change))
     with hardware.active(), _random_state_restored(hardware):
         classifier = make_classifier(recipe, dataset, model)
-
-        def save_model(path: Path, metrics: Mapping[str, Any], temperature: float | None) -> None:
-            replace(classifier, temperature=temperature).save(
-                path,
-                architecture=recipe.model.name if model is None else CUSTOM_ARCHITECTURE,
-                arguments=recipe.model.arguments if model is None else {},
-                metrics=metrics,
-            )
-
-        log = Log(folder.log)
+        earlier = 0.0 if checkpoint is None else float(checkpoint.state["seconds"])
+        log = Log(folder.log, spent=perf_counter() - started, earlier=earlier)
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
-        setup = Setup(
-            recipe,
-            dataset,
-            classifier,
-            hardware,
-            folder,
-            progress,
-            log,
-            save_model,
-            started,
-        )
-        state, used_hardware = train(setup, checkpoint)
-        return conclude(setup, state, used_hardware, near_duplicates)
+        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, log, is_custom=model is not None)
+        return conclude(*train(setup, checkpoint), near_duplicates)
 
 
 def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -> Classifier:

@@ -1,7 +1,7 @@
 """What a run is built from, before its first step."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tenfold.data.types import Dataset
 from tenfold.engine.plan import effective_batch_size
 from tenfold.engine.precision import Hardware
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.artifact import Classifier
+from tenfold.runs.artifact import CUSTOM_ARCHITECTURE, Classifier
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
 
@@ -28,13 +28,11 @@ class Setup:
         recipe: complete.
         dataset: `train` is trained on, `val` evaluated now and then; training does not touch `test`.
         classifier: the network with its preprocessing and class names.
-        hardware: as the recipe asks for it; the execution of the step is chosen when training begins.
+        hardware: as the recipe asks for it, and once the step is prepared, as used.
         folder: receives checkpoints, metrics and the log.
         progress: is notified of what happens.
         log: the run's `log.jsonl`.
-        save_model: writes the model's current weights to a file, with metrics, and with their temperature if they have
-            one.
-        started: `time.perf_counter()` at the start of the command; `total_seconds` counts from it.
+        is_custom: whether the network is the user's own.
     """
 
     recipe: Recipe
@@ -44,8 +42,25 @@ class Setup:
     folder: RunFolder
     progress: Progress
     log: Log
-    save_model: Callable[[Path, Mapping[str, Any], float | None], None]
-    started: float
+    is_custom: bool = False
+
+    def save_model(self, path: Path, metrics: Mapping[str, Any], temperature: float | None = None) -> None:
+        """Writes the model's current weights to a model file.
+
+        Args:
+            path: the file, ending in `.safetensors`.
+            metrics: results of the model, as plain numbers.
+            temperature: fitted to these weights, if there is one.
+
+        Raises:
+            StorageError: when writing fails. The old file stays.
+        """
+        replace(self.classifier, temperature=temperature).save(
+            path,
+            architecture=CUSTOM_ARCHITECTURE if self.is_custom else self.recipe.model.name,
+            arguments={} if self.is_custom else self.recipe.model.arguments,
+            metrics=metrics,
+        )
 
 
 def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loader:

@@ -1,5 +1,6 @@
 """All times of a run in one place."""
 
+from collections.abc import Callable
 from time import perf_counter
 
 import torch
@@ -14,17 +15,17 @@ class RunTimes:
     Args:
         device: where training runs.
         loader: counts the host's seconds spent on gathering and augmenting images.
-        started: `time.perf_counter()` from which `total_seconds` counts.
+        total_seconds: returns the seconds of the whole run so far, over all sessions.
 
     Attributes:
         compile_seconds: spent on compiling the step, and on measuring whether that pays.
     """
 
-    def __init__(self, device: torch.device, loader: Loader, started: float) -> None:
+    def __init__(self, device: torch.device, loader: Loader, total_seconds: Callable[[], float]) -> None:
         self.compile_seconds = 0.0
         self._device = device
         self._loader = loader
-        self._started = started
+        self.total_seconds = total_seconds
         self._training = Stopwatch(device)
         self._checkpoint_saved = perf_counter()
 
@@ -53,10 +54,6 @@ class RunTimes:
     def loading_seconds(self) -> float:
         """The part of the training time that the host spent on gathering and augmenting images."""
         return self._loader.seconds
-
-    def total_seconds(self) -> float:
-        """Returns the seconds since the start of the command."""
-        return perf_counter() - self._started
 
     def checkpoint_saved(self) -> None:
         """Notes that a checkpoint has been written."""

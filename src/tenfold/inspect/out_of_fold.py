@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -130,18 +129,12 @@ def _train_and_predict(recipe: Recipe, dataset: Dataset, progress: Progress) -> 
     with temporary as path, hardware.active(), torch.random.fork_rng(devices=gpus):
         folder = RunFolder(Path(path))
         classifier = make_classifier(recipe, dataset, None)
-        setup = Setup(
-            recipe, dataset, classifier, hardware, folder, progress, Log(folder.log), _discard, perf_counter()
-        )
+        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, Log(folder.log))
         try:
             train(setup)
         except Stopped as error:
             raise type(error)("stopped: the folds are discarded, and nothing was written") from None
         return classifier.logits(dataset.test.images).numpy()
-
-
-def _discard(path: Path, metrics: Mapping[str, object], temperature: float | None) -> None:
-    """Saves nothing: a fold has no best model, because it has no validation split."""
 
 
 class _FoldProgress(SilentProgress):

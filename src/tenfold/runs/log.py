@@ -25,19 +25,28 @@ class Log:
     Args:
         path: the file; its folder must exist.
         clock: monotonic clock, in seconds.
+        spent: seconds of this session before now.
+        earlier: seconds of earlier sessions, where more is known than the log tells: a kill may have come before its
+            next line.
 
     Raises:
         RunError: when an existing log is damaged.
         StorageError: when it cannot be read.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = time.monotonic, *, spent: float = 0.0, earlier: float = 0.0
+    ) -> None:
         entries = read_log(path) if path.exists() else []
         last = entries[-1] if entries else {}
         self._path = path
         self._clock = clock
         self._number = int(last.get("number", 0))
-        self._start = clock() - float(last.get("time_s", 0.0))
+        self._start = clock() - spent - max(earlier, float(last.get("time_s", 0.0)))
+
+    def seconds(self) -> float:
+        """Returns the seconds spent so far, over all sessions."""
+        return self._clock() - self._start
 
     def write(self, event: str, **fields: object) -> None:
         """Appends a line, which is durable on return.
@@ -55,7 +64,7 @@ class Log:
             raise ValueError(f"'{clash[0]}' is a reserved field of the log")
         reserved: dict[str, object] = {
             "number": self._number + 1,
-            "time_s": round(self._clock() - self._start, 3),
+            "time_s": round(self.seconds(), 3),
             "utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
         }

@@ -1,0 +1,90 @@
+"""Values of a recipe that a run does not use as they were given: nothing is changed in silence."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from tenfold.core.text import plural
+from tenfold.data.types import Dataset
+from tenfold.engine.plan import Plan, make_plan
+from tenfold.recipes.durations import Duration
+from tenfold.recipes.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value that was not used as given.
+
+    Args:
+        key: dotted key of the recipe.
+        asked: its value, a plain number or text.
+        used: the value used instead.
+        reason: in words.
+    """
+
+    key: str
+    asked: float | str
+    used: float | str
+    reason: str
+
+    def __str__(self) -> str:
+        """Returns one line for the user.
+
+        Example:
+            >>> str(Change("train.batch_size", 1000, 36, "an epoch has at least four batches"))
+            'batch size: 36 instead of 1,000, because an epoch has at least four batches'
+        """
+        name = "length" if self.key == "train.duration" else self.key.partition(".")[2].replace("_", " ")
+        return f"{name}: {_text(self.used)} instead of {_text(self.asked)}, because {self.reason}"
+
+
+def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
+    """Returns what a run of `recipe` on `dataset` does not use as given.
+
+    Raises:
+        RecipeError: see `make_plan`.
+    """
+    plan, train = make_plan(recipe, dataset), recipe.train
+    steps = train.duration.steps(plan.steps_per_epoch)
+    changes = []
+    if plan.batch_size != train.batch_size:
+        images = plural(len(dataset.train), "training image")
+        changes.append(
+            Change(
+                "train.batch_size", train.batch_size, plan.batch_size, f"{images} give at least four batches per epoch"
+            )
+        )
+    if steps is not None and plan.steps is not None and plan.steps > steps:
+        used = f"{_epochs(plan)} ({plan.steps:,} steps)"
+        changes.append(Change("train.duration", str(train.duration), used, f"train.min_steps = {train.min_steps}"))
+    return changes + _interval_changes(recipe, dataset, plan) + _split_changes(recipe, dataset)
+
+
+def _interval_changes(recipe: Recipe, dataset: Dataset, plan: Plan) -> list[Change]:
+    """Returns the intervals that are longer than an epoch, at whose end a row and an evaluation are always due."""
+    changes, train = [], recipe.train
+    if train.log_every > plan.steps_per_epoch:
+        reason = "a row is also written at the end of each epoch"
+        changes.append(Change("train.log_every", train.log_every, plan.steps_per_epoch, reason))
+    every = train.evaluate_every
+    if dataset.val is not None and every.unit == "steps" and every.amount > plan.steps_per_epoch:
+        used = str(Duration(plan.steps_per_epoch, "steps"))
+        reason = "the validation split is also evaluated at the end of each epoch"
+        changes.append(Change("train.evaluate_every", str(every), used, reason))
+    return changes
+
+
+def _split_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
+    if not recipe.data.val_fraction or dataset.val is None or "val" in dataset.drawn:
+        return []
+    reason = "the data has a validation split of its own"
+    return [Change("data.val_fraction", recipe.data.val_fraction, plural(len(dataset.val), "image"), reason)]
+
+
+def _epochs(plan: Plan) -> str:
+    """Returns the number of epochs, the last of which may be incomplete."""
+    return plural(ceil((plan.steps or 0) / plan.steps_per_epoch), "epoch")
+
+
+def _text(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
