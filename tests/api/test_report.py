@@ -37,8 +37,25 @@ def test_the_images_come_from_the_recipe(photo_run: Path) -> None:
 
 def test_missing_images_leave_a_sentence_and_moved_ones_can_be_given(photo_run: Path, tmp_path: Path) -> None:
     shutil.move(tmp_path / "photos", tmp_path / "moved")
-    assert f"This page has no images: {tmp_path / 'photos'} does not exist" in text_of(report(photo_run))
+    gone = f"{tmp_path / 'photos'}, the data of {photo_run}, is not there; name its new place with --data"
+    assert f"This page has no images: {gone}" in text_of(report(photo_run))
     assert "This page has no images" not in text_of(report(photo_run, data=tmp_path / "moved"))
+
+
+def test_other_images_are_not_shown_as_those_of_the_run(photo_run: Path, tmp_path: Path) -> None:
+    other = photo_folder(tmp_path / "other", each=9)
+    with pytest.raises(DataError, match=r"other holds other images than .*photos was trained on"):
+        report(photo_run, data=other)
+
+
+def test_a_relative_source_is_found_from_another_folder(
+    photo_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe_file = photo_run / "recipe.toml"
+    recipe_file.write_text(recipe_file.read_text("utf-8").replace(str(tmp_path / "photos"), "photos"), "utf-8")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "This page has no images" not in text_of(report(photo_run))
 
 
 def test_changed_images_are_not_shown(photo_run: Path, tmp_path: Path) -> None:

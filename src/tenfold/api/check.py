@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tenfold.api.data import DataSource, dataset, request_of
+from tenfold.api.data import DataSource, dataset, recorded_section, request_of
 from tenfold.core.errors import RunError, UsageError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.types import Dataset
@@ -68,11 +68,17 @@ def check(
         prepared = dataset(data, **settings)
         found = inspect_dataset(prepared, progress.prepare)
     else:
-        recipe = Recipe() if folder is None else load_recipe(folder.recipe)
+        recipe = Recipe() if folder is None else _recipe_of(folder, str(data))
         # The validation images of a recipe are a part of the source's training images.
         section = resolve(recipe, {"data": {"source": str(data), "val_fraction": 0.0, **settings}}).data
         found = inspect_source(request_of(section), progress.prepare)
     return found if folder is None else replace(found, effect=_leak_effect(folder, rows, found))
+
+
+def _recipe_of(folder: RunFolder, source: str) -> Recipe:
+    """Returns the recipe of a run with the place where its data is now."""
+    recipe = load_recipe(folder.recipe)
+    return recipe.model_copy(update={"data": recorded_section(recipe.data, folder.path, source)})
 
 
 def csv_text(inspection: Inspection) -> str:

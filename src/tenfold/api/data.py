@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.cache import cache_folder
+from tenfold.core.disk import display_path
+from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.data.build import DataRequest, build_dataset, with_validation
+from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, with_validation
 from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.cifar import find_cifar
 from tenfold.data.sources.cifar_files import SOURCES
@@ -111,6 +113,39 @@ def in_memory(data: object, section: DataSection) -> Dataset | None:
 def dataset_of(section: DataSection, progress: Progress) -> Dataset:
     """Prepares the dataset that a recipe's `[data]` asks for."""
     return build_dataset(request_of(section), progress.prepare)
+
+
+def recorded_section(section: DataSection, folder: Path, source: str | None = None) -> DataSection:
+    """Returns the `[data]` of a run with paths that exist now, as far as they can be found.
+
+    Runs of earlier versions store relative sources. They are looked for from the current folder, and then from the
+    folder that holds `runs/`, where most runs were started. Image lists are copied into the run folder, which may
+    have been moved. A `data_dir` that is gone is left out: what was prepared from it may still be there.
+
+    Args:
+        section: of the run's recipe.
+        folder: the run folder.
+        source: where the data is now, if that is known; not checked.
+
+    Raises:
+        DataError: when the recorded source is nowhere; the message says how to name its new place.
+    """
+    found: dict[str, object] = {"source": source or section.source}
+    if source is None and section.source not in BUILT_IN:
+        places = [Path(section.source).expanduser(), folder.absolute().parent.parent / section.source]
+        existing = [place for place in places if place.exists()]
+        if not existing:
+            raise DataError(
+                f"{section.source}, the data of {display_path(folder)}, is not there; name its new place with --data"
+            )
+        found["source"] = str(existing[0])
+    if section.data_dir and not Path(section.data_dir).expanduser().is_dir():
+        found["data_dir"] = ""
+    for key in ("exclude", "relabel"):
+        copy = folder / f"{key}.csv"
+        if getattr(section, key) and copy.is_file():
+            found[key] = str(copy)
+    return section.model_copy(update=found)
 
 
 def request_of(section: DataSection) -> DataRequest:

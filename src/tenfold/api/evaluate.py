@@ -3,19 +3,20 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
-from tenfold.api.data import dataset_of
+from tenfold.api.data import DataSource
+from tenfold.api.evaluation_data import check_known, images_to_evaluate
 from tenfold.core.devices import choose_device
-from tenfold.core.errors import ModelError, RunError, UsageError
+from tenfold.core.errors import RunError, UsageError
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.data.types import Dataset, Split
+from tenfold.data.evaluation import LabeledImages, images_in_memory, split_of
+from tenfold.data.types import Dataset
 from tenfold.deploy.export import export as export_classifier
 from tenfold.deploy.predictor import Predictor
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.evaluate.views import views_named
-from tenfold.recipes.load import resolve
-from tenfold.recipes.schema import DataSection, Recipe
 from tenfold.runs.artifact import Classifier, load_plain_weights
 from tenfold.runs.run_folder import RunFolder
 
@@ -48,9 +49,9 @@ def load(
 def evaluate(
     source: str | Path,
     *,
-    data: str | Path | Dataset | None = None,
+    data: DataSource | None = None,
     data_dir: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     device: str = "auto",
     model: nn.Module | str | None = None,
     views: str | None = None,
@@ -60,9 +61,10 @@ def evaluate(
 
     Args:
         source: see `load`.
-        data: a dataset's name or path, as for `--data`, or a `Dataset`; the training dataset by default.
+        data: as for `train`; the training dataset by default. Nothing is drawn from other data, and it may lack
+            classes of the model.
         data_dir: folder that holds a copy of CIFAR.
-        split: `train`, `val` or `test`.
+        split: `train`, `val`, `test` or `all`; by default the test split, or all images of other data without one.
         device: see `load`.
         model: see `load`.
         views: see `load`.
@@ -74,12 +76,16 @@ def evaluate(
         UsageError: when the split or `views` is unknown.
     """
     classifier = _classifier(Path(source), device, model, views)
-    if not isinstance(data, Dataset):
+    progress = progress or SilentProgress()
+    if isinstance(data, Dataset):
+        images = split_of(data, split or "test")
+    elif data is None or isinstance(data, str | Path):
         name = None if data is None else str(data)
-        data = dataset_of(_section_for(classifier, Path(source), name, data_dir), progress or SilentProgress())
-    if split not in data.splits():
-        raise UsageError(f"{data.name} has no split '{split}'; expected {', '.join(data.splits())}")
-    return classifier.evaluate(_relabeled(data.splits()[split], data, classifier))
+        images = images_to_evaluate(classifier, Path(source), name, data_dir, split, progress)
+    else:
+        images = images_in_memory(data, split)
+    progress.message(f"evaluating {images.text}")
+    return _evaluated(images, classifier)
 
 
 def export(
@@ -136,37 +142,16 @@ def _model_file(source: Path) -> Path:
     return found[0]
 
 
-def _section_for(classifier: Classifier, source: Path, data: str | None, data_dir: str | None) -> DataSection:
-    """Returns the `[data]` that prepares images as they were prepared for the classifier's training.
+def _evaluated(images: LabeledImages, classifier: Classifier) -> Evaluation:
+    """Evaluates a classifier on images whose classes are matched by name.
 
     Raises:
-        UsageError: when neither `data` nor the model file names a dataset.
+        ModelError: when there is a class that the classifier does not know.
     """
-    trained = classifier.recipe.get("data", {})
-    if data is None and not trained:
-        raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
-    section = {
-        **trained,
-        "image_size": list(classifier.preprocessing.image_size),
-        "fit": classifier.preprocessing.fit,
-        **({} if data is None else {"source": data, "exclude": "", "relabel": ""}),
-        **({} if data_dir is None else {"data_dir": data_dir}),
-    }
-    return resolve(Recipe(), {"data": section}).data
-
-
-def _relabeled(split: Split, dataset: Dataset, classifier: Classifier) -> Split:
-    """Returns `split` with labels in the classifier's order of classes; classes are matched by name.
-
-    Raises:
-        ModelError: when the dataset has a class that the classifier does not know.
-    """
-    index_of = {name: i for i, name in enumerate(classifier.classes)}
-    unknown = [name for name in dataset.classes if name not in index_of]
-    if unknown:
-        raise ModelError(
-            f"the data has classes that the model does not know ({', '.join(unknown[:5])}); "
-            f"the model knows {', '.join(classifier.classes[:20])}"
-        )
-    new_labels = np.array([index_of[name] for name in dataset.classes], np.int64)
-    return Split(split.images, new_labels[split.labels], split.paths)
+    check_known(images.classes, classifier)
+    index_of = {name: index for index, name in enumerate(classifier.classes)}
+    new_labels = np.array([index_of[name] for name in images.classes], np.int64)
+    labels = np.concatenate([new_labels[part.labels] for part in images.parts])
+    logits = [classifier.tta_logits(part.images) for part in images.parts]
+    averaged, plain = (torch.cat(tensors) for tensors in zip(*logits, strict=True))
+    return classifier.evaluate_tta_logits(labels, averaged, plain)

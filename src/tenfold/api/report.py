@@ -4,11 +4,12 @@ from pathlib import Path
 
 from torch import nn
 
-from tenfold.api.data import DataSource, dataset_of, in_memory, needs_download
-from tenfold.core.errors import TenfoldError, UsageError
+from tenfold.api.data import DataSource, dataset_of, in_memory, needs_download, recorded_section
+from tenfold.core.disk import display_path
+from tenfold.core.errors import DataError, TenfoldError, UsageError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.data.types import Dataset
-from tenfold.recipes.load import load_recipe, resolve
+from tenfold.recipes.load import load_recipe
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder
 
@@ -60,17 +61,28 @@ def report(
 
 
 def _dataset(folder: RunFolder, data: DataSource | None, progress: Progress) -> Dataset | str:
-    """Returns the dataset of a run, or the reason why it is not available."""
-    recipe = load_recipe(folder.recipe)
+    """Returns the dataset of a run, or the reason why it is not available.
+
+    Raises:
+        DataError: when `data` is given and missing, or does not hold the images of the run.
+    """
+    section = load_recipe(folder.recipe).data
+    known = folder.read_summary().get("dataset", {}).get("fingerprint")
+    if (given := in_memory(data, section)) is not None:
+        return given
     if data is not None:
-        return in_memory(data, recipe.data) or dataset_of(resolve(recipe, {"data.source": str(data)}).data, progress)
+        dataset = dataset_of(recorded_section(section, folder.path, str(data)), progress)
+        if known and dataset.fingerprint != known:
+            raise DataError(
+                f"{data} holds other images than {display_path(folder.path)} was trained on; expected those"
+            )
+        return dataset
     try:
-        if needs_download(recipe.data):
-            return f"{recipe.data.source} is not on this machine; get it with: tenfold data get {recipe.data.source}"
-        dataset = dataset_of(recipe.data, progress)
+        if needs_download(section):
+            return f"{section.source} is not on this machine; get it with: tenfold data get {section.source}"
+        dataset = dataset_of(recorded_section(section, folder.path), progress)
     except TenfoldError as error:
         return str(error)
-    known = folder.read_summary().get("dataset", {}).get("fingerprint")
     if known and dataset.fingerprint != known:
-        return f"{recipe.data.source} has changed since the run: it holds other images now"
+        return f"{section.source} has changed since the run: it holds other images now"
     return dataset

@@ -56,7 +56,7 @@ def build_dataset(request: DataRequest, progress: ProgressCallback = no_progress
         dataset = _cifar(request, request.source, progress)
     else:
         dataset = _class_folders(request, progress)
-    exclude, relabel = (_expanded(name) if name else None for name in (request.exclude, request.relabel))
+    exclude, relabel = (expanded(name) if name else None for name in (request.exclude, request.relabel))
     dataset = apply_lists(dataset, exclude, relabel)
     return with_validation(dataset, request.val_fraction, request.split_seed)
 
@@ -101,7 +101,7 @@ def _cifar(request: DataRequest, name: str, progress: ProgressCallback) -> Datas
     return _prepared(name, lambda size: _cifar_key(request, name, size), request, build, progress)
 
 
-def _expanded(name: str) -> Path:
+def expanded(name: str) -> Path:
     """Returns the path with `~` expanded, or unchanged where there is no such home folder."""
     with suppress(RuntimeError):
         return Path(name).expanduser()
@@ -109,7 +109,7 @@ def _expanded(name: str) -> Path:
 
 
 def _data_dir(request: DataRequest) -> Path | None:
-    return _expanded(request.data_dir) if request.data_dir else None
+    return expanded(request.data_dir) if request.data_dir else None
 
 
 def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
@@ -122,7 +122,7 @@ def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
 
 
 def _class_folders(request: DataRequest, progress: ProgressCallback) -> Dataset:
-    path = _expanded(request.source)
+    path = expanded(request.source)
     check_source(path, BUILT_IN)
     listing = list_folder(path) if path.is_dir() else None
     digest = folder_digest(listing) if listing else archive_digest(path)

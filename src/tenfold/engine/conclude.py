@@ -50,7 +50,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
     if state.best is not None:
         classifier.load_weights(folder.best)
     logits, plain_logits = classifier.tta_logits(dataset.test.images)
-    evaluation = classifier.evaluate_tta_logits(dataset.test, logits, plain_logits)
+    evaluation = classifier.evaluate_tta_logits(dataset.test.labels, logits, plain_logits)
     calibration = fit_calibration(classifier, dataset)
     temperature = None if calibration is None else calibration["temperature"]
     folder.write_predictions(predictions(dataset.test, logits, dataset.classes, temperature))

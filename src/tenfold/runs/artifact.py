@@ -104,11 +104,11 @@ class Classifier:
 
     def evaluate(self, split: Split) -> Evaluation:
         """Evaluates the classifier on `split`, whose labels must be indices of `classes`."""
-        return self.evaluate_tta_logits(split, *self.tta_logits(split.images))
+        return self.evaluate_tta_logits(split.labels, *self.tta_logits(split.images))
 
-    def evaluate_tta_logits(self, split: Split, averaged: Tensor, plain: Tensor) -> Evaluation:
-        """Evaluates the logits that `tta_logits` returned for `split`, including the accuracy without TTA."""
-        labels = torch.from_numpy(split.labels)
+    def evaluate_tta_logits(self, true_labels: NDArray[np.int64], averaged: Tensor, plain: Tensor) -> Evaluation:
+        """Evaluates logits that `tta_logits` returned for images with these labels, int64 [N], also without TTA."""
+        labels = torch.from_numpy(true_labels)
         evaluation = evaluate_logits(averaged, labels, self.classes)
         return evaluation if self.views == "plain" else replace(evaluation, plain_accuracy=accuracy(plain, labels))
 

@@ -30,7 +30,9 @@ def evaluate(
     data_dir: DataDirOption = None,
     weights: WeightsOption = None,
     model: ModelOption = None,
-    split: Annotated[Literal["train", "val", "test"], split_option("test")] = "test",
+    split: Annotated[
+        Literal["train", "val", "test", "all"] | None, split_option("test; all images of other data without one")
+    ] = None,
     device: Annotated[str, device_option("auto")] = "auto",
     views: ViewsOption = None,
     as_json: JsonOption = None,
@@ -38,12 +40,14 @@ def evaluate(
 ) -> None:
     """Evaluates a classifier on labeled images.
 
-    Prints the accuracy with its 95 % interval, the metrics of each class, and the most frequent confusions.
+    Prints the accuracy with its 95 % interval, the metrics of each class, and the most frequent confusions. The
+    run's own data is evaluated on its test split. From other data nothing is drawn: without a test folder all its
+    images are evaluated, and --split all evaluates those of every folder. It may lack classes of the model.
 
     \b
     Examples:
       tenfold eval runs/cifar10-quick-20260101-120000
-      tenfold eval runs/mine/best.safetensors --data my-photos/
+      tenfold eval runs/mine/best.safetensors --data my-new-photos/
       tenfold eval runs/mine --views shifts
       tenfold eval --weights cifar_net.pth --model tutorial --data cifar10
     """
@@ -68,7 +72,7 @@ def evaluate(
             progress=progress,
         )
     if as_json != "-":
-        _print(result, split)
+        _print(result, _noun(data, split))
     if as_json is not None:
         deliver(json_text(result.to_json()), as_json)
 
@@ -94,14 +98,19 @@ def one_source(source: Path | None, weights: Path | None, model: str | None) -> 
     return chosen
 
 
-def _print(result: "Evaluation", split: str) -> None:
+def _noun(data: str | None, split: str | None) -> str:
+    """Returns what the images are; of other data without a split, the message before says it."""
+    return "images" if split == "all" or (data and split is None) else f"{split or 'test'} images"
+
+
+def _print(result: "Evaluation", noun: str) -> None:
     from tenfold.cli.output import render
     from tenfold.report.tables.run_tables import accuracy_line, class_table, plain_line
 
     render(
-        accuracy_line(result.accuracy, result.interval, result.total, f"{split} images"),
+        accuracy_line(result.accuracy, result.interval, result.total, noun),
         *plain_line(result),
-        class_table(result.per_class),
+        class_table([row for row in result.per_class if row.support]),
     )
     if confused := confusion_lines(result):
         render("most frequent confusions:", *(f"  {line}" for line in confused))

@@ -48,22 +48,26 @@ class FolderListing:
     skipped: tuple[Skipped, ...]
 
 
-def scan(path: Path, listing: FolderListing | None = None, on_image: OnImage | None = None) -> Layout:
+def scan(
+    path: Path, listing: FolderListing | None = None, on_image: OnImage | None = None, *, for_training: bool = True
+) -> Layout:
     """Finds the images and classes of a folder or an archive.
 
     Args:
         path: a folder or an archive of class folders.
         listing: what `list_folder` returned for the folder, if it was called already.
         on_image: called with each image, which saves a second pass through an archive.
+        for_training: see `arrange`.
 
     Raises:
-        DataError: when there is nothing at `path`, no image in it, fewer than two classes, or a class in test or val
-            that train does not have.
+        DataError: when there is nothing at `path`, or see `arrange`.
     """
     check_source(path)
     if path.is_dir():
-        return arrange(path, *_scan_folder(path, listing or list_folder(path), on_image))
-    return arrange(path, *_scan_archive(path, on_image))
+        found = _scan_folder(path, listing or list_folder(path), on_image)
+    else:
+        found = _scan_archive(path, on_image)
+    return arrange(path, *found, for_training=for_training)
 
 
 def check_source(path: Path, other_names: Sequence[str] = ()) -> None:

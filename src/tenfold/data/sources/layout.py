@@ -77,7 +77,14 @@ class _Placed(NamedTuple):
     path: str
 
 
-def arrange(root: Path, paths: Sequence[str], skipped: Iterable[Skipped], empty_folders: Iterable[str]) -> Layout:
+def arrange(
+    root: Path,
+    paths: Sequence[str],
+    skipped: Iterable[Skipped],
+    empty_folders: Iterable[str],
+    *,
+    for_training: bool = True,
+) -> Layout:
     """Assigns image files to splits and classes.
 
     Args:
@@ -85,9 +92,10 @@ def arrange(root: Path, paths: Sequence[str], skipped: Iterable[Skipped], empty_
         paths: paths of image files, with `/` between parts.
         skipped: files that were left out already.
         empty_folders: paths of empty folders.
+        for_training: whether the classes are those of train, two or more; else those of all images, one or more.
 
     Raises:
-        DataError: when there are no images, fewer than two classes, or a class that train does not have.
+        DataError: when there are no images or too few classes, or for training a class that train does not have.
     """
     if not paths:
         raise DataError(f"{escaped(str(root))} holds no images; {ACCEPTED}")
@@ -101,11 +109,12 @@ def arrange(root: Path, paths: Sequence[str], skipped: Iterable[Skipped], empty_
             all_skipped.append(Skipped(path, reason))
         else:
             placed.append(_Placed(split, class_name, path))
-    classes = _classes(root, placed)
+    classes = _classes(root, placed) if for_training else _all_classes(root, placed)
     labels = {class_name: label for label, class_name in enumerate(classes)}
     placed.sort(key=lambda image: (SPLITS.index(image.split), natural_key(image.path)))
     entries = tuple(ImageEntry(path, split, labels[class_name]) for split, class_name, path in placed)
-    notes = [*_missing_notes(classes, placed), *_empty_notes(empty_folders, depth, has_splits, labels)]
+    missing = _missing_notes(classes, placed) if for_training else ()
+    notes = [*missing, *_empty_notes(empty_folders, depth, has_splits, labels)]
     return Layout(root, classes, entries, tuple(all_skipped), tuple(notes))
 
 
@@ -150,6 +159,36 @@ def _classes(root: Path, placed: list[_Placed]) -> tuple[str, ...]:
         found = f"only one class, '{escaped(classes[0])}'" if classes else "images but no class folder"
         raise DataError(f"{escaped(str(root))} holds {found}; {ACCEPTED}")
     return classes
+
+
+def _all_classes(root: Path, placed: list[_Placed]) -> tuple[str, ...]:
+    if not placed:
+        raise DataError(
+            f"{escaped(str(root))} holds images but no class folder; expected the images of each class in a folder "
+            "with its name"
+        )
+    return tuple(sorted({image.class_name for image in placed}, key=natural_key))
+
+
+def only_split(layout: Layout, split: str) -> Layout:
+    """Returns the layout with the images of one split, or `all` of them, as its test split, and with their classes.
+
+    Raises:
+        DataError: when it has no such split; the message names those it has.
+    """
+    root, paths = escaped(str(layout.root)), [entry.path for entry in layout.entries]
+    if split != "all" and not _has_splits(paths, _wrapper_depth(paths)):
+        raise DataError(
+            f"{root} has class folders but no {split} folder; leave the split '{split}' out to evaluate all images"
+        )
+    chosen = [entry for entry in layout.entries if split in ("all", entry.split)]
+    if not chosen:
+        found = ", ".join(name for name in SPLITS if layout.indices_of(name))
+        raise DataError(f"{root} has no split '{split}'; expected {found} or all")
+    classes = tuple(layout.classes[label] for label in sorted({entry.label for entry in chosen}))
+    labels = {name: label for label, name in enumerate(classes)}
+    entries = tuple(ImageEntry(path, "test", labels[layout.classes[label]]) for path, _, label in chosen)
+    return replace(layout, classes=classes, entries=entries)
 
 
 def name_list(names: Sequence[str], max_names: int = 10) -> str:

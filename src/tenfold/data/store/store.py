@@ -127,7 +127,7 @@ def open_if_valid(name: str, key: str) -> Dataset | None:
 
 
 def open_store(path: Path) -> Dataset:
-    """Opens a store; pixels stay on disk until they are read.
+    """Opens a store; pixels stay on disk until they are read. `train` is empty in a store for evaluation.
 
     Raises:
         RunError: when a file is missing or has another size than when it was written.
@@ -142,7 +142,7 @@ def open_store(path: Path) -> Dataset:
     return Dataset(
         name=index.name,
         classes=index.classes,
-        train=splits["train"],
+        train=splits["train"] if "train" in splits else splits["test"].subset(np.zeros(0, np.int64)),
         test=splits["test"],
         val=splits.get("val"),
         fit=index.fit,

@@ -203,17 +203,42 @@ def fill_from_folders(
     result = decode_all(layout, folder, size, request.fit, progress, decoded, size_scan.files)
     check_unreadable(result.unreadable, len(layout.entries), request.max_unreadable, str(path))
     check_labels(layout.classes, result.labels, str(path))
+    result.notes = [note for note in (*layout.notes, size_note, *result.notes) if note]
+    _write_labels_and_index(folder, layout, result, request.fit)
+
+
+def fill_for_evaluation(folder: Path, layout: Layout, request: DataRequest, progress: ProgressCallback) -> None:
+    """Fills a store with the test images of a layout alone.
+
+    Args:
+        folder: the store.
+        layout: see `only_split`.
+        request: image size (not `auto`) and fit, and how many images may be unreadable.
+        progress: called with the number of images that are done.
+
+    Raises:
+        DataError: when too many images are unreadable.
+        OSError, StorageError: when the disk refuses.
+    """
+    assert request.size is not None
+    result = decode_all(layout, folder, request.size, request.fit, progress, {}, {})
+    check_unreadable(result.unreadable, len(layout.entries), request.max_unreadable, str(layout.root))
+    result.notes = list(layout.notes)
+    _write_labels_and_index(folder, layout, result, request.fit)
+
+
+def _write_labels_and_index(folder: Path, layout: Layout, result: DecodeResult, fit: str) -> None:
     for split, labels in result.labels.items():
         np.save(folder / f"{split}-labels.npy", labels)
     skipped = [(file.path, file.reason) for file in layout.skipped]
     index = Index(
-        name=dataset_name(path.absolute()),
+        name=dataset_name(layout.root.absolute()),
         classes=layout.classes,
-        fit=request.fit,
-        source=escaped(str(path.absolute())),
+        fit=fit,
+        source=escaped(str(layout.root.absolute())),
         num_images={split: len(labels) for split, labels in result.labels.items()},
         skipped=(*result.unreadable, *skipped),
-        notes=tuple(note for note in (*layout.notes, size_note, *result.notes) if note),
+        notes=tuple(result.notes),
         drawn=layout.drawn,
     )
     write_index(folder, index, dict(result.paths))

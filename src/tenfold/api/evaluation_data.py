@@ -1,0 +1,148 @@
+"""Which labeled images a classifier is evaluated on: those of its own run, or others."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tenfold.api.data import dataset_of, recorded_section, request_of
+from tenfold.core.errors import ModelError, RunError, UsageError
+from tenfold.core.progress import Progress
+from tenfold.core.text import plural
+from tenfold.data.build import BUILT_IN, expanded
+from tenfold.data.evaluation import LabeledImages, has_test_images, labeled_images, split_of
+from tenfold.data.types import Dataset
+from tenfold.recipes.load import resolve
+from tenfold.recipes.schema import DataSection, Recipe
+from tenfold.runs.artifact import Classifier
+from tenfold.runs.run_folder import RunFolder
+
+_MAX_CLASSES_NAMED = 20
+
+
+def images_to_evaluate(
+    classifier: Classifier,
+    source: Path,
+    data: str | None,
+    data_dir: str | None,
+    split: str | None,
+    progress: Progress,
+) -> LabeledImages:
+    """Returns the images that `evaluate` asks for, prepared as for the classifier's training.
+
+    The data of its own run has the splits of that run, also where they have been moved. Other data is foreign: it is
+    evaluated whole unless it has a test split, and nothing is drawn from it.
+
+    Args:
+        classifier: knows image size, fit and class names.
+        source: the run folder or model file.
+        data: what `--data` names; None for the run's own.
+        data_dir: folder that holds a copy of CIFAR.
+        split: `train`, `val`, `test`, `all`, or None.
+        progress: receives messages.
+
+    Raises:
+        UsageError: when neither `data` nor the model file names a dataset, or there is no such split.
+        ModelError: when foreign data has classes that the classifier does not know.
+        DataError: when the data is missing or damaged.
+    """
+    section, folder = _section(classifier, data_dir), _run_folder(source)
+    if section is None:
+        if data is None:
+            raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
+        return _foreign(classifier, _prepared_as(classifier, {"data_dir": data_dir or ""}), data, split, progress)
+    if data is None or _same_source(data, section, folder):
+        own = section if folder is None else recorded_section(section, folder.path)
+        dataset = dataset_of(own, progress)
+        if folder is not None and _fingerprint(folder) not in ("", dataset.fingerprint):
+            progress.warn(
+                f"{own.source} has changed since the run: these {split or 'test'} images are not those of the run, "
+                "and it may have been trained on some of them"
+            )
+        return split_of(dataset, split or "test")
+    if folder is not None and (moved := _moved(section, folder, data, progress)) is not None:
+        progress.message(f"{data} is the data of the run in a new place")
+        return split_of(moved, split or "test")
+    return _foreign(classifier, section, data, split, progress)
+
+
+def _section(classifier: Classifier, data_dir: str | None) -> DataSection | None:
+    """Returns the `[data]` that the classifier was trained with, with its image size; None where it is unknown."""
+    trained = classifier.recipe.get("data", {})
+    changed = {} if data_dir is None else {"data_dir": data_dir}
+    return _prepared_as(classifier, {**trained, **changed}) if trained else None
+
+
+def _prepared_as(classifier: Classifier, settings: Mapping[str, Any]) -> DataSection:
+    size = {"image_size": list(classifier.preprocessing.image_size), "fit": classifier.preprocessing.fit}
+    return resolve(Recipe(), {"data": {**settings, **size}}).data
+
+
+def _run_folder(source: Path) -> RunFolder | None:
+    """Returns the run folder that a model file is in, or None."""
+    try:
+        return RunFolder.open(source)
+    except RunError:
+        return None
+
+
+def _same_source(data: str, section: DataSection, folder: RunFolder | None) -> bool:
+    """Returns whether `data` names the source of the run; the run's relative path counts from where the run was."""
+    if data in BUILT_IN or section.source in BUILT_IN:
+        return data == section.source
+    places = [expanded(section.source)]
+    if folder is not None:
+        places.append(folder.path.absolute().parent.parent / section.source)
+    return expanded(data).resolve() in [place.resolve() for place in places if place.exists()]
+
+
+def _fingerprint(folder: RunFolder) -> str:
+    """Returns the fingerprint of the data that a finished run was trained on, else ''."""
+    summary = folder.read_summary() if folder.is_finished else {}
+    return str(summary.get("dataset", {}).get("fingerprint", ""))
+
+
+def _moved(section: DataSection, folder: RunFolder, data: str, progress: Progress) -> Dataset | None:
+    """Returns the dataset of a run from another place, or None if `data` holds other images.
+
+    Names are compared first, so that foreign images are not prepared twice.
+    """
+    fingerprint, own = _fingerprint(folder), recorded_section(section, folder.path, data)
+    if not fingerprint or data in BUILT_IN:
+        return None
+    test_images = {row.path: row.true for row in folder.read_predictions()}
+    if not has_test_images(request_of(own), test_images):
+        return None
+    dataset = dataset_of(own, progress)
+    return dataset if dataset.fingerprint == fingerprint else None
+
+
+def _foreign(
+    classifier: Classifier, section: DataSection, data: str, split: str | None, progress: Progress
+) -> LabeledImages:
+    """Returns the images of data that the classifier was not trained on, whose classes it knows."""
+    request = replace(
+        request_of(section), source=data, val_fraction=0.0, exclude="", relabel="", data_dir=section.data_dir
+    )
+
+    def check_classes(classes: tuple[str, ...]) -> None:
+        check_known(classes, classifier)
+
+    found = labeled_images(request, split, check_classes, progress.prepare)
+    for note in found.notes:
+        progress.message(note)
+    if found.skipped:
+        first = found.skipped[0]
+        progress.warn(f"{plural(len(found.skipped), 'file')} left out, the first: {first.path} ({first.reason})")
+    return found
+
+
+def check_known(classes: tuple[str, ...], classifier: Classifier) -> None:
+    """Raises ModelError when the classifier does not know all of these classes."""
+    unknown = [name for name in classes if name not in classifier.classes]
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise ModelError(
+            f"the data has classes that the model does not know ({', '.join(unknown[:5])}{more}); "
+            f"the model knows {', '.join(classifier.classes[:_MAX_CLASSES_NAMED])}"
+        )
