@@ -9,7 +9,7 @@ import torch
 
 from tenfold.api.data import request_of
 from tenfold.api.evaluate import load
-from tenfold.api.train import report_dataset
+from tenfold.api.prepare import report_dataset
 from tenfold.core.cache import cache_folder
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import DeviceError, UsageError

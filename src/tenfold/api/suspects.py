@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from tenfold.api.data import DataSource, dataset_of, in_memory
-from tenfold.api.train import report_dataset
+from tenfold.api.prepare import report_dataset
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import DataError, UsageError
 from tenfold.core.progress import Progress, SilentProgress

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from tenfold.api.data import dataset_of, request_of
+from tenfold.api.data import DataSource, dataset_of, request_of
+from tenfold.api.prepare import recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.sweep_results import Sweep, conclude
-from tenfold.api.train import recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.trial import run_trial
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
@@ -30,6 +30,7 @@ from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep, share_co
 from tenfold.experiments.sweep.trials import SearchTrials, SilentSweepProgress, SweepProgress, TrialList, run_trials
 from tenfold.experiments.sweep.values import RECIPE_KEY
 from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
+from tenfold.recipes.keywords import keyword_lines
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
@@ -48,7 +49,11 @@ def sweep(
     search: Sequence[str] = (),
     trials: int | None = None,
     seeds: int | Sequence[int] | None = None,
-    data: str | Path | None = None,
+    data: DataSource | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    target: float | None = None,
     overrides: Sequence[str] = (),
     name: str | None = None,
     runs: str | Path = "runs",
@@ -68,7 +73,12 @@ def sweep(
         search: `"section.key=log:1e-4..1"` each; Optuna proposes values by validation accuracy alone.
         trials: number of trials of a search; 20 by default.
         seeds: number of runs of each combination, from the recipe's seed on, or the seeds themselves.
-        data: a dataset's name or path, as for `--data`; the recipe's by default.
+        data: a dataset's name or path, as for `--data`; the recipe's by default. The processes of a sweep cannot read
+            data in memory.
+        epochs: training length of each run in epochs; the recipe's by default.
+        batch_size: images per training step; the recipe's by default.
+        lr: learning rate; the recipe's by default.
+        target: validation accuracy in (0, 1) that ends a run.
         overrides: `"section.key=value"` each, for all trials.
         name: sweep folder name; dataset, recipe, date and time by default.
         runs: folder for sweep folders.
@@ -93,6 +103,7 @@ def sweep(
         raise UsageError(
             f"data is {described(data)}; the processes of a sweep need a source to read: expected a name or a path"
         )
+    overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, target=target)
     base, overrides = recipe_with_target(recipe, overrides, progress)
     base = base if data is None else resolve(base, {"data.source": str(data)})
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem

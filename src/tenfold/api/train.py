@@ -4,35 +4,68 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
+from typing import Any, TypedDict, Unpack, overload
 
 from torch import nn
 
 from tenfold.api.budget import refuse_beside_budget, within_budget
-from tenfold.api.data import DataSource, in_memory, request_of
+from tenfold.api.data import DataSource, in_memory
+from tenfold.api.prepare import recipe_with_target, report_dataset, timed_dataset, with_actual_data
+from tenfold.api.sweep import sweep
+from tenfold.api.sweep_results import Sweep
 from tenfold.api.training_run import Run, execute_run, resume_run
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import UsageError
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.core.text import plural
-from tenfold.data.build import build_dataset
 from tenfold.data.types import Dataset
 from tenfold.engine import preflight
 from tenfold.engine.plan import make_plan
-from tenfold.engine.target import settings_for_target
-from tenfold.inspect.balance import label_warnings
-from tenfold.inspect.drawn_splits import drawn_leaks
-from tenfold.recipes.load import load_recipe, resolve, to_toml
+from tenfold.recipes.keywords import keyword_lines
+from tenfold.recipes.load import resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
 
 
+class TrainSettings(TypedDict, total=False):
+    """The other arguments of `train`, for type checkers."""
+
+    data: DataSource | None
+    epochs: float | None
+    batch_size: int | None
+    lr: float | None
+    seed: int | None
+    target: float | None
+    model: nn.Module | None
+    overrides: Sequence[str]
+    name: str | None
+    runs: str | Path
+    resume: str | Path | None
+    budget: str | None
+    report: bool
+    progress: Progress | None
+    command: Sequence[str]
+    started: float | None
+
+
+@overload
+def train(recipe: str | Path | Recipe = ..., *, seeds: None = ..., **settings: Unpack[TrainSettings]) -> Run: ...
+@overload
+def train(
+    recipe: str | Path | Recipe = ..., *, seeds: int | Sequence[int], **settings: Unpack[TrainSettings]
+) -> Sweep: ...
 def train(
     recipe: str | Path | Recipe = "quick",
     *,
     data: DataSource | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+    target: float | None = None,
     model: nn.Module | None = None,
     overrides: Sequence[str] = (),
     name: str | None = None,
@@ -43,13 +76,19 @@ def train(
     progress: Progress | None = None,
     command: Sequence[str] = (),
     started: float | None = None,
-) -> Run:
+) -> Run | Sweep:
     """Trains a classifier, evaluates it once on the test split and writes a run folder.
 
     Args:
         recipe: a shipped recipe, a TOML file, or a `Recipe`.
         data: a dataset's name or path, as for `--data`, a `Dataset`, or images and labels in memory, see
             `DataSource`; the recipe's by default.
+        epochs: training length in epochs; the recipe's by default.
+        batch_size: images per training step; the recipe's by default.
+        lr: learning rate; the recipe's by default.
+        seed: random seed; the recipe's by default.
+        seeds: number of runs that differ in the seed, or the seeds themselves: the same as `sweep(seeds=…)`.
+        target: validation accuracy in (0, 1) that ends the training.
         model: your own network, which replaces the recipe's: float [B, 3, H, W] → logits [B, C].
         overrides: `"section.key=value"` each.
         name: run folder name; dataset, recipe, date and time by default.
@@ -58,19 +97,29 @@ def train(
         budget: `"60s"` or `"2 min"`: time for the whole run, without preparing images for the first time. Network
             and length are chosen to fit it.
         report: whether to draw charts and write `report.html` at the end, which takes seconds.
-        progress: receives messages; silent by default.
+        progress: receives messages; a bar in a notebook and silent elsewhere by default.
         command: command line, for `env.json`.
         started: `time.perf_counter()` at the start of the command; the budget, the time to a target and
             `total_seconds` count from it. This call's start by default.
+
+    Returns:
+        The run; with `seeds` a `Sweep` of all runs.
 
     Raises:
         TenfoldError: one line with what was found, what was expected and what to do.
 
     Example:
-        >>> run = tenfold.train("quick", data="shapes", overrides=["train.seed=1"])  # doctest: +SKIP
+        >>> run = tenfold.train("quick", data="shapes", epochs=3, seed=1)  # doctest: +SKIP
         >>> run.accuracy, run.evaluation.interval  # doctest: +SKIP
         (0.97, (0.964, 0.975))
+        >>> tenfold.train("quick", data="shapes", seeds=5).accuracy.mean  # doctest: +SKIP
+        0.968
     """
+    overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, target=target)
+    if seeds is not None:
+        _refuse_beside_seeds(model=model, resume=resume, budget=budget)
+        shared: dict[str, Any] = {"name": name, "runs": runs, "report": report, "progress": progress}
+        return sweep(recipe, seeds=seeds, data=data, overrides=overrides, command=command, **shared)
     started = perf_counter() if started is None else started
     progress = progress or SilentProgress()
     user_keys = frozenset(line.partition("=")[0].strip() for line in overrides)
@@ -83,7 +132,7 @@ def train(
     if data is not None and not isinstance(data, Dataset):
         chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
     choose_device(chosen.train.device)  # reports a missing device before any work is done
-    dataset, preparing = _timed_dataset(chosen, progress) if given is None else (given, 0.0)
+    dataset, preparing = timed_dataset(chosen, progress) if given is None else (given, 0.0)
     report_dataset(dataset, progress)
     chosen, plan = with_actual_data(chosen, dataset), None
     make_plan(chosen, dataset)  # a recipe that does not fit its data must not leave a run folder
@@ -118,6 +167,13 @@ def train(
     return run
 
 
+def _refuse_beside_seeds(**others: object) -> None:
+    """Raises UsageError if an argument of a single run is given for several."""
+    for name, value in others.items():
+        if value is not None:
+            raise UsageError(f"seeds and {name} were both given; expected {name} for a single run only")
+
+
 def _refuse_beside_budget(resume: object, model: object, user_keys: Collection[str]) -> None:
     """Raises UsageError if a budget cannot be planned."""
     if resume is not None:
@@ -125,58 +181,3 @@ def _refuse_beside_budget(resume: object, model: object, user_keys: Collection[s
     if model is not None:
         raise UsageError("a budget plans the recipe's networks; for your own network, set train.duration in seconds")
     refuse_beside_budget(user_keys)
-
-
-def recipe_with_target(
-    recipe: str | Path | Recipe, overrides: Sequence[str], progress: Progress
-) -> tuple[Recipe, list[str]]:
-    """Returns the recipe with overrides and what its target needs, and both as `section.key=value` lines.
-
-    What a target needs is reported.
-    """
-    if isinstance(recipe, Recipe):  # keeps apart what was set and what is a default
-        chosen = resolve(recipe.model_dump(exclude_unset=True), overrides)
-    else:
-        chosen = load_recipe(recipe, overrides)
-    evaluate_every_set = "evaluate_every" in chosen.train.model_fields_set
-    settings = settings_for_target(chosen, evaluate_every_set=evaluate_every_set)
-    if settings:
-        listed = ", ".join(f"{key} = {value}" for key, value in settings.items())
-        progress.message(f"target: {listed} (defaults)")
-    return resolve(chosen, settings), [*overrides, *(f"{key}={value}" for key, value in settings.items())]
-
-
-def _timed_dataset(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
-    """Returns a recipe's dataset, and the seconds that preparing it took: 0 if it was prepared before.
-
-    Preparing includes the search for near duplicates, whose result is remembered.
-    """
-    prepared_now = False
-
-    def note(description: str, done: int, total: int) -> None:
-        nonlocal prepared_now
-        prepared_now = True
-        progress.prepare(description, done, total)
-
-    began = perf_counter()
-    dataset = build_dataset(request_of(recipe.data), note)
-    drawn_leaks(dataset, note)
-    return dataset, perf_counter() - began if prepared_now else 0.0
-
-
-def report_dataset(dataset: Dataset, progress: Progress) -> None:
-    """Reports name and size of a dataset, its notes, and the files that were left out."""
-    counts = " · ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
-    size = "×".join(map(str, dataset.image_size))
-    progress.message(f"data: {dataset.name}, {len(dataset.classes)} classes, {counts}, {size}")
-    for note in (*dataset.notes, *label_warnings(dataset)):
-        progress.message(note)
-    if dataset.skipped:
-        first = dataset.skipped[0]
-        progress.warn(f"{plural(len(dataset.skipped), 'file')} left out, the first: {first.path} ({first.reason})")
-
-
-def with_actual_data(recipe: Recipe, dataset: Dataset) -> Recipe:
-    """Returns the recipe with the source and image size that `auto` became, so that it repeats the run."""
-    source = dataset.name if recipe.data.source == "auto" else recipe.data.source
-    return resolve(recipe, {"data.source": source, "data.image_size": list(dataset.image_size)})

@@ -3,7 +3,6 @@
 The same thing has the same flag, metavar and help text in every command; only the default may differ.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -216,40 +215,8 @@ def required(value: str | None, metavar: str) -> str:
     return value
 
 
-def recipe_lines(
-    settings: Sequence[str] | None,
-    *,
-    data_dir: str | None = None,
-    exclude: str | None = None,
-    relabel: str | None = None,
-    epochs: float | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    target: float | None = None,
-) -> list[str]:
-    """Returns `--set` lines followed by the short flags in the same form, `section.key=value`; later lines win.
+def recipe_lines(settings: Sequence[str] | None, **flags: Any) -> list[str]:
+    """Returns `--set` lines followed by the short flags in the same form; see `keyword_lines`."""
+    from tenfold.recipes.keywords import keyword_lines
 
-    Raises:
-        UsageError: when a number is out of range.
-    """
-    from tenfold.recipes.durations import Duration
-
-    for name, number in (("--epochs", epochs), ("--lr", lr)):
-        if number is not None and not (math.isfinite(number) and number > 0):
-            raise UsageError(f"{name} is {number:g}; expected a number above 0")
-    if target is not None and not 0 < target < 1:
-        raise UsageError(f"--target is {target:g}; expected a fraction between 0 and 1, e.g. 0.9 for 90 %")
-    values = {
-        "data.data_dir": data_dir,
-        "data.exclude": exclude,
-        "data.relabel": relabel,
-        "train.duration": None if epochs is None else Duration(epochs, "epochs"),
-        "train.batch_size": batch_size,
-        "optim.lr": lr,
-        "train.seed": seed,
-        "train.device": device,
-        "train.target": target,
-    }
-    return [*(settings or []), *(f"{key}={value}" for key, value in values.items() if value is not None)]
+    return keyword_lines(settings or [], prefix="--", **flags)

@@ -1,0 +1,48 @@
+"""`tenfold.train` with the keywords of the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tenfold
+from harness.tiny import dataset
+from tenfold.core.errors import RecipeError, UsageError
+from tenfold.recipes.load import load_recipe
+
+SETTINGS = ["train.threads=1", "train.device=cpu", "model.hidden=[4]"]
+
+
+def test_keywords_are_the_recipe_keys_of_the_flags(tmp_path: Path) -> None:
+    run = tenfold.train(
+        "mlp", data=dataset(val=6), epochs=1, batch_size=8, lr=0.02, seed=3, target=0.9, overrides=SETTINGS, runs=tmp_path,
+        report=False,
+    )  # fmt: skip
+    recipe = load_recipe(run.path / "recipe.toml")
+    assert (str(recipe.train.duration), recipe.train.batch_size, recipe.optim.lr) == ("1 epoch", 8, 0.02)
+    assert (recipe.train.seed, recipe.train.target) == (3, 0.9)
+
+
+def test_train_with_seeds_is_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    monkeypatch.setattr("tenfold.api.train.sweep", lambda *args, **keywords: calls.append((args, keywords)))
+    tenfold.train("mlp", data="shapes", seeds=[1, 5], epochs=2, name="five", runs=tmp_path)
+    ((arguments, keywords),) = calls
+    assert arguments == ("mlp",)
+    assert keywords["seeds"] == [1, 5]
+    assert keywords["overrides"] == ["train.duration=2 epochs"]
+    assert (keywords["data"], keywords["name"], keywords["runs"]) == ("shapes", "five", tmp_path)
+
+
+def test_a_sweep_has_the_same_keywords(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="epochs is 0; expected a number above 0"):
+        tenfold.sweep("mlp", seeds=2, epochs=0, runs=tmp_path)
+    with pytest.raises(RecipeError, match="train.batch_size"):
+        tenfold.sweep("mlp", seeds=2, batch_size=0, runs=tmp_path)
+
+
+@pytest.mark.parametrize("other", [{"resume": "runs/a"}, {"budget": "60s"}])
+def test_several_seeds_refuse_what_is_about_one_run(other: dict[str, str]) -> None:
+    (name,) = other
+    with pytest.raises(UsageError, match=f"seeds and {name} were both given; expected {name} for a single run only"):
+        tenfold.train("mlp", seeds=2, **other)  # type: ignore[arg-type]
