@@ -13,9 +13,10 @@ from harness.command_line import environment
 from harness.needs import needs_pseudo_terminal
 from harness.sweep_rows import sweep_row
 from tenfold.cli.live import LiveProgress, LiveSweepProgress
-from tenfold.cli.plain import LogRow, PlainProgress, row_text
+from tenfold.cli.plain import PlainProgress
 from tenfold.cli.sweep_plain import PlainSweepProgress, result_text
 from tenfold.cli.terminal import progress_for, sweep_progress_for
+from tenfold.core.log_text import LogRow, row_text
 
 
 def row(step: int, *, per_epoch: int, steps: int | None, seconds_a_step: float = 1.0, **values: float) -> LogRow:

@@ -9,7 +9,8 @@ from typing import Any
 
 from tenfold.api.data import DataSource, dataset, recorded_section, request_of
 from tenfold.core.errors import RunError, UsageError
-from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.notebook import default_progress
+from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.evaluate.intervals import wilson
 from tenfold.inspect.dataset_check import inspect_dataset, inspect_source
@@ -45,7 +46,7 @@ def check(
         data: as for `train`.
         run: a finished run on the same test images: its accuracy is reported with and without the test images that
             have a duplicate in train. A test split that is drawn is drawn as for this run.
-        progress: receives messages; silent by default.
+        progress: receives messages; shown in notebooks and silent elsewhere by default.
         settings: further keys of a recipe's `[data]`, such as `image_size=64`.
 
     Raises:
@@ -59,7 +60,7 @@ def check(
         >>> [finding.sentence for finding in found.findings if finding.severity != "note"]  # doctest: +SKIP
         ['12 of 2,000 test images have a duplicate in train (8 exact, 4 near); …']
     """
-    progress = progress or SilentProgress()
+    progress = progress or default_progress()
     folder = None if run is None else RunFolder.open(Path(run))
     rows = [] if folder is None else folder.read_predictions()  # reports a wrong run before the images are read
     if not isinstance(data, str | Path):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tenfold.core.cache import cache_folder
 from tenfold.core.disk import display_path
 from tenfold.core.errors import DataError
-from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.notebook import default_progress
+from tenfold.core.progress import Progress
 from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, with_validation
 from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.cifar import find_cifar
@@ -34,7 +35,7 @@ def dataset(source: DataSource, *, progress: Progress | None = None, **settings:
     Args:
         source: `shapes`, `cifar10`, `cifar100`, `auto`, a folder or an archive of class folders; or images and labels
             in memory, see `in_memory`.
-        progress: receives messages; silent by default.
+        progress: receives messages; shown in notebooks and silent elsewhere by default.
         settings: further keys of a recipe's `[data]`, such as `image_size=64`.
 
     Returns:
@@ -51,7 +52,7 @@ def dataset(source: DataSource, *, progress: Progress | None = None, **settings:
     section = resolve(Recipe(), {"data": settings}).data
     if isinstance(source, str | Path):
         section = resolve(Recipe(), {"data": {**settings, "source": str(source)}}).data
-    return in_memory(source, section) or dataset_of(section, progress or SilentProgress())
+    return in_memory(source, section) or dataset_of(section, progress or default_progress())
 
 
 def dataset_from_arrays(

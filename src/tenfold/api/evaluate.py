@@ -10,7 +10,8 @@ from tenfold.api.data import DataSource
 from tenfold.api.evaluation_data import check_known, images_to_evaluate
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import RunError, UsageError
-from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.notebook import default_progress
+from tenfold.core.progress import Progress
 from tenfold.data.evaluation import LabeledImages, images_in_memory, split_of
 from tenfold.data.types import Dataset
 from tenfold.deploy.export import export as export_classifier
@@ -68,7 +69,7 @@ def evaluate(
         device: see `load`.
         model: see `load`.
         views: see `load`.
-        progress: receives messages; silent by default.
+        progress: receives messages; shown in notebooks and silent elsewhere by default.
 
     Raises:
         ModelError: when the data has classes that the model does not know; the message lists both.
@@ -76,7 +77,7 @@ def evaluate(
         UsageError: when the split or `views` is unknown.
     """
     classifier = _classifier(Path(source), device, model, views)
-    progress = progress or SilentProgress()
+    progress = progress or default_progress()
     if isinstance(data, Dataset):
         images = split_of(data, split or "test")
     elif data is None or isinstance(data, str | Path):

@@ -7,7 +7,8 @@ from torch import nn
 from tenfold.api.data import DataSource, dataset_of, in_memory, needs_download, recorded_section
 from tenfold.core.disk import display_path
 from tenfold.core.errors import DataError, TenfoldError, UsageError
-from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.notebook import default_progress
+from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.run_folder import RunFolder
@@ -30,7 +31,7 @@ def report(
         data: where the images of the run are now, or the images themselves, as for `train`; as the recipe says by
             default.
         model: the network, if it is your own.
-        progress: receives messages; silent by default.
+        progress: receives messages; shown in notebooks and silent elsewhere by default.
 
     Returns:
         The path of the page.
@@ -54,7 +55,7 @@ def report(
     from tenfold.report.page.run_page import write_page  # imports matplotlib, which other commands do without
 
     folder = RunFolder.open(Path(path))
-    found = _dataset(folder, data, progress or SilentProgress())
+    found = _dataset(folder, data, progress or default_progress())
     if isinstance(found, str):
         return write_page(folder, None, model=model, why_no_data=found)
     return write_page(folder, found, model=model)

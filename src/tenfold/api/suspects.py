@@ -13,7 +13,8 @@ from tenfold.api.data import DataSource, dataset_of, in_memory
 from tenfold.api.prepare import report_dataset
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import DataError, UsageError
-from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.notebook import default_progress
+from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
 from tenfold.data.labels import Suspect, image_names, write_suspects
 from tenfold.data.types import Dataset, Split
@@ -103,7 +104,7 @@ def suspects(
         top: number of images to list, or a fraction of them; by default the estimated number of wrong labels, at
             most 5 % of the images. Only images with a more likely class than their label are listed.
         overrides: `"section.key=value"` each.
-        progress: receives messages; silent by default.
+        progress: receives messages; shown in notebooks and silent elsewhere by default.
 
     Raises:
         TenfoldError: one line with what was found, what was expected and what to do.
@@ -113,7 +114,7 @@ def suspects(
         >>> found.rows[0].path, found.rows[0].label, found.rows[0].suggested  # doctest: +SKIP
         ('train/cat/0412.png', 'cat', 'dog')
     """
-    progress = progress or SilentProgress()
+    progress = progress or default_progress()
     _check_numbers(longer, folds, repeats, top)
     chosen = resolve(recipe, overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     chosen = resolve(chosen, {"data.val_fraction": 0.0})

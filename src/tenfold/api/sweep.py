@@ -16,7 +16,8 @@ from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.disk import display_path
 from tenfold.core.errors import UsageError
-from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.notebook import default_progress
+from tenfold.core.progress import Progress
 from tenfold.data.arrays import described
 from tenfold.data.build import DataRequest
 from tenfold.data.types import Dataset
@@ -24,10 +25,11 @@ from tenfold.engine import preflight
 from tenfold.engine.changes import recipe_changes
 from tenfold.engine.signals import StopRequest
 from tenfold.experiments.sweep.distributions import parse_search
+from tenfold.experiments.sweep.notebook import default_sweep_progress
 from tenfold.experiments.sweep.search import Search
 from tenfold.experiments.sweep.space import complete_recipe
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep, share_cores
-from tenfold.experiments.sweep.trials import SearchTrials, SilentSweepProgress, SweepProgress, TrialList, run_trials
+from tenfold.experiments.sweep.trials import SearchTrials, SweepProgress, TrialList, run_trials
 from tenfold.experiments.sweep.values import RECIPE_KEY
 from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
 from tenfold.recipes.keywords import keyword_lines
@@ -86,8 +88,8 @@ def sweep(
         storage: SQLAlchemy URL of the search's storage; a SQLite file in the sweep folder by default.
         prune: whether a search stops trials that fall behind.
         report: whether to draw charts and write `report.html` at the end.
-        sweep_progress: receives the progress of the trials; silent by default.
-        progress: receives the progress of the data preparation; silent by default.
+        sweep_progress: receives the progress of the trials; a bar in notebooks and silent elsewhere by default.
+        progress: receives the progress of the data preparation; shown in notebooks and silent elsewhere by default.
         command: command line, for `env.json`.
 
     Raises:
@@ -98,7 +100,7 @@ def sweep(
         >>> study.best.settings  # doctest: +SKIP
         {'model.width': 90}
     """
-    progress = progress or SilentProgress()
+    progress = progress or default_progress()
     if not isinstance(data, str | Path | None):
         raise UsageError(
             f"data is {described(data)}; the processes of a sweep need a source to read: expected a name or a path"
@@ -131,7 +133,7 @@ def sweep(
         base = copy_image_lists(base, folder.path)
         durable.write_text(folder.base, to_toml(base))
         durable.write_json(folder.path / "env.json", describe_environment(command))
-        return _run(folder, plan, base, ordered, sweep_progress or SilentSweepProgress(), report)
+        return _run(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report)
 
 
 def resume_sweep(
@@ -160,8 +162,8 @@ def resume_sweep(
         if trials is not None and plan.kind != "search":
             raise UsageError(f"{display_path(folder.path)} is not a search: its grid has {plan.trials} trials")
         plan = replace(plan, jobs=jobs or plan.jobs, trials=trials or plan.trials)
-        ordered = _checked(base, plan, folder.unfinished_trials(), progress or SilentProgress())
-        return _run(folder, plan, base, ordered, sweep_progress or SilentSweepProgress())
+        ordered = _checked(base, plan, folder.unfinished_trials(), progress or default_progress())
+        return _run(folder, plan, base, ordered, sweep_progress or default_sweep_progress())
 
 
 def recipe_of(plan: SweepPlan, base: Recipe, trial: Trial) -> Recipe:

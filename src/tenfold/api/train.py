@@ -17,7 +17,8 @@ from tenfold.api.training_run import Run, execute_run, resume_run
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import UsageError
-from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.notebook import default_progress
+from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine import preflight
 from tenfold.engine.plan import make_plan
@@ -121,7 +122,7 @@ def train(
         shared: dict[str, Any] = {"name": name, "runs": runs, "report": report, "progress": progress}
         return sweep(recipe, seeds=seeds, data=data, overrides=overrides, command=command, **shared)
     started = perf_counter() if started is None else started
-    progress = progress or SilentProgress()
+    progress = progress or default_progress()
     user_keys = frozenset(line.partition("=")[0].strip() for line in overrides)
     if budget is not None:
         _refuse_beside_budget(resume, model, user_keys)

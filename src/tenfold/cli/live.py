@@ -24,8 +24,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.cli.plain import LogRow, PlainProgress, epoch_text, is_download, metric_texts, speed_text
+from tenfold.cli.plain import PlainProgress, is_download
 from tenfold.cli.sweep_plain import PlainSweepProgress
+from tenfold.core.log_text import LogRow, epoch_text, metric_texts, speed_text
 from tenfold.core.text import duration
 
 _WIDE = 110  # columns; a narrower terminal has no room for the step

@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from tenfold.cli.plain import Lines, LogRow
+from tenfold.cli.plain import Lines
+from tenfold.core.log_text import LogRow
 from tenfold.core.text import duration
 
 
