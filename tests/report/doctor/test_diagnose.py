@@ -84,7 +84,7 @@ def test_a_loss_that_is_not_finite_is_the_only_diagnosis(trained: Trained) -> No
     assert not folder.is_finished
     (found,) = diagnose(folder)
     assert re.search(r"became NaN or infinite at step \d+, .* 1e\+09, is too high", found.sentence)
-    assert found.remedy == "Start again with a lower one: --lr 0.1 (now 1e+09), or add warmup: --set optim.warmup=0.1."
+    assert found.remedy == "Start again with a lower one: tenfold train --resume RUN --lr 0.1."
 
 
 def test_overfitting_is_found_without_a_validation_split(trained: Trained) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.evaluate.intervals import wilson
+from tenfold.evaluate.intervals import mcnemar, wilson
 from tenfold.recipes.load import load_recipe
+from tenfold.report.doctor.evaluation import images_needed, near_duplicates, wide_interval
 from tenfold.report.doctor.evidence import Diagnosis, Evidence, loss_text, noise_std, training_curve
-from tenfold.report.doctor.generalization import (
-    images_needed,
-    over_fit,
-    two_proportions_p,
-    unlike_validation,
-    wide_interval,
-)
+from tenfold.report.doctor.generalization import over_fit, two_proportions_p, unlike_validation
 from tenfold.report.doctor.optimization import chance, not_finite, one_class, rate_too_high, rate_too_low
 from tenfold.report.doctor.resources import clipped_colors, cpu_beside_gpu, large_batch, slow_loading
 from tenfold.runs.tables import PredictionRow
@@ -103,8 +99,17 @@ def test_a_loss_is_short_whatever_its_size(loss: float, text: str) -> None:
 
 def test_a_run_that_finished_after_a_loss_that_was_not_finite_is_fine() -> None:
     events = ({"event": "loss not finite", "step": 7},)
-    assert "at step 7" in text_of(not_finite(evidence(events=events, summary={})))
+    text = text_of(not_finite(evidence("optim.lr=50", events=events, summary={})))
+    assert "at step 7" in text
+    assert "Start again with a lower one: tenfold train --resume RUN --lr 0.1." in text
     assert not_finite(evidence(events=events)) is None
+
+
+def test_a_diverged_run_goes_on_from_its_last_checkpoint() -> None:
+    events = ({"event": "checkpoint", "step": 5}, {"event": "loss not finite", "step": 7})
+    assert "Go on from the last checkpoint" in text_of(not_finite(evidence(events=events, summary={})))
+    resumed = (*events, {"event": "resumed", "step": 5})
+    assert not_finite(evidence(events=resumed, summary={})) is None  # it trains again, with another rate
 
 
 def test_one_class_is_found_from_the_images_of_the_others() -> None:
@@ -115,6 +120,14 @@ def test_one_class_is_found_from_the_images_of_the_others() -> None:
     imbalanced = {("ant", "ant"): 950, ("bee", "bee"): 25, ("bee", "ant"): 25}  # half of the rare class is right
     assert one_class(evidence(predictions=predictions_from(imbalanced))) is None
     assert one_class(evidence(predictions=predictions_from({("ant", "ant"): 50}))) is None  # there is no other class
+
+
+def test_no_rate_outside_the_usual_range_is_suggested() -> None:
+    collapsed = predictions_from({("ant", "ant"): 50, ("bee", "ant"): 50})
+    high = text_of(one_class(evidence("optim.lr=1.0", predictions=collapsed)))
+    assert "Try another learning rate: --lr 0.1 (now 1); if" in high
+    low = text_of(one_class(evidence("optim.lr=0.001", predictions=collapsed)))
+    assert "Try another learning rate: --lr 0.01 (now 0.001); if" in low
 
 
 def test_one_class_is_explained_by_an_imbalanced_training_set() -> None:
@@ -133,7 +146,14 @@ def test_chance_is_the_most_frequent_class_of_an_imbalanced_test_split() -> None
     imbalanced = {("ant", "ant"): 78, ("bee", "bee"): 2, ("bee", "ant"): 18, ("ant", "bee"): 2}
     text = text_of(chance(evidence(predictions=predictions_from(imbalanced))))
     assert "Test accuracy, 80.0 % (95 % interval 71.1–86.7 %) of 100 test images" in text
-    assert "is no better than always predicting “ant” (80.0 %)" in text
+    assert "is no better than always predicting “ant”, the most frequent class (80.0 %)" in text
+
+
+def test_chance_names_the_baseline_that_was_tested() -> None:
+    nearly_equal = {("ant", "ant"): 30, ("ant", "bee"): 23, ("bee", "bee"): 24, ("bee", "ant"): 23}
+    text = text_of(chance(evidence(predictions=predictions_from(nearly_equal))))
+    assert "than always predicting “ant”, the most frequent class (53.0 %)" in text
+    assert "guessing among 4 classes (25.0 %)" in text_of(chance(evidence(predictions=predictions_with(25, 100))))
 
 
 def test_a_high_training_accuracy_casts_doubt_on_the_test_labels() -> None:
@@ -195,6 +215,14 @@ def test_a_flat_loss_is_blamed_only_on_a_low_rate() -> None:
     assert rate_too_low(evidence("optim.lr=1e-5", rows=flat[:4])) is None  # 40 steps are too few
 
 
+def test_a_usual_rate_is_not_blamed_alone_for_a_flat_loss() -> None:
+    flat = rows(np.linspace(1.386, 1.385, 8))
+    unsure = text_of(rate_too_low(evidence("optim.lr=0.01", rows=flat)))
+    assert "0.01, is too low for so few steps, or the images say nothing about their labels." in unsure
+    assert "--lr 0.1 (now 0.01), or train longer (--epochs 20, now 10); if that does not help, check" in unsure
+    assert "labels" not in text_of(rate_too_low(evidence("optim.lr=1e-5", rows=flat)))
+
+
 def test_muon_lr_changes_with_lr_unless_lr_alone_is_to_blame() -> None:
     flat = rows([1.386] * 8)
     both = text_of(rate_too_low(evidence("optim.lr=0.01", "optim.muon_lr=0.001", recipe="quick", rows=flat)))
@@ -213,6 +241,27 @@ def test_a_steady_fall_at_the_end_suggests_longer_training() -> None:
     overfit = rows(steady, accuracy=0.99)
     for fine in (evidence(rows=decayed), evidence(rows=rows(steady), summary=reached), evidence(rows=overfit)):
         assert rate_too_low(fine) is None
+
+
+BUDGET = {"command": ["tenfold", "train", "DATA", "--budget", "60s"]}
+
+
+def test_a_run_with_a_budget_is_told_to_take_a_larger_one() -> None:
+    steady = text_of(rate_too_low(evidence(rows=rows(np.linspace(1.4, 0.7, 20)), environment=BUDGET)))
+    assert "Train longer (a larger --budget, now 60s), or raise" in steady
+    few = {"summary": {"batch_size": 40, "dataset": {"train_counts": {"ant": 80, "bee": 80}}}}
+    text = text_of(large_batch(evidence(rows=rows([1.0, 0.9]), environment={"command": ["--budget=60s"]}, **few)))
+    assert "or train longer (a larger --budget, now 60s)." in text
+    rising = replace(with_validation(RISING, TRAINED, np.linspace(0.75, 0.6, 8)), environment=BUDGET)
+    assert "Stop there (early stopping: --set train.early_stop=2)." in text_of(over_fit(rising))
+
+
+def test_a_run_that_ended_by_itself_need_not_train_longer() -> None:
+    steady = rows(np.linspace(1.4, 0.7, 20))
+    assert rate_too_low(evidence("train.duration=30 epochs", rows=steady)) is not None
+    assert rate_too_low(evidence("train.duration=30 epochs", "train.early_stop=2", rows=steady)) is None
+    reached = {"batch_size": 40, "dataset": {"train_counts": {"ant": 80, "bee": 80}}, "target": {"reached": True}}
+    assert large_batch(evidence(rows=rows([1.0, 0.9]), summary=reached)) is None
 
 
 def test_a_converged_loss_needs_no_longer_training() -> None:
@@ -238,7 +287,7 @@ def test_overfitting_reports_its_start_and_its_cost() -> None:
     text = text_of(over_fit(with_validation(RISING, TRAINED, np.linspace(0.75, 0.6, 8))))
     assert "Overfitting since epoch 3: the validation loss rose from 0.8 to 1.30 while the training loss fell" in text
     assert "validation accuracy went from 70.7 % to 60.0 %." in text
-    assert "Stop there (--epochs 3) or use early stopping (--set train.early_stop=2)." in text
+    assert "Stop there (--epochs 3, or early stopping: --set train.early_stop=2)." in text
 
 
 def test_overconfident_probabilities_suggest_label_smoothing() -> None:
@@ -272,6 +321,28 @@ def test_without_validation_the_gap_to_the_test_accuracy_counts(train_accuracy: 
     summary = {"dataset": {"pictures": {"train": 5000}}}
     found = over_fit(evidence(rows=rows([1.0, 0.5], accuracy=train_accuracy), summary=summary))
     assert (found is not None) == is_overfit
+
+
+@pytest.mark.parametrize(("num_correct", "total"), [(37, 49), (151, 200)])
+def test_a_training_accuracy_far_above_the_test_accuracy_is_overfitting(num_correct: int, total: int) -> None:
+    flat = with_validation([0.7] * 6, np.linspace(1.2, 0.1, 6))
+    flat = replace(flat, rows=tuple({**row, "train_accuracy": 1.0} for row in flat.rows))
+    text = text_of(over_fit(replace(flat, predictions=predictions_with(num_correct, total))))
+    assert "the training accuracy of epoch 6 is 100.0 %, but the test accuracy only 75.5 %" in text
+    assert "the validation loss did not rise beyond its noise, so shorter training would not help." in text
+    assert "val_fraction" not in text
+
+
+def test_the_training_accuracy_is_that_of_the_evaluated_epoch() -> None:
+    improving = tuple({**row, "train_accuracy": 0.5 + row["epoch"] / 20} for row in rows([1.0] * 10))
+    assert evidence(rows=improving).train_accuracy == pytest.approx(1.0)
+    assert evidence(rows=improving, summary={"best_epoch": 3}).train_accuracy == pytest.approx(0.65)
+
+
+def test_a_gap_that_the_test_splits_noise_explains_is_no_overfitting() -> None:
+    fields = {"rows": rows([1.0, 0.5], accuracy=0.95), "summary": {"dataset": {"pictures": {"train": 5000}}}}
+    assert over_fit(evidence(predictions=predictions_with(10, 12), **fields)) is None
+    assert over_fit(evidence(predictions=predictions_with(900, 1000), **fields)) is None  # 5 points
 
 
 def test_augmentation_is_suggested_only_if_it_is_not_used() -> None:
@@ -318,7 +389,9 @@ def test_the_p_value_keeps_its_false_alarm_rate() -> None:
 
 def test_a_small_test_split_is_reported_with_the_number_needed() -> None:
     text = text_of(wide_interval(evidence(predictions=predictions_with(96, 120))))
-    assert "With 120 test images the 95 % interval is 14 points wide (72.0–86.2 %): smaller improvements" in text
+    assert "With 120 test images the 95 % interval is 14 points wide (72.0–86.2 %): so uncertain is the" in text
+    assert "A paired comparison of two runs on these images (tenfold compare) shows differences from 5 points" in text
+    assert "If the test split is drawn at random, --set data.test_fraction makes it larger." in text
     assert "Use about 1,600 test images for ±2 points, 6,400 for ±1 point." in text
     assert wide_interval(evidence(predictions=predictions_with(3200, 4000))) is None
 
@@ -339,6 +412,38 @@ def test_a_target_within_the_interval_is_uncertain() -> None:
     assert wide_interval(evidence(**many, summary={"target": {"accuracy": 0.8}})) is None
 
 
+def test_a_drawn_test_split_can_be_made_larger() -> None:
+    drawn = {"near_duplicates": {"drawn": True, "pictures": 120, "left": 120}}
+    text = text_of(wide_interval(evidence(predictions=predictions_with(96, 120), summary=drawn)))
+    assert "A larger fraction can be drawn: --set data.test_fraction=0.4 (now 0.2)." in text
+    given = text_of(wide_interval(evidence(predictions=predictions_with(96, 120), summary={"near_duplicates": None})))
+    assert "test_fraction" not in given
+
+
+def test_the_fewest_images_of_a_paired_difference_are_significant() -> None:
+    assert mcnemar(0, 6) < 0.05 < mcnemar(0, 5)
+
+
+def duplicated(total: int, left: int, accuracy: float | None) -> Evidence:
+    bounds = None if accuracy is None else list(wilson(round(accuracy * left), left))
+    found = {"split": "test", "drawn": True, "pictures": total, "left": left}
+    return evidence(summary={"near_duplicates": {**found, "test_accuracy": accuracy, "test_interval": bounds}})
+
+
+def test_near_duplicates_are_reported_with_the_accuracy_without_them() -> None:
+    text = text_of(near_duplicates(duplicated(200, 188, 0.8)))
+    assert "12 of 200 test images have a near duplicate in train (6.0 %): without them the accuracy is 80.0 %" in text
+    assert "make folders train/ and test/ yourself" in text
+    for fine in (duplicated(200, 200, 0.8), duplicated(1000, 995, 0.8), evidence()):
+        assert near_duplicates(fine) is None
+
+
+def test_mostly_duplicated_test_images_are_reported_in_strong_words() -> None:
+    text = text_of(near_duplicates(duplicated(32, 0, None)))
+    assert "says little about new images: 32 of 32 test images have a near duplicate in train, so it measures" in text
+    assert "no test image is left without them" in text
+
+
 # resources
 
 
@@ -353,16 +458,13 @@ def test_a_batch_larger_than_a_rare_class_is_reported() -> None:
     assert "--batch-size 32, or add images of “cat”" in text
 
 
-def test_a_batch_larger_than_a_class_is_reported_for_short_epochs() -> None:
-    text = text_of(large_batch(with_batch_size(50, ant=40, bee=40, cat=40, dog=40)))
-    assert "“ant” with 40 training images: an epoch has only 4 steps. Use smaller batches: --batch-size 16." in text
-
-
 def test_usual_batches_are_fine() -> None:
     assert large_batch(with_batch_size(250, ant=5000, bee=5000)) is None
+    many_steps = replace(with_batch_size(50, ant=40, bee=40, cat=40, dog=40), rows=rows([1.0] * 30))
+    assert large_batch(many_steps) is None  # chosen by Tenfold for a small set: ten images of each class in a batch
     assert large_batch(with_batch_size(30, ant=40, bee=40, cat=40, dog=500)) is None
     assert large_batch(with_batch_size(2000, **{f"class{i}": 500 for i in range(100)})) is None  # 20 of each in a batch
-    assert large_batch(with_batch_size(100, num_correct=200, ant=1000, bee=900, cat=40)) is None  # nothing to gain
+    assert large_batch(with_batch_size(100, num_correct=192, ant=1000, bee=900, cat=40)) is None  # nothing to gain
 
 
 def test_a_run_of_few_steps_is_reported() -> None:
@@ -397,6 +499,20 @@ def test_slow_loading_is_reported_by_its_fraction(loading: float, is_slow: bool)
     if is_slow:
         assert "Loading and augmentation took 40.0 % of the training time, 4.0 of 10.0 s." in text_of(found)
         assert "--set data.augment.shift=0" in text_of(found)
+
+
+def test_the_disk_is_blamed_only_for_more_images_than_stay_in_memory() -> None:
+    def slow(num_images: int, side: int, *overrides: str) -> Diagnosis | None:
+        data = {"pictures": {"train": num_images}, "image_size": [side, side]}
+        return slow_loading(
+            evidence(*overrides, summary={"training_seconds": 10.0, "loading_seconds": 4.0, "dataset": data})
+        )
+
+    assert "other programs" not in text_of(slow(144, 224))
+    assert "TENFOLD_CACHE" not in text_of(slow(144, 224))
+    assert "--set data.image_size=112, now 224" in text_of(slow(144, 224))
+    assert "or keep the decoded images on a faster disk (TENFOLD_CACHE)" in text_of(slow(50_000, 224))
+    assert slow(144, 32) is None  # nothing can be done about it
 
 
 def test_less_than_a_second_of_loading_is_fine() -> None:

@@ -55,7 +55,7 @@ def test_values_that_were_not_used_as_given_stand_with_their_reason(tmp_path: Pa
     assert "Not as asked" not in dict(run_header(folder).facts)
     change = {"key": "train.batch_size", "asked": 1000, "used": 36, "reason": "an epoch has at least four batches"}
     folder.write_summary({**folder.read_summary(), "changes": [change]})
-    expected = "train.batch_size 36 instead of 1,000: an epoch has at least four batches"
+    expected = "train.batch_size 36 instead of 1,000, because an epoch has at least four batches"
     assert dict(run_header(folder).facts)["Not as asked"] == expected
 
 

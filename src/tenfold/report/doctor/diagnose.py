@@ -7,8 +7,9 @@ module of its topic, add it to `RULES`, and describe it in docs/doctor.md.
 import textwrap
 from collections.abc import Callable, Sequence
 
+from tenfold.report.doctor.evaluation import near_duplicates, wide_interval
 from tenfold.report.doctor.evidence import Diagnosis, Evidence
-from tenfold.report.doctor.generalization import over_fit, unlike_validation, wide_interval
+from tenfold.report.doctor.generalization import over_fit, unlike_validation
 from tenfold.report.doctor.optimization import chance, not_finite, one_class, rate_too_high, rate_too_low
 from tenfold.report.doctor.resources import clipped_colors, cpu_beside_gpu, large_batch, slow_loading
 from tenfold.runs.run_folder import RunFolder
@@ -19,6 +20,7 @@ RULES: tuple[Rule, ...] = (  # most serious first
     not_finite,
     one_class,
     chance,
+    near_duplicates,
     rate_too_high,
     unlike_validation,
     over_fit,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -158,21 +159,53 @@ class Evidence:
         """Number of epochs begun, as far as it is recorded."""
         return int(self.rows[-1]["epoch"] or 0) if self.rows else 0
 
+    @property
+    def evaluated_epoch(self) -> int:
+        """Epoch of the model that was evaluated on the test split: the best one, or the last."""
+        return int(self.number("best_epoch") or self.num_epochs)
+
     @cached_property
     def train_accuracy(self) -> float | None:
-        """Training accuracy of the last epoch in [0, 1]; None if it is not recorded.
+        """Training accuracy of the evaluated model's epoch in [0, 1]; None if it is not recorded.
 
-        It is measured on augmented images before each update, so the final network does somewhat better.
+        It is measured on augmented images before each update, so the network itself does somewhat better.
         """
-        if not self.rows:
-            return None
         num_steps = weighted = previous_step = 0.0
         for row in self.rows:
             step, accuracy = float(row["step"] or 0), row["train_accuracy"]
-            if row["epoch"] == self.rows[-1]["epoch"] and accuracy is not None:
+            if row["epoch"] == self.evaluated_epoch and accuracy is not None:
                 num_steps, weighted = num_steps + step - previous_step, weighted + (step - previous_step) * accuracy
             previous_step = step
         return weighted / num_steps if num_steps else None
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels; 0 if they are not recorded."""
+        dataset = self.summary.get("dataset")
+        size = dataset.get("image_size") if isinstance(dataset, Mapping) else None
+        return (int(size[0]), int(size[1])) if isinstance(size, Sequence) and len(size) == 2 else (0, 0)
+
+    @property
+    def budget(self) -> str | None:
+        """Time given with `--budget`, which plans the length of the run; None without it."""
+        command = [str(word) for word in self.environment.get("command") or ()]
+        for word, after in pairwise([*command, ""]):
+            name, equals, value = word.partition("=")
+            if name == "--budget":
+                return value if equals else after
+        return None
+
+    @property
+    def stopped_itself(self) -> bool:
+        """Whether the run ended before its planned length: at its target, or by early stopping."""
+        target = self.summary.get("target")
+        if isinstance(target, Mapping) and target.get("reached"):
+            return True
+        if self.recipe is None or not self.recipe.train.early_stop:
+            return False
+        duration = self.recipe.train.duration
+        planned = {"epochs": self.num_epochs, "steps": self.num_steps}.get(duration.unit, math.inf)
+        return planned < duration.amount
 
     def epoch_at(self, fraction: float) -> int:
         """Returns the epoch in which `fraction` of all steps were done."""

@@ -1,4 +1,4 @@
-"""Doctor rules on generalization: overfitting, validation against test accuracy, width of the confidence interval."""
+"""Doctor rules on generalization: overfitting, and validation against test accuracy."""
 
 import math
 from statistics import NormalDist
@@ -6,17 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tenfold.core.text import interval, percent, plural
+from tenfold.core.text import percent, plural
 from tenfold.recipes.schema import Recipe
 from tenfold.report.doctor.evidence import Diagnosis, Evidence, Floats, loss_text, noise_std
 
 _MIN_VALIDATIONS = 5
 _MIN_GAP = 0.1
-"""Overfitting without a validation split: minimum gap between training accuracy and the test accuracy's interval."""
+"""Minimum gap between training and test accuracy that counts as overfitting where no validation loss shows it."""
 
 _MIN_DIFFERENCE = 0.05  # of validation and test accuracy
-_MAX_WIDTH = 0.05
-"""Width of the interval of the test accuracy from which most improvements of a recipe are too small to measure."""
 
 _Z = NormalDist().inv_cdf(0.975)
 
@@ -31,14 +29,12 @@ class _Validation(NamedTuple):
 
 
 def over_fit(evidence: Evidence) -> Diagnosis | None:
-    """The validation loss rose from its minimum while the training loss kept falling."""
+    """The validation loss rose while the training loss kept falling, or training is far better than test accuracy."""
     validations = _validations(evidence)
-    if not validations:
-        return _over_fit_without_validation(evidence)
     val_losses = np.array([row.val_loss for row in validations])
     lowest = _turning_point(val_losses, evidence.number("dataset", "pictures", "val"))
     if lowest is None or validations[-1].train_loss > 0.98 * validations[lowest].train_loss:
-        return None
+        return _far_below_training(evidence, is_validated=bool(validations))
     best, last = validations[lowest], validations[-1]
     effect, is_only_loss = "", False
     if best.val_accuracy is not None and last.val_accuracy is not None:
@@ -46,7 +42,7 @@ def over_fit(evidence: Evidence) -> Diagnosis | None:
         is_only_loss = last.val_accuracy >= max(best.val_accuracy, 1.5 / evidence.num_classes)
         effect = f"; validation accuracy went from {percent(best.val_accuracy)} to {percent(last.val_accuracy)}"
         effect += ", so only the probabilities became overconfident" if is_only_loss else ""
-    remedy = _smooth_labels(evidence.recipe) if is_only_loss else _stop_early(evidence.recipe, best.epoch)
+    remedy = _smooth_labels(evidence.recipe) if is_only_loss else _stop_early(evidence, best.epoch)
     return Diagnosis(
         "over-fit",
         f"Overfitting since epoch {best.epoch}: the validation loss rose from {loss_text(best.val_loss)} to "
@@ -79,9 +75,11 @@ def _turning_point(losses: Floats, num_images: float | None) -> int | None:
         losses: float64 [n].
         num_images: size of the validation split, if known.
     """
+    if len(losses) < _MIN_VALIDATIONS:
+        return None
     lowest = int(losses.argmin())
     after = losses[lowest + 1 :]
-    if len(losses) < _MIN_VALIDATIONS or len(after) < 2:
+    if len(after) < 2:
         return None
     std = max(noise_std(losses), 0.5 * losses[lowest] / math.sqrt(num_images or math.inf))
     margin = max(0.03 * losses[lowest], (3 + math.sqrt(2 * math.log(len(losses)))) * std)
@@ -89,28 +87,30 @@ def _turning_point(losses: Floats, num_images: float | None) -> int | None:
     return lowest if level > losses[lowest] + margin else None
 
 
-def _over_fit_without_validation(evidence: Evidence) -> Diagnosis | None:
-    """Compares training and test accuracy."""
+def _far_below_training(evidence: Evidence, is_validated: bool) -> Diagnosis | None:
+    """Compares training and test accuracy. A gap counts if it is large, and larger than the test split's noise."""
     accuracy, num_images = evidence.train_accuracy, evidence.number("dataset", "pictures", "train")
     if not evidence.num_test or accuracy is None or not num_images:
         return None
     margin = _Z * math.sqrt(accuracy * (1 - accuracy) / num_images)
-    if accuracy - margin < evidence.interval[1] + _MIN_GAP:
+    if accuracy - evidence.accuracy < _MIN_GAP or accuracy - margin <= evidence.interval[1]:
         return None
+    timing = "the validation loss did not rise beyond its noise, so shorter training would not help"
+    if not is_validated:
+        timing = "to see when it starts, hold out a validation split: --set data.val_fraction=0.1"
     return Diagnosis(
         "over-fit",
-        f"Overfitting: the training accuracy of the last epoch is {percent(accuracy)}, but the test accuracy only "
-        f"{evidence.accuracy_text}.",
-        f"{_augment_more(evidence.recipe)}; to see when it starts, hold out a validation split: "
-        "--set data.val_fraction=0.1.",
+        f"Overfitting: the training accuracy of epoch {evidence.evaluated_epoch} is {percent(accuracy)}, but the test "
+        f"accuracy only {evidence.accuracy_text}.",
+        f"{_augment_more(evidence.recipe)}; {timing}.",
     )
 
 
-def _stop_early(recipe: Recipe | None, epoch: int) -> str:
-    if epoch <= 1:
-        return ""
-    is_on = recipe is None or recipe.train.early_stop
-    return f"Stop there (--epochs {epoch}){'' if is_on else ' or use early stopping (--set train.early_stop=2)'}. "
+def _stop_early(evidence: Evidence, epoch: int) -> str:
+    is_on = evidence.recipe is None or evidence.recipe.train.early_stop
+    options = [f"--epochs {epoch}"] * (epoch > 1 and evidence.budget is None)
+    options += ["early stopping: --set train.early_stop=2"] * (not is_on)
+    return f"Stop there ({', or '.join(options)}). " if options else ""
 
 
 def _smooth_labels(recipe: Recipe | None) -> str:
@@ -175,51 +175,3 @@ def two_proportions_p(first: int, first_total: int, second: int, second_total: i
         return 1.0
     z = abs(first / first_total - second / second_total) / math.sqrt(variance)
     return 2 * (1 - NormalDist().cdf(z))
-
-
-def wide_interval(evidence: Evidence) -> Diagnosis | None:
-    """The test split is so small that most improvements, or reaching the target, cannot be measured."""
-    if not evidence.num_test:
-        return None
-    low, high = evidence.interval
-    target = evidence.number("target", "accuracy")
-    if target is not None and low < target < high:
-        return Diagnosis(
-            "wide-interval",
-            f"The target, {percent(target)}, lies within the 95 % interval of the test accuracy, "
-            f"{interval(evidence.interval)}: {plural(evidence.num_test, 'test image')} cannot show whether it is "
-            "reached.",
-            f"Aim higher (--target {min(0.999, target + (high - low) / 2):.3g}), or use more test images: about "
-            f"{_images_needed_text(evidence, 0.01)} for ±1 point.",
-        )
-    if high - low < _MAX_WIDTH:
-        return None
-    return Diagnosis(
-        "wide-interval",
-        f"With {plural(evidence.num_test, 'test image')} the 95 % interval is {100 * (high - low):.0f} points wide "
-        f"({interval(evidence.interval)}): smaller improvements cannot be measured.",
-        f"Use about {_images_needed_text(evidence, 0.02)} test images for ±2 points, "
-        f"{_images_needed_text(evidence, 0.01)} for ±1 point. If the test split is drawn at random, "
-        "--set data.test_fraction makes it larger.",
-    )
-
-
-def _images_needed_text(evidence: Evidence, half_width: float) -> str:
-    """Returns the number of test images for an interval of ± `half_width`, rounded up to two digits: `1,500`."""
-    count = images_needed(sum(evidence.interval) / 2, half_width)
-    digits = max(0, len(str(count)) - 2)
-    return f"{-(-count // 10**digits) * 10**digits:,}"
-
-
-def images_needed(accuracy: float, half_width: float) -> int:
-    """Returns the number of test images that make a 95 % interval no wider than ± `half_width`.
-
-    Args:
-        accuracy: expected, in (0, 1).
-        half_width: in (0, 1).
-
-    Example:
-        >>> images_needed(0.5, 0.02)
-        2401
-    """
-    return math.ceil(accuracy * (1 - accuracy) * (_Z / half_width) ** 2)

@@ -28,14 +28,16 @@ _USUAL_ADAPTIVE_RATES = (3e-4, 3e-3)
 
 def not_finite(evidence: Evidence) -> Diagnosis | None:
     """The loss became NaN or infinite, which stopped the training."""
-    events = [event for event in evidence.events if event.get("event") == "loss not finite"]
-    if evidence.is_finished or not events or evidence.recipe is None:
+    names = [event.get("event") for event in evidence.events]
+    if evidence.is_finished or evidence.recipe is None or names[-1:] != ["loss not finite"]:
         return None
+    has_checkpoint = "checkpoint" in names
     return Diagnosis(
         "not-finite",
-        f"The loss became NaN or infinite at step {events[-1].get('step')}, which stopped the training: "
+        f"The loss became NaN or infinite at step {evidence.events[-1].get('step')}, which stopped the training: "
         f"the learning rate, {evidence.recipe.optim.lr:g}, is too high.",
-        f"Start again with a lower one: {_lower_rate(evidence.recipe)}{_or_warmup(evidence.recipe)}.",
+        f"{'Go on from the last checkpoint' if has_checkpoint else 'Start again'} with a lower one: tenfold train "
+        f"--resume RUN --lr {_lowered(evidence.recipe):.2g}.",
     )
 
 
@@ -75,8 +77,8 @@ def chance(evidence: Evidence) -> Diagnosis | None:
     if evidence.interval[0] > baseline:
         return None
     text = f"guessing among {evidence.num_classes} classes ({percent(guessing)})"
-    if baseline > 1.2 * guessing:
-        text = f"always predicting {quoted(most_frequent)} ({percent(baseline)})"
+    if count * evidence.num_classes > evidence.num_test:
+        text = f"always predicting {quoted(most_frequent)}, the most frequent class ({percent(baseline)})"
     verdict = "is no better than" if evidence.accuracy <= baseline else "is not significantly better than"
     curve = evidence.loss_curve
     trend = "" if len(curve) < 2 else f"; the training loss went from {loss_text(curve[0])} to {loss_text(curve[-1])}"
@@ -164,12 +166,7 @@ def rate_too_low(evidence: Evidence) -> Diagnosis | None:
     first, last = first_part(curve, 0.1).mean(), last_part(curve, 0.1).mean()
     is_flat = abs(first - last) < 0.02 * first and last > 0.8 * evidence.uniform_loss
     if is_flat and evidence.num_steps >= 50 and _is_low(recipe):
-        return Diagnosis(
-            "rate-too-low",
-            f"The training loss hardly moved in {plural(evidence.num_steps, 'step')}, from {first:.4g} to {last:.4g}: "
-            f"the learning rate, {rate:g}, is too low.",
-            f"Raise it: {_higher_rate(recipe)}.",
-        )
+        return _flat_loss(evidence, recipe, first, last)
     is_pruned = recipe.data.pruning > 0  # the loss falls at the end because the last images are easier
     is_low = last < 0.25 * evidence.uniform_loss
     if is_flat or is_pruned or is_low or not _falls_steadily(curve) or not _can_continue(evidence):
@@ -179,8 +176,22 @@ def rate_too_low(evidence: Evidence) -> Diagnosis | None:
         "rate-too-low",
         f"The training loss was still falling steadily at the end: {loss_text(quarters[2])} in the third quarter of "
         f"the run, {loss_text(quarters[3])} in the last, at a learning rate of {rate:g}.",
-        f"Train longer ({_twice_as_long(recipe, evidence.num_epochs)}), or raise the learning rate: "
-        f"{_rate_flags(recipe, 3)}.",
+        f"Train longer ({_twice_as_long(evidence, recipe)}), or raise the learning rate: {_rate_flags(recipe, 3)}.",
+    )
+
+
+def _flat_loss(evidence: Evidence, recipe: Recipe, first: float, last: float) -> Diagnosis:
+    """Blames the learning rate alone only below the usual range: images of noise have a flat loss too."""
+    cause, remedy = "is too low", f"Raise it: {_higher_rate(recipe)}"
+    if recipe.optim.lr >= _usual_rates(recipe)[0]:
+        cause += " for so few steps, or the images say nothing about their labels"
+        remedy += f", or train longer ({_twice_as_long(evidence, recipe)}); if that does not help, check labels and "
+        remedy += "images: tenfold check DATA"
+    return Diagnosis(
+        "rate-too-low",
+        f"The training loss hardly moved in {plural(evidence.num_steps, 'step')}, from {first:.4g} to {last:.4g}: "
+        f"the learning rate, {recipe.optim.lr:g}, {cause}.",
+        f"{remedy}.",
     )
 
 
@@ -198,10 +209,8 @@ def _falls_steadily(curve: Floats) -> bool:
 def _can_continue(evidence: Evidence) -> bool:
     """Returns whether longer training may help: no learning rate decay, no reached target, no overfitting."""
     rates = [float(rate) for row in evidence.rows if (rate := row["lr"]) is not None]
-    target = evidence.summary.get("target")
-    is_reached = isinstance(target, dict) and target.get("reached")
     is_overfit = bool(evidence.num_test and (evidence.train_accuracy or 0.0) > evidence.interval[1] + 0.02)
-    return bool(rates) and rates[-1] >= 0.5 * max(rates) and not is_reached and not is_overfit
+    return bool(rates) and rates[-1] >= 0.5 * max(rates) and not evidence.stopped_itself and not is_overfit
 
 
 def _usual_rates(recipe: Recipe) -> tuple[float, float]:
@@ -219,8 +228,11 @@ def _rate_advice(evidence: Evidence) -> str:
         return "Try another learning rate (--lr)"
     if rate_too_high(evidence) or rate_too_low(evidence):
         return "Change the learning rate first"
-    first, second = (_higher_rate, _lower_rate) if _is_low(evidence.recipe) else (_lower_rate, _higher_rate)
-    return f"Try another learning rate: {first(evidence.recipe)}, or else {second(evidence.recipe)}"
+    low, high = _usual_rates(evidence.recipe)
+    higher = [_higher_rate(evidence.recipe)] * (evidence.recipe.optim.lr < high)
+    lower = [_lower_rate(evidence.recipe)] * (evidence.recipe.optim.lr > low)
+    options = [*higher, *lower] if _is_low(evidence.recipe) else [*lower, *higher]
+    return f"Try another learning rate: {', or else '.join(options)}"
 
 
 def _higher_rate(recipe: Recipe) -> str:
@@ -229,8 +241,13 @@ def _higher_rate(recipe: Recipe) -> str:
 
 
 def _lower_rate(recipe: Recipe) -> str:
-    """Returns the flags for a tenth of the learning rate, and at most a tenth of the highest usual one."""
-    return _rate_flags(recipe, min(0.1, 0.1 * _usual_rates(recipe)[1] / recipe.optim.lr))
+    """Returns the flags for `_lowered`."""
+    return _rate_flags(recipe, _lowered(recipe) / recipe.optim.lr)
+
+
+def _lowered(recipe: Recipe) -> float:
+    """Returns a tenth of the learning rate, and at most a tenth of the highest usual one."""
+    return 0.1 * min(recipe.optim.lr, _usual_rates(recipe)[1])
 
 
 def _rate_flags(recipe: Recipe, factor: float) -> str:
@@ -249,10 +266,13 @@ def _or_warmup(recipe: Recipe) -> str:
     return "" if recipe.optim.warmup else ", or add warmup: --set optim.warmup=0.1"
 
 
-def _twice_as_long(recipe: Recipe, num_epochs: int) -> str:
+def _twice_as_long(evidence: Evidence, recipe: Recipe) -> str:
     """Returns the flag for twice the duration; `train.min_steps` may have made the run longer than its duration."""
+    if evidence.budget is not None:
+        return f"a larger --budget, now {evidence.budget}"
     amount, unit = recipe.train.duration.amount, recipe.train.duration.unit
     if unit == "epochs":
-        amount = num_epochs if recipe.train.min_steps and num_epochs > amount + 1 else amount
+        is_longer = recipe.train.min_steps and evidence.num_epochs > amount + 1
+        amount = evidence.num_epochs if is_longer else amount
         return f"--epochs {2 * amount:g}, now {amount:g}"
     return f'--set train.duration="{2 * amount:g} {unit}", now {amount:g}'

@@ -5,32 +5,40 @@ from tenfold.report.doctor.evidence import Diagnosis, Evidence, quoted
 
 _MIN_LOADING_FRACTION = 0.3  # of the training time
 _MIN_LOADING_SECONDS = 1.0
+_CACHED_BYTES = 2 * 1024**3
+"""Decoded training images up to this size stay in memory after the first epoch, so the disk is not to blame."""
+
 _MIN_CPU_SECONDS = 10.0
 _MIN_CLIPPED_FRACTION = 0.35
-_SOLVED_ACCURACY = 0.95
-"""Another batch size gains nothing if the interval of the accuracy starts above this."""
+_SOLVED_ACCURACY = 0.95  # from which another batch size gains nothing that could be measured
 
 _MIN_STEPS_PER_EPOCH = 10
 _MIN_STEPS = 100
 
 
 def slow_loading(evidence: Evidence) -> Diagnosis | None:
-    """Loading and augmentation took a large part of the training time."""
+    """Loading and augmentation took a large part of the training time, and something can be done about it."""
     loading, training = evidence.number("loading_seconds"), evidence.number("training_seconds")
     if not loading or not training or loading < _MIN_LOADING_SECONDS or loading < _MIN_LOADING_FRACTION * training:
         return None
+    remedies = _lighter_loading(evidence)
+    if not remedies:
+        return None
+    sentence = ", or ".join(remedies)
     return Diagnosis(
         "slow-loading",
         f"Loading and augmentation took {percent(min(1.0, loading / training))} of the training time, {loading:.1f} "
         f"of {training:.1f} s.",
-        _lighter_loading(evidence),
+        f"{sentence[0].upper()}{sentence[1:]}.",
     )
 
 
-def _lighter_loading(evidence: Evidence) -> str:
+def _lighter_loading(evidence: Evidence) -> list[str]:
     if evidence.recipe is None:
-        return "Use smaller images (--set data.image_size=…) or less augmentation."
-    augment, size = evidence.recipe.data.augment, evidence.recipe.data.image_size
+        return ["use smaller images (--set data.image_size=…) or less augmentation"]
+    augment, (height, width) = evidence.recipe.data.augment, evidence.image_size
+    size = min(height, width)
+    options = [f"use smaller images (--set data.image_size={max(32, size // 2)}, now {size})"] if size > 32 else []
     flags = [
         f"--set data.augment.{key}={off}"
         for key, off, is_used in (
@@ -42,12 +50,11 @@ def _lighter_loading(evidence: Evidence) -> str:
         )
         if is_used
     ]
-    options = [f"drop an augmentation ({flags[0]})"] if flags else []
-    if isinstance(size, tuple) and min(size) > 32:
-        options.insert(0, f"use smaller images (--set data.image_size={max(32, min(size) // 2)}, now {min(size)})")
-    options.append("close other programs that use the same disk")
-    sentence = ", or ".join(options)
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    options += [f"drop an augmentation ({flags[0]})"] if flags else []
+    num_bytes = (evidence.number("dataset", "pictures", "train") or 0) * height * width * 3
+    if num_bytes > _CACHED_BYTES:
+        options.append("keep the decoded images on a faster disk (TENFOLD_CACHE)")
+    return options
 
 
 def cpu_beside_gpu(evidence: Evidence) -> Diagnosis | None:
@@ -77,43 +84,37 @@ def cpu_beside_gpu(evidence: Evidence) -> Diagnosis | None:
 
 
 def large_batch(evidence: Evidence) -> Diagnosis | None:
-    """A batch holds more images than the smallest class, or a large part of the training set.
+    """A batch holds more images than a rare class, or is a large part of the training set in a run of few steps.
 
-    Many classes of equal size are common, and fine as long as a batch is a small part of the training set.
+    Many classes of equal size are common, and fine as long as the run has enough steps.
     """
     counts = {name: count for name, count in evidence.train_counts.items() if count}
     batch_size, num_images = int(evidence.number("batch_size") or 0), sum(counts.values())
-    if not counts or not batch_size or not evidence.num_test or evidence.interval[0] >= _SOLVED_ACCURACY:
+    is_solved = evidence.num_test and evidence.accuracy >= _SOLVED_ACCURACY
+    if not counts or not batch_size or not evidence.num_test or is_solved or evidence.stopped_itself:
         return None
     smallest, count = min(counts.items(), key=lambda item: item[1])
-    is_rare = count < num_images / len(counts) / 2
-    is_large = batch_size * _MIN_STEPS_PER_EPOCH > num_images
-    if batch_size <= count or not (is_rare or is_large):
-        return _few_steps(evidence, batch_size, num_images) if is_large else None
-    problem = (
-        f"most batches hold {'few' if batch_size * count >= 2 * num_images else 'one or none'} of its images"
-        if is_rare
-        else f"an epoch has only {plural(-(-num_images // batch_size), 'step')}"
-    )
-    more_images = f", or add images of {quoted(smallest)}" if is_rare else ""
+    if batch_size <= count or count >= num_images / len(counts) / 2:
+        return _few_steps(evidence, batch_size, num_images)
+    number = "few" if batch_size * count >= 2 * num_images else "one or none"
     smaller = _smaller_batch(batch_size, min(count, num_images // _MIN_STEPS_PER_EPOCH))
     return Diagnosis(
         "large-batch",
         f"A batch of {batch_size:,} images is larger than the smallest class, {quoted(smallest)} with "
-        f"{plural(count, 'training image')}: {problem}.",
-        f"Use smaller batches: --batch-size {smaller}{more_images}.",
+        f"{plural(count, 'training image')}: most batches hold {number} of its images.",
+        f"Use smaller batches: --batch-size {smaller}, or add images of {quoted(smallest)}.",
     )
 
 
 def _few_steps(evidence: Evidence, batch_size: int, num_images: int) -> Diagnosis | None:
-    if evidence.num_steps >= _MIN_STEPS:
+    if evidence.num_steps >= _MIN_STEPS or batch_size * _MIN_STEPS_PER_EPOCH <= num_images:
         return None
     return Diagnosis(
         "large-batch",
         f"A batch of {batch_size:,} images is {percent(batch_size / num_images)} of the {num_images:,} training "
         f"images, and the whole run took only {plural(evidence.num_steps, 'step')}.",
         f"Use smaller batches (--batch-size {_smaller_batch(batch_size, num_images // _MIN_STEPS_PER_EPOCH)}), or "
-        "train longer (--epochs).",
+        f"train longer ({'--epochs' if evidence.budget is None else f'a larger --budget, now {evidence.budget}'}).",
     )
 
 

@@ -131,7 +131,7 @@ def _found_changes(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _changes(summary: Mapping[str, Any]) -> str:
     return " · ".join(
-        f"{change['key']} {_value(change['used'])} instead of {_value(change['asked'])}: {change['reason']}"
+        f"{change['key']} {_value(change['used'])} instead of {_value(change['asked'])}, because {change['reason']}"
         for change in _found_changes(summary)
     )
 
