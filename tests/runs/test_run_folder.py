@@ -98,7 +98,7 @@ def test_a_run_is_opened_by_its_folder_or_anything_in_it(tmp_path: Path) -> None
 def test_a_mistyped_run_gets_a_suggestion(tmp_path: Path) -> None:
     make_run(tmp_path, "shapes-quick")
     make_run(tmp_path, "other")
-    with pytest.raises(RunError, match=r"no run .*shapes-quik; did you mean 'shapes-quick'\? \(runs there: other, "):
+    with pytest.raises(RunError, match=r"no run .*shapes-quik; did you mean 'shapes-quick'\? \(newest first: "):
         RunFolder.open(tmp_path / "shapes-quik")
     with pytest.raises(RunError, match=r"no run .*missing/run; no runs in .*missing$"):
         RunFolder.open(tmp_path / "missing" / "run")

@@ -96,7 +96,7 @@ def test_a_damaged_or_newer_plan_is_an_error(tmp_path, write):
 
 
 def test_other_folders_are_not_sweeps_and_sweeps_are_not_runs(tmp_path):
-    with pytest.raises(RunError, match="is not a folder; expected a folder made by `tenfold sweep`"):
+    with pytest.raises(RunError, match=r"no sweep .*missing; no runs in "):
         SweepFolder.open(tmp_path / "missing")
     with pytest.raises(RunError, match=r"sweep\.json is missing"):
         SweepFolder.open(tmp_path)

@@ -18,6 +18,7 @@ from tenfold.inspect.findings import Inspection, LeakEffect
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.run_list import named
 from tenfold.runs.tables import PredictionRow
 
 _COLUMNS = (
@@ -61,7 +62,7 @@ def check(
         ['12 of 2,000 test images have a duplicate in train (8 exact, 4 near); …']
     """
     progress = progress or default_progress()
-    folder = None if run is None else RunFolder.open(Path(run))
+    folder = None if run is None else RunFolder.open(named(Path(run), "run"))
     rows = [] if folder is None else folder.read_predictions()  # reports a wrong run before the images are read
     if not isinstance(data, str | Path):
         if settings and isinstance(data, Dataset):

@@ -21,6 +21,7 @@ from tenfold.report.plots.comparison_charts import (
 from tenfold.report.plots.image_grids import ImageSection, plot_sections
 from tenfold.report.tables.comparison_tables import CLASS_COLUMNS, PAIR_COLUMNS, distinct, write_rows
 from tenfold.report.tables.run_tables import sample_indices
+from tenfold.runs.run_list import named
 
 if TYPE_CHECKING:  # both import torch, which a comparison does without
     from tenfold.api.sweep_results import Sweep
@@ -57,7 +58,7 @@ def compare(runs: "Iterable[Comparable] | Comparable") -> Comparison:
 def _path_of(run: "Comparable") -> Path:
     path = getattr(run, "path", run)
     if isinstance(path, str | Path):
-        return Path(path)
+        return named(Path(path), "run", "sweep")
     raise UsageError(
         f"cannot compare {type(run).__name__} {one_line(repr(run)[:_MAX_REPR])}; expected paths of run folders, or "
         "what train and sweep returned"

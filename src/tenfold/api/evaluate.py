@@ -20,6 +20,7 @@ from tenfold.evaluate.metrics import Evaluation
 from tenfold.evaluate.views import views_named
 from tenfold.runs.artifact import Classifier, load_plain_weights
 from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.run_list import named
 
 
 def load(
@@ -28,7 +29,8 @@ def load(
     """Loads a trained classifier.
 
     Args:
-        source: a run folder (its best model), a `.safetensors` model file, or a plain `.pth` state_dict.
+        source: a run folder (its best model; `last` is the newest in `runs`), a `.safetensors` model file, or a plain
+            `.pth` state_dict.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         model: the network's name for a plain state_dict, or the network itself if it is your own.
         views: test-time augmentation (TTA): `plain`, `mirror` or `shifts`; as trained by default. The probabilities of
@@ -44,7 +46,7 @@ def load(
         >>> tenfold.load("runs/cifar10-quick").predict("cat.jpg").label  # doctest: +SKIP
         'cat'
     """
-    return Predictor(_classifier(Path(source), device, model, views))
+    return Predictor(_classifier(named(Path(source), "run"), device, model, views))
 
 
 def evaluate(
@@ -76,13 +78,14 @@ def evaluate(
         DataError: when the data is missing or damaged.
         UsageError: when the split or `views` is unknown.
     """
-    classifier = _classifier(Path(source), device, model, views)
+    path = named(Path(source), "run")
+    classifier = _classifier(path, device, model, views)
     progress = progress or default_progress()
     if isinstance(data, Dataset):
         images = split_of(data, split or "test")
     elif data is None or isinstance(data, str | Path):
         name = None if data is None else str(data)
-        images = images_to_evaluate(classifier, Path(source), name, data_dir, split, progress)
+        images = images_to_evaluate(classifier, path, name, data_dir, split, progress)
     else:
         images = images_in_memory(data, split)
     progress.message(f"evaluating {images.text}")
@@ -112,9 +115,9 @@ def export(
     Raises:
         UsageError: when the format is unknown or the file exists.
     """
-    classifier = _classifier(Path(source), "cpu", model)
-    path = Path(out) if out else Path(f"{Path(source).stem}.{name}")
-    return export_classifier(classifier, name, path, force=force)
+    path = named(Path(source), "run")
+    classifier = _classifier(path, "cpu", model)
+    return export_classifier(classifier, name, Path(out) if out else Path(f"{path.stem}.{name}"), force=force)
 
 
 def _classifier(source: Path, device: str, model: nn.Module | str | None, views: str | None = None) -> Classifier:

@@ -12,6 +12,7 @@ from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.run_list import named
 from tenfold.runs.sweep_folder import SweepFolder
 
 
@@ -46,15 +47,16 @@ def report(
         >>> report("runs/cifar10-quick-20260101-120000")  # doctest: +SKIP
         PosixPath('runs/cifar10-quick-20260101-120000/report.html')
     """
-    if SweepFolder.is_sweep(Path(path)):
+    path = named(Path(path), "run", "sweep")
+    if SweepFolder.is_sweep(path):
         if data is not None or model is not None:
             raise UsageError(f"{path} is a sweep, whose page shows no images; expected no data and no model")
         from tenfold.report.page.sweep_page import write_sweep_page
 
-        return write_sweep_page(SweepFolder.open(Path(path)))
+        return write_sweep_page(SweepFolder.open(path))
     from tenfold.report.page.run_page import write_page  # imports matplotlib, which other commands do without
 
-    folder = RunFolder.open(Path(path))
+    folder = RunFolder.open(path)
     found = _dataset(folder, data, progress or default_progress())
     if isinstance(found, str):
         return write_page(folder, None, model=model, why_no_data=found)

@@ -38,6 +38,7 @@ from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
+from tenfold.runs.run_list import named
 from tenfold.runs.sweep_folder import SweepFolder, Trial
 
 _VAL_FRACTION = 0.1
@@ -156,7 +157,7 @@ def resume_sweep(
     Raises:
         TenfoldError: one line with what was found, what was expected and what to do.
     """
-    folder = SweepFolder.open(Path(path))
+    folder = SweepFolder.open(named(Path(path), "sweep"))
     with folder.lock():
         plan, base = SweepPlan.from_json(folder.plan()), copy_image_lists(load_recipe(folder.base), folder.path)
         if trials is not None and plan.kind != "search":

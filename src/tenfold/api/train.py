@@ -28,6 +28,7 @@ from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.run_list import named
 
 
 class TrainSettings(TypedDict, total=False):
@@ -127,7 +128,7 @@ def train(
     if budget is not None:
         _refuse_beside_budget(resume, model, user_keys)
     if resume is not None:
-        return resume_run(Path(resume), data, model, overrides, progress, started, report)
+        return resume_run(named(Path(resume), "run"), data, model, overrides, progress, started, report)
     chosen, _ = recipe_with_target(recipe, overrides, progress)
     given = in_memory(data, chosen.data)
     if data is not None and not isinstance(data, Dataset):
@@ -155,7 +156,7 @@ def train(
     with folder.lock():
         chosen = copy_image_lists(chosen, folder.path)
         durable.write_text(folder.recipe, to_toml(chosen))
-        folder.write_environment(command)
+        folder.write_environment(command, recipe=recipe_name)
         if plan is not None:
             Log(folder.log).write("planned", plan=asdict(plan))
         run = execute_run(

@@ -17,6 +17,7 @@ from tenfold.cli.commands.export import export
 from tenfold.cli.commands.predict import predict
 from tenfold.cli.commands.recipes import recipes
 from tenfold.cli.commands.report import report
+from tenfold.cli.commands.runs import runs
 from tenfold.cli.commands.show import show
 from tenfold.cli.commands.summary import summary
 from tenfold.cli.commands.suspects import suspects
@@ -43,6 +44,7 @@ app.command("val", cls=Command, hidden=True)(evaluate)
 app.command("predict", cls=Command)(predict)
 app.command("show", cls=Command)(show)
 app.command("report", cls=Command)(report)
+app.command("runs", cls=Command)(runs)
 app.command("summary", cls=Command)(summary)
 app.command("recipes", cls=Command)(recipes)
 app.add_typer(data.app, name="data")

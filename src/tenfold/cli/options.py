@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from tenfold.cli.last_run import last_of
 from tenfold.core.errors import UsageError
 
 
@@ -37,14 +38,30 @@ def data_option(default: str | None) -> Any:
     return option("--data", "-d", metavar="DATA", help_text=_DATA_HELP, default=default)
 
 
+def source_argument() -> Any:
+    """Returns the positional RUN|MODEL."""
+    return argument("RUN|MODEL", "Run folder, last for the newest, or model file", callback=last_of("run"))
+
+
+def runs_argument(help_text: str) -> Any:
+    """Returns the positional RUN that may be repeated, and may be a sweep."""
+    return argument("RUN", help_text, callback=last_of("run", "sweep"))
+
+
+def resume_option(kind: Literal["run", "sweep"]) -> Any:
+    """Returns `--resume`."""
+    help_text = "Run folder to resume, or last for the newest"
+    return option("--resume", metavar="RUN", help_text=help_text, callback=last_of(kind))
+
+
 def recipe_argument(default: str) -> Any:
     """Returns a positional RECIPE; `either` joins it with `--recipe`."""
-    return argument("RECIPE", _RECIPE_HELP, default)
+    return argument("RECIPE", _RECIPE_HELP, default, callback=last_of("run"))
 
 
 def recipe_option(default: str) -> Any:
     """Returns `--recipe`."""
-    return option("--recipe", "-r", metavar="RECIPE", help_text=_RECIPE_HELP, default=default)
+    return option("--recipe", "-r", metavar="RECIPE", help_text=_RECIPE_HELP, default=default, callback=last_of("run"))
 
 
 def device_option(default: str) -> Any:
@@ -100,7 +117,7 @@ def _with_default(help_text: str, default: object) -> str:
 _DATA_HELP = "Dataset: shapes, cifar10, cifar100, auto, or a folder or archive of class folders"
 _RECIPE_HELP = "Recipe: a shipped name, a TOML file or timm:NAME"
 
-SourceArgument = Annotated[Path | None, argument("RUN|MODEL", "Run folder or model file")]
+SourceArgument = Annotated[Path | None, source_argument()]
 DataDirOption = Annotated[
     str | None, option("--data-dir", metavar="FOLDER", help_text="Folder that holds a copy of CIFAR")
 ]
@@ -139,7 +156,6 @@ ReportOption = Annotated[
 RunsOption = Annotated[
     Path | None, option("--runs", metavar="FOLDER", help_text="Folder for run folders", default="runs")
 ]
-ResumeOption = Annotated[Path | None, option("--resume", metavar="RUN", help_text="Run folder to resume")]
 WeightsOption = Annotated[
     Path | None,
     option("--weights", metavar="FILE", help_text="A plain state_dict (.pth) in place of RUN; needs --model"),

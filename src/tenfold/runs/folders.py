@@ -140,6 +140,23 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(folder: Path) -> bool:
+    """Returns whether a process trains in `folder` now. Where that cannot be found out, it does not."""
+    from filelock import FileLock, Timeout
+
+    if not (folder / ".lock").is_file():
+        return False
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 def read_json_object(file: Path, remedy: str) -> dict[str, Any]:
     """Returns the content of a JSON file.
 

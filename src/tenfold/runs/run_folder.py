@@ -13,10 +13,12 @@ from typing import Any
 from tenfold.core import durable
 from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import RunError
-from tenfold.core.registry import did_you_mean
 from tenfold.runs import tables
 from tenfold.runs.folders import ResultFolder, create_folder, read_json_object
+from tenfold.runs.run_list import names_in, unknown_text
 from tenfold.runs.tables import Number, PredictionRow
+
+_RUNS_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,20 @@ class RunFolder(ResultFolder):
         """Whether the run is complete: `summary.json` exists."""
         return self.summary.is_file()
 
-    def write_environment(self, command: Sequence[str], threads: int | None = None) -> None:
+    def write_environment(self, command: Sequence[str], threads: int | None = None, recipe: str | None = None) -> None:
         """Writes `env.json`.
 
         Args:
             command: the command line, as a list of arguments.
             threads: CPU threads of the run (default: PyTorch's current number).
+            recipe: name of the recipe.
 
         Raises:
             StorageError: when writing fails.
         """
         from tenfold.runs.environment import describe_environment
 
-        durable.write_json(self.env, describe_environment(command, threads))
+        durable.write_json(self.env, {**describe_environment(command, threads), "recipe": recipe})
 
     def read_environment(self) -> dict[str, Any]:
         """Returns the content of `env.json`. Raises RunError when it is missing or damaged."""
@@ -192,17 +195,9 @@ def _not_a_run(path: Path) -> str:
             f"or resume the sweep: tenfold sweep --resume {shown}"
         )
     if path.is_dir():
-        runs = _runs_in(path)
-        hint = f"; it contains runs, choose one: {', '.join(runs[-3:])}" if runs else ""
+        runs = names_in(path)
+        hint = f"; it contains runs, choose one: {', '.join(runs[:_RUNS_NAMED])}" if runs else ""
         return f"{shown} is not a run folder: recipe.toml is missing, expected a folder made by `tenfold train`{hint}"
     if path.exists():
         return f"{shown} is not in a run folder; expected a folder made by `tenfold train`"
-    runs = _runs_in(path.parent)
-    known = f" (runs there: {', '.join(runs[-5:])})" if runs else f"; no runs in {display_path(path.parent)}"
-    return f"no run {shown}{did_you_mean(path.name, runs)}{known}"
-
-
-def _runs_in(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(display_path(Path(path.name)) for path in folder.iterdir() if _is_run(path))
+    return unknown_text(path, "run")

@@ -21,6 +21,7 @@ from tenfold.evaluate.intervals import wilson
 from tenfold.runs.folders import ResultFolder, create_folder, read_json_object
 from tenfold.runs.log import read_log
 from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.run_list import unknown_text
 from tenfold.runs.tables import write_csv
 
 FORMAT_VERSION = 1
@@ -103,6 +104,8 @@ class SweepFolder(ResultFolder):
             RunError: when `path` is not a sweep folder.
         """
         if not cls.is_sweep(path):
+            if not path.exists():
+                raise RunError(unknown_text(path, "sweep"))
             found = "a sweep folder: sweep.json is missing" if path.is_dir() else "a folder"
             raise RunError(
                 f"{display_path(path)} is not {found}; expected a folder made by `tenfold sweep` or `train --seeds`"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tenfold.cli.last_run import last_of
 from tenfold.cli.options import (
     CsvOption,
     DataDirOption,
@@ -32,7 +33,12 @@ def check(
     data: Annotated[str | None, data_option(None)] = None,
     run: Annotated[
         Path | None,
-        option("--run", metavar="RUN", help_text="Run on this data: report its accuracy with and without duplicates"),
+        option(
+            "--run",
+            metavar="RUN",
+            help_text="Run on this data: report its accuracy with and without duplicates",
+            callback=last_of("run"),
+        ),
     ] = None,
     as_csv: CsvOption = None,
     as_json: JsonOption = None,

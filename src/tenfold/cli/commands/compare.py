@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tenfold.cli.options import ForceOption, JsonOption, argument, flag, output_folder
+from tenfold.cli.options import ForceOption, JsonOption, flag, output_folder, runs_argument
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[list[Path], argument("RUN", "Run folders; a sweep folder stands for all its runs")],
+    runs: Annotated[
+        list[Path],
+        runs_argument("Run folders; a sweep folder stands for all its runs"),
+    ],
     output: Annotated[Path | None, output_folder("compare-date")] = None,
     no_files: Annotated[bool, flag("--no-files", "Print only, write no files")] = False,
     as_json: JsonOption = None,

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from tenfold.cli.options import ForceOption, argument, option, output_file
+from tenfold.cli.options import ForceOption, option, output_file, source_argument
 
 
 def export(
-    source: Annotated[Path, argument("RUN|MODEL", "Run folder or model file")],
+    source: Annotated[Path, source_argument()],
     file_format: Annotated[
         str,
         option(

@@ -22,6 +22,7 @@ from tenfold.cli.options import (
     argument,
     device_option,
     option,
+    source_argument,
 )
 from tenfold.core.errors import DataError, UsageError
 
@@ -35,7 +36,7 @@ _OTHER_VIEWS = "a temperature belongs to the views as trained; leave --views out
 
 
 def predict(
-    source: Annotated[Path, argument("RUN|MODEL", "Run folder or model file")],
+    source: Annotated[Path, source_argument()],
     files: Annotated[list[str] | None, argument("IMAGE", "Image files, folders and quoted patterns")] = None,
     weights: WeightsOption = None,
     model: ModelOption = None,

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
-from tenfold.cli.options import argument, data_option, flag
+from tenfold.cli.options import data_option, flag, runs_argument
 from tenfold.core.errors import UsageError
 
 
 def report(
-    runs: Annotated[list[Path], argument("RUN", "Run folders; a sweep folder has a page of its own")],
+    runs: Annotated[
+        list[Path],
+        runs_argument("Run folders; a sweep folder has a page of its own"),
+    ],
     data: Annotated[str | None, data_option("the run's")] = None,
     open_page: Annotated[bool, flag("--open", "Open the page in the web browser")] = False,
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from tenfold.cli.last_run import last_of
 from tenfold.cli.options import SetOption, argument, either, option, recipe_option
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ _CIFAR_SIZE = (32, 32)
 
 def summary(
     source: Annotated[
-        str | None, argument("RECIPE|RUN|MODEL", "Recipe, run folder or model file", default="quick")
+        str | None,
+        argument("RECIPE|RUN|MODEL", "Recipe, run folder or model file", default="quick", callback=last_of("run")),
     ] = None,
     recipe: Annotated[str | None, recipe_option("quick")] = None,
     settings: SetOption = None,

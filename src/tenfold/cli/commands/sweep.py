@@ -12,7 +12,6 @@ from tenfold.cli.options import (
     LearningRateOption,
     RelabelOption,
     ReportOption,
-    ResumeOption,
     RunsOption,
     SeedsOption,
     SetOption,
@@ -27,6 +26,7 @@ from tenfold.cli.options import (
     option,
     recipe_lines,
     recipe_option,
+    resume_option,
 )
 from tenfold.core.errors import UsageError
 
@@ -79,7 +79,7 @@ def sweep(
     report: ReportOption = True,
     name: Annotated[str | None, name_option("dataset-recipe-sweep-date")] = None,
     runs: RunsOption = None,
-    resume: ResumeOption = None,
+    resume: Annotated[Path | None, resume_option("sweep")] = None,
 ) -> None:
     """Trains one recipe many times: a grid of values, or a search.
 

@@ -14,7 +14,6 @@ from tenfold.cli.options import (
     LearningRateOption,
     RelabelOption,
     ReportOption,
-    ResumeOption,
     RunsOption,
     SeedsOption,
     SetOption,
@@ -28,6 +27,7 @@ from tenfold.cli.options import (
     option,
     recipe_lines,
     recipe_option,
+    resume_option,
     seed_option,
 )
 from tenfold.core.clock import process_start
@@ -68,7 +68,7 @@ def train(
     device: Annotated[str | None, device_option("the recipe's")] = None,
     name: Annotated[str | None, name_option("dataset-recipe-date")] = None,
     runs: RunsOption = None,
-    resume: ResumeOption = None,
+    resume: Annotated[Path | None, resume_option("run")] = None,
 ) -> None:
     """Trains, evaluates and saves a classifier.
 
