@@ -38,6 +38,31 @@ def test_the_exit_code_of_an_error_is_1(photos: Path, capsys: pytest.CaptureFixt
     assert "error      class folder 'train/fish' holds no images" in capsys.readouterr().out
 
 
+def test_image_sizes_are_width_by_height_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {f"{split}/{name}/0.png": png(len(name + split), 8, 12) for split in ("train", "test") for name in "ab"}
+    source = str(write_tree(tmp_path / "wide", files))
+    assert main(["check", source]) == 0
+    assert main(["data", "get", source]) == 0
+    assert main(["train", source, "--set", "data.augment.shift=9"]) == 1
+    out = capsys.readouterr().out
+    assert "wide, 2 train · 2 test, 2 classes, 12×8, 4 PNG" in out
+    assert "wide: 2 train, 2 test images of 12×8 in 2 classes" in out
+    assert "data: wide, 2 classes, 2 train · 2 test, 12×8" in out
+
+
+def test_what_training_refuses_is_an_error_in_the_same_words(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        (photos / f"train/cat/{number}.png").write_bytes(b"no image")
+    assert main(["train", str(photos)]) == 1
+    refusal = capsys.readouterr().err.partition("error: ")[2]
+    assert "3 of 49 images in" in refusal
+    assert main(["check", str(photos), "--csv"]) == 1
+    rows = [row for row in csv.DictReader(io.StringIO(capsys.readouterr().out)) if row["rule"] == "unreadable"]
+    assert [(row["severity"], row["path"]) for row in rows] == [("error", f"train/cat/{n}.png") for n in range(3)]
+    assert main(["check", str(photos)]) == 1
+    assert " ".join(refusal.split()) in " ".join(capsys.readouterr().out.split())
+
+
 def test_files_are_written_and_not_overwritten(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,10 +137,13 @@ def test_a_flag_that_the_command_has_itself_is_no_older_spelling() -> None:
     assert rewritten(["--runs", "3"], {"--repeats"}) == ["--repeats", "3"]
 
 
-@pytest.mark.parametrize("words", [["shapes"], ["--data", "shapes"], ["shapes", "--data", "shapes"]])
+@pytest.mark.parametrize(
+    "words",
+    [["shapes"], ["--data", "shapes"], ["shapes", "--data", "shapes"], ["my", "--data", "my/"], ["my/", "-d", "my"]],
+)
 def test_data_by_position_and_by_flag_are_the_same(words: list[str], fake_api: Any) -> None:
     assert main(["train", *words]) == 0
-    assert fake_api.calls[0][2]["data"] == "shapes"
+    assert fake_api.calls[0][2]["data"] == ("my/" if "my" in words else "shapes")
 
 
 @pytest.mark.parametrize(

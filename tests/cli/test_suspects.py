@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.command_line import environment
@@ -52,6 +53,20 @@ def test_a_list_is_written_and_training_uses_it(photos: Path, capsys: pytest.Cap
     assert main([*train, "--exclude", "one.csv", "--name", "without", "--set", "model.hidden=[4]"]) == 0
     assert "1 training image left out by one.csv" in capsys.readouterr().out
     assert (photos / first).is_file()
+
+
+def test_without_suspicious_labels_no_next_step_is_proposed(
+    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tenfold.api.suspects import Suspects
+
+    monkeypatch.setattr(
+        "tenfold.api.suspects.suspects", lambda *_, **__: Suspects((), 0, (), 32, np.zeros((0, 8, 8, 3)))
+    )
+    assert main(["suspects", "photos", *QUICK]) == 0
+    shown = capsys.readouterr().err
+    assert "no label is suspicious, so suspects.csv lists no image and there is nothing to leave out" in shown
+    assert "tenfold train" not in shown
 
 
 def test_existing_files_are_overwritten_only_with_force(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,20 @@ def test_without_a_test_folder_a_stratified_fraction_is_drawn(tmp_path):
     assert dataset_of(root, test_fraction=0.3, split_seed=6).test.paths != dataset.test.paths
 
 
+@pytest.mark.parametrize("source", ["auto", "cifar10", "cifar100", "shapes", "pets"])
+def test_a_data_dir_that_does_not_exist_is_refused_and_not_made(pets, tmp_path, cache, source):
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(
+        DataError, match=r"nowhere does not exist; expected a folder that holds CIFAR .*: mkdir .*nowhere"
+    ):
+        dataset_of(pets if source == "pets" else source, data_dir=str(nowhere))
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="file is no folder; expected a folder that holds CIFAR or receives its"):
+        dataset_of("auto", data_dir=str(tmp_path / "file"))
+    assert not nowhere.exists()
+    assert not cache.exists()
+
+
 def test_a_dataset_knows_which_splits_were_drawn(pets, tmp_path):
     flat = class_tree(tmp_path / "flat", {"cat": 10, "dog": 10})
     assert dataset_of(pets).drawn == ()

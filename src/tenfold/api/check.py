@@ -109,8 +109,9 @@ def _rows(inspection: Inspection) -> Iterator[tuple[object, ...]]:
     no_other = (None,) * 4
     for image in inspection.flat:
         yield "one-colour", "warning", image.split, image.path or image.index, image.label, *no_other, None
+    severity = {finding.rule: finding.severity for finding in inspection.findings}
     for file in inspection.unreadable:
-        yield "unreadable", "warning", None, file.path, None, *no_other, file.reason
+        yield "unreadable", severity["unreadable"], None, file.path, None, *no_other, file.reason
     for file in inspection.skipped:
         yield "skipped", "note", None, file.path, None, *no_other, file.reason
     for finding in inspection.findings:

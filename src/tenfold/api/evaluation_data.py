@@ -46,13 +46,14 @@ def images_to_evaluate(
         ModelError: when foreign data has classes that the classifier does not know.
         DataError: when the data is missing or damaged.
     """
-    section, folder = _section(classifier, data_dir), _run_folder(source)
+    section, folder = _section(classifier), _run_folder(source)
     if section is None:
         if data is None:
             raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
-        return _foreign(classifier, _prepared_as(classifier, {"data_dir": data_dir or ""}), data, split, progress)
+        return _foreign(classifier, _prepared_as(classifier, {}), data, data_dir, split, progress)
     if data is None or _same_source(data, section, folder):
         own = section if folder is None else recorded_section(section, folder.path)
+        own = own if data_dir is None else own.model_copy(update={"data_dir": data_dir})
         dataset = dataset_of(own, progress)
         if folder is not None and _fingerprint(folder) not in ("", dataset.fingerprint):
             progress.warn(
@@ -63,14 +64,13 @@ def images_to_evaluate(
     if folder is not None and (moved := _moved(section, folder, data, progress)) is not None:
         progress.message(f"{data} is the data of the run in a new place")
         return split_of(moved, split or "test")
-    return _foreign(classifier, section, data, split, progress)
+    return _foreign(classifier, section, data, data_dir, split, progress)
 
 
-def _section(classifier: Classifier, data_dir: str | None) -> DataSection | None:
+def _section(classifier: Classifier) -> DataSection | None:
     """Returns the `[data]` that the classifier was trained with, with its image size; None where it is unknown."""
     trained = classifier.recipe.get("data", {})
-    changed = {} if data_dir is None else {"data_dir": data_dir}
-    return _prepared_as(classifier, {**trained, **changed}) if trained else None
+    return _prepared_as(classifier, trained) if trained else None
 
 
 def _prepared_as(classifier: Classifier, settings: Mapping[str, Any]) -> DataSection:
@@ -118,11 +118,18 @@ def _moved(section: DataSection, folder: RunFolder, data: str, progress: Progres
 
 
 def _foreign(
-    classifier: Classifier, section: DataSection, data: str, split: str | None, progress: Progress
+    classifier: Classifier,
+    section: DataSection,
+    data: str,
+    data_dir: str | None,
+    split: str | None,
+    progress: Progress,
 ) -> LabeledImages:
     """Returns the images of data that the classifier was not trained on, whose classes it knows."""
+    if data_dir is None and expanded(section.data_dir).is_dir():
+        data_dir = section.data_dir
     request = replace(
-        request_of(section), source=data, val_fraction=0.0, exclude="", relabel="", data_dir=section.data_dir
+        request_of(section), source=data, val_fraction=0.0, exclude="", relabel="", data_dir=data_dir or ""
     )
 
     def check_classes(classes: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from tenfold.api.data import request_of
 from tenfold.core.progress import Progress
-from tenfold.core.text import plural
+from tenfold.core.text import plural, size_text
 from tenfold.data.build import build_dataset
 from tenfold.data.types import Dataset
 from tenfold.engine.target import settings_for_target
@@ -56,8 +56,7 @@ def timed_dataset(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
 def report_dataset(dataset: Dataset, progress: Progress) -> None:
     """Reports name and size of a dataset, its notes, and the files that were left out."""
     counts = " · ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
-    size = "×".join(map(str, dataset.image_size))
-    progress.message(f"data: {dataset.name}, {len(dataset.classes)} classes, {counts}, {size}")
+    progress.message(f"data: {dataset.name}, {len(dataset.classes)} classes, {counts}, {size_text(dataset.image_size)}")
     for note in (*dataset.notes, *label_warnings(dataset)):
         progress.message(note)
     if dataset.skipped:

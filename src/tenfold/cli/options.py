@@ -209,6 +209,8 @@ def chosen_data(positional: str | None, flagged: str | None) -> str | None:
     Raises:
         UsageError: when both are given and differ, or DATA is the name of a recipe.
     """
+    if positional and flagged and positional.rstrip("/") == flagged.rstrip("/"):
+        positional = flagged = max(positional, flagged)  # the shell completes folders with a slash
     data = either(positional, flagged, "DATA")
     if positional is not None and not Path(positional).exists():
         from tenfold.recipes.load import recipe_names

@@ -1,5 +1,7 @@
 """Text for people: names made safe to show, and numbers with their units."""
 
+from collections.abc import Sequence
+
 
 def printable(name: str) -> str:
     """Returns `name` with a replacement character for each control character, line break or invalid UTF-8 byte.
@@ -112,6 +114,20 @@ def plural(number: int, noun: str) -> str:
         ('1 test image', '1,200 steps')
     """
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def size_text(size: Sequence[int]) -> str:
+    """Returns an image size as people write it, width first.
+
+    Args:
+        size: height and width in pixels.
+
+    Example:
+        >>> size_text((480, 640))
+        '640×480'
+    """
+    height, width = size
+    return f"{width}×{height}"
 
 
 def duration(seconds: float | None) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tenfold.core.errors import RecipeError
 from tenfold.core.randomness import derive_seed, generator_for
+from tenfold.core.text import size_text
 
 _WEIGHT_STEPS = 4096
 """Mixing weights are multiples of 1 / 4096. A blend of 8-bit pixels is then exact in float32, so its bits depend
@@ -271,6 +272,6 @@ class Augmentation:
         """
         if self.shift >= min(image_size):
             raise RecipeError(
-                f"data.augment.shift = {self.shift} for images of {image_size[0]}×{image_size[1]}; "
+                f"data.augment.shift = {self.shift} for images of {size_text(image_size)}; "
                 f"expected at most {min(image_size) - 1}"
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tenfold.core.cache import cache_folder
 from tenfold.core.errors import DataError, DownloadError
+from tenfold.core.text import escaped
 from tenfold.data.decode.decode import DECODER_VERSION
 from tenfold.data.labels import apply_lists
 from tenfold.data.request import DataRequest as DataRequest
@@ -48,6 +49,7 @@ def build_dataset(request: DataRequest, progress: ProgressCallback = no_progress
         >>> build_dataset(DataRequest("shapes")).classes[0]  # doctest: +SKIP
         'arrow'
     """
+    _check_data_dir(request)
     if request.source == "auto":
         dataset = _auto(request, progress)
     elif request.source == "shapes":
@@ -110,6 +112,18 @@ def expanded(name: str) -> Path:
 
 def _data_dir(request: DataRequest) -> Path | None:
     return expanded(request.data_dir) if request.data_dir else None
+
+
+def _check_data_dir(request: DataRequest) -> None:
+    """Raises DataError where the folder that was named for CIFAR does not exist: it is mistyped, or not mounted."""
+    folder = _data_dir(request)
+    if folder is not None and not folder.is_dir():
+        name = escaped(str(folder))
+        found = "is no folder" if folder.exists() else "does not exist"
+        raise DataError(
+            f"data.data_dir {name} {found}; expected a folder that holds CIFAR or receives its download"
+            + ("" if folder.exists() else f": mkdir {name}")
+        )
 
 
 def _cifar_key(request: DataRequest, name: str, size: Size) -> str:

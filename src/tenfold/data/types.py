@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.errors import DataError
+from tenfold.core.text import size_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,8 +61,7 @@ class Split:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        height, width = self.images.shape[1:3]
-        return f"Split({len(self):,} images, {width}×{height})"
+        return f"Split({len(self):,} images, {size_text(self.images.shape[1:3])})"
 
     def subset(self, indices: NDArray[np.int64]) -> "Split":
         """Returns the images at `indices` (int64 [M], each in [0, N)), in that order."""
@@ -134,9 +134,8 @@ class Dataset:
             )
 
     def __repr__(self) -> str:
-        height, width = self.image_size
         sizes = ", ".join(f"{len(split):,} {name}" for name, split in self.splits().items())
-        return f"Dataset({self.name!r}, {len(self.classes):,} classes, {sizes}, {width}×{height})"
+        return f"Dataset({self.name!r}, {len(self.classes):,} classes, {sizes}, {size_text(self.image_size)})"
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from tenfold.core.errors import RecipeError
+from tenfold.core.text import size_text
 from tenfold.data.resizing import scaled_size
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import make_plan
@@ -60,7 +61,7 @@ def _check_sizes(recipe: Recipe, model: nn.Module, image_size: tuple[int, int]) 
             model(torch.zeros(1, 3, height, width))
         except RuntimeError as error:
             raise RecipeError(
-                f"train.progressive shrinks images to {height}×{width}, and the network '{recipe.model.name}' for "
-                f"{image_size[0]}×{image_size[1]} does not accept them; remove it, or use a network such as quick or "
-                "resnet18"
+                f"train.progressive shrinks images to {size_text((height, width))}, and the network "
+                f"'{recipe.model.name}' for {size_text(image_size)} does not accept them; remove it, or use a network "
+                "such as quick or resnet18"
             ) from error

@@ -48,12 +48,12 @@ def inspect_source(request: DataRequest, progress: ProgressCallback = no_progres
     except DataError as error:
         return _untrainable(path, error)
     try:
-        dataset = _build(request, progress)
+        dataset, refusal = _build(request, progress)
     except DataError as error:
         return _with_files(_untrainable(path, error, layout), survey, layout, ())
     known = set(layout.skipped)
     unreadable = tuple(file for file in dataset.skipped if file not in known)
-    return _with_files(inspect_dataset(dataset, progress), survey, layout, unreadable)
+    return _with_files(inspect_dataset(dataset, progress), survey, layout, unreadable, refusal)
 
 
 def inspect_dataset(dataset: Dataset, progress: ProgressCallback = no_progress) -> Inspection:
@@ -82,12 +82,12 @@ def inspect_dataset(dataset: Dataset, progress: ProgressCallback = no_progress) 
     )
 
 
-def _build(request: DataRequest, progress: ProgressCallback) -> Dataset:
-    """Returns the dataset as for training, or with more unreadable files than training accepts."""
+def _build(request: DataRequest, progress: ProgressCallback) -> tuple[Dataset, str]:
+    """Returns the dataset, and why training refuses it: it has more unreadable files than training accepts."""
     try:
-        return build_dataset(request, progress)
-    except DataError:
-        return build_dataset(replace(request, max_unreadable=_MAX_UNREADABLE_FRACTION), progress)
+        return build_dataset(request, progress), ""
+    except DataError as error:
+        return build_dataset(replace(request, max_unreadable=_MAX_UNREADABLE_FRACTION), progress), str(error)
 
 
 def _untrainable(path: Path, error: DataError, layout: Layout | None = None) -> Inspection:
@@ -104,26 +104,32 @@ def _untrainable(path: Path, error: DataError, layout: Layout | None = None) -> 
     return Inspection(name, layout.classes, counts, findings=by_severity([finding, *label_findings(counts)]))
 
 
-def _with_files(found: Inspection, survey: FileSurvey, layout: Layout, unreadable: tuple[Skipped, ...]) -> Inspection:
+def _with_files(
+    found: Inspection, survey: FileSurvey, layout: Layout, unreadable: tuple[Skipped, ...], refusal: str = ""
+) -> Inspection:
     """Returns the inspection with the findings on files added."""
-    findings = by_severity([*found.findings, *file_findings(survey, layout, unreadable)])
+    findings = by_severity([*found.findings, *file_findings(survey, layout, unreadable, refusal)])
     return replace(found, survey=survey, unreadable=unreadable, skipped=layout.skipped, findings=findings)
 
 
-def file_findings(survey: FileSurvey, layout: Layout, unreadable: Sequence[Skipped]) -> Iterator[Finding]:
+def file_findings(
+    survey: FileSurvey, layout: Layout, unreadable: Sequence[Skipped], refusal: str = ""
+) -> Iterator[Finding]:
     """Yields the findings on files.
 
     Args:
         survey: counts from the file headers.
         layout: classes and ignored files.
         unreadable: image files that cannot be decoded.
+        refusal: what training says to so many of them; empty where it accepts them.
     """
     for note in layout.notes:
         if note.startswith("class folder "):  # an empty one
             yield Finding("error", "empty-class", note, 1)
     if unreadable:
-        sentence = f"{plural(len(unreadable), 'image')} cannot be read and will be skipped"
-        yield Finding("warning", "unreadable", sentence, len(unreadable), _examples(file.path for file in unreadable))
+        severity = "error" if refusal else "warning"
+        sentence = refusal or f"{plural(len(unreadable), 'image')} cannot be read and will be skipped"
+        yield Finding(severity, "unreadable", sentence, len(unreadable), _examples(file.path for file in unreadable))
     for kind, count in survey.converted.most_common():
         rule, sentence = f"converted-{kind.replace(' ', '-')}", f"{plural(count, 'image')} {CONVERTED[kind]}"
         yield Finding("note", rule, sentence, count, tuple(survey.examples[kind]))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import ModelError
+from tenfold.core.text import size_text
 from tenfold.models.blocks import BatchNorm
 from tenfold.models.build import PositiveInt, models
 
@@ -97,7 +98,7 @@ def resnet18(
     num_halvings = len(blocks) - 1
     if min(image_size) >> num_halvings < 1:
         raise ModelError(
-            f"images of {image_size[0]}×{image_size[1]} cannot be halved {num_halvings} times; "
+            f"images of {size_text(image_size)} cannot be halved {num_halvings} times; "
             "use larger images (data.image_size) or fewer stages (model.blocks)"
         )
     return ResNet(num_classes, width, blocks)

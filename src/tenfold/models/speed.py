@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import ModelError
+from tenfold.core.text import size_text
 from tenfold.models.blocks import BatchNorm
 from tenfold.models.build import PositiveInt, models
 
@@ -197,7 +198,7 @@ def quick(
     """
     if ((min(image_size) - 2) // stem_stride + 1) >> len(widths) < 1:
         raise ModelError(
-            f"images of {image_size[0]}×{image_size[1]} cannot be halved {len(widths)} times; "
+            f"images of {size_text(image_size)} cannot be halved {len(widths)} times; "
             "use larger images (data.image_size) or fewer groups (model.widths)"
         )
     return SpeedNet(num_classes, widths, depth, scale, momentum, directions, strided, residual, stem_stride)

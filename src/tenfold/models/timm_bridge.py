@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.registry import did_you_mean
+from tenfold.core.text import size_text
 
 PREFIX = "timm:"
 
@@ -47,7 +48,7 @@ def build_timm(name: str, arguments: Mapping[str, Any], *, num_classes: int, ima
     except Exception as error:  # external code can raise any error
         raise ModelError(
             f"model '{PREFIX}{name}' cannot be built with {dict(arguments)} for images of "
-            f"{image_size[0]}×{image_size[1]}: {_reason(error)}; try other arguments or another data.image_size"
+            f"{size_text(image_size)}: {_reason(error)}; try other arguments or another data.image_size"
         ) from error
     if not isinstance(logits, Tensor) or logits.shape != (1, num_classes):
         found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tenfold.core.devices import use_onednn
 from tenfold.core.errors import ModelError
+from tenfold.core.text import size_text
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.loader import image_batches
 from tenfold.data.sources.cifar_files import CIFAR10
@@ -89,8 +90,8 @@ class Classifier:
         size = tuple(images.shape[1:3])
         if size != self.preprocessing.image_size:
             raise ModelError(
-                f"images are {size[0]}×{size[1]}, but the model was trained for "
-                f"{'×'.join(map(str, self.preprocessing.image_size))}; prepare the data at that size"
+                f"images are {size_text(size)}, but the model was trained for "
+                f"{size_text(self.preprocessing.image_size)}; prepare the data at that size"
             )
         batches = image_batches(images, self.batch_size or _default_batch_size(size, self.device), self.device)
         with use_onednn(True):  # evaluation must not depend on the kernels used for training

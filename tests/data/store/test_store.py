@@ -240,10 +240,10 @@ def test_stores_are_deleted_by_name_by_key_and_altogether():
     open_or_build("other", KEY, fill)
     assert [store.key for store in delete_store(store_key(1))] == [store_key(1)]
     assert len(delete_store("tiny")) == 2
-    with pytest.raises(DataError, match=r"no store 'othr'; did you mean 'other'\? \(there are: other\)"):
+    with pytest.raises(DataError, match=r"no prepared copy 'othr'; did you mean 'other'\? \(known: other\)"):
         delete_store("othr")
     assert [store.name for store in delete_all()] == ["other"]
-    with pytest.raises(DataError, match=r"no store 'x' \(there are none\)"):
+    with pytest.raises(DataError, match=r"no prepared copy 'x' \(known: none\)"):
         delete_store("x")
 
 

@@ -61,3 +61,8 @@ def test_the_balance_table_of_many_classes_is_short(classes: int) -> None:
 def test_no_accuracy_without_images() -> None:
     line = effect_line(LeakEffect("r", 5, 1.0, (0.57, 1.0), 0, None, (0.0, 1.0)))
     assert "without duplicates – (no test image is left), with them 100.0 %" in line
+
+
+def test_a_run_without_duplicates_has_one_accuracy() -> None:
+    line = effect_line(LeakEffect("r", 5, 0.8, (0.38, 0.96), 5, 0.8, (0.38, 0.96)))
+    assert line == "test accuracy of r 80.0 % (95 % interval 38.0–96.0 %); no test image has a duplicate in train"

@@ -1,7 +1,7 @@
 """`tenfold data`: the prepared copies of images in the cache folder."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,9 +18,6 @@ from tenfold.cli.options import (
     required,
 )
 from tenfold.core.errors import DataError, RunError, UsageError
-
-if TYPE_CHECKING:
-    from tenfold.data.store.store import StoreInfo
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -80,7 +77,7 @@ def get(
 
     from tenfold.api import data as api
     from tenfold.cli.terminal import progress_for
-    from tenfold.core.text import printable
+    from tenfold.core.text import printable, size_text
 
     with progress_for(sys.stderr) as progress:
         dataset = api.dataset_of(recipe.data, progress)
@@ -89,8 +86,7 @@ def get(
     for skipped in dataset.skipped:
         progress.message(printable(f"skipped {skipped.path}: {skipped.reason}"))
     counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
-    height, width = dataset.image_size
-    print(f"{dataset.name}: {counts} images of {height}×{width} in {len(dataset.classes)} classes")
+    print(f"{dataset.name}: {counts} images of {size_text(dataset.image_size)} in {len(dataset.classes)} classes")
 
 
 @app.command(cls=Command)
@@ -141,9 +137,10 @@ def verify(name: Annotated[str, argument("NAME|KEY", _COPY_HELP)]) -> None:
       tenfold data verify cifar10
     """
     from tenfold.core.durable import verify_folder
+    from tenfold.data.store.store import stores_named
 
     damaged = 0
-    for store in _stores_named(name):
+    for store in stores_named(name):
         try:
             verify_folder(store.path)
             print(f"{store.path.name}: every file is as it was written")
@@ -151,26 +148,7 @@ def verify(name: Annotated[str, argument("NAME|KEY", _COPY_HELP)]) -> None:
             damaged += 1
             print(f"{store.path.name}: {error}")
     if damaged:
+        copies, them = ("prepared copy is", "it") if damaged == 1 else ("prepared copies are", "them")
         raise DataError(
-            f"{damaged} prepared copy is damaged; delete it with: tenfold data delete {name} "
-            "(it is prepared again when needed)"
+            f"{damaged} {copies} damaged; delete {them} with: tenfold data delete {name} (prepared again when needed)"
         )
-
-
-def _stores_named(name: str) -> "list[StoreInfo]":
-    """Returns the stores with this name or key.
-
-    Raises:
-        DataError: when there is none; the message lists those that exist.
-    """
-    from tenfold.core.registry import did_you_mean
-    from tenfold.data.store.store import list_stores
-
-    stores = list_stores()
-    chosen = [store for store in stores if name in (store.name, store.key, store.path.name)]
-    if not chosen:
-        names = sorted({store.name for store in stores})
-        raise DataError(
-            f"there is no prepared copy '{name}'{did_you_mean(name, names)} (known: {', '.join(names) or 'none'})"
-        )
-    return chosen

@@ -141,6 +141,9 @@ def _print(found: "Suspects", source: str, output: Path, sheet: Path | None) -> 
     )
     for label, other, count in found.pairs[:_PAIRS_SHOWN]:
         render(f"  {printable(label)} → {printable(other)}: {count:,}")
-    drawn = f", the first of them drawn in {display_path(sheet)}" if sheet is not None and found.rows else ""
+    if not found.rows:
+        note(f"\nno label is suspicious, so {display_path(output)} lists no image and there is nothing to leave out")
+        return
+    drawn = f", the first of them drawn in {display_path(sheet)}" if sheet is not None else ""
     note(f"\n{len(found.rows):,} images listed in {display_path(output)}{drawn}")
     note(f"look through it, then: tenfold train --data {source} --exclude {display_path(output)} (or --relabel)")

@@ -199,20 +199,32 @@ def _info(path: Path) -> StoreInfo:
     return StoreInfo(name, key, path, size, sum(index.num_images.values()), index.created)
 
 
-def delete_store(name_or_key: str) -> list[StoreInfo]:
-    """Deletes every store of a name, or the one with a key; returns the deleted stores.
+def stores_named(name_or_key: str) -> list[StoreInfo]:
+    """Returns every store of a name, or the one with a key or a folder name.
 
     Raises:
         DataError: when there is none; the message names the existing stores.
-        StorageError: when the disk refuses.
+        StorageError: when the cache cannot be read.
     """
     stores = list_stores()
     chosen = [store for store in stores if name_or_key in (store.name, store.key, store.path.name)]
     if not chosen:
         names = sorted({store.name for store in stores})
-        known = f"there are: {', '.join(names)}" if names else "there are none"
-        raise DataError(f"no store '{name_or_key}'{did_you_mean(name_or_key, names)} ({known})")
-    return _delete(chosen)
+        raise DataError(
+            f"there is no prepared copy '{name_or_key}'{did_you_mean(name_or_key, names)} "
+            f"(known: {', '.join(names) or 'none'})"
+        )
+    return chosen
+
+
+def delete_store(name_or_key: str) -> list[StoreInfo]:
+    """Deletes every store of a name, or the one with a key; returns the deleted stores.
+
+    Raises:
+        DataError: see `stores_named`.
+        StorageError: when the disk refuses.
+    """
+    return _delete(stores_named(name_or_key))
 
 
 def delete_all() -> list[StoreInfo]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tenfold.core.progress import Progress
+from tenfold.core.text import size_text
 from tenfold.data.decode.preprocessing import fit_image
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.engine.precision import Hardware
@@ -106,14 +107,13 @@ class PredictBench:
     def protocol(self) -> list[str]:
         """Returns sentences that say what was timed and what was not."""
         calls = len(self.latency["memory"].seconds)
-        height, width = self.image_size
         return [
             f"one image: {calls} calls of `predict` one after another, each timed by itself, after "
             f"{_NUM_WARMUP_CALLS} calls of warm-up; from the image to its label and all probabilities, preprocessing "
             "included",
             f"many images: {self.num_images:,} in one call of `predict_all`, {NUM_ROUNDS} rounds after a warm-up",
-            f"images are drawn shapes of {height}×{width}; files are JPEG (quality {_JPEG_QUALITY}), read and decoded "
-            "each time",
+            f"images are drawn shapes of {size_text(self.image_size)}; files are JPEG (quality {_JPEG_QUALITY}), read "
+            "and decoded each time",
             "utilization: the network's operations per second relative to the fastest 3×3 convolution, forward, in "
             "float32, the precision of predictions; both in this process, in turns",
             "not timed: import, loading the model",

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tenfold.core.errors import DataError, Terminated, TrainingError
+from tenfold.core.text import size_text
 from tenfold.data.types import Dataset
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.spread import spread
@@ -256,9 +257,8 @@ def save_classic_arrays(dataset: Dataset, path: Path) -> None:
     """
     num_tested = len(set(dataset.test.labels.tolist()))
     if dataset.image_size != (32, 32) or len(dataset.classes) != 10 or num_tested != 10:
-        height, width = dataset.image_size
         raise DataError(
-            f"the classic script cannot train on {dataset.name}: found {height}×{width} images in "
+            f"the classic script cannot train on {dataset.name}: found {size_text(dataset.image_size)} images in "
             f"{len(dataset.classes)} classes, {num_tested} of them in the test split; "
             "expected 32×32 in 10 classes, as in CIFAR-10"
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenfold.core.errors import RunError
-from tenfold.core.text import count, duration, percent, plural, printable
+from tenfold.core.text import count, duration, percent, plural, printable, size_text
 from tenfold.data.sampling import Order
 from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
@@ -65,7 +65,7 @@ def _data(dataset: Mapping[str, Any]) -> str:
     counts = dataset.get("pictures", {})
     splits = [f"{count(counts[split])} {word}" for split, word in _SPLITS.items() if split in counts]
     images = f"{', '.join(splits)} images" if splits else ""
-    size = "×".join(map(str, dataset.get("image_size", ())))
+    size = size_text(dataset["image_size"]) if "image_size" in dataset else ""
     return " · ".join(filter(None, [dataset.get("name"), images, size and f"{size} pixels"]))
 
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.core.text import interval, percent, printable
+from tenfold.core.text import interval, percent, printable, size_text
 from tenfold.inspect.findings import Finding, Inspection, LeakEffect
 from tenfold.report.tables.run_tables import Cell, listing
 
@@ -22,7 +22,7 @@ def headline(found: Inspection) -> str:
     splits = [f"{sum(split_counts.values()):,} {split}" for split, split_counts in counts.items()]
     parts = [printable(found.name), " · ".join(splits), f"{len(found.classes):,} classes" if found.classes else ""]
     if found.image_size is not None:
-        parts.append(f"{found.image_size[1]}×{found.image_size[0]}")
+        parts.append(size_text(found.image_size))
     if found.survey is not None:
         parts.append(", ".join(f"{count:,} {name}" for name, count in found.survey.formats.most_common()))
     return ", ".join(part for part in parts if part)
@@ -63,6 +63,11 @@ def effect_line(effect: LeakEffect) -> str:
         >>> effect_line(LeakEffect("first", 1000, 0.85, (0.826, 0.871), 960, 0.845, (0.821, 0.867)))
         'test accuracy of first without duplicates 84.5 % (95 % interval 82.1–86.7 %), with them 85.0 % (82.6–87.1 %)'
     """
+    if effect.kept == effect.total:
+        return (
+            f"test accuracy of {printable(effect.run)} {percent(effect.accuracy)} "
+            f"(95 % interval {interval(effect.interval)}); no test image has a duplicate in train"
+        )
     without = "– (no test image is left)"
     if effect.accuracy_without is not None:
         without = f"{percent(effect.accuracy_without)} (95 % interval {interval(effect.interval_without)})"
