@@ -25,10 +25,11 @@ def report(
 ) -> Path:
     """Writes the page of a run or a sweep as one HTML file.
 
-    If the images are gone or the network cannot be built, a sentence on the page says why they are missing.
+    If the images are gone or the network cannot be built, a sentence on the page says why they are missing. The page of
+    an unfinished run has its curves so far and the command that goes on with it.
 
     Args:
-        path: a finished run folder, or the folder of a sweep or of several seeds.
+        path: a run folder, or the folder of a sweep or of several seeds.
         data: where the images of the run are now, or the images themselves, as for `train`; as the recipe says by
             default.
         model: the network, if it is your own.
@@ -38,7 +39,7 @@ def report(
         The path of the page.
 
     Raises:
-        RunError: when there is no such run, or it is unfinished or damaged.
+        RunError: when there is no such run, or it is damaged.
         UsageError: when `data` or `model` is given for a sweep.
         StorageError: when the page cannot be written.
 
@@ -55,8 +56,11 @@ def report(
 
         return write_sweep_page(SweepFolder.open(path))
     from tenfold.report.page.run_page import write_page  # imports matplotlib, which other commands do without
+    from tenfold.report.page.unfinished_page import write_unfinished_page
 
     folder = RunFolder.open(path)
+    if not folder.is_finished:
+        return write_unfinished_page(folder)
     found = _dataset(folder, data, progress or default_progress())
     if isinstance(found, str):
         return write_page(folder, None, model=model, why_no_data=found)

@@ -37,7 +37,7 @@ def not_finite(evidence: Evidence) -> Diagnosis | None:
         f"The loss became NaN or infinite at step {evidence.events[-1].get('step')}, which stopped the training: "
         f"the learning rate, {evidence.recipe.optim.lr:g}, is too high.",
         f"{'Go on from the last checkpoint' if has_checkpoint else 'Start again'} with a lower one: tenfold train "
-        f"--resume RUN --lr {_lowered(evidence.recipe):.2g}.",
+        f"--resume RUN --lr {lowered_rate(evidence.recipe):.2g}.",
     )
 
 
@@ -241,11 +241,11 @@ def _higher_rate(recipe: Recipe) -> str:
 
 
 def _lower_rate(recipe: Recipe) -> str:
-    """Returns the flags for `_lowered`."""
-    return _rate_flags(recipe, _lowered(recipe) / recipe.optim.lr)
+    """Returns the flags for `lowered_rate`."""
+    return _rate_flags(recipe, lowered_rate(recipe) / recipe.optim.lr)
 
 
-def _lowered(recipe: Recipe) -> float:
+def lowered_rate(recipe: Recipe) -> float:
     """Returns a tenth of the learning rate, and at most a tenth of the highest usual one."""
     return 0.1 * min(recipe.optim.lr, _usual_rates(recipe)[1])
 
