@@ -110,7 +110,7 @@ def test_the_calibration_error_before_and_after_scaling(run: Run) -> None:
     if "calibrated_probability" in rows[0]:
         scaled = percent(calibration_error(rows, "calibrated_probability"))
         assert f"After temperature scaling {scaled} 95 % interval" in shown
-        assert "temperature 0.50" in shown
+        assert "temperature 0.50, fitted to 10 validation images" in shown
     else:
         assert "After temperature scaling" not in shown
         assert "--set data.val_fraction=0.1" in shown
@@ -118,15 +118,16 @@ def test_the_calibration_error_before_and_after_scaling(run: Run) -> None:
 
 def test_the_coverage_at_a_confidence_threshold(run: Run) -> None:
     html, rows = run
-    ranked = sorted(rows, key=lambda row: -float(row["probability"]))
+    column = "calibrated_probability" if "calibrated_probability" in rows[0] else "probability"
+    ranked = sorted(rows, key=lambda row: -float(row[column]))
     best, wrong = None, 0
     for count, row in enumerate(ranked, 1):
         wrong += row["true"] != row["predicted"]
         if wrong / count <= 0.02:
-            best = count, float(row["probability"])
+            best = count, float(row[column])
     shown = html.one("section", id="calibration").text
-    if best is None:
-        assert "No confidence threshold keeps the error rate at or below 2 %." in shown
+    if best is None or best[0] < 0.005 * len(rows):
+        assert "No confidence threshold classifies even 1 % of these images with at most 2 % errors." in shown
     else:
         threshold, coverage = percent(best[1]), f"{100 * best[0] / len(rows):.0f} %"
         assert f"threshold of {threshold} it classifies {coverage} of these images with at most 2 % errors" in shown
@@ -137,6 +138,26 @@ def test_mean_confidence_and_accuracy(run: Run) -> None:
     confidence = percent(sum(float(row["probability"]) for row in rows) / len(rows))
     accuracy = percent(sum(row["true"] == row["predicted"] for row in rows) / len(rows))
     assert f"The mean confidence is {confidence}, the accuracy {accuracy}" in html.one("section", id="calibration").text
+
+
+def test_the_confidence_with_the_temperature_is_compared_too(run: Run) -> None:
+    html, rows = run
+    shown = html.one("section", id="calibration").text
+    if "calibrated_probability" in rows[0]:
+        scaled = percent(sum(float(row["calibrated_probability"]) for row in rows) / len(rows))
+        assert f"With the temperature the mean confidence is {scaled}: " in shown
+    else:
+        assert "With the temperature" not in shown
+
+
+def test_a_threshold_for_hardly_an_image_is_no_threshold(tmp_path: Path) -> None:
+    rows = random_predictions(CLASSES, 400, accuracy=0.5)
+    wrong = [row._replace(probability=0.5) for row in rows]
+    first = next(i for i, row in enumerate(rows) if row.true == row.predicted)
+    wrong[first] = wrong[first]._replace(probability=0.99)
+    text = read_page(page(predicted_run(tmp_path, "one", CLASSES, wrong), None)).one("section", id="calibration").text
+    assert "No confidence threshold classifies even 1 % of these images with at most 2 % errors." in text
+    assert "0 % of these images" not in text
 
 
 def test_the_coverage_where_correct_predictions_are_more_confident(tmp_path: Path) -> None:

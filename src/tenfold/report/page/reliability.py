@@ -25,6 +25,7 @@ from tenfold.report.plots.canvas import BLUE, GRAY, GRID, ORANGE
 from tenfold.runs.run_folder import RunFolder
 
 _MAX_ERROR_RATE = 0.02
+_MIN_COVERAGE = 0.005  # less is shown as 0 %
 _REJECT_POINTS = 200
 _COUNT_HEIGHT = 0.16  # of the axes, for the bar of the largest bin
 
@@ -35,8 +36,8 @@ class CalibrationSection:
 
     Args:
         error: calibration error as trained.
-        scaled: calibration error after temperature scaling; None without a validation split.
-        temperature: divisor of the logits; None without a validation split.
+        scaled: calibration error after temperature scaling; None for a run without a temperature.
+        temperature: divisor of the logits and the images it was fitted to; empty for a run without one.
         comparison: a sentence that compares mean confidence and accuracy.
         coverage: a sentence about the fraction of images that can be classified with few errors.
         reliability: reliability diagram.
@@ -45,7 +46,7 @@ class CalibrationSection:
 
     error: CalibrationError
     scaled: CalibrationError | None
-    temperature: float | None
+    temperature: str
     comparison: str
     coverage: str
     reliability: Chart
@@ -56,13 +57,13 @@ def calibration_section(predictions: Predictions, folder: RunFolder) -> Calibrat
     """Returns the content of the calibration section."""
     found: dict[str, Any] = folder.read_summary().get("calibration") or {}
     correct, calibrated = predictions.is_correct, predictions.calibrated
-    curve = reject_curve(predictions.confidence, correct)
+    curve = reject_curve(predictions.shown, correct)
     return CalibrationSection(
         error=calibration_error(predictions.confidence, correct),
         scaled=None if calibrated is None else calibration_error(calibrated, correct),
-        temperature=found.get("temperature"),
+        temperature=_temperature_text(found),
         comparison=_comparison(predictions),
-        coverage=_coverage_text(best_coverage(curve, _MAX_ERROR_RATE)),
+        coverage=_coverage_text(_useful_coverage(curve, _MAX_ERROR_RATE)),
         reliability=reliability_chart(
             reliability(predictions.confidence, correct),
             () if calibrated is None else reliability(calibrated, correct),
@@ -71,18 +72,50 @@ def calibration_section(predictions: Predictions, folder: RunFolder) -> Calibrat
     )
 
 
+def _temperature_text(found: dict[str, Any]) -> str:
+    """Returns the temperature of a run and the images it was fitted to: `0.80, fitted to 200 validation images`."""
+    if found.get("temperature") is None:
+        return ""
+    text = f"{found['temperature']:.2f}"
+    if not found.get("pictures"):
+        return text
+    split = "training" if found.get("source") == "train" else "validation"
+    return f"{text}, fitted to {plural(found['pictures'], f'{split} image')}"
+
+
 def _comparison(predictions: Predictions) -> str:
-    confidence, accuracy = float(predictions.confidence.mean()), predictions.accuracy
-    low, high = predictions.interval
-    found = f"The mean confidence is {percent(confidence)}, the accuracy {percent(accuracy)}"
-    if confidence > high:
-        return f"{found}: the network is overconfident."
-    return f"{found}: the network is underconfident." if confidence < low else f"{found}: the two agree."
+    """Returns what the confidence says about the accuracy, as trained and with the temperature of the run."""
+    raw = float(predictions.confidence.mean())
+    found = f"The mean confidence is {percent(raw)}, the accuracy {percent(predictions.accuracy)}"
+    sentence = f"{found}: {_verdict(raw, predictions.interval)}."
+    if predictions.calibrated is None:
+        return sentence
+    scaled = float(predictions.calibrated.mean())
+    return (
+        f"{sentence} With the temperature the mean confidence is {percent(scaled)}: "
+        f"{_verdict(scaled, predictions.interval)}."
+    )
+
+
+def _verdict(confidence: float, interval: tuple[float, float]) -> str:
+    low, high = interval
+    if low <= confidence <= high:
+        return "the two agree"
+    return f"the network is {'over' if confidence > high else 'under'}confident"
+
+
+def _useful_coverage(curve: RejectCurve, max_error_rate: float) -> tuple[float, float] | None:
+    """Returns threshold and coverage as `best_coverage` does; None also where hardly an image is classified."""
+    found = best_coverage(curve, max_error_rate)
+    return found if found is not None and found[1] >= _MIN_COVERAGE else None
 
 
 def _coverage_text(found: tuple[float, float] | None) -> str:
     if found is None:
-        return f"No confidence threshold keeps the error rate at or below {percent(_MAX_ERROR_RATE, 0)}."
+        return (
+            f"No confidence threshold classifies even 1 % of these images with at most {percent(_MAX_ERROR_RATE, 0)} "
+            "errors."
+        )
     threshold, coverage = found
     return (
         f"With a confidence threshold of {percent(threshold)} it classifies {percent(coverage, 0)} "
@@ -166,7 +199,7 @@ def reject_chart(curve: RejectCurve, max_error_rate: float = _MAX_ERROR_RATE) ->
         f"{percent(fraction)} classified, {percent(error)} of them wrong, confidence ≥ {least:.2f}"
         for fraction, error, least in zip(coverage, errors, threshold, strict=True)
     ]
-    best = best_coverage(curve, max_error_rate)
+    best = _useful_coverage(curve, max_error_rate)
     text = f"no threshold has at most {percent(max_error_rate)} errors"
     with chart_axes() as axes:
         axes.plot(coverage, errors, color=BLUE, linewidth=1.8)
