@@ -65,7 +65,7 @@ def test_csv_without_a_file_prints_only_csv(capsys: pytest.CaptureFixture[str]) 
         (["--widths", "6,0"], "--widths is '6,0'; expected whole numbers"),
         (["--device", "gpu"], "'gpu' is not a device; expected auto, cpu, cuda, cuda:1 or mps"),
         (["--seconds", "nan"], "seconds is nan; expected a number above 0"),
-        (["--chart", "width.pdf"], "--chart is 'width.pdf'; expected a name that ends in .png"),
+        (["--chart", "width.pdf"], "--chart is width.pdf; expected a name that ends in .png, .jpg, .jpeg"),
         (["--csv", "none/width.csv"], "--csv: there is no folder none; create it, or choose another"),
         (["--json", "-", "--csv", "-"], "--json and --csv both print; expected a file for one"),
         (["--csv=a.png", "--chart", "a.png"], "--csv and --chart are both a.png; expected two files"),

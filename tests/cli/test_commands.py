@@ -13,6 +13,7 @@ from PIL import Image
 from tenfold.cli.commands.predict import find_images
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, UsageError
+from tenfold.models.build import default_arguments
 from tenfold.recipes.load import load_recipe, recipe_names
 
 
@@ -342,9 +343,9 @@ def test_show_draws_a_png_and_prints_its_labels(
     target = tmp_path / "preview.png"
     extra = ["--augmented", "--set", "data.augment.shift=8"] if augmented else []
     assert main(["show", "shapes", "--count", "10", "--out", str(target), *extra]) == 0
-    labels, _, where = capsys.readouterr().out.rpartition("\n\n")
-    assert [len(line.split()) for line in labels.splitlines()] == [8, 2]
-    assert where == f"10 of 60 images drawn in {target}\n"
+    captured = capsys.readouterr()
+    assert [len(line.split()) for line in captured.out.splitlines()] == [8, 2]
+    assert captured.err == f"wrote {target}: 10 of 60 images\n"
     with Image.open(target) as image:
         assert image.width > 300
 
@@ -354,9 +355,9 @@ def test_show_augmented_changes_the_images_not_the_labels(
 ) -> None:
     plain, changed = tmp_path / "a.png", tmp_path / "b.png"
     assert main(["show", "shapes", "--out", str(plain)]) == 0
-    labels = capsys.readouterr().out.splitlines()[:-1]
+    labels = capsys.readouterr().out
     assert main(["show", "shapes", "--out", str(changed), "--augmented"]) == 0
-    assert capsys.readouterr().out.splitlines()[:-1] == labels
+    assert capsys.readouterr().out == labels
     with Image.open(plain) as one, Image.open(changed) as other:
         assert not np.array_equal(np.asarray(one), np.asarray(other))
 
@@ -369,6 +370,30 @@ def test_show_overwrites_only_when_forced(fake_api: Any, tmp_path: Path, capsys:
     assert target.read_text() == "mine"
     assert main(["show", "shapes", "--out", str(target), "--force"]) == 0
     assert target.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "JPEG"])
+def test_show_writes_jpeg_under_a_jpeg_name(ending: str, fake_api: Any, tmp_path: Path) -> None:
+    target = tmp_path / f"x.{ending}"
+    assert main(["show", "shapes", "--count", "2", "--out", str(target)]) == 0
+    with Image.open(target) as image:
+        assert image.format == "JPEG"
+
+
+def test_show_refuses_other_endings_before_it_reads_data(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "shapes", "--out", "x.gif"]) == 2
+    assert "--output is x.gif; expected a name that ends in .png, .jpg, .jpeg" in capsys.readouterr().err
+    assert fake_api.calls == []
+
+
+def test_show_reports_wrong_data_before_an_existing_output(
+    fake_api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("preview.png").write_text("mine")
+    fake_api.raises = DataError("nowhere does not exist")
+    assert main(["show", "nowhere"]) == 1
+    assert capsys.readouterr().err == "tenfold: error: nowhere does not exist\n"
 
 
 def test_show_lists_the_splits_for_an_unknown_one(
@@ -413,13 +438,17 @@ def test_a_printed_recipe_is_complete_and_loads_again(
     file = tmp_path / "mine.toml"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
     assert file.read_text(encoding="utf-8").startswith("# ")
-    assert load_recipe(file) == load_recipe(name)
+    printed, shipped = load_recipe(file), load_recipe(name)
+    arguments = default_arguments(shipped.model.name)
+    known = {key: value for key, value in arguments.items() if value is not None}
+    model = {"name": shipped.model.name, **known, **shipped.model.arguments}
+    assert printed.model_dump() == {**shipped.model_dump(), "model": json.loads(json.dumps(model))}
 
 
 def test_export_passes_on_format_and_path(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "runs/x", "--format", "pth", "--out", "net.pth"]) == 0
     assert fake_api.calls == [("export", (Path("runs/x"), "pth", Path("net.pth")), {"force": False})]
-    assert capsys.readouterr().out == "wrote fake.pth\n"
+    assert capsys.readouterr().err == "wrote fake.pth\n"
 
 
 def test_data_get_takes_data_keys(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:

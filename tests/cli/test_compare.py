@@ -68,7 +68,7 @@ def test_files_go_to_a_new_folder_here(
     (folder,) = tmp_path.glob("compare-*")
     assert re.fullmatch(r"compare-\d{8}-\d{6}", folder.name)
     assert {path.name for path in folder.iterdir()} == FILES
-    assert f"tables and charts: {folder.name}" in capsys.readouterr().err
+    assert f"wrote {folder.name}: tables and charts" in capsys.readouterr().err
 
 
 def test_an_output_folder_is_overwritten_only_with_force(

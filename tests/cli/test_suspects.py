@@ -43,7 +43,7 @@ def test_a_list_is_written_and_training_uses_it(photos: Path, capsys: pytest.Cap
     assert all(row["label"] != row["suggested"] for row in rows)
     assert rows[0]["path"] in shown.out
     assert "of 32 labels may be wrong" in shown.out
-    assert f"{len(rows)} images listed in suspects.csv, the first of them drawn in sheet.png" in shown.err
+    assert f"wrote suspects.csv: {len(rows)} images\nwrote sheet.png: the first of them with both labels" in shown.err
     assert "tenfold train --data photos --exclude suspects.csv" in shown.err
     assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
 

@@ -92,12 +92,10 @@ def test_a_custom_network_is_loaded_with_its_weights(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(
-        ModelError, match=r"do not fit Sequential: '1.weight' is \[2, 5\], expected \[2, 4\]; check --model"
-    ):
-        load_state(model, {"1.weight": torch.zeros(2, 5), "1.bias": torch.zeros(2)}, path)
+    with pytest.raises(ModelError, match=r"do not fit net: '1.weight' is \[2, 5\], expected \[2, 4\]; check --model"):
+        load_state(model, {"1.weight": torch.zeros(2, 5), "1.bias": torch.zeros(2)}, path, "net")
     with pytest.raises(ModelError, match=r"'1\.weight' is missing; '1\.bias' is missing; 'a' is unknown and 1 more;"):
-        load_state(model, {"a": torch.zeros(1), "b": torch.zeros(1)}, path)
+        load_state(model, {"a": torch.zeros(1), "b": torch.zeros(1)}, path, "net")
 
 
 def test_images_of_another_size_are_an_error() -> None:
@@ -143,7 +141,7 @@ def test_other_numbers_of_outputs_get_numbered_classes(tmp_path: Path) -> None:
 
 def test_the_name_of_another_network_is_an_error(tmp_path: Path) -> None:
     plain_weights(tmp_path / "net.pth")
-    with pytest.raises(ModelError, match=r"do not fit TutorialNet: .*'conv1.weight' is unknown.*check --model"):
+    with pytest.raises(ModelError, match=r"do not fit mlp for 32×32 images: .*'conv1.weight' is unknown"):
         load_plain_weights(tmp_path / "net.pth", "mlp")
     with pytest.raises(RecipeError, match="unknown model 'tutoriel'; did you mean 'tutorial'"):
         load_plain_weights(tmp_path / "net.pth", "tutoriel")

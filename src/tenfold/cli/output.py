@@ -11,6 +11,7 @@ from tenfold.core.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _UNBOUNDED = 10_000  # columns: lines of a file are not wrapped
 
 
@@ -83,6 +84,17 @@ def check_outputs(targets: Mapping[str, str | Path | None], *, force: bool = Fal
             raise UsageError(f"{flag}: there is no folder {display_path(path.parent)}; create it, or choose another")
 
 
+def check_image_name(flag: str, path: Path | None) -> None:
+    """Raises UsageError if a chart cannot be written to a file of this name."""
+    if path is not None and path.suffix.lower() not in _IMAGE_SUFFIXES:
+        raise UsageError(f"{flag} is {display_path(path)}; expected a name that ends in {', '.join(_IMAGE_SUFFIXES)}")
+
+
+def wrote(path: str | Path, what: str = "") -> None:
+    """Writes to standard error which file or folder was written, and what it holds."""
+    note(f"wrote {display_path(Path(path))}" + (f": {what}" if what else ""))
+
+
 def json_text(value: object) -> str:
     """Returns `value` as indented JSON that ends with a newline."""
     from tenfold.core.durable import json_bytes
@@ -105,7 +117,7 @@ def deliver(text: str, target: str | Path) -> None:
         print(content.decode("utf-8", "backslashreplace"), end="")
         return
     write_bytes(Path(target), content)
-    note(f"wrote {display_path(Path(target))}")
+    wrote(target)
 
 
 def report_place(path: Path) -> str:

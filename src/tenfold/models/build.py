@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from inspect import signature
 from typing import Annotated, Any
 
 import torch
@@ -38,8 +39,7 @@ def build_model(name: str, arguments: Mapping[str, Any], *, num_classes: int, im
     """
     if name.startswith(PREFIX):
         return build_timm(name.removeprefix(PREFIX), arguments, num_classes=num_classes, image_size=image_size)
-    builder = models.get(name)
-    accepted = [key for key in builder.__annotations__ if key not in ("num_classes", "image_size", "return")]
+    builder, accepted = models.get(name), list(default_arguments(name))
     for key in arguments:
         if key not in accepted:
             raise RecipeError(
@@ -54,6 +54,22 @@ def build_model(name: str, arguments: Mapping[str, Any], *, num_classes: int, im
         raise RecipeError(f"model.{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from error
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"model '{name}' cannot be built with {dict(arguments)}: {error}") from error
+
+
+def default_arguments(name: str) -> dict[str, Any]:
+    """Returns the arguments of the network called `name` with their defaults; none for a timm network.
+
+    Raises:
+        RecipeError: when there is no such network.
+
+    Example:
+        >>> default_arguments("wide")
+        {'channels': (30, 50)}
+    """
+    if name.startswith(PREFIX):
+        return {}
+    parameters = signature(models.get(name)).parameters
+    return {key: each.default for key, each in parameters.items() if key not in ("num_classes", "image_size")}
 
 
 def check_model(name: str, arguments: Mapping[str, Any], *, num_classes: int, image_size: tuple[int, int]) -> None:

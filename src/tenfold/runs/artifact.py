@@ -174,7 +174,7 @@ class Classifier:
         state, card = load_model(path)
         settings = card.recipe.get("evaluate", {})
         return cls(
-            model=load_state(model or _build(card, path), state, path).to(device or "cpu").eval(),
+            model=load_state(model or _build(card, path), state, path, card.architecture).to(device or "cpu").eval(),
             classes=card.classes,
             preprocessing=card.preprocessing,
             batch_size=settings.get("batch_size", 0),
@@ -202,13 +202,14 @@ def _build(card: ModelCard, path: Path) -> nn.Module:
         return build_model(card.architecture, card.arguments, num_classes=num_classes, image_size=size)
 
 
-def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path, name: str) -> nn.Module:
     """Loads `state` into `model`, which is returned.
 
     Args:
         model: the network.
         state: its `state_dict`.
         path: file of the weights, for the message.
+        name: of the network as the user knows it, for the message.
 
     Raises:
         ModelError: when names or shapes differ; the message lists the first three differences.
@@ -217,7 +218,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise ModelError(
-            f"the weights in {path} do not fit {type(model).__name__}: {'; '.join(differences[:3])}{more}; "
+            f"the weights in {path} do not fit {name}: {'; '.join(differences[:3])}{more}; "
             "check --model and the number of classes"
         )
     model.load_state_dict(dict(state))
@@ -256,7 +257,8 @@ def load_plain_weights(path: Path, name: str, device: torch.device | None = None
     classes = CIFAR10.classes if num_classes == 10 else tuple(f"class {i}" for i in range(num_classes))
     model = build_model(name, {}, num_classes=num_classes, image_size=_TUTORIAL_IMAGE_SIZE)
     preprocessing = Preprocessing(_TUTORIAL_IMAGE_SIZE, "crop", _TUTORIAL_MEAN_AND_STD, _TUTORIAL_MEAN_AND_STD)
-    return Classifier(load_state(model, state, path).to(device or "cpu").eval(), classes, preprocessing)
+    load_state(model, state, path, f"{name} for 32×32 images")
+    return Classifier(model.to(device or "cpu").eval(), classes, preprocessing)
 
 
 def _num_outputs(state: dict[str, Tensor], path: Path) -> int:

@@ -33,7 +33,7 @@ def bench_width(
     ] = "auto",
     as_json: JsonOption = None,
     as_csv: CsvOption = None,
-    chart: Annotated[Path | None, option("--chart", metavar="FILE", help_text="Draw a chart as a PNG file")] = None,
+    chart: Annotated[Path | None, option("--chart", metavar="FILE", help_text="Draw a chart, PNG or JPEG")] = None,
     force: ForceOption = False,
 ) -> None:
     """Measures training speed by network width.
@@ -50,11 +50,9 @@ def bench_width(
     """
     numbers = _whole_numbers("--widths", widths)
 
-    from tenfold.cli.output import check_outputs, deliver, json_text, note
-    from tenfold.core.disk import display_path
+    from tenfold.cli.output import check_image_name, check_outputs, deliver, json_text, wrote
 
-    if chart is not None and chart.suffix.lower() != ".png":
-        raise UsageError(f"--chart is '{display_path(chart)}'; expected a name that ends in .png")
+    check_image_name("--chart", chart)
     check_outputs({"--json": as_json, "--csv": as_csv, "--chart": chart}, force=force)
 
     from tenfold.api import bench as api
@@ -80,7 +78,7 @@ def bench_width(
         from tenfold.report.plots.width_chart import plot_widths
 
         plot_widths(study.rows(), study.devices, study.baseline, study.batch_size, chart)
-        note(f"wrote {display_path(chart)}")
+        wrote(chart)
 
 
 def _words(text: str) -> list[str]:

@@ -128,16 +128,15 @@ def _print_groups(labels: "Labels", groups: "list[dict[str, object]]", pairs: "l
 
 def _write(comparison: "Comparison", output: Path | None, force: bool) -> None:
     from tenfold.api import compare as api
-    from tenfold.cli.output import note
+    from tenfold.cli.output import note, wrote
     from tenfold.cli.terminal import progress_for
-    from tenfold.core.disk import display_path
 
     folder = _new_folder(output, force)
     with progress_for(sys.stderr) as progress:
         remarks = api.write_comparison(comparison, folder, progress)
     for remark in remarks:
         note(remark)
-    note(f"tables and charts: {display_path(folder)}")
+    wrote(folder, "tables and charts")
 
 
 def _new_folder(output: Path | None, force: bool) -> Path:

@@ -28,5 +28,6 @@ def export(
       tenfold export runs/mine --format pth --output cifar_net.pth
     """
     from tenfold.api import evaluate as api
+    from tenfold.cli.output import wrote
 
-    print(f"wrote {api.export(source, file_format, output, force=force)}")
+    wrote(api.export(source, file_format, output, force=force))

@@ -12,7 +12,7 @@ def recipes(
     recipe_name: Annotated[str | None, recipe_argument("list all")] = None,
     recipe: Annotated[str | None, recipe_option("list all")] = None,
 ) -> None:
-    """Lists the recipes, or prints one as TOML.
+    """Lists the recipes, or prints one as TOML with every key; `# default` marks those that it does not set.
 
     \b
     Examples:
@@ -21,7 +21,7 @@ def recipes(
       tenfold train --recipe mine.toml
     """
     from tenfold.cli.output import render
-    from tenfold.recipes.load import load_recipe, recipe_header, recipe_names, to_toml
+    from tenfold.recipes.load import load_recipe, recipe_header, recipe_names
     from tenfold.report.tables.run_tables import listing
 
     name = either(recipe_name, recipe, "RECIPE")
@@ -31,7 +31,11 @@ def recipes(
         return
     if name in recipe_names():
         print("".join(f"# {line}".rstrip() + "\n" for line in recipe_header(name).splitlines()))
-    print(to_toml(load_recipe(name)), end="")
+    chosen = load_recipe(name)  # reports a mistake before torch is imported, whose networks have keys of their own
+
+    from tenfold.recipes.complete import complete_toml
+
+    print(complete_toml(chosen), end="")
 
 
 def _facts(header: str) -> tuple[str, str, str]:

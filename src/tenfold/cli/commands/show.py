@@ -46,18 +46,18 @@ def show(
     output: Annotated[Path, output_file("preview.png")] = Path("preview.png"),
     force: ForceOption = False,
 ) -> None:
-    """Draws a sample of the images with their labels.
+    """Draws a sample of the images with their labels, as PNG or JPEG.
 
     \b
     Examples:
       tenfold show cifar10
       tenfold show my-photos/ --augmented --set data.augment.shift=4 --output augmented.png
     """
-    from tenfold.cli.output import check_outputs
+    from tenfold.cli.output import check_image_name, check_outputs
     from tenfold.recipes.load import load_recipe, resolve
 
     source = chosen_data(data_source, data) or "auto"
-    check_outputs({"--output": output}, force=force)
+    check_image_name("--output", output)
     chosen = resolve(load_recipe(recipe, recipe_lines(settings, data_dir=data_dir)), {"data.source": source})
 
     from tenfold.api import data as api
@@ -67,6 +67,7 @@ def show(
         dataset = api.dataset_of(chosen.data, progress)
     if split not in dataset.splits():
         raise UsageError(f"{dataset.name} has no split '{split}'; expected {', '.join(dataset.splits())}")
+    check_outputs({"--output": output}, force=force)  # what is wrong with the data comes first
     _draw(dataset.splits()[split], dataset.classes, count, seed, chosen.data.augment if augmented else None, output)
 
 
@@ -78,9 +79,10 @@ def _draw(
     augment: "AugmentSection | None",
     output: Path,
 ) -> None:
-    """Writes the PNG and prints the labels in the same rows."""
+    """Writes the image and prints the labels in the same rows."""
     import numpy as np
 
+    from tenfold.cli.output import wrote
     from tenfold.report.plots.image_grids import plot_grid
 
     indices = np.random.default_rng(seed).permutation(len(split))[:count]
@@ -91,7 +93,7 @@ def _draw(
         images, titles = _augmented(split, indices, classes, augment, seed)
     plot_grid(images, titles, output, columns=_COLUMNS)
     print(_label_grid(names))
-    print(f"\n{len(names)} of {len(split):,} images drawn in {output}")
+    wrote(output, f"{len(names)} of {len(split):,} images")
 
 
 def _augmented(

@@ -61,7 +61,8 @@ def suspects(
     device: Annotated[str | None, device_option("the recipe's")] = None,
     output: Annotated[Path, output_file("suspects.csv")] = Path("suspects.csv"),
     sheet: Annotated[
-        Path | None, option("--sheet", metavar="FILE", help_text="Draw the first 64 images with both labels as a PNG")
+        Path | None,
+        option("--sheet", metavar="FILE", help_text="PNG or JPEG of the first 64 images with both labels"),
     ] = None,
     force: ForceOption = False,
 ) -> None:
@@ -77,11 +78,12 @@ def suspects(
       tenfold train my-photos/ --exclude suspects.csv
       tenfold train my-photos/ --relabel suspects.csv
     """
-    from tenfold.cli.output import check_outputs
+    from tenfold.cli.output import check_image_name, check_outputs
     from tenfold.recipes.load import load_recipe
 
     source = chosen_data(data_source, data) or "auto"
     limit = None if top is None else _number_or_fraction(top)
+    check_image_name("--sheet", sheet)
     check_outputs({"--output": output, "--sheet": sheet}, force=force)
     lines = recipe_lines(settings, data_dir=data_dir, device=device)
     load_recipe(recipe, lines)  # reports a mistake before torch is imported, which takes a second
@@ -121,9 +123,9 @@ def _number_or_fraction(text: str) -> int | float:
 
 def _print(found: "Suspects", source: str, output: Path, sheet: Path | None) -> None:
     """Prints the first rows, the estimated number of wrong labels, and the next command."""
-    from tenfold.cli.output import note, render
+    from tenfold.cli.output import note, render, wrote
     from tenfold.core.disk import display_path
-    from tenfold.core.text import percent, printable
+    from tenfold.core.text import percent, plural, printable
     from tenfold.report.tables.run_tables import listing
 
     if found.rows:
@@ -144,6 +146,8 @@ def _print(found: "Suspects", source: str, output: Path, sheet: Path | None) -> 
     if not found.rows:
         note(f"\nno label is suspicious, so {display_path(output)} lists no image and there is nothing to leave out")
         return
-    drawn = f", the first of them drawn in {display_path(sheet)}" if sheet is not None else ""
-    note(f"\n{len(found.rows):,} images listed in {display_path(output)}{drawn}")
+    note("")
+    wrote(output, plural(len(found.rows), "image"))
+    if sheet is not None:
+        wrote(sheet, "the first of them with both labels")
     note(f"look through it, then: tenfold train --data {source} --exclude {display_path(output)} (or --relabel)")

@@ -27,6 +27,7 @@ BLUE = "#0072B2"
 ORANGE = "#C84B00"
 GREEN = "#00795A"
 DPI = 150
+JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 _FALLBACK_FONTS = (
     *(f"Noto Sans CJK {region}" for region in ("SC", "JP", "KR")),
@@ -74,10 +75,10 @@ def style() -> dict[Any, Any]:
 
 @contextmanager
 def chart(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """Yields an empty figure and writes it as a PNG when the block ends without an error.
+    """Yields an empty figure and writes it when the block ends without an error: as JPEG if the path says so, else PNG.
 
     Args:
-        path: of the PNG; its folder must exist.
+        path: of the PNG or JPEG; its folder must exist.
         width: in inches.
         height: in inches.
 
@@ -90,5 +91,8 @@ def chart(path: Path, width: float, height: float) -> Iterator[Figure]:
         FigureCanvasAgg(figure)
         yield figure
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 4})
+        if path.suffix.lower() in JPEG_SUFFIXES:
+            figure.savefig(buffer, format="jpeg", pil_kwargs={"quality": 92})
+        else:
+            figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 4})
     durable.write_bytes(path, buffer.getvalue())
