@@ -46,7 +46,7 @@ def check(
     Args:
         data: as for `train`.
         run: a finished run on the same test images: its accuracy is reported with and without the test images that
-            have a duplicate in train. A test split that is drawn is drawn as for this run.
+            have a duplicate in train. Splits that are drawn are drawn as for this run.
         progress: receives messages; shown in notebooks and silent elsewhere by default.
         settings: further keys of a recipe's `[data]`, such as `image_size=64`.
 
@@ -71,8 +71,7 @@ def check(
         found = inspect_dataset(prepared, progress.prepare)
     else:
         recipe = Recipe() if folder is None else _recipe_of(folder, str(data))
-        # The validation images of a recipe are a part of the source's training images.
-        section = resolve(recipe, {"data": {"source": str(data), "val_fraction": 0.0, **settings}}).data
+        section = resolve(recipe, {"data": {"source": str(data), **settings}}).data
         found = inspect_source(request_of(section), progress.prepare)
     return found if folder is None else replace(found, effect=_leak_effect(folder, rows, found))
 

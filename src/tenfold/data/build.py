@@ -121,7 +121,7 @@ def _check_data_dir(request: DataRequest) -> None:
         name = escaped(str(folder))
         found = "is no folder" if folder.exists() else "does not exist"
         raise DataError(
-            f"data.data_dir {name} {found}; expected a folder that holds CIFAR or receives its download"
+            f"data_dir {name} {found}; expected a folder that holds CIFAR or receives its download"
             + ("" if folder.exists() else f": mkdir {name}")
         )
 

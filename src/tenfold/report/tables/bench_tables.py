@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from tenfold.core.text import interval, mean_text, percent, plural
+from tenfold.core.text import interval, mean_text, percent, plural, size_text
 from tenfold.report.tables.run_tables import Cell, file_size, listing
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def data_report(result: Result) -> "list[RenderableType]":
     loaded, copied = (file_size(round(result[key])) for key in ("bytes_per_second", "copy_bytes_per_second"))
     return [
         _times_table(rows),
-        f"{result['data']}: {images}, {'×'.join(map(str, result['image_size']))}",
+        f"{result['data']}: {images}, {size_text(result['image_size'])}",
         f"{three_digits(result['batches_per_second']):,} batches/s of {result['batch_size']:,} for "
         f"{result['recipe']}, {loaded}/s: {percent(result['share_of_copy'])} of a plain copy ({copied}/s), "
         f"on {result['hardware']}",
