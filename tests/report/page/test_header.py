@@ -52,11 +52,12 @@ def test_the_header_says_how_long_the_run_trained(overrides: list[str], summary:
 
 def test_values_that_were_not_used_as_given_stand_with_their_reason(tmp_path: Path) -> None:
     folder = predicted_run(tmp_path, "made", CLASSES, random_predictions(CLASSES, 20))
-    assert "Not as asked" not in dict(run_header(folder).facts)
+    assert "Not as asked for" not in dict(run_header(folder).facts)
     change = {"key": "train.batch_size", "asked": 1000, "used": 36, "reason": "an epoch has at least four batches"}
-    folder.write_summary({**folder.read_summary(), "changes": [change]})
+    harmless = {"key": "train.log_every", "asked": 2000, "used": 25, "reason": "an epoch ends with a row"}
+    folder.write_summary({**folder.read_summary(), "changes": [change, harmless]})
     expected = "train.batch_size 36 instead of 1,000, because an epoch has at least four batches"
-    assert dict(run_header(folder).facts)["Not as asked"] == expected
+    assert dict(run_header(folder).facts)["Not as asked for"] == expected
 
 
 def use_text(folder: RunFolder, **summary: Any) -> str:

@@ -22,7 +22,7 @@ def test_a_diverged_run_has_a_page_with_the_way_out(tmp_path: Path) -> None:
     folder = unfinished(tmp_path, "started", "checkpoint", "loss not finite")
     assert report(folder.path) == folder.report
     html = read_page(folder.report.read_text("utf-8"))
-    assert html.one("p", class_="state").text == "diverged at step 2"
+    assert html.one("p", class_="state").text == "Diverged at step 2"
     assert f"tenfold train --resume {folder.path} --lr 0.1" in html.text
     (finding,) = html.one("section", id="doctor").all("li")
     assert "The loss became NaN or infinite at step 2" in finding.text
@@ -33,7 +33,7 @@ def test_a_diverged_run_has_a_page_with_the_way_out(tmp_path: Path) -> None:
 def test_a_stopped_run_has_a_page_with_its_curves_so_far(tmp_path: Path) -> None:
     folder = unfinished(tmp_path, "started", "checkpoint")
     html = read_page(unfinished_page(folder))
-    assert html.one("p", class_="state").text == "not finished: step 3"
+    assert html.one("p", class_="state").text == "Not finished: step 3"
     assert f"tenfold train --resume {folder.path}" in html.text
     assert "--lr" not in html.one("header").text
     assert "it was stopped, or is still training" in html.text

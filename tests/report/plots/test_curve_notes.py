@@ -19,7 +19,10 @@ WITH_OBJECTIVE: list[dict[str, Any]] = [{"step": 1, "train_loss": 1.0, "train_ob
         (
             ["data.augment.mixup=0.2", "data.augment.cutmix=1.0"],
             WITH_OBJECTIVE,
-            ["With mixup and cutmix, training loss", "Objective: the loss that training minimizes; train and"],
+            [
+                "With mixup and cutmix, training loss",
+                "Objective: the loss that training minimizes, with mixed labels; train and",
+            ],
         ),
         (["optim.label_smoothing=0.2"], WITH_OBJECTIVE, ["minimizes, with label smoothing 0.2; train and validation"]),
         (["optim.label_smoothing=0.2"], ROWS, ["The training loss includes label smoothing 0.2"]),

@@ -152,6 +152,8 @@ def _loss_jump(curve: Floats, uniform_loss: float) -> int | None:
         # the minimum of n noisy values is about √(2 ln n) standard deviations below their mean
         margin = (6 + math.sqrt(2 * math.log(len(curve)))) * noise_std(curve)
         jumps |= later > lowest + np.maximum(0.5 * lowest, max(margin, 0.1 * uniform_loss))
+    has_recovered = curve[-1:] < lowest  # a small jump on the way to a lower loss did no harm
+    jumps &= ~(has_recovered & (later < 0.5 * uniform_loss))
     points = np.flatnonzero(jumps) + 1
     points = points[points >= len(curve) // 5]
     return int(points[0]) if len(points) else None

@@ -12,6 +12,7 @@ from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.run_folder import RunFolder
 
+_HARMLESS_CHANGES = {"train.log_every"}  # the model and its figures are the same
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -43,7 +44,7 @@ def run_header(folder: RunFolder) -> Header:
         "Data": _data(summary.get("dataset", {})) or recipe.data.source,
         "Recipe": _recipe(recipe, summary),
         "Training": training_text(recipe, summary) if summary else f"{recipe.train.duration} asked for",
-        "Not as asked": _changes(summary),
+        "Not as asked for": _changes(summary),
         "Evaluation": _test_time_augmentation(recipe, summary),
         "Time": _times(summary),
         "Hardware": _hardware(summary, environment),
@@ -126,7 +127,7 @@ def _request(recipe: Recipe, summary: Mapping[str, Any], steps: int, steps_per_e
 
 
 def _found_changes(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(summary.get("changes") or [])
+    return [change for change in summary.get("changes") or () if change.get("key") not in _HARMLESS_CHANGES]
 
 
 def _changes(summary: Mapping[str, Any]) -> str:

@@ -51,13 +51,13 @@ def _state(evidence: Evidence) -> tuple[str, str]:
     if _is_diverged(evidence.events):
         step = int(evidence.events[-1].get("step") or 0)
         return (
-            f"diverged at step {count(step)}",
-            "The loss became NaN or infinite, so training ended without a result. Below stand the metrics until then.",
+            f"Diverged at step {count(step)}",
+            "The loss became NaN or infinite, so training ended without a result.",
         )
     steps = [evidence.num_steps, *(int(event.get("step") or 0) for event in evidence.events)]
     return (
-        f"not finished: step {count(max(steps))}",
-        "This run has no result yet: it was stopped, or is still training. Below stand its metrics so far.",
+        f"Not finished: step {count(max(steps))}",
+        "This run has no result yet: it was stopped, or is still training.",
     )
 
 

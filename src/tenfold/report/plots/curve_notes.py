@@ -28,6 +28,7 @@ def curve_notes(recipe: Recipe, rows: Sequence[Row]) -> tuple[str, ...]:
         notes.append(
             "Objective: the loss that training minimizes"
             + (f", with label smoothing {smoothing:g}" if smoothing else "")
+            + (" and mixed labels" if mixing and smoothing else ", with mixed labels" if mixing else "")
             + "; train and validation are the plain cross-entropy."
         )
     elif smoothing and rows:  # of a version that did not record the plain loss
