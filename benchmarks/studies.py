@@ -90,11 +90,12 @@ def estimate_classic(rounds: list[dict[int, dict[str, float]]]) -> dict[str, Any
 def draw_width_study(runs: Path, folder: Path) -> None:
     """Draws the width study together with the accuracies that the tutorial reports."""
     from tenfold.report.plots.sweep_charts import plot_sweep
+    from tenfold.report.study import Study
     from tenfold.runs.sweep_folder import SweepFolder
 
     with tempfile.TemporaryDirectory() as temporary:
         rows = SweepFolder.open(runs / "width").rows()
-        plot_sweep(rows, ["model.width"], Path(temporary), reference=REPORTED_WIDTHS)
+        plot_sweep(Study(rows, ["model.width"]), Path(temporary), reference=REPORTED_WIDTHS)
         (folder / "width-study.png").write_bytes((Path(temporary) / "model.width.png").read_bytes())
 
 

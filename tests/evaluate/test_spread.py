@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.evaluate.spread import Estimate, difference_margin, spread, t_quantile
+from tenfold.evaluate.spread import spread, t_quantile
 
 
 @pytest.mark.parametrize("confidence", [0.1, 0.5, 0.9, 0.95, 0.99, 0.999])
@@ -73,27 +73,6 @@ def test_one_value_has_no_std_and_no_values_are_refused():
     assert (found.mean, found.std, found.interval) == (0.5, None, None)
     with pytest.raises(ValueError, match="no values to average"):
         spread([])
-
-
-@given(st.floats(0, 1), st.floats(1e-9, 1), st.floats(1e-9, 1))
-def test_known_errors_add_in_quadrature(value, a, b):
-    margin = difference_margin(Estimate(value, a), Estimate(0.5, b))
-    assert margin == pytest.approx(NormalDist().inv_cdf(0.975) * math.hypot(a, b))
-
-
-def test_equal_groups_have_the_sum_of_their_degrees():
-    margin = difference_margin(Estimate(0.7, 0.01, 4), Estimate(0.6, 0.01, 4))
-    assert margin == pytest.approx(t_quantile(8) * 0.01 * math.sqrt(2))
-
-
-@given(st.floats(1e-6, 1), st.floats(1e-6, 1), st.integers(1, 50), st.integers(1, 50))
-def test_the_degrees_lie_between_the_smaller_group_and_the_sum(a, b, first, second):
-    margin = difference_margin(Estimate(0, a, first), Estimate(0, b, second)) / math.hypot(a, b)
-    assert t_quantile(first + second) * (1 - 1e-9) <= margin <= t_quantile(min(first, second)) * (1 + 1e-9)
-
-
-def test_estimates_without_error_have_no_margin():
-    assert difference_margin(Estimate(1, 0, 1), Estimate(2, 0, 1)) == 0
 
 
 def test_json_keeps_the_key_deviation() -> None:

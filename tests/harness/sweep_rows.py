@@ -22,6 +22,7 @@ def sweep_row(
         correct = round(accuracy * NUM_IMAGES)
         low, high = wilson(correct, NUM_IMAGES)
         row |= {"test_accuracy": correct / NUM_IMAGES, "test_low": low, "test_high": high}
+        row |= {"train_images": 50_000, "test_images": NUM_IMAGES}
         row |= {"parameters": 62_006, "steps": 400, "training_seconds": 12.5, "total_seconds": 14.0}
     return row | known
 
@@ -52,6 +53,9 @@ def sweeps(draw: st.DrawFn) -> tuple[list[str], list[dict[str, Any]]]:
             "seed": st.integers(0, 3),
             **{key: st.sampled_from(pool) for key, pool in zip(keys, pools, strict=True)},
             **{f"{split}_{column}": FRACTIONS for split in ("test", "val") for column in ("accuracy", "low", "high")},
+            **{f"{split}_images": st.one_of(st.none(), st.integers(1, 10**6)) for split in ("train", "test", "val")},
+            "target": st.one_of(st.none(), st.floats(0, 1)),
+            "target_seconds": st.one_of(st.none(), st.floats(0, 1e6)),
             "parameters": st.one_of(st.none(), st.integers(0, 10**10)),
             "training_seconds": st.one_of(st.none(), st.floats(0, 1e6)),
             "error": st.one_of(st.none(), NAMES),

@@ -52,6 +52,7 @@ def sweep(
     search: Sequence[str] = (),
     trials: int | None = None,
     seeds: int | Sequence[int] | None = None,
+    resplit: bool = False,
     data: DataSource | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
@@ -76,6 +77,7 @@ def sweep(
         search: `"section.key=log:1e-4..1"` each; Optuna proposes values by validation accuracy alone.
         trials: number of trials of a search; 20 by default.
         seeds: number of runs of each combination, from the recipe's seed on, or the seeds themselves.
+        resplit: whether each seed also draws test and validation images of its own, where the data leaves that open.
         data: a dataset's name or path, as for `--data`; the recipe's by default. The processes of a sweep cannot read
             data in memory.
         epochs: training length of each run in epochs; the recipe's by default.
@@ -111,12 +113,26 @@ def sweep(
     base = base if data is None else resolve(base, {"data.source": str(data)})
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     plan, listed = plan_sweep(
-        base, recipe_name, vary, search, overrides=overrides, seeds=seeds, trials=trials, storage=storage, prune=prune
+        base,
+        recipe_name,
+        vary,
+        search,
+        overrides=overrides,
+        seeds=seeds,
+        trials=trials,
+        storage=storage,
+        prune=prune,
+        resplit=resplit,
     )
     on_gpu = choose_device(base.train.device).type != "cpu"
     if plan.search and not base.data.val_fraction:
         base = resolve(base, {"data.val_fraction": _VAL_FRACTION})
     dataset = dataset_of(base.data, progress)
+    if resplit and not dataset.drawn:
+        raise UsageError(
+            f"--resplit has nothing to vary: {dataset.name} has its own test split and draws no validation images; "
+            "leave --resplit out, or draw some: --set data.val_fraction=0.1"
+        )
     report_dataset(dataset, progress)
     base = with_actual_data(base, dataset)
     jobs, threads = share_cores(
@@ -172,7 +188,8 @@ def recipe_of(plan: SweepPlan, base: Recipe, trial: Trial) -> Recipe:
 
     The number of CPU threads is a matter of the machine: workers get it through their environment.
     """
-    return complete_recipe(base, {**trial.settings, "train.seed": trial.seed}, plan.overrides)
+    split = {"data.split_seed": trial.seed} if plan.resplit else {}
+    return complete_recipe(base, {**trial.settings, "train.seed": trial.seed, **split}, plan.overrides)
 
 
 def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: Progress) -> list[Trial]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,18 @@ from tenfold.core import durable
 from tenfold.core.disk import display_path
 from tenfold.core.errors import TrainingError
 from tenfold.evaluate.metrics import Evaluation
-from tenfold.evaluate.spread import Spread, spread
+from tenfold.evaluate.settings import SettingPair
+from tenfold.evaluate.spread import Spread, accuracy_spread
 from tenfold.experiments.sweep.space import complete_recipe
 from tenfold.experiments.sweep.sweep_plan import SweepPlan
 from tenfold.recipes.load import load_recipe, to_toml
 from tenfold.report.page.sweep_page import write_sweep_page
 from tenfold.report.plots.sweep_charts import plot_sweep
-from tenfold.report.study import SettingResult, Study
+from tenfold.report.read_study import read_study
+from tenfold.report.study import Row, SettingResult, Study, TargetTimes
 from tenfold.runs.log import read_log
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.sweep_folder import Row, SweepFolder
+from tenfold.runs.sweep_folder import SweepFolder
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,18 @@ class Sweep:
         path: of the sweep folder.
         kind: `seeds`, `grid` or `search`.
         keys: dotted keys in which the trials differ.
-        rows: one for each trial, as in `sweep.csv`; at least one has a result.
+        study: its trials, grouped by setting; at least one has a result.
     """
 
     path: Path
     kind: str
     keys: tuple[str, ...]
-    rows: Sequence[Row]
+    study: Study
 
-    @cached_property
-    def study(self) -> Study:
-        """The rows grouped by setting."""
-        return Study(self.rows, self.keys, self.kind)
+    @property
+    def rows(self) -> Sequence[Row]:
+        """One row for each trial, as in `sweep.csv`."""
+        return self.study.rows
 
     @property
     def best(self) -> SettingResult:
@@ -52,8 +53,8 @@ class Sweep:
 
     @property
     def accuracy(self) -> Spread:
-        """Mean, std and interval of the test accuracies of all finished trials; meaningful for several seeds."""
-        return spread([row["test_accuracy"] for row in self.rows if row["status"] == "finished"])
+        """Mean, std and 95 % interval of the test accuracies of all finished trials; meaningful for several seeds."""
+        return self.study.tested([row for row in self.rows if row["status"] == "finished"])
 
     def evaluations(self) -> list[Evaluation]:
         """Returns the test evaluation of each finished trial, in the order of `rows`."""
@@ -76,7 +77,7 @@ def conclude(folder: SweepFolder, plan: SweepPlan, report: bool = True) -> Sweep
     """
     rows = folder.rows()
     folder.write_table(rows)
-    finished = Sweep(folder.path, plan.kind, plan.keys, rows)
+    finished = Sweep(folder.path, plan.kind, plan.keys, read_study(folder))
     if finished.study.best is None:
         first = next((row["error"] for row in rows if row["error"]), "all were pruned")
         raise TrainingError(
@@ -85,8 +86,8 @@ def conclude(folder: SweepFolder, plan: SweepPlan, report: bool = True) -> Sweep
         )
     durable.write_text(folder.best, _best_recipe(folder, plan, finished))
     if report:
-        log_scaled = [key for key, text in plan.search.items() if "log:" in text]
-        plot_sweep(rows, plan.keys, folder.plots, plan.kind, logarithmic=log_scaled)
+        log_scaled = [key for key, text in plan.search.items() if "log:" in text] if plan.search else None
+        plot_sweep(finished.study, folder.plots, logarithmic=log_scaled)
     durable.write_json(folder.summary, {**_summary(finished), "seconds": read_log(folder.log)[-1]["time_s"]})
     if report:
         write_sweep_page(folder)
@@ -98,7 +99,9 @@ def _best_recipe(folder: SweepFolder, plan: SweepPlan, sweep: Sweep) -> str:
     best, study = sweep.best, sweep.study
     runs = [row for row in sweep.rows if study.accuracy(row) in best.accuracies and row["status"] == "finished"]
     seed = max(runs, key=lambda row: study.accuracy(row) or 0.0)["seed"]
-    recipe = complete_recipe(load_recipe(folder.base), {**best.settings, "train.seed": seed}, plan.overrides)
+    split = {"data.split_seed": seed} if plan.resplit else {}
+    settings = {**best.settings, "train.seed": seed, **split}
+    recipe = complete_recipe(load_recipe(folder.base), settings, plan.overrides)
     changed = ", ".join(f"{key} = {value}" for key, value in best.settings.items()) or f"seed {seed}"
     lines = [
         f"The best of {len(sweep.rows)} trials of {plan.recipe}: {changed}",
@@ -119,17 +122,50 @@ def _summary(sweep: Sweep) -> Mapping[str, Any]:
         "kind": sweep.kind,
         "trials": dict(Counter(row["status"] for row in sweep.rows)),
         "best": dict(sweep.best.settings),
+        "chosen_by": sweep.study.split,
         "outcomes": [
             {"settings": dict(result.settings), metric: result.spread.to_json()} for result in sweep.study.results
         ],
+        "comparisons": [_comparison(sweep.study, pair) for pair in sweep.study.comparisons],
+        "interval_covers": sweep.study.covers if sweep.study.num_seeds > 1 else "new images",
     }
+    if sweep.study.target_times is not None:
+        summary["target_seconds"] = _target_times(sweep.study.target_times)
     if sweep.kind == "seeds":
-        summary |= {"test_accuracy": sweep.accuracy.to_json(), "per_class": _per_class(sweep.evaluations())}
+        per_class = _per_class(sweep.evaluations(), resplit=sweep.study.resplit)
+        summary |= {"test_accuracy": sweep.accuracy.to_json(), "per_class": per_class}
     return summary
 
 
-def _per_class(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """Returns mean and spread of the accuracy of each class that has test images."""
-    classes = zip(*(evaluation.per_class for evaluation in evaluations), strict=True)
-    recalls = {results[0].name: [r.recall for r in results if r.recall is not None] for results in classes}
-    return {name: spread(values).to_json() for name, values in recalls.items() if values}
+def _comparison(study: Study, pair: SettingPair) -> dict[str, Any]:
+    """Returns the comparison of the best setting with another one; `difference` is the other minus the best."""
+    return {
+        "best": dict(study.results[pair.first].settings),
+        "other": dict(study.results[pair.second].settings),
+        "difference": pair.difference,
+        "interval": list(pair.interval),
+        "p": pair.p,
+        "p_holm": pair.p_holm,
+        "within_noise": pair.within_noise,
+    }
+
+
+def _target_times(times: TargetTimes) -> dict[str, Any]:
+    """Returns the spread of the times of the trials that reached the target, and how many trials there are."""
+    reached = {"count": 0} if times.seconds is None else times.seconds.to_json()
+    return {"trials": times.total, **reached}
+
+
+def _per_class(evaluations: Sequence[Evaluation], *, resplit: bool) -> dict[str, Any]:
+    """Returns mean and spread of the accuracy of each class that has test images.
+
+    Where each seed has its own test images, the numbers of a class differ, and there is no interval.
+    """
+    classes = [results for results in zip(*(one.per_class for one in evaluations), strict=True) if results[0].support]
+    return {
+        results[0].name: accuracy_spread(
+            [result.recall for result in results if result.recall is not None],
+            None if resplit else results[0].support,
+        ).to_json()
+        for results in classes
+    }

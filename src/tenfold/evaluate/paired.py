@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from tenfold.evaluate.intervals import mcnemar
 
+SIGNIFICANCE_LEVEL = 0.05
+"""Probability of a false positive among all tests that belong together."""
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -97,18 +100,22 @@ def paired_interval(only_first: int, only_second: int, total: int, confidence: f
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], num_tests: int | None = None) -> list[float]:
     """Returns p-values corrected for multiple tests by Holm's method (1979), in the given order.
 
     Corrected p-values below 0.05 keep the probability of any false positive among all tests below 5 %, also for
     dependent tests.
 
+    Args:
+        p_values: of the tests that are wanted.
+        num_tests: number of tests that they were picked from after looking; theirs by default.
+
     Example:
         >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
         [0.03, 0.06, 0.06]
     """
-    corrected, highest = [0.0] * len(p_values), 0.0
+    corrected, highest, count = [0.0] * len(p_values), 0.0, num_tests or len(p_values)
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        highest = max(highest, min(1.0, (count - rank) * p_values[index]))
         corrected[index] = highest
     return corrected

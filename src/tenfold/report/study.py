@@ -1,17 +1,20 @@
-"""A sweep summarized by setting, for tables, charts and pages.
+"""A sweep summarized by setting, for tables, charts and pages. N test images.
 
 A row is what `SweepFolder.rows` returns. Besides `test_low` and `test_high` it may hold `val_low` and `val_high`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tenfold.core.text import plural, shortened
-from tenfold.evaluate.spread import Estimate, Spread, spread
+from tenfold.evaluate.settings import SeedResults, SettingPair, compare_settings
+from tenfold.evaluate.spread import Spread, accuracy_spread, spread
 
 Row = Mapping[str, Any]
 
@@ -21,28 +24,34 @@ MAX_ERROR_BARS = 40
 _MAX_VALUE_WIDTH = 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # == of arrays gives no single truth value
 class SettingResult:
     """The result of one setting over all its seeds.
 
     Args:
         settings: values of the varied keys.
         accuracies: of the finished runs, at least one, each in [0, 1].
-        wilson: 95 % interval of a single run's accuracy; None for several runs, or if it is not known.
+        seeds: of these runs.
+        num_images: number of images that each was evaluated on, if known.
+        num_train: number of training images where each run had a random test split of its own, else None.
+        correct: float64 [N], fraction of the runs that predicted each test image correctly; None if it is not known.
         parameters: number of parameters of the model, if known.
         seconds: mean training time, if known.
     """
 
     settings: Mapping[str, Any]
     accuracies: tuple[float, ...]
-    wilson: tuple[float, float] | None
-    parameters: float | None
-    seconds: float | None
+    seeds: tuple[int, ...]
+    num_images: int | None = None
+    num_train: int | None = None
+    correct: NDArray[np.float64] | None = None
+    parameters: float | None = None
+    seconds: float | None = None
 
     @cached_property
     def spread(self) -> Spread:
         """Mean, standard deviation and interval of the accuracies."""
-        return spread(self.accuracies)
+        return accuracy_spread(self.accuracies, self.num_images, self.num_train)
 
     @property
     def mean(self) -> float:
@@ -53,19 +62,28 @@ class SettingResult:
     def bar(self) -> tuple[float, float] | None:
         """Ends of the error bar: mean ± standard deviation, or the 95 % interval of a single run."""
         if self.spread.std is None:
-            return self.wilson
+            return self.spread.interval
         return self.mean - self.spread.std, self.mean + self.spread.std
 
     @property
-    def estimate(self) -> Estimate | None:
-        """The mean with its standard error: from the spread over seeds, or binomial for a single run."""
-        if self.spread.std is not None:
-            count = self.spread.count
-            return Estimate(self.mean, self.spread.std / math.sqrt(count), count - 1)
-        if self.wilson is None:
+    def seed_results(self) -> SeedResults | None:
+        """The accuracies by seed, for comparisons; None without a number of images."""
+        if self.num_images is None:
             return None
-        low, high = self.wilson
-        return Estimate(self.mean, (high - low) / 2 / NormalDist().inv_cdf(0.975))
+        return SeedResults(dict(zip(self.seeds, self.accuracies, strict=True)), self.num_images, self.correct)
+
+
+@dataclass(frozen=True)
+class TargetTimes:
+    """When the trials of a sweep reached their target accuracy.
+
+    Args:
+        total: number of finished trials.
+        seconds: spread of the times of the trials that reached the target; None if none did.
+    """
+
+    total: int
+    seconds: Spread | None
 
 
 @dataclass(frozen=True)
@@ -76,11 +94,16 @@ class Study:
         rows: one for each trial, in the order of the sweep.
         keys: varied recipe keys, dotted.
         kind: `grid`, `search` or `seeds`.
+        resplit: whether each seed has random splits of its own.
+        correct: whether each test image was predicted correctly, bool [N], by trial; only for trials with the same
+            test images.
     """
 
     rows: Sequence[Row]
     keys: Sequence[str]
     kind: str = "grid"
+    resplit: bool = False
+    correct: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @cached_property
     def split(self) -> str:
@@ -108,6 +131,40 @@ class Study:
         return max(self.results, key=lambda result: result.mean, default=None)
 
     @cached_property
+    def comparisons(self) -> list[SettingPair]:
+        """The best result against each other one, by index in `results`; none for one run each.
+
+        The best was picked after looking, so p-values are corrected for all pairs of settings.
+        """
+        settings = [known for result in self.results if (known := result.seed_results) is not None]
+        if self.best is None or len(settings) < len(self.results):
+            return []
+        best, count = self.results.index(self.best), len(settings)
+        return compare_settings(settings, [(best, i) for i in range(count) if i != best], count * (count - 1) // 2)
+
+    @cached_property
+    def target_times(self) -> TargetTimes | None:
+        """When the finished trials reached their target accuracy; None without a target."""
+        finished = [row for row in self.rows if row.get("status") == "finished" and row.get("target") is not None]
+        times = [seconds for row in finished if (seconds := as_number(row.get("target_seconds"))) is not None]
+        return TargetTimes(len(finished), spread(times) if times else None) if finished else None
+
+    def tested(self, rows: Sequence[Row]) -> Spread:
+        """Returns mean, std and 95 % interval of the test accuracies of finished trials of one setting."""
+        images, train = _mean_of(rows, "test_images"), _mean_of(rows, "train_images")
+        own_splits = self.resplit and train is not None and any(row["trial"] not in self.correct for row in rows)
+        return accuracy_spread(
+            [row["test_accuracy"] for row in rows],
+            None if images is None else round(images),
+            round(train) if own_splits and train is not None else None,
+        )
+
+    @property
+    def covers(self) -> str:
+        """What the 95 % interval of several seeds covers."""
+        return "new images, new splits and new seeds" if self.resplit else "new images and new seeds"
+
+    @cached_property
     def labels(self) -> dict[str, str]:
         """A short name for each key: `width` for `model.width`, unless that is `name` or the end of two keys."""
         ends = [key.rpartition(".")[2] for key in self.keys]
@@ -128,7 +185,7 @@ class Study:
             return ""
         if self.num_seeds > 1:
             return "mean ± standard deviation over seeds"
-        has_bars = any(result.wilson for result in self.results) and len(self.results) <= MAX_ERROR_BARS
+        has_bars = any(result.spread.interval for result in self.results) and len(self.results) <= MAX_ERROR_BARS
         return "one run each, with its 95 % interval" if has_bars else "one run each"
 
     @property
@@ -169,10 +226,17 @@ class Study:
         return sum(row.get("status") == status for row in self.rows)
 
     def _result(self, rows: Sequence[Row]) -> SettingResult:
+        images = _mean_of(rows, f"{self.split}_images")
+        trials = [row.get("trial") for row in rows]
+        known = self.split == "test" and all(trial in self.correct for trial in trials)
+        train = _mean_of(rows, "train_images") if self.resplit and not known else None
         return SettingResult(
             settings={key: rows[0].get(key) for key in self.keys},
             accuracies=tuple(accuracy for row in rows if (accuracy := self.accuracy(row)) is not None),
-            wilson=self.wilson(rows[0]) if len(rows) == 1 else None,
+            seeds=tuple(row["seed"] for row in rows),
+            num_images=None if images is None else round(images),
+            num_train=None if train is None else round(train),
+            correct=np.mean([self.correct[str(trial)] for trial in trials], axis=0) if known else None,
             parameters=_mean_of(rows, "parameters"),
             seconds=_mean_of(rows, "training_seconds"),
         )

@@ -27,7 +27,8 @@ from tenfold.runs.tables import write_csv
 FORMAT_VERSION = 1
 RESULTS = (
     *("test_accuracy", "test_low", "test_high", "val_accuracy", "val_low", "val_high"),
-    *("parameters", "steps", "training_seconds", "total_seconds", "error"),
+    *("train_images", "test_images", "val_images", "parameters", "steps", "training_seconds", "total_seconds"),
+    *("target", "target_seconds", "error"),
 )
 """Columns of `sweep.csv` with results; they follow those that identify the trial."""
 
@@ -229,13 +230,20 @@ class SweepFolder(ResultFolder):
 
 def _results(summary: Mapping[str, Any]) -> Row:
     copied = ("test_accuracy", "val_accuracy", "parameters", "steps", "training_seconds", "total_seconds")
-    interval = dict(zip(("test_low", "test_high"), summary["test_interval"], strict=True))
+    bounds = dict(zip(("test_low", "test_high"), summary["test_interval"], strict=True))
+    images = summary.get("dataset", {}).get("pictures", {})
     if summary["val_accuracy"] is not None:
-        count = summary["dataset"]["pictures"]["val"]
-        interval |= dict(
-            zip(("val_low", "val_high"), wilson(round(summary["val_accuracy"] * count), count), strict=True)
-        )
-    return {name: summary[name] for name in copied} | interval
+        count = images["val"]
+        bounds |= dict(zip(("val_low", "val_high"), wilson(round(summary["val_accuracy"] * count), count), strict=True))
+    counts = {f"{split}_images": images.get(split) for split in ("train", "test", "val")}
+    return {name: summary[name] for name in copied} | bounds | counts | _target(summary.get("target"))
+
+
+def _target(target: Mapping[str, Any] | None) -> Row:
+    """Returns the target accuracy and the time to it, which is None where it was not reached."""
+    if target is None:
+        return {}
+    return {"target": target["accuracy"], "target_seconds": target["run_seconds"]}
 
 
 def _line(trial: Trial) -> str:

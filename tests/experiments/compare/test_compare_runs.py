@@ -2,9 +2,9 @@
 
 import csv
 import json
-import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tenfold
@@ -12,6 +12,7 @@ from harness.written_runs import without_key, written_run, written_sweep
 from tenfold.api.sweep_results import Sweep
 from tenfold.api.training_run import Run
 from tenfold.core.errors import RecipeError, RunError, UsageError
+from tenfold.evaluate.settings import SeedResults, compare_settings
 from tenfold.experiments.compare.finished_runs import short_names
 
 GOOD, FAIR, POOR = "1111111111110", "1111111110010", "1100110000000"
@@ -101,30 +102,32 @@ def test_seeds_of_a_recipe_are_a_group_with_mean_and_std(tmp_path):
     assert result.group_pairs == ()
 
 
-def test_recipes_with_several_seeds_are_compared_by_welchs_interval(tmp_path):
+def test_recipes_with_several_seeds_are_compared_for_new_images_and_seeds(tmp_path):
     runs = [
         written_run(tmp_path, f"{lr}-{seed}", correct, [f"optim.lr={lr}", f"train.seed={seed}"])
-        for lr, corrects in ((0.1, ("1110", "1000")), (0.2, ("1111", "1100")))
+        for lr, corrects in ((0.1, ("1110", "1000")), (0.2, ("1111", "1011")))
         for seed, correct in enumerate(corrects)
     ]
     result = tenfold.compare(runs)
     assert [group.name for group in result.groups] == ["lr=0.1", "lr=0.2"]
     (pair,) = result.group_pairs
-    # equal standard deviations of √2/4 in groups of 2: 2 degrees of freedom, t = 4.302653, error = 0.35355…
-    half = 4.302652729911275 * math.sqrt(1 / 8)
-    assert pair.difference == 0.25
-    assert pair.interval == pytest.approx((0.25 - half, 0.25 + half))
+    correct = (np.array([1, 0.5, 0.5, 0]), np.array([1, 0.5, 1, 1]))
+    settings = [SeedResults({0: a, 1: b}, 4, c) for (a, b), c in zip(((0.75, 0.25), (1.0, 0.75)), correct, strict=True)]
+    (expected,) = compare_settings(settings, [(0, 1)])
+    assert pair.difference == 0.375
+    assert (pair.interval, pair.p, pair.p_holm) == (expected.interval, expected.p, expected.p)
     assert pair.within_noise
 
 
-def test_seeds_with_equal_results_have_no_interval(tmp_path):
+def test_seeds_with_equal_results_keep_the_noise_of_the_images(tmp_path):
     runs = [
         written_run(tmp_path, f"{lr}-{seed}", "1100", [f"optim.lr={lr}", f"train.seed={seed}"])
         for lr in (0.1, 0.2)
         for seed in (0, 1)
     ]
     (pair,) = tenfold.compare(runs).group_pairs
-    assert (pair.interval, pair.within_noise) == (None, True)
+    assert pair.within_noise
+    assert pair.interval[0] < 0 < pair.interval[1]
 
 
 def test_two_runs_with_one_seed_count_once(tmp_path):

@@ -9,7 +9,7 @@ from harness.pages import Element, read_page
 from harness.predicted_runs import random_predictions
 from harness.predicted_sweeps import CLASSES, predicted_sweep
 from tenfold.core.errors import RunError
-from tenfold.evaluate.spread import spread
+from tenfold.evaluate.spread import accuracy_spread, spread
 from tenfold.report.page.predictions import Predictions, load_predictions, predictions_of
 from tenfold.report.page.sweep_page import sweep_page, write_sweep_page
 from tenfold.report.page.sweep_trials import common_pairs, setting_cells, shared_errors
@@ -36,13 +36,14 @@ def section(document: Element, name: str) -> Element:
 
 def test_the_accuracy_of_seeds_is_their_mean_and_std(tmp_path: Path) -> None:
     folder = predicted_sweep(tmp_path)
-    total = spread([one.accuracy for one in predictions_in(folder)])
+    total = accuracy_spread([one.accuracy for one in predictions_in(folder)], 300)
     assert total.std is not None
     assert total.interval is not None
     head = page(folder).one("header").text
     assert f"{100 * total.mean:.1f} ± {100 * total.std:.1f} %" in head
-    assert f"95 % interval of the mean {100 * total.interval[0]:.1f}–" in head
-    assert "mean test accuracy ± standard deviation of 3 runs" in head
+    assert f"95 % interval {100 * total.interval[0]:.1f}–" in head
+    assert "for new images and new seeds" in head
+    assert "mean test accuracy ± standard deviation of 3 runs on one split" in head
 
 
 def test_every_number_follows_predictions_csv(tmp_path: Path) -> None:
@@ -99,7 +100,8 @@ def test_the_best_setting_is_selected_by_validation_accuracy(tmp_path: Path) -> 
     total = spread([one.accuracy for one in predictions_in(folder)[:2]])
     assert f"{100 * total.mean:.1f}" in document.one("header").text
     assert "with lr=0.1, the best of 2 settings" in document.one("header").text
-    assert "Selected by validation accuracy, 75.0 ± 7.1 %, without the test images." in document.text
+    assert "Best by validation accuracy: lr=0.1 (75.0 %)." in document.text
+    assert "It is not significantly better than the other setting" in document.text
     rows = cells(section(document, "accuracy").one("table"))
     assert rows[1][:3] == ["lr=0.1 best", "2", "75.0 ± 7.1 %"]
     assert [row[0] for row in cells(section(document, "trials").one("table"))[1:]] == ["000 best", "001 best", "002"]
@@ -107,7 +109,9 @@ def test_the_best_setting_is_selected_by_validation_accuracy(tmp_path: Path) -> 
 
 def test_a_selection_on_the_test_images_is_mentioned(tmp_path: Path) -> None:
     document = page(predicted_sweep(tmp_path, [{"optim.lr": 0.1}, {"optim.lr": 0.2}], accuracies=(0.5, 0.9)))
-    assert "Selected on the test images, so this accuracy is optimistic" in document.one("header").text
+    header = document.one("header").text
+    assert "chosen on these test images, so its accuracy is optimistic" in header
+    assert "One run each cannot tell settings from seeds. About --seeds" in header
     assert document.all("section", id="classes") == []  # a single run has a page of its own
 
 

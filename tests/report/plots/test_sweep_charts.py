@@ -26,55 +26,55 @@ def file_names(paths: list[Path]) -> list[str]:
 
 
 def test_a_sweep_of_widths_is_drawn_against_width_and_cost(tmp_path):
-    drawn = plot_sweep(WIDTHS, ["model.width"], tmp_path / "new" / "plots")
+    drawn = plot_sweep(Study(WIDTHS, ["model.width"]), tmp_path / "new" / "plots")
     assert file_names(drawn) == ["model.width.png", "parameters.png", "seconds.png"]
 
 
 def test_a_constant_cost_is_not_drawn(tmp_path):
     rows = [sweep_row({"optim.lr": lr}) for lr in (0.1, 0.2)]
-    assert file_names(plot_sweep(rows, ["optim.lr"], tmp_path)) == ["optim.lr.png"]
+    assert file_names(plot_sweep(Study(rows, ["optim.lr"]), tmp_path)) == ["optim.lr.png"]
 
 
 def test_two_numeric_keys_have_a_common_chart(tmp_path):
     rows = [sweep_row({"a.x": x, "a.name": n, "b.y": y}) for x in (1, 2) for n in "pq" for y in (0.1, 0.2)]
-    drawn = plot_sweep(rows, ["a.x", "a.name", "b.y"], tmp_path)
+    drawn = plot_sweep(Study(rows, ["a.x", "a.name", "b.y"]), tmp_path)
     assert file_names(drawn) == ["a.x.png", "a.name.png", "b.y.png", "a.x-b.y.png"]
 
 
 def test_a_search_has_a_history_that_shows_pruned_trials(tmp_path):
     pruned = sweep_row({"lr": 0.3}, status="pruned", val_accuracy=0.2)
     rows = [sweep_row({"lr": lr}, val_accuracy=lr) for lr in (0.1, 0.2)]
-    assert file_names(plot_sweep(rows, ["lr"], tmp_path / "a", "search")) == ["lr.png", "history.png"]
-    plot_sweep([*rows, pruned], ["lr"], tmp_path / "b", "search")
+    assert file_names(plot_sweep(Study(rows, ["lr"], "search"), tmp_path / "a")) == ["lr.png", "history.png"]
+    plot_sweep(Study([*rows, pruned], ["lr"], "search"), tmp_path / "b")
     for name in ("lr.png", "history.png"):
         assert (tmp_path / "a" / name).read_bytes() != (tmp_path / "b" / name).read_bytes()
 
 
 def test_seeds_have_their_own_chart(tmp_path):
     rows = [sweep_row({}, 0.9 + seed / 1000, seed=seed) for seed in range(3)]
-    assert file_names(plot_sweep(rows, [], tmp_path, "seeds"))[0] == "seeds.png"
+    assert file_names(plot_sweep(Study(rows, [], "seeds"), tmp_path))[0] == "seeds.png"
 
 
 @pytest.mark.parametrize("values", [(30, 50), ("sgd", "muon")])
 def test_published_accuracies_are_drawn(tmp_path, values):
     rows = [sweep_row({"k": value}) for value in values]
-    plot_sweep(rows, ["k"], tmp_path / "a")
-    plot_sweep(rows, ["k"], tmp_path / "b", reference={values[0]: 0.68, "unknown": 0.1})
+    plot_sweep(Study(rows, ["k"]), tmp_path / "a")
+    plot_sweep(Study(rows, ["k"]), tmp_path / "b", reference={values[0]: 0.68, "unknown": 0.1})
     assert (tmp_path / "a" / "k.png").read_bytes() != (tmp_path / "b" / "k.png").read_bytes()
 
 
 def test_a_second_key_with_few_values_is_shown_by_color(tmp_path):
     rows = [sweep_row({"w": w, "lr": lr}) for w in (1, 2) for lr in (0.1, 0.2, 0.3)]
-    plot_sweep(rows, ["w", "lr"], tmp_path)
+    plot_sweep(Study(rows, ["w", "lr"]), tmp_path)
     assert shows_color(tmp_path / "w.png", ORANGE)
     assert shows_color(tmp_path / "w.png", GREEN)
-    plot_sweep(rows[:1], ["w", "lr"], tmp_path / "alone")
+    plot_sweep(Study(rows[:1], ["w", "lr"]), tmp_path / "alone")
     assert not shows_color(tmp_path / "alone" / "w.png", GREEN)
 
 
 def test_the_same_rows_give_the_same_files(tmp_path):
     for folder in ("a", "b"):
-        plot_sweep(WIDTHS, ["model.width"], tmp_path / folder)
+        plot_sweep(Study(WIDTHS, ["model.width"]), tmp_path / folder)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
@@ -82,7 +82,7 @@ def test_the_same_rows_give_the_same_files(tmp_path):
 def test_a_folder_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
-        plot_sweep(WIDTHS, ["model.width"], tmp_path / "file" / "plots")
+        plot_sweep(Study(WIDTHS, ["model.width"]), tmp_path / "file" / "plots")
 
 
 def test_validation_ranks_only_if_every_finished_trial_has_it():
@@ -133,7 +133,7 @@ def test_log_scales_are_for_positive_numbers_over_decades():
 def test_any_rows_can_be_drawn(tmp_path, sweep, kind, reference):
     keys, rows = sweep
     published = {0.5: 0.5, "sgd": 0.6, None: 0.7} if reference else None
-    drawn = plot_sweep(rows, keys, tmp_path, kind, reference=published)
+    drawn = plot_sweep(Study(rows, keys, kind), tmp_path, reference=published)
     assert drawn
     for path in drawn:
         height, width, _ = pixels_of(path).shape

@@ -129,8 +129,9 @@ def test_groups_show_mean_and_standard_deviation():
         {"name": "lr=0.2", "runs": ("b",), "seeds": (0, 1), "mean": 0.9312, "deviation": 0.0021},
     ]
     assert lines_of(groups_table(NUMBERED, rows))[-2] == "A lr=0.1 1, 3 2 94.12 ± 0.21 %"
-    pairs = [{"first": "lr=0.1", "second": "lr=0.2", "difference": -0.01, "interval": None, "within_noise": True}]
-    assert lines_of(group_pairs_table(rows, pairs))[-1] == "B vs A −1.00 – within noise"
+    pair = {"first": "lr=0.1", "second": "lr=0.2", "difference": -0.01, "interval": (-0.03, 0.01)}
+    table = group_pairs_table(rows, [{**pair, "p_holm": 0.25, "within_noise": True}])
+    assert lines_of(table)[-1] == "B vs A −1.00 −3.00 to +1.00 0.250 within noise"
 
 
 def test_classes_show_points_of_each_run_and_an_interval_of_one():

@@ -121,7 +121,7 @@ def _print_groups(labels: "Labels", groups: "list[dict[str, object]]", pairs: "l
         render("recipes with several seeds: mean ± std", tables.groups_table(labels, repeated))
     if pairs:
         render(
-            "difference of means; Welch's t-test for the spread between seeds, not corrected for the number of pairs",
+            "difference of means, for new images and new seeds; the verdict is at 5 % after Holm's correction",
             tables.group_pairs_table(repeated, pairs),
         )
 

@@ -159,19 +159,17 @@ def print_results(result: "Sweep") -> None:
     """Prints the results of a sweep or of several seeds, and where they lie."""
     from tenfold.cli.output import render, report_place
     from tenfold.core.disk import display_path
-    from tenfold.report.tables.sweep_tables import ranking_warning, seeds_table, settings_table, sweep_table
+    from tenfold.report.ranking import ranking_lines
+    from tenfold.report.tables.sweep_tables import seeds_table, settings_table, sweep_table
 
     path = display_path(result.path)
     if result.kind == "seeds":
-        finished = [row["seed"] for row in result.rows if row["status"] == "finished"]
-        render("", seeds_table(result.evaluations(), finished))
+        render("", seeds_table(result.study, result.evaluations()))
     elif result.study.num_seeds > 1:
-        render("", settings_table(result.rows, result.keys))
+        render("", settings_table(result.study))
     else:
-        render("", sweep_table(result.rows, result.keys))
-    warning = ranking_warning(result.rows, result.keys)
-    if warning is not None:
-        render(warning)
+        render("", sweep_table(result.study))
+    render(*ranking_lines(result.study))
     failed = result.study.count("failed")
     if failed:
         render(f"{failed} of {len(result.rows)} trials failed; retry them: tenfold sweep --resume {path}")

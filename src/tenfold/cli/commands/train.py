@@ -23,6 +23,7 @@ from tenfold.cli.options import (
     data_argument,
     data_option,
     device_option,
+    flag,
     name_option,
     option,
     recipe_lines,
@@ -54,6 +55,9 @@ def train(
     lr: LearningRateOption = None,
     seed: Annotated[int | None, seed_option("the recipe's")] = None,
     seeds: SeedsOption = None,
+    resplit: Annotated[
+        bool, flag("--resplit", "With --seeds: each seed also draws its own test and validation images")
+    ] = False,
     jobs: JobsOption = None,
     target: TargetOption = None,
     budget: Annotated[
@@ -82,6 +86,7 @@ def train(
       tenfold train cifar10 --recipe timm:resnet18
       tenfold train my-photos/ --epochs 10
       tenfold train cifar10 --recipe tutorial --seeds 5
+      tenfold train my-photos/ --seeds 5 --resplit
       tenfold train cifar10 --epochs 10 --target 0.9
       tenfold train cifar10 --budget 60s
       tenfold train my-photos/ --exclude suspects.csv
@@ -105,7 +110,7 @@ def train(
     if resume is not None:
         given: dict[str, Any] = {"--recipe": recipe, "--data": source, "--data-dir": data_dir, "--exclude": exclude}
         given |= {"--relabel": relabel, "--batch-size": batch_size, "--lr": lr, "--seed": seed, "--seeds": seeds}
-        given |= {"--name": name, "--runs": runs, "--budget": budget}
+        given |= {"--resplit": resplit or None, "--name": name, "--runs": runs, "--budget": budget}
         refused = [flag for flag, value in given.items() if value is not None]
         refused += [f"--set {line}" for line in settings or [] if not line.strip().startswith("train.")]
         refuse_beside_resume(refused, "--epochs, --target, --device and --set train.…")
@@ -113,6 +118,8 @@ def train(
         _check_budget(budget, epochs, seeds)
     if jobs is not None and seeds is None:
         raise UsageError(f"--jobs {jobs} was given without --seeds; expected --seeds N, whose runs it is about")
+    if resplit and seeds is None:
+        raise UsageError("--resplit was given without --seeds; expected --seeds N, whose runs get their own splits")
     chosen = recipe or "quick"
     common: dict[str, Any] = {
         "data": source,
@@ -123,7 +130,7 @@ def train(
         "command": ["tenfold", *sys.argv[1:]],
     }
     if seeds is not None:
-        _train_seeds(chosen, seeds, jobs or 0, common)
+        _train_seeds(chosen, seeds, jobs or 0, {**common, "resplit": resplit})
     else:
         _train_once(chosen, resume, budget, common)
 

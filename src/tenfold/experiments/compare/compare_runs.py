@@ -1,10 +1,9 @@
 """Compares finished runs: where their recipes differ, and whether their results differ significantly.
 
 Two runs are compared on the test images that both have, by McNemar's exact test; several tests are corrected by
-Holm's method. Recipes that were run with several seeds are compared by their means, with Welch's interval.
+Holm's method. Recipes that were run with several seeds are compared by their means, for new images and new seeds.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
@@ -13,7 +12,7 @@ import numpy as np
 
 from tenfold.evaluate.intervals import mean_and_std
 from tenfold.evaluate.paired import holm, paired_difference
-from tenfold.evaluate.spread import Estimate, difference_margin
+from tenfold.evaluate.settings import SeedResults, compare_settings
 from tenfold.experiments.compare.comparison import (
     ClassDifference,
     Comparison,
@@ -51,7 +50,7 @@ def compare_runs(runs: Sequence[ComparedRun], warnings: Sequence[str] = ()) -> C
         pairs=tuple(_run_pairs(splits, all_pairs=len(runs) <= _MAX_ALL_PAIRS)),
         unpaired=_unpaired_reason(comparable),
         groups=tuple(groups),
-        group_pairs=tuple(_group_pairs(groups)),
+        group_pairs=tuple(_group_pairs(splits, groups, runs)),
         classes=tuple(_class_differences(runs[0], shared)),
         disagreements=_disagreements(runs[0], runs[1], shared[runs[1]]) if len(runs) == 2 and shared else None,
         warnings=tuple(warnings),
@@ -98,20 +97,31 @@ def _seed_group(name: str | None, runs: Sequence[ComparedRun]) -> SeedGroup:
     return SeedGroup(name, tuple(run.name for run in runs), tuple(accuracies), mean, std)
 
 
-def _group_pairs(groups: Sequence[SeedGroup]) -> list[GroupPair]:
-    estimates = [
-        (group.name, Estimate(group.mean, group.std / math.sqrt(len(group.seeds)), len(group.seeds) - 1))
-        for group in groups
-        if group.std is not None
+def _group_pairs(splits: TestSplits, groups: Sequence[SeedGroup], runs: Sequence[ComparedRun]) -> list[GroupPair]:
+    """Compares the groups with several seeds; see `compare_settings`."""
+    repeated = [group for group in groups if group.std is not None]
+    by_name = {run.name: run for run in runs}
+    members = [[by_name[name] for name in group.runs] for group in repeated]
+    same_images = all(splits.same(members[0][0], run) for group in members for run in group)
+    results = [_seed_results(group, same_images=same_images) for group in members]
+    indices = range(len(results))
+    pairs = list(combinations(indices, 2)) if len(results) <= _MAX_ALL_PAIRS else [(0, i) for i in indices[1:]]
+    return [
+        GroupPair(
+            repeated[pair.first].name, repeated[pair.second].name, pair.difference, pair.interval, pair.p, pair.p_holm
+        )
+        for pair in compare_settings(results, pairs)
     ]
-    all_pairs = len(estimates) <= _MAX_ALL_PAIRS
-    pairs = combinations(estimates, 2) if all_pairs else ((estimates[0], other) for other in estimates[1:])
-    group_pairs = []
-    for (first, a), (second, b) in pairs:
-        difference, margin = b.value - a.value, difference_margin(a, b)
-        interval = (difference - margin, difference + margin) if margin else None
-        group_pairs.append(GroupPair(first, second, difference, interval))
-    return group_pairs
+
+
+def _seed_results(runs: Sequence[ComparedRun], *, same_images: bool) -> SeedResults:
+    """Returns the accuracies of a group's runs; a second run with the same seed does not count."""
+    of_seed: dict[int, ComparedRun] = {}
+    for run in runs:
+        of_seed.setdefault(run.seed, run)
+    correct = np.mean([run.correct for run in of_seed.values()], axis=0) if same_images else None
+    accuracies = {seed: run.accuracy for seed, run in of_seed.items()}
+    return SeedResults(accuracies, min(len(run.true) for run in of_seed.values()), correct)
 
 
 def _training_note(

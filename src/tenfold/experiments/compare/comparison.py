@@ -3,10 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tenfold.evaluate.paired import PairedDifference
+from tenfold.evaluate.paired import SIGNIFICANCE_LEVEL, PairedDifference
 from tenfold.experiments.compare.finished_runs import ComparedRun
-
-SIGNIFICANCE_LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +64,22 @@ class GroupPair:
         first: name of a group.
         second: name of another group.
         difference: mean accuracy of the second minus mean accuracy of the first.
-        interval: its 95 % interval by Welch's t-test over the seeds; None if all seeds have equal results.
+        interval: its 95 % interval for new images and new seeds, see `evaluate.settings`.
+        p: p-value of no difference.
+        p_holm: `p`, corrected for the number of tested pairs.
     """
 
     first: str
     second: str
     difference: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float]
+    p: float
+    p_holm: float
 
     @property
     def within_noise(self) -> bool:
-        """Whether the interval contains 0; True if there is none."""
-        return self.interval is None or self.interval[0] <= 0 <= self.interval[1]
+        """Whether the difference is not significant: the corrected p-value is 0.05 or more."""
+        return self.p_holm >= SIGNIFICANCE_LEVEL
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields and `within_noise`."""

@@ -126,6 +126,10 @@ class TestSplits:
         """Returns the test images that two of the runs have in common; see `shared_images`."""
         return self._shared(self._number[a.name], self._number[b.name])
 
+    def same(self, a: ComparedRun, b: ComparedRun) -> bool:
+        """Returns whether two of the runs were tested on the same images; see `same_test_split`."""
+        return self._number[a.name] == self._number[b.name]
+
     def groups(self) -> list[list[ComparedRun]]:
         """Returns the runs, grouped so that no run shares images with one of another group; in order."""
         joined: list[set[int]] = []

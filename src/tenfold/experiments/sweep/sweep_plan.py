@@ -42,6 +42,7 @@ class SweepPlan:
         study: name of the study in that storage; sweeps with the same study search together.
         mark: identifies this sweep's trials in the study.
         prune: whether a search stops bad trials early.
+        resplit: whether each seed draws splits of its own.
         jobs: number of trials at the same time.
         threads: CPU threads of each trial.
     """
@@ -57,6 +58,7 @@ class SweepPlan:
     study: str = "search"
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     prune: bool = True
+    resplit: bool = False
     jobs: int = 1
     threads: int = 1
 
@@ -72,7 +74,7 @@ class SweepPlan:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "SweepPlan":
         """Returns the plan from what `to_json` returned."""
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
 
 
 def plan_sweep(
@@ -86,6 +88,7 @@ def plan_sweep(
     trials: int | None = None,
     storage: str | None = None,
     prune: bool = True,
+    resplit: bool = False,
 ) -> tuple[SweepPlan, list[Trial]]:
     """Returns the plan and the trials that are known from the start: all of a grid, none of a search.
 
@@ -99,6 +102,7 @@ def plan_sweep(
         trials: number of trials of a search; None means 20.
         storage: see `SweepPlan`.
         prune: see `SweepPlan`.
+        resplit: see `SweepPlan`.
 
     Raises:
         UsageError: when arguments contradict each other.
@@ -112,6 +116,8 @@ def plan_sweep(
         raise UsageError(
             "--seeds goes with --vary; a search runs each trial once: then train its best.toml with --seeds"
         )
+    if resplit:
+        _check_resplit(base, seeds, {**varied, **searched}, overrides)
     if trials is not None and not searched:
         raise UsageError("--trials is the length of a --search; a grid has as many trials as it has combinations")
     grid = [] if searched else expand_grid(base, varied, _seeds(base, seeds))
@@ -127,8 +133,23 @@ def plan_sweep(
         overrides=list(overrides),
         storage=storage,
         prune=prune,
+        resplit=resplit,
     )
     return plan, grid
+
+
+def _check_resplit(
+    base: Recipe, seeds: int | Sequence[int] | None, varied: Mapping[str, object], overrides: Sequence[str]
+) -> None:
+    """Raises UsageError unless several seeds of one recipe may each draw their own splits."""
+    if varied:
+        raise UsageError(
+            f"--resplit and {', '.join(varied)} were both given; settings are compared on one split: use one of them"
+        )
+    if len(_seeds(base, seeds)) < 2:
+        raise UsageError("--resplit was given without several seeds; expected --seeds N with N of 2 or more")
+    if any(line.partition("=")[0].strip() == "data.split_seed" for line in overrides):
+        raise UsageError("--resplit and data.split_seed were both given; --resplit uses the seed of each run")
 
 
 def _seeds(base: Recipe, seeds: int | Sequence[int] | None) -> list[int]:

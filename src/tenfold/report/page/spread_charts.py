@@ -98,7 +98,7 @@ def _setting_rows(study: Study) -> list[_SpreadRow]:
 
 def _tooltip(accuracy: float, result: SettingResult) -> str:
     if result.spread.count == 1:
-        return percent(accuracy) + (f" ({interval(result.wilson)})" if result.wilson else "")
+        return percent(accuracy) + (f" ({interval(result.spread.interval)})" if result.spread.interval else "")
     return f"{percent(accuracy)}; {_mean_of_runs(result)}"
 
 

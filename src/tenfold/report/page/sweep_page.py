@@ -12,7 +12,7 @@ from tenfold.core import durable
 from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError
 from tenfold.core.text import duration, interval, mean_text, percent, plural, printable
-from tenfold.evaluate.spread import Spread, spread
+from tenfold.evaluate.spread import Spread
 from tenfold.report.page.confusion import MAX_MATRIX_CLASSES, confusion_cells
 from tenfold.report.page.curves import overlay_charts
 from tenfold.report.page.header import Header, run_header
@@ -24,13 +24,14 @@ from tenfold.report.page.sweep_trials import (
     class_spreads,
     common_pairs,
     comparable_predictions,
-    rows_with_accuracy,
     setting_cells,
     shared_errors,
     trial_link,
 )
+from tenfold.report.ranking import ranking_lines
+from tenfold.report.read_study import read_study
 from tenfold.report.study import SettingResult, Study, as_number, value_key, value_text
-from tenfold.report.tables.sweep_tables import ranking_warning
+from tenfold.report.tables.sweep_tables import target_line, target_text
 from tenfold.runs.log import read_log
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import Row, SweepFolder
@@ -90,8 +91,7 @@ def write_sweep_page(folder: SweepFolder) -> Path:
 
 def sweep_page(folder: SweepFolder) -> str:
     """Returns the page of a sweep or of several seeds as HTML; see `write_sweep_page`."""
-    plan, rows = folder.plan(), rows_with_accuracy(folder)
-    study = Study(rows, (*plan["vary"], *plan["search"]), plan["kind"])
+    plan, study = folder.plan(), read_study(folder)
     if study.best is None:
         raise RunError(
             f"{display_path(folder.path)} has no finished trial, expected at least one; "
@@ -106,8 +106,11 @@ def sweep_page(folder: SweepFolder) -> str:
         study=study,
         settings=_setting_rows(study),
         trials=_trial_rows(folder, study, chosen),
-        headings=["trial", *study.labels.values(), "seed", *_metrics(study), "95 % interval", "training"],
-        unfinished=[_status(row) for row in rows if row["status"] != "finished"],
+        headings=[
+            *("trial", *study.labels.values(), "seed", *_metrics(study), "95 % interval", "training"),
+            *_target_heading(study),
+        ],
+        unfinished=[_status(row) for row in study.rows if row["status"] != "finished"],
         spread_chart=spread_chart(study),
         key_charts=key_charts(study),
         curves=_curves(folder, study, chosen),
@@ -173,35 +176,30 @@ def _commands(folder: SweepFolder, keys: Sequence[str]) -> tuple[tuple[str, str]
 
 
 def _main_result(study: Study, chosen: Sequence[Row]) -> MainResult:
-    tested = spread([row["test_accuracy"] for row in chosen])
+    best = study.best
+    assert best is not None
+    tested = study.tested(chosen)
     kind = "test accuracy" if tested.count == 1 else "mean test accuracy ± standard deviation"
     description = f"{kind} of {'one run' if tested.count == 1 else plural(tested.count, 'run')}"
-    if study.keys and study.best is not None:
-        setting = printable(study.setting_text(study.best.settings))
-        description += f" with {setting}, the best of {plural(len(study.results), 'setting')}"
+    if study.keys:
+        description += f" with {printable(study.setting_text(best.settings))}, the best of "
+        description += plural(len(study.results), "setting")
+    elif tested.count > 1:
+        description += ", each with its own split" if study.resplit else " on one split"
     return MainResult(
-        mean_text(tested.mean, tested.std), description, _interval_text(tested, chosen), tuple(_notes(study))
+        mean_text(tested.mean, tested.std), description, _interval_text(study, tested), tuple(_notes(study))
     )
 
 
-def _interval_text(tested: Spread, chosen: Sequence[Row]) -> str:
-    if tested.interval is None:
-        return f"95 % interval {interval((chosen[0]['test_low'], chosen[0]['test_high']))}"
-    return f"95 % interval of the mean {interval(tested.interval)}"
+def _interval_text(study: Study, tested: Spread) -> str:
+    covers = f", for {study.covers}" if tested.count > 1 else ""
+    return f"95 % interval {interval(tested.interval)}{covers}"
 
 
 def _notes(study: Study) -> list[str]:
-    if not study.keys or study.best is None:
-        return []
-    validation = mean_text(study.best.spread.mean, study.best.spread.std)
-    chosen_by = (
-        f"Selected by validation accuracy, {validation}, without the test images."
-        if study.split == "val"
-        else "Selected on the test images, so this accuracy is optimistic; set data.val_fraction to select on "
-        "validation images."
-    )
-    warning = ranking_warning(study.rows, study.keys) if len(study.results) > 1 else None
-    return [chosen_by, *([printable(warning)] if warning else [])]
+    """Returns how the best setting was chosen, how significant that is, and the times to a target."""
+    lines = [f"{line[0].upper()}{line[1:]}." for line in (*ranking_lines(study), target_line(study)) if line]
+    return [printable(line) for line in lines]
 
 
 def _setting_rows(study: Study) -> list[TableRow]:
@@ -216,7 +214,7 @@ def _setting_rows(study: Study) -> list[TableRow]:
 
 
 def _result_cells(result: SettingResult) -> tuple[TrialCell, ...]:
-    total, bounds = result.spread, result.spread.interval or result.wilson
+    total, bounds = result.spread, result.spread.interval
     return (
         TrialCell(str(total.count), total.count),
         TrialCell(mean_text(total.mean, total.std), total.mean),
@@ -255,7 +253,12 @@ def _trial_cells(study: Study, row: Mapping[str, Any]) -> tuple[TrialCell, ...]:
         *(TrialCell(percent(accuracy), accuracy) for accuracy in accuracies),
         TrialCell(interval((row["test_low"], row["test_high"])), row["test_low"]),
         TrialCell(duration(seconds), seconds or -1),
+        *(TrialCell(target_text(row), as_number(row.get("target_seconds")) or -1) for _ in _target_heading(study)),
     )
+
+
+def _target_heading(study: Study) -> list[str]:
+    return [] if study.target_times is None else ["to target"]
 
 
 def _status(row: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tenfold.core.text import printable
 from tenfold.evaluate.spread import Spread, spread
 from tenfold.report.page.predictions import Predictions, load_predictions
+from tenfold.report.read_study import has_same_images
 from tenfold.report.study import as_number, value_key, value_text
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import Row, SweepFolder
@@ -58,26 +59,6 @@ class TrialCell:
     value: float
 
 
-def rows_with_accuracy(folder: SweepFolder) -> list[Row]:
-    """Returns the rows of a sweep with test accuracies recomputed from each trial's `predictions.csv`.
-
-    Raises:
-        RunError: when a file is damaged.
-    """
-    return [
-        _with_accuracy(row, RunFolder(folder.run_path(trial)))
-        for trial, row in zip(folder.trials(), folder.rows(), strict=True)
-    ]
-
-
-def _with_accuracy(row: Row, run: RunFolder) -> Row:
-    if row["status"] != "finished":
-        return row
-    predictions = load_predictions(run)
-    low, high = predictions.interval
-    return {**row, "test_accuracy": predictions.accuracy, "test_low": low, "test_high": high}
-
-
 def comparable_predictions(folder: SweepFolder, rows: Sequence[Row]) -> list[Predictions]:
     """Returns the predictions of the runs of `rows`; none where they have different test images.
 
@@ -85,11 +66,7 @@ def comparable_predictions(folder: SweepFolder, rows: Sequence[Row]) -> list[Pre
         RunError: when a file is damaged.
     """
     runs = [load_predictions(RunFolder(folder.trials_folder / row["trial"])) for row in rows]
-    same = all(
-        run.classes == runs[0].classes and run.names == runs[0].names and np.array_equal(run.true, runs[0].true)
-        for run in runs[1:]
-    )
-    return runs if same else []
+    return runs if all(has_same_images(runs[0], run) for run in runs[1:]) else []
 
 
 def class_spreads(runs: Sequence[Predictions]) -> list[tuple[str, int, Spread]]:

@@ -146,9 +146,11 @@ def name_width(names: Sequence[str], size: float = 8.0) -> float:
     return max((len(name) for name in names), default=0) * size * 0.62 / 72 + 0.1
 
 
-def legend_width(labels: Sequence[str]) -> float:
+def legend_width(labels: Sequence[str], title: str | None = None) -> float:
     """Returns the width of a legend to the right of the axes, or a margin if there are no labels."""
-    return 0.55 + max(map(len, labels)) * 8 * CHARACTER if labels else 0.2
+    if not labels:
+        return 0.2
+    return max(0.55 + max(map(len, labels)) * 8 * CHARACTER, 0.25 + len(title or "") * 8 * CHARACTER)
 
 
 def add_legend(axes: Axes, handles: Sequence[Artist], labels: Sequence[str], title: str | None = None) -> None:

@@ -24,7 +24,7 @@ from tenfold.report.plots.axes import (
 from tenfold.report.plots.canvas import BLUE, DARK, GRAY, GRID, ORANGE, WHITE, chart
 from tenfold.report.plots.sweep_keys import plot_categorical_key, plot_numeric_key
 from tenfold.report.plots.sweep_scatter import plot_cost, plot_history, plot_search_key, plot_seeds
-from tenfold.report.study import Row, Study
+from tenfold.report.study import Study
 from tenfold.runs.folders import safe_folder_name
 
 _LEFT, _BOTTOM, _TOP = 0.8, 0.5, 0.8  # inches
@@ -35,10 +35,8 @@ _BLUES = LinearSegmentedColormap.from_list("light to dark blue", ["#eaf3f9", "#7
 
 
 def plot_sweep(
-    rows: Sequence[Row],
-    keys: Sequence[str],
+    study: Study,
     folder: Path,
-    kind: str = "grid",
     *,
     reference: Mapping[Any, float] | None = None,
     logarithmic: Collection[str] | None = None,
@@ -49,10 +47,8 @@ def plot_sweep(
     `seconds.png`, for a search `history.png`, and if only the seed varies `seeds.png`.
 
     Args:
-        rows: one for each trial, as `SweepFolder.rows` returns them.
-        keys: varied recipe keys, dotted.
+        study: the sweep; may have no result.
         folder: for the PNGs; created if missing.
-        kind: `grid`, `search` or `seeds`.
         reference: published accuracies in [0, 1], by value of the first key.
         logarithmic: keys with a logarithmic axis; by default their values decide.
 
@@ -63,7 +59,7 @@ def plot_sweep(
         StorageError: when a file cannot be written.
     """
     durable.make_folder(folder)
-    study = Study(rows, keys, kind)
+    keys = study.keys
     log_scale = {key: _has_log_scale(study.numbers(key), key, logarithmic) for key in keys}
     written = []
     for key in keys:
@@ -73,7 +69,7 @@ def plot_sweep(
     if len(numeric) == 2:
         written.append(folder / f"{'-'.join(map(safe_folder_name, numeric))}.png")
         plot_two_keys(study, numeric, written[-1], [log_scale[key] for key in numeric])
-    if kind == "search":
+    if study.kind == "search":
         written.append(folder / "history.png")
         plot_history(study, written[-1])
     if not keys:

@@ -90,7 +90,8 @@ def plot_numeric_key(study: Study, key: str, path: Path, reference: Reference, l
     published = {float(value): accuracy for value, accuracy in reference.items() if as_number(value) is not None}
     labels = [*map(value_text, color_values), *(["published"] if published else [])]
     has_bars = color_key is None and _bars_fit(points)
-    left, right = _LEFT + (_BARS_WIDTH + _GAP if has_bars else 0), legend_width(labels)
+    color_label = study.labels[color_key] if color_key else None
+    left, right = _LEFT + (_BARS_WIDTH + _GAP if has_bars else 0), legend_width(labels, color_label)
     top = _TOP + (_PANEL_TITLE if has_bars else 0)
     with chart(path, _WIDTH, 4.1) as figure:
         add_title(figure, _title(study, key), _subtitle(study, key, color_key, points), _LEFT)
@@ -101,7 +102,7 @@ def plot_numeric_key(study: Study, key: str, path: Path, reference: Reference, l
         _draw_published(axes, published, vertical=True)
         _format_axes(axes, points, published, key, vertical=True)
         if labels:
-            _draw_legend(axes, labels, len(color_values), study.labels[color_key] if color_key else None)
+            _draw_legend(axes, labels, len(color_values), color_label)
         if has_bars:
             bar_axes = add_panel(figure, _LEFT, _BOTTOM, _WIDTH - _LEFT - _BARS_WIDTH, top)
             _draw_vertical_bars(bar_axes, points, key)
@@ -130,7 +131,8 @@ def plot_categorical_key(study: Study, key: str, path: Path, reference: Referenc
     labels = [*map(value_text, color_values), *(["published"] if published else [])]
     has_bars = color_key is None and bool(points)
     left = max(_LEFT, 0.3 + max(map(len, names), default=0) * 9 * CHARACTER)
-    right, inches = legend_width(labels), max(0.34 * len(names), 1.0)
+    color_label = study.labels[color_key] if color_key else None
+    right, inches = legend_width(labels, color_label), max(0.34 * len(names), 1.0)
     top = _TOP + (_PANEL_TITLE if has_bars else 0)
     with chart(path, _WIDTH, inches + top + _BOTTOM + 0.05) as figure:
         add_title(figure, _title(study, key), _subtitle(study, key, color_key, points), left)
@@ -153,7 +155,7 @@ def plot_categorical_key(study: Study, key: str, path: Path, reference: Referenc
         _draw_published(axes, published, vertical=False)
         _format_axes(axes, points, published, study.metric, vertical=False)
         if labels:
-            _draw_legend(axes, labels, len(color_values), study.labels[color_key] if color_key else None)
+            _draw_legend(axes, labels, len(color_values), color_label)
 
 
 def _color_key(study: Study, key: str) -> tuple[str | None, list[Any]]:

@@ -128,9 +128,9 @@ def plot_seeds(study: Study, path: Path) -> None:
             return
         total, accuracies = study.results[0].spread, [study.accuracy(row) or 0.0 for row in rows]
         title = f"{study.metric.capitalize()} of each seed: mean {mean_text(total.mean, total.std)}"
-        band = "band: 95 % interval of the mean · " if total.interval else ""
+        band = f"band: 95 % interval for {study.covers} · " if len(rows) > 1 else ""
         add_title(figure, title, f"bars: 95 % interval of one run · {band}{study.trials_text}", _LEFT)
-        if total.interval:
+        if total.interval and band:
             axes.axvspan(*total.interval, color=ORANGE, alpha=0.12, linewidth=0)
         axes.axvline(total.mean, color=ORANGE, linewidth=1.2)
         bars = [(index, *interval) for index, row in enumerate(rows) if (interval := study.wilson(row))]

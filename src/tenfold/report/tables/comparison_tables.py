@@ -187,7 +187,7 @@ def groups_table(labels: Labels, rows: Sequence[Row]) -> Table:
 
 
 def group_pairs_table(groups: Sequence[Row], rows: Sequence[Row]) -> Table:
-    """Returns the comparison of each two recipes: difference of their means with its interval, verdict.
+    """Returns the comparison of each two recipes: difference of their means with its interval, p-value, verdict.
 
     Args:
         groups: rows of `groups_table`.
@@ -199,11 +199,12 @@ def group_pairs_table(groups: Sequence[Row], rows: Sequence[Row]) -> Table:
             f"{letters[row['second']]} vs {letters[row['first']]}",
             points(row["difference"]),
             points_interval(row["interval"]),
+            p_value(row["p_holm"]),
             verdict(row),
         ]
         for row in rows
     ]
-    return listing(["recipes", "points", "95 % interval", "verdict"], cells, text_columns=1)
+    return listing(["recipes", "points", "95 % interval", "p (Holm)", "verdict"], cells, text_columns=1)
 
 
 def _group_letters(groups: Sequence[Row]) -> dict[str, str]:

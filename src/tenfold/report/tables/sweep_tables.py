@@ -1,37 +1,31 @@
-"""Tables of sweeps and of several seeds, and a warning if the best setting is not significantly better."""
+"""Tables of sweeps and of several seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.core.text import interval, mean_text, percent, shortened
-from tenfold.evaluate.spread import Estimate, Spread, difference_margin, spread
-from tenfold.report.study import Row, SettingResult, Study, as_number, fraction_of, value_text
+from tenfold.core.text import interval, mean_text, percent, plural, shortened
+from tenfold.evaluate.spread import Spread, spread
+from tenfold.report.study import Row, Study, as_number, fraction_of, value_text
 from tenfold.report.tables.run_tables import listing
 
 if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.evaluate.metrics import Evaluation
 
 _MAX_ERROR_WIDTH = 60
-_USUAL_SEEDS = 5
 
 
-def sweep_table(rows: Sequence[Row], keys: Sequence[str]) -> Table:
-    """Returns one line for each trial, in the order of the sweep, with the best one marked.
-
-    Args:
-        rows: as `SweepFolder.rows` returns them.
-        keys: varied recipe keys, dotted.
-    """
-    study = Study(rows, keys)
+def sweep_table(study: Study) -> Table:
+    """Returns one line for each trial, in the order of the sweep, with the best one marked."""
+    rows, keys = study.rows, study.keys
     finished = [row for row in rows if row.get("status") == "finished"]
     best = max(finished, key=lambda row: study.accuracy(row) or 0.0, default=None)
-    test = ["test accuracy"] if study.split == "val" else []
+    test, target = ["test accuracy"] if study.split == "val" else [], _target_headings(study)
     text_headings = ["trial", *study.labels.values(), "seed", "status"]
-    headings = [*text_headings, study.metric, "95 % interval", *test, "parameters", "seconds", ""]
+    headings = [*text_headings, study.metric, "95 % interval", *test, "parameters", "seconds", *target, ""]
     cells = [
         [
             str(row.get("trial", "")),
@@ -43,6 +37,7 @@ def sweep_table(rows: Sequence[Row], keys: Sequence[str]) -> Table:
             *(percent(fraction_of(row, "test_accuracy")) for _ in test),
             _number_text(row.get("parameters")),
             _number_text(row.get("training_seconds"), decimals=1),
+            *(target_text(row) for _ in target),
             "best" if row is best else shortened(str(row.get("error") or ""), _MAX_ERROR_WIDTH),
         ]
         for row in rows
@@ -50,22 +45,16 @@ def sweep_table(rows: Sequence[Row], keys: Sequence[str]) -> Table:
     return _table(headings, cells, text_columns=len(text_headings))
 
 
-def settings_table(rows: Sequence[Row], keys: Sequence[str]) -> Table:
-    """Returns mean and spread over seeds of each setting, with the best one marked.
-
-    Args:
-        rows: as `SweepFolder.rows` returns them.
-        keys: varied recipe keys, dotted.
-    """
-    study = Study(rows, keys)
+def settings_table(study: Study) -> Table:
+    """Returns mean and spread over seeds of each setting, with the best one marked."""
     labels = list(study.labels.values())
     headings = [*labels, "seeds", study.metric, "95 % interval", "lowest", "highest", "parameters", "seconds", ""]
     cells = [
         [
-            *(value_text(result.settings[key]) for key in keys),
+            *(value_text(result.settings[key]) for key in study.keys),
             str(result.spread.count),
             mean_text(result.mean, result.spread.std),
-            interval(result.spread.interval or result.wilson),
+            interval(result.spread.interval),
             percent(result.spread.lowest),
             percent(result.spread.highest),
             _number_text(result.parameters),
@@ -77,25 +66,27 @@ def settings_table(rows: Sequence[Row], keys: Sequence[str]) -> Table:
     return _table(headings, cells, text_columns=len(labels))
 
 
-def seeds_table(evaluations: "Sequence[Evaluation]", seeds: Sequence[int] | None = None) -> Group:
+def seeds_table(study: Study, evaluations: "Sequence[Evaluation]") -> Group:
     """Returns the output of `train --seeds N`: each seed, their mean and spread, and the spread within each class.
 
     Args:
-        evaluations: one for each seed, at least one, of the same classes.
-        seeds: their seeds; 0, 1, 2 … by default.
+        study: trials that differ only in the seed, at least one of them finished.
+        evaluations: one for each finished trial, in order, of the same classes.
     """
-    numbers = range(len(evaluations)) if seeds is None else seeds
+    finished = [row for row in study.rows if row.get("status") == "finished"]
+    target = _target_headings(study)
     runs = [
-        [str(seed), percent(evaluation.accuracy), interval(evaluation.interval), ""]
-        for seed, evaluation in zip(numbers, evaluations, strict=True)
+        [str(row["seed"]), percent(one.accuracy), interval(one.interval), *(target_text(row) for _ in target), ""]
+        for row, one in zip(finished, evaluations, strict=True)
     ]
     classes = [
         _class_cells(results[0].name, [result.recall for result in results if result.recall is not None])
         for results in zip(*(evaluation.per_class for evaluation in evaluations), strict=True)
     ]
     return Group(
-        _table(["seed", "test accuracy", "95 % interval", ""], runs),
-        seeds_line(spread([evaluation.accuracy for evaluation in evaluations])),
+        _table(["seed", "test accuracy", "95 % interval", *target, ""], runs),
+        seeds_line(study.tested(finished), study.covers, resplit=study.resplit),
+        *([line] if (line := target_line(study)) else []),
         _table(["class", "test accuracy", "lowest", "highest", ""], classes),
     )
 
@@ -107,62 +98,56 @@ def _class_cells(name: str, recalls: Sequence[float]) -> list[str]:
     return [name, mean_text(total.mean, total.std), percent(total.lowest), percent(total.highest), ""]
 
 
-def seeds_line(total: Spread) -> Text:
+def seeds_line(total: Spread, covers: str = "new images and new seeds", *, resplit: bool = False) -> Text:
     """Returns the sentence with the mean and the spread over seeds.
 
+    Args:
+        total: of the accuracies, from `accuracy_spread`.
+        covers: what its interval covers.
+        resplit: whether each seed had random splits of its own.
+
     Example:
-        >>> seeds_line(spread([0.70, 0.71, 0.72])).plain
-        'accuracy 71.0 ± 1.0 % (95 % interval of the mean 68.5–73.5 %), from 70.0 % to 72.0 %, over 3 seeds'
-    """
-    if total.interval is None:
+        >>> from tenfold.evaluate.spread import accuracy_spread
+        >>> seeds_line(accuracy_spread([0.70, 0.71, 0.72], 10_000)).plain
+        'accuracy 71.0 ± 1.0 % over 3 seeds on one split, from 70.0 % to 72.0 %; 95 % interval 68.4–73.6 %, for new images and new seeds'
+    """  # noqa: E501
+    if total.std is None:
         rest = " of one seed; --seeds 5 shows how much it varies"
         return Text.assemble("accuracy ", (percent(total.mean), "bold"), rest)
     return Text.assemble(
         "accuracy ",
         (mean_text(total.mean, total.std), "bold"),
-        f" (95 % interval of the mean {interval(total.interval)}), "
-        f"from {percent(total.lowest)} to {percent(total.highest)}, over {total.count} seeds",
+        f" over {total.count} seeds{', each with its own split' if resplit else ' on one split'}, "
+        f"from {percent(total.lowest)} to {percent(total.highest)}; "
+        f"95 % interval {interval(total.interval)}, for {covers}",
     )
 
 
-def ranking_warning(rows: Sequence[Row], keys: Sequence[str]) -> str | None:
-    """Returns a warning if the best setting is not significantly better than the others, else None.
-
-    Single runs are compared by their binomial errors, several seeds by Welch's test, both at 95 %.
-
-    Args:
-        rows: as `SweepFolder.rows` returns them.
-        keys: varied recipe keys, dotted.
-    """
-    study = Study(rows, keys)
-    best = study.best
-    if best is None or best.estimate is None:
+def target_line(study: Study) -> str | None:
+    """Returns the sentence with the times to the target over the seeds; None for a sweep without a target."""
+    times = study.target_times
+    if times is None:
         return None
-    others = list(_margins(study, best, best.estimate))
-    tied = [(other, margin) for other, margin in others if best.mean - other.mean <= margin]
-    if not tied:
-        return None
-    second, margin = max(tied, key=lambda pair: pair[0].mean)
-    rivals = _result_text(study, second)
-    if len(tied) > 1:
-        rivals = f"{len(tied)} of the {len(others)} other settings, the next best being {rivals}"
-    seeds = min(best.spread.count, second.spread.count)
-    return (
-        f"the best setting, {_result_text(study, best)}, is within noise of {rivals}. "
-        f"With {'one run' if seeds == 1 else f'{seeds} seeds'} each, only differences above {margin * 100:.1f} points "
-        f"are significant; use more seeds: --seeds {_USUAL_SEEDS if seeds < _USUAL_SEEDS else 2 * seeds}"
-    )
+    rows = [row for row in study.rows if row.get("status") == "finished"]
+    target = f"target {percent(fraction_of(rows[0], 'target'))}"
+    if times.seconds is None:
+        return f"{target} was reached by none of the {times.total} seeds"
+    mean, std = times.seconds.mean, times.seconds.std
+    spread_text = f"{mean:.1f} s" if std is None else f"{mean:.1f} ± {std:.1f} s"
+    return f"{target} reached by {times.seconds.count} of {plural(times.total, 'seed')}, after {spread_text}"
 
 
-def _margins(study: Study, best: SettingResult, estimate: Estimate) -> Iterator[tuple[SettingResult, float]]:
-    """Yields every other result with the margin within which its difference from the best is noise."""
-    for other in study.results:
-        if other is not best and other.estimate is not None:
-            yield other, difference_margin(estimate, other.estimate)
+def target_text(row: Row) -> str:
+    """Returns the time of a trial to its target."""
+    seconds = as_number(row.get("target_seconds"))
+    if row.get("status") != "finished":
+        return "–"
+    return "not reached" if seconds is None else f"{seconds:.1f} s"
 
 
-def _result_text(study: Study, result: SettingResult) -> str:
-    return f"{study.setting_text(result.settings)} ({percent(result.mean)})"
+def _target_headings(study: Study) -> list[str]:
+    """Returns the heading of the column with the times to the target; none for a sweep without one."""
+    return [] if study.target_times is None else ["to target"]
 
 
 def _number_text(value: object, decimals: int = 0) -> str:
