@@ -60,9 +60,45 @@ def plain_lines(steps: int, per_epoch: int, *, every: int | None, seconds_a_step
     return stream.getvalue().splitlines()[1:]
 
 
-def test_an_epoch_has_a_few_lines() -> None:
+@pytest.mark.parametrize(
+    ("steps", "per_epoch", "seconds_a_step"),
+    [
+        (200, 100, 1.0),
+        (250, 8, 0.3),
+        (250, 250, 0.2),
+        (13, 1, 60.0),
+        (12, 1, 9.0),
+        (1200, 100, 0.2),
+        (40_000, 4, 0.007),
+    ],
+)
+def test_a_run_has_about_ten_lines_and_one_for_each_of_few_epochs(
+    steps: int, per_epoch: int, seconds_a_step: float
+) -> None:
+    lines = plain_lines(steps, per_epoch, every=None, seconds_a_step=seconds_a_step)
+    assert 9 <= len(lines) <= 25
+
+
+def test_the_lines_of_many_epochs_stand_at_ends_of_epochs() -> None:
+    lines = plain_lines(400, 4, every=None, seconds_a_step=0.5)
+    assert [line.split(" · ")[1] for line in lines] == [f"step {step} of 400" for step in range(40, 401, 40)]
+
+
+def test_a_long_run_has_a_line_every_30_seconds() -> None:
+    assert len(plain_lines(1000, 1000, every=None, seconds_a_step=3.0)) == 100
+
+
+def test_a_run_that_a_clock_ends_has_few_lines() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.start(Path("runs/x"), None, 10)
+    for step in range(1, 6001):
+        progress.log(row(step, per_epoch=10, steps=None, seconds_a_step=0.01))
+    assert 8 <= len(stream.getvalue().splitlines()) <= 25
+
+
+def test_the_last_line_tells_all_that_is_known() -> None:
     lines = plain_lines(200, 100, every=None)
-    assert 4 <= len(lines) <= 10
     assert lines[-1].startswith("epoch 2 of 2 · step 200 of 200 · loss 2.000 · accuracy 25.0 %")
 
 

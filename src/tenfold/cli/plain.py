@@ -10,8 +10,10 @@ from typing import Self, TextIO
 
 from tenfold.core.log_text import LogRow, row_text
 
-_LINES_PER_EPOCH = 4
+_FEW_EPOCHS = 12  # each of so few has a line
 _SECONDS_BETWEEN_LINES = 1.0
+_MAX_SECONDS_BETWEEN_LINES = 30.0  # of training, if the log has rows
+_GROWTH = 1.25
 _SECONDS_BETWEEN_WRITES = 0.25
 _SECONDS_BETWEEN_PREPARE_LINES = 5.0
 
@@ -38,7 +40,9 @@ class Lines:
 
 
 class PlainProgress(Lines):
-    """Plain lines, a few for each epoch; a context manager that ends with `finish`.
+    """Plain lines: about ten for a run, one for each of few epochs, one every 30 seconds of a long run.
+
+    A context manager that ends with `finish`.
 
     Args:
         stream: where to write.
@@ -51,8 +55,8 @@ class PlainProgress(Lines):
         self._tutorial_every = tutorial_every
         self._steps: int | None = None
         self._steps_per_epoch = 1
-        self._last_quarter = -1
-        self._last_time = -math.inf
+        self._last_tenth = 0
+        self._last_time = 0.0
         self._pending_lines: list[str] = []
         self._written_at = -math.inf
         self._prepared = ""
@@ -118,16 +122,33 @@ class PlainProgress(Lines):
         return int(row["batch"] or 0) % every == 0 and row.get("train_loss") is not None
 
     def _is_due(self, row: LogRow) -> bool:
-        """Returns whether the run ends, or a quarter of an epoch and a second of training have passed."""
+        """Returns whether the run ends, or a line is due that is not too close to the last one."""
         step, seconds = int(row["step"] or 0), float(row["time_s"] or 0.0)
         ends = step == self._steps
         if self._tutorial_every is not None and row.get("val_accuracy") is None and not ends:
             return False
-        quarter = step * _LINES_PER_EPOCH // self._steps_per_epoch
-        if not ends and (quarter == self._last_quarter or seconds - self._last_time < _SECONDS_BETWEEN_LINES):
+        pause, tenth = seconds - self._last_time, self._tenth(step)
+        reached = self._is_milestone(step, tenth, seconds)
+        if not ends and (pause < _SECONDS_BETWEEN_LINES or not (reached or pause >= _MAX_SECONDS_BETWEEN_LINES)):
             return False
-        self._last_quarter, self._last_time = quarter, seconds
+        self._last_tenth, self._last_time = tenth, seconds
         return True
+
+    def _is_milestone(self, step: int, tenth: int, seconds: float) -> bool:
+        """Returns whether another tenth of the run, or one of a few epochs, is over.
+
+        Of many epochs, those that end after a tenth of the run have lines, as they have validation results. Where a
+        clock ends the run, the pauses between lines grow with the time.
+        """
+        num_epochs, ends_epoch = self.num_epochs(), step % self._steps_per_epoch == 0
+        if num_epochs is None:
+            return seconds >= self._last_time * _GROWTH
+        if num_epochs > _FEW_EPOCHS:
+            return ends_epoch and tenth > self._last_tenth
+        return ends_epoch or tenth > self._last_tenth
+
+    def _tenth(self, step: int) -> int:
+        return step * 10 // self._steps if self._steps else 0
 
 
 def is_download(description: str) -> bool:
