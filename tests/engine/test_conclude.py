@@ -1,17 +1,25 @@
 """The end of a run: what is written, with a validation split and without."""
 
 import csv
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import tenfold
-from harness.runs import noise_dataset, tiny_run
+from harness.runs import TINY, noise_dataset, tiny_run
 from harness.written_runs import written_run
+from tenfold.data.types import Dataset, Split
+from tenfold.engine.calibrate import fit_calibration
 from tenfold.engine.conclude import predictions
-from tenfold.evaluate.calibration import fit_temperature
+from tenfold.engine.run import make_classifier
+from tenfold.engine.setup import training_order
+from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
 from tenfold.experiments.compare.finished_runs import read_finished_runs
+from tenfold.recipes.load import load_recipe
+from tenfold.recipes.schema import Recipe
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.run_folder import RunFolder
 
@@ -21,7 +29,7 @@ def test_the_best_model_is_calibrated_on_the_validation_split(tmp_path: Path) ->
     assert data.val is not None
     folder = RunFolder(tiny_run(tmp_path, data=data))
     best = Classifier.load(folder.best)
-    temperature = fit_temperature(best.logits(data.val.images), torch.from_numpy(data.val.labels))
+    temperature = fit_temperature(best.logits(data.val.images), torch.from_numpy(data.val.labels), prior_std=PRIOR_STD)
     assert folder.read_summary()["calibration"] == {"temperature": temperature, "pictures": 6, "source": "val"}
     logits = best.logits(data.test.images)
     plain, scaled = logits.softmax(1), (logits / temperature).softmax(1)
@@ -49,7 +57,7 @@ def test_predict_gives_the_calibrated_probabilities_of_predictions_csv(tmp_path:
         assert (found.label, found.calibrated) == (row.predicted, True)
         assert found.probability == found.probabilities[row.predicted] == pytest.approx(row.calibrated, abs=1e-6)
         assert found.raw_probability == pytest.approx(row.probability, abs=1e-6)
-        assert found.raw_probability != pytest.approx(found.probability, abs=1e-3)
+        assert found.raw_probability != pytest.approx(found.probability, abs=1e-5)
 
 
 def test_without_a_validation_split_nothing_is_calibrated(tmp_path: Path) -> None:
@@ -78,3 +86,65 @@ def test_runs_with_and_without_calibration_can_be_compared(tmp_path: Path) -> No
     folder.write_summary({**folder.read_summary(), "calibration": {"temperature": 1.5, "pictures": 4}})
     new, old = read_finished_runs([tmp_path / "new", tmp_path / "old"])[0]
     assert (new.accuracy, old.accuracy) == (0.75, 0.5)
+
+
+def smoothed_recipe(*overrides: str) -> Recipe:
+    return load_recipe("mlp", ["train.batch_size=4", "optim.label_smoothing=0.1", "model.hidden=[4]", *overrides])
+
+
+def untrained_classifier(recipe: Recipe, data: Dataset) -> Classifier:
+    return make_classifier(recipe, data, None)
+
+
+@pytest.fixture
+def small_data(monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """Returns 16 training and 6 test images without validation, which count as a large dataset."""
+    monkeypatch.setattr("tenfold.engine.calibrate._MIN_TRAIN", 16)
+    return noise_dataset(train=16, val=0)
+
+
+@pytest.mark.parametrize(("steps", "views"), [(1, 0), (4, 1), (5, 1), (8, 2)])
+def test_a_short_run_fits_its_temperature_to_the_training_images_seen_least(
+    steps: int, views: int, small_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[Split] = []
+    monkeypatch.setattr("tenfold.engine.calibrate._fit", lambda _, split: fitted.append(split) or 1.5)
+    recipe = smoothed_recipe()
+    found = fit_calibration(untrained_classifier(recipe, small_data), recipe, small_data, steps)
+    assert found == {"temperature": 1.5, "pictures": 6, "source": "train", "views": views}
+    order, seen = training_order(recipe, small_data), Counter[int]()
+    for epoch in range(2):
+        shown = min(4, steps - 4 * epoch)
+        seen.update(order.indices(epoch)[: max(0, 4 * shown)].tolist())
+    (split,) = fitted
+    positions = [i for image in split.images for i in range(16) if np.array_equal(image, small_data.train.images[i])]
+    assert len(set(positions)) == 6
+    assert max(seen[i] for i in positions) == views
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "train"),
+    [
+        ([], 9, 16),  # some images are seen a third time
+        ([], 4, 12),  # too few images
+        (["optim.label_smoothing=0.0"], 4, 16),  # its probabilities fit the training images anyway
+    ],
+)
+def test_training_images_do_not_serve_where_that_was_not_measured_to_work(
+    settings: list[str], steps: int, train: int, small_data: Dataset
+) -> None:
+    recipe, data = smoothed_recipe(*settings), small_data if train == 16 else noise_dataset(train=train, val=0)
+    assert fit_calibration(untrained_classifier(recipe, data), recipe, data, steps) is None
+
+
+def test_a_temperature_of_training_images_changes_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [*TINY, "optim.label_smoothing=0.1"]
+    without = RunFolder(tiny_run(tmp_path, "without", data=noise_dataset(val=0), overrides=settings))
+    assert without.read_summary()["calibration"] is None
+    monkeypatch.setattr("tenfold.engine.calibrate._MIN_TRAIN", 16)
+    folder = RunFolder(tiny_run(tmp_path, "with", data=noise_dataset(val=0), overrides=settings))
+    found = folder.read_summary()["calibration"]
+    assert (found["source"], found["views"], found["pictures"]) == ("train", 2, 6)
+    assert Classifier.load(folder.last).temperature == found["temperature"]
+    one, two = (Classifier.load(each.last).model.state_dict() for each in (without, folder))
+    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.torchvision_users import import_with_torchvision
 from tenfold.core.errors import ModelError
 from tenfold.evaluate.calibration import (
+    PRIOR_STD,
     best_coverage,
     calibration_error,
     fit_temperature,
@@ -88,6 +89,22 @@ def test_the_logits_stay_unchanged():
     fit_temperature(logits, labels)
     assert logits.tolist() == [[1, 3], [2, 0]]
     assert logits.grad is None
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_a_prior_keeps_few_images_from_making_every_prediction_certain(count):
+    always_right, labels = torch.eye(3)[:1].repeat(count, 1), torch.zeros(count, dtype=torch.int64)
+    assert fit_temperature(always_right, labels) == pytest.approx(0.05)
+    assert 0.3 < fit_temperature(always_right, labels, prior_std=PRIOR_STD) < 1
+    assert 1 < fit_temperature(-always_right, labels, prior_std=PRIOR_STD) < 4
+
+
+def test_a_prior_does_not_matter_for_many_images():
+    logits = 3 * torch.randn(5000, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.distributions.Categorical(logits=logits / 2).sample()
+    assert fit_temperature(logits, labels, prior_std=PRIOR_STD) == pytest.approx(
+        fit_temperature(logits, labels), rel=0.003
+    )
 
 
 def test_a_temperature_without_images_or_of_nan_is_refused():

@@ -8,6 +8,7 @@ from time import perf_counter
 from tenfold.core.errors import UsageError
 from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
+from tenfold.engine.calibrate import num_training_images
 from tenfold.engine.plan import make_plan
 from tenfold.experiments.budget.accuracy_table import IMAGES_PER_EPOCH, Network, measured_networks
 from tenfold.experiments.budget.budget_plan import BudgetPlan, Candidate, Overhead, parse_budget, plan_budget
@@ -107,7 +108,7 @@ def _overhead(recipe: Recipe, dataset: Dataset, runs: Path, report: bool, starte
         return Overhead(
             train=len(dataset.train),
             val=0 if dataset.val is None else len(dataset.val),
-            test=len(dataset.test),
+            test=len(dataset.test) + num_training_images(recipe, dataset),
             setup=time_setup(recipe, dataset),
             drawing=_time_charts(dataset, Path(folder)) if report else 0.0,
             checkpoint=time_checkpoint(recipe, dataset, Path(folder)),

@@ -69,13 +69,18 @@ def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loa
     Raises:
         RecipeError: when the augmentation does not fit the images.
     """
-    train, labels = recipe.train, dataset.train.labels
     augmentation = Augmentation(**recipe.data.augment.model_dump())
     augmentation.check(dataset.image_size)
+    order = training_order(recipe, dataset)
+    return Loader(dataset.train, order, augmentation, hardware.device, memory_format(recipe), recipe.data.pruning)
+
+
+def training_order(recipe: Recipe, dataset: Dataset) -> Order:
+    """Returns which training images are in which batch."""
+    train, labels = recipe.train, dataset.train.labels
     sorted_by_class = bool((labels[1:] >= labels[:-1]).all())
     batch_size = effective_batch_size(train.batch_size, len(labels))
-    order = Order(len(labels), batch_size, train.seed, train.shuffle, train.drop_last, shuffle_once=sorted_by_class)
-    return Loader(dataset.train, order, augmentation, hardware.device, memory_format(recipe), recipe.data.pruning)
+    return Order(len(labels), batch_size, train.seed, train.shuffle, train.drop_last, shuffle_once=sorted_by_class)
 
 
 def memory_format(recipe: Recipe) -> torch.memory_format:

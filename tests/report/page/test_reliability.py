@@ -1,10 +1,16 @@
 """Charts of the calibration section: values, tooltips and descriptions for screen readers."""
 
-import numpy as np
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+
+from harness.predicted_runs import predicted_run, random_predictions
 from tenfold.core.text import interval
 from tenfold.evaluate.calibration import reject_curve, reliability
-from tenfold.report.page.reliability import reject_chart, reliability_chart
+from tenfold.report.page.predictions import load_predictions
+from tenfold.report.page.reliability import calibration_section, reject_chart, reliability_chart
 
 
 def test_bins_show_confidence_accuracy_and_interval() -> None:
@@ -33,3 +39,23 @@ def test_without_a_threshold_of_few_errors_there_is_no_mark() -> None:
     chart = reject_chart(reject_curve(np.array([0.9, 0.5]), np.array([False, True])))
     assert [series.name for series in chart.series] == ["error rate"]
     assert "no threshold has at most 2.0 % errors" in chart.description
+
+
+@pytest.mark.parametrize(
+    ("calibration", "text"),
+    [
+        ({"pictures": 1}, "temperature 0.50, fitted to 1 validation image"),  # of an earlier version
+        ({"pictures": 5000, "source": "val"}, "temperature 0.50, fitted to 5,000 validation images"),
+        (
+            {"pictures": 2000, "source": "train", "views": 1},
+            "temperature 0.50, fitted to 2,000 training images that were seen at most once in training",
+        ),
+    ],
+)
+def test_the_page_says_which_images_a_temperature_was_fitted_to(
+    calibration: dict[str, Any], text: str, tmp_path: Path
+) -> None:
+    folder = predicted_run(tmp_path, "run", ["a", "b"], random_predictions(["a", "b"], 20, calibrated=True))
+    folder.write_summary({**folder.read_summary(), "calibration": {"temperature": 0.5, **calibration}})
+    section = calibration_section(load_predictions(folder), folder)
+    assert f"temperature {section.temperature}" == text

@@ -79,8 +79,10 @@ def _temperature_text(found: dict[str, Any]) -> str:
     text = f"{found['temperature']:.2f}"
     if not found.get("pictures"):
         return text
-    split = "training" if found.get("source") == "train" else "validation"
-    return f"{text}, fitted to {plural(found['pictures'], f'{split} image')}"
+    if found.get("source", "val") == "val":
+        return f"{text}, fitted to {plural(found['pictures'], 'validation image')}"
+    seen = ("were not seen", "were seen at most once", "were seen at most twice")[found.get("views", 2)]
+    return f"{text}, fitted to {plural(found['pictures'], 'training image')} that {seen} in training"
 
 
 def _comparison(predictions: Predictions) -> str:
