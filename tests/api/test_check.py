@@ -78,6 +78,22 @@ def test_test_images_are_drawn_as_for_the_run(tmp_path: Path) -> None:
     assert (effect.total, effect.accuracy) == (8, 1.0)
 
 
+def test_validation_images_are_drawn_as_for_the_run(tmp_path: Path) -> None:
+    files = {f"{name}/{n}.png": png(n % 5 + 100 * len(name)) for name in ("cat", "bird") for n in range(20)}
+    source = write_tree(tmp_path / "data", files)
+    settings = ["data.test_fraction=0.1", "data.val_fraction=0.5"]
+    drawn = tenfold.dataset(source, test_fraction=0.1, val_fraction=0.5)
+    folder = RunFolder.create(tmp_path / "runs", "data", "tutorial", "drawn")
+    folder.recipe.write_text(to_toml(load_recipe("tutorial", settings)), encoding="utf-8")
+    assert drawn.test.paths is not None
+    labels = [drawn.classes[label] for label in drawn.test.labels]
+    folder.write_predictions([PredictionRow(p, t, t, 0.9) for p, t in zip(drawn.test.paths, labels, strict=True)])
+    found = tenfold.check(source, run=folder.path)
+    assert found.leak == tenfold.check(drawn).leak
+    assert found.counts is not None
+    assert sum(found.counts["train"].values()) == len(drawn.train)
+
+
 def test_settings_for_a_prepared_dataset_are_refused() -> None:
     with pytest.raises(UsageError, match="image_size given for a dataset that is prepared"):
         tenfold.check(leaky_dataset(), image_size=8)

@@ -138,7 +138,9 @@ def test_a_look_that_takes_too_long_is_left_out_and_said(monkeypatch: pytest.Mon
     monkeypatch.setattr(drawn_splits, limit, 7)
     assert drawn_leaks(drawn_scenes(), no_progress) == {}
     (line,) = leak_lines(drawn_scenes(), {})
-    assert line.startswith("near duplicates between train and the drawn test images were not looked for: ")
+    assert line.startswith(
+        "near duplicates between train and the drawn test images were not looked for: 8 images of 32"
+    )
 
 
 def test_the_short_search_finds_the_leak_of_the_whole_one(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tenfold.api.data import dataset_of, needs_download
+from tenfold.api.data import dataset_of, needs_download, recorded_section
 from tenfold.core.errors import TenfoldError, UsageError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.text import one_line, plural
@@ -153,5 +153,5 @@ def _test_split(run: ComparedRun, progress: Progress) -> Split | None:
     """Returns the test split of a run, or None if it is not available or has changed."""
     if needs_download(run.recipe.data):
         return None
-    dataset = dataset_of(run.recipe.data, progress)
+    dataset = dataset_of(recorded_section(run.recipe.data, run.path), progress)
     return dataset.test if dataset.fingerprint == run.fingerprint else None

@@ -6,6 +6,7 @@ half of such a pair measures memorization.
 
 from collections.abc import Iterator, Mapping
 
+from tenfold.core.text import size_text
 from tenfold.data.store.leak_cache import read_leaks, write_leaks
 from tenfold.data.types import Dataset, Leak, ProgressCallback
 from tenfold.inspect.dataset_images import DatasetImages
@@ -56,8 +57,9 @@ def leak_lines(dataset: Dataset, leaks: Mapping[str, Leak]) -> Iterator[str]:
     """
     if "test" in dataset.drawn and is_too_large(dataset):
         yield (
-            f"near duplicates between train and the drawn test images were not looked for: more than "
-            f"{MAX_IMAGES:,} images or {MAX_PIXELS // 10**6} million pixels; tenfold check looks for them"
+            f"near duplicates between train and the drawn test images were not looked for: "
+            f"{sum(map(len, dataset.splits().values())):,} images of {size_text(dataset.image_size)}, at most "
+            f"{MAX_IMAGES:,} images and {MAX_PIXELS // 10**6:,} million pixels are compared; tenfold check compares all"
         )
     for split, leak in leaks.items():
         if leak.indices:
