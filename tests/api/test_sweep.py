@@ -82,7 +82,7 @@ def test_jobs_and_threads_are_no_part_of_a_trials_recipe(photos, tmp_path, monke
     assert list(comparison.differences) == ["train.seed"]
     assert [group.seeds for group in comparison.groups] == [(0, 1, 2)]
     trials = list((sweep.path / "trials").iterdir())
-    assert [load_recipe(trial).train.threads for trial in trials] == [0, 0]
+    assert [load_recipe(trial).train.threads for trial in trials] == [1, 1]  # as used, so that each can be repeated
     assert [json.loads((trial / "env.json").read_text())["threads"] for trial in trials] == [1, 1]
 
 

@@ -13,7 +13,7 @@ from torch import nn
 import tenfold
 from harness.runs import TINY, noise_dataset, without_plots
 from harness.tiny import dataset, photo_folder
-from tenfold.core.errors import ModelError, RecipeError, UsageError
+from tenfold.core.errors import ModelError, RecipeError, TenfoldError, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.types import Dataset
@@ -251,3 +251,22 @@ def test_first_preparation_does_not_count_against_a_budget(tmp_path: Path, monke
         tenfold.train("mlp", data=photos, overrides=QUICKLY, runs=tmp_path / "runs", budget="2s", progress=notes)
     assert "s to prepare the images" in first.about("budget")[-1]
     assert second.about("budget")[-1].endswith("of 2 s spent")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"name": "there"}, "there already exists"),
+        ({"name": "a/b"}, "'a/b' is not a valid run name"),
+        ({"overrides": ["model.name=quik"]}, "unknown model 'quik'; did you mean 'quick'"),
+        ({"overrides": ["model.hidden=[4]"]}, "model.hidden is not an argument of 'quick'"),
+    ],
+    ids=str,
+)
+def test_what_needs_no_images_is_reported_before_they_are_prepared(
+    tmp_path: Path, arguments: dict[str, Any], found: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    for train in (tenfold.train, tenfold.sweep):
+        with pytest.raises(TenfoldError, match=found):
+            train("quick", data=tmp_path / "no images", runs=tmp_path, **arguments)

@@ -110,12 +110,19 @@ def test_resume_takes_epochs_device_and_train_keys(fake_api: Any) -> None:
     assert keywords["overrides"] == ["train.log_every=5", "train.duration=6 epochs", "train.device=cpu"]
 
 
+def test_resume_takes_moved_data_and_a_lower_rate(fake_api: Any) -> None:
+    flags = ["--data", "moved", "--lr", "0.01", "--set", "optim.warmup=0.1"]
+    assert main(["train", "--resume", str(fake_api.run), *flags]) == 0
+    keywords = only_call_keywords(fake_api)
+    assert (keywords["data"], keywords["overrides"]) == ("moved", ["optim.warmup=0.1", "optim.lr=0.01"])
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--lr", "1"], "--lr"),
-        (["--data", "shapes", "--seed", "1"], "--data, --seed"),
-        (["--set", "optim.lr=1", "--set", "train.threads=1"], "--set optim.lr=1"),
+        (["--batch-size", "1"], "--batch-size"),
+        (["--exclude", "list.csv", "--seed", "1"], "--exclude, --seed"),
+        (["--set", "optim.momentum=0.5", "--set", "train.threads=1"], "--set optim.momentum=0.5"),
         (["--recipe", "mlp", "--name", "x", "--runs", "y"], "--recipe, --name, --runs"),
         (["--budget", "60s"], "--budget"),
     ],

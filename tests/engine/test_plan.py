@@ -129,6 +129,7 @@ def test_an_evaluation_by_seconds_or_beyond_an_epoch_is_refused(every: str) -> N
     "change",
     [
         "train.duration=9 epochs",
+        "train.min_steps=9",
         "train.evaluate_every=2 steps",
         "train.target=0.5",
         "train.duration=9 steps",

@@ -264,7 +264,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert tiny_run(tmp_path, resume=True, progress=notes) == run
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    assert any("is already finished (2 epochs)" in text and "--epochs" in text for text in notes.messages)
+    assert any("is already finished (2 epochs, 8 steps)" in text and "--epochs" in text for text in notes.messages)
 
 
 def test_a_run_without_a_checkpoint_starts_again(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_loss_that_is_not_finite_is_one_line_that_names_step_and_epoch(folder:
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("tenfold: error: the loss is not finite at step ")
     assert "(epoch 1)" in last
-    assert "try a lower learning rate (--lr, now 1e+30)" in last
+    assert "go on with a lower learning rate than 1e+30: tenfold train --resume " in last
     assert not (folder / "runs" / "nan" / "last.safetensors").exists()
 
 

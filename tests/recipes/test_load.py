@@ -201,3 +201,18 @@ def test_yaml_is_an_error(tmp_path: Path) -> None:
 def test_a_folder_without_a_recipe_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"is a folder without recipe\.toml"):
         load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "min_steps"),
+    [
+        (["train.batch_size=8"], 250),
+        (["train.duration=1 epoch"], 0),
+        ({"train": {"duration": "1 epoch"}}, 0),
+        (["train.min_steps=7", "train.duration=1 epoch"], 7),
+    ],
+)
+def test_a_duration_that_the_user_sets_wins_over_the_minimum_of_the_recipe(
+    overrides: list[str] | dict[str, object], min_steps: int
+) -> None:
+    assert load_recipe("quick", overrides).train.min_steps == min_steps

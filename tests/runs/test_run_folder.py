@@ -151,7 +151,7 @@ def test_the_files_have_their_documented_names() -> None:
 def test_a_run_with_a_summary_is_finished(tmp_path: Path) -> None:
     run = make_run(tmp_path, "mine")
     assert not run.is_finished
-    with pytest.raises(RunError, match=r"summary\.json is missing; finish the run with --resume .*mine"):
+    with pytest.raises(RunError, match=r"summary\.json is missing; finish the run: tenfold train --resume .*mine"):
         run.read_summary()
     run.write_summary({"test_accuracy": 0.1 + 0.2})
     assert run.is_finished

@@ -14,7 +14,7 @@ from tenfold.core.disk import display_path
 from tenfold.core.errors import DataError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
-from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, with_validation
+from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, expanded, with_validation
 from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.cifar import find_cifar
 from tenfold.data.sources.cifar_files import SOURCES
@@ -147,6 +147,16 @@ def recorded_section(section: DataSection, folder: Path, source: str | None = No
         if getattr(section, key) and copy.is_file():
             found[key] = str(copy)
     return section.model_copy(update=found)
+
+
+def absolute_paths(section: DataSection) -> dict[str, object]:
+    """Returns the paths of a recipe's `[data]` as absolute ones, by dotted key, so that any folder may resume the run.
+
+    A source that is no path, such as `cifar10` or the name of a dataset in memory, is left out.
+    """
+    named = {key: getattr(section, key) for key in ("source", "data_dir", "exclude", "relabel")}
+    paths = {key: expanded(text) for key, text in named.items() if text and (key != "source" or text not in BUILT_IN)}
+    return {f"data.{key}": str(path.absolute()) for key, path in paths.items() if path.exists()}
 
 
 def request_of(section: DataSection) -> DataRequest:

@@ -142,7 +142,7 @@ def _model_file(source: Path) -> Path:
     folder = RunFolder.open(source)
     found = [file for file in (folder.best, folder.last) if file.is_file()]
     if not found:
-        raise RunError(f"{source} holds no model yet; finish the run: tenfold train --resume {source}")
+        raise RunError(f"{source} holds no model yet; {folder.way_on()}")
     return found[0]
 
 

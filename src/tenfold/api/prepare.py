@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from tenfold.api.data import request_of
+from tenfold.api.data import absolute_paths, request_of
+from tenfold.core.devices import choose_device
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural, size_text
 from tenfold.data.build import build_dataset
@@ -12,8 +13,10 @@ from tenfold.data.types import Dataset
 from tenfold.engine.target import settings_for_target
 from tenfold.inspect.balance import label_warnings
 from tenfold.inspect.drawn_splits import drawn_leaks
+from tenfold.models.build import check_names
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
+from tenfold.runs.folders import check_new_folder
 
 
 def recipe_with_target(
@@ -33,6 +36,26 @@ def recipe_with_target(
         listed = ", ".join(f"{key} = {value}" for key, value in settings.items())
         progress.message(f"target: {listed} (defaults)")
     return resolve(chosen, settings), [*overrides, *(f"{key}={value}" for key, value in settings.items())]
+
+
+def check_early(recipe: Recipe, runs: Path, name: str | None, *, check_network: bool = True) -> None:
+    """Reports what is wrong without the data before they are prepared, which may take minutes.
+
+    Args:
+        recipe: complete.
+        runs: folder for run folders.
+        name: run folder name, if it was given.
+        check_network: whether the recipe's network is used.
+
+    Raises:
+        RunError: when the run exists, or its name is no plain folder name.
+        RecipeError: when the network or one of its arguments is unknown.
+        DeviceError: when the device is missing.
+    """
+    choose_device(recipe.train.device)
+    check_new_folder(runs, name)
+    if check_network:
+        check_names(recipe.model.name, recipe.model.arguments)
 
 
 def timed_dataset(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
@@ -65,6 +88,6 @@ def report_dataset(dataset: Dataset, progress: Progress) -> None:
 
 
 def with_actual_data(recipe: Recipe, dataset: Dataset) -> Recipe:
-    """Returns the recipe with the source and image size that `auto` became, so that it repeats the run."""
-    source = dataset.name if recipe.data.source == "auto" else recipe.data.source
-    return resolve(recipe, {"data.source": source, "data.image_size": list(dataset.image_size)})
+    """Returns the recipe with what `auto` became and with absolute paths, so that it repeats the run from anywhere."""
+    settings = {**absolute_paths(recipe.data), "data.image_size": list(dataset.image_size)}
+    return resolve(recipe, settings | ({"data.source": dataset.name} if recipe.data.source == "auto" else {}))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tenfold.api.data import DataSource, dataset_of, request_of
-from tenfold.api.prepare import recipe_with_target, report_dataset, with_actual_data
+from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.sweep_results import Sweep, conclude
 from tenfold.api.trial import run_trial
 from tenfold.core import durable
@@ -124,6 +124,8 @@ def sweep(
         prune=prune,
         resplit=resplit,
     )
+    one_network = not any(key.startswith(("model.", RECIPE_KEY)) for key in plan.keys)
+    check_early(base, Path(runs), name, check_network=one_network)
     on_gpu = choose_device(base.train.device).type != "cpu"
     if plan.search and not base.data.val_fraction:
         base = resolve(base, {"data.val_fraction": _VAL_FRACTION})

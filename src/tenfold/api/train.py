@@ -10,12 +10,12 @@ from torch import nn
 
 from tenfold.api.budget import refuse_beside_budget, within_budget
 from tenfold.api.data import DataSource, in_memory
-from tenfold.api.prepare import recipe_with_target, report_dataset, timed_dataset, with_actual_data
+from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, timed_dataset, with_actual_data
+from tenfold.api.resume import resume_run
 from tenfold.api.sweep import sweep
 from tenfold.api.sweep_results import Sweep
-from tenfold.api.training_run import Run, execute_run, resume_run
+from tenfold.api.training_run import Run, execute_run
 from tenfold.core import durable
-from tenfold.core.devices import choose_device
 from tenfold.core.errors import UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
@@ -95,7 +95,8 @@ def train(
         overrides: `"section.key=value"` each.
         name: run folder name; dataset, recipe, date and time by default.
         runs: folder for run folders.
-        resume: a run folder to resume; only overrides of `[train]` are allowed then.
+        resume: a run folder to resume; only overrides of `[train]` are allowed then, and after a loss that was not
+            finite also lower learning rates. `data` says where the same images are now.
         budget: `"60s"` or `"2 min"`: time for the whole run, without preparing images for the first time. Network
             and length are chosen to fit it.
         report: whether to draw charts and write `report.html` at the end, which takes seconds.
@@ -133,7 +134,7 @@ def train(
     given = in_memory(data, chosen.data)
     if data is not None and not isinstance(data, Dataset):
         chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
-    choose_device(chosen.train.device)  # reports a missing device before any work is done
+    check_early(chosen, Path(runs), name, check_network=model is None)
     dataset, preparing = timed_dataset(chosen, progress) if given is None else (given, 0.0)
     report_dataset(dataset, progress)
     chosen, plan = with_actual_data(chosen, dataset), None

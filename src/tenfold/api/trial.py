@@ -5,8 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tenfold.api.data import request_of
-from tenfold.api.training_run import newest_checkpoint
+from tenfold.api.data import absolute_paths, request_of
+from tenfold.api.resume import newest_checkpoint
 from tenfold.core import durable
 from tenfold.core.progress import SilentProgress
 from tenfold.data.build import DataRequest, build_dataset
@@ -64,6 +64,7 @@ def run_trial(payload: tuple[str, Mapping[str, Any]], report: Report) -> str | N
             recipe, checkpoint = load_recipe(folder.recipe), newest_checkpoint(folder, progress)
         else:
             recipe, checkpoint = resolve(tables), None
+            recipe = resolve(recipe, absolute_paths(recipe.data))  # a sweep may vary them
             durable.write_text(folder.recipe, to_toml(recipe))
             folder.write_environment(["tenfold", "sweep"], recipe.train.threads or None)
         try:

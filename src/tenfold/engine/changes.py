@@ -6,7 +6,7 @@ from typing import Any
 
 from tenfold.core.text import plural
 from tenfold.data.types import Dataset
-from tenfold.engine.plan import Plan, make_plan
+from tenfold.engine.plan import RATES, Plan, make_plan
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import Recipe
 
@@ -58,6 +58,19 @@ def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
         used = f"{_epochs(plan)} ({plan.steps:,} steps)"
         changes.append(Change("train.duration", str(train.duration), used, f"train.min_steps = {train.min_steps}"))
     return changes + _interval_changes(recipe, dataset, plan) + _split_changes(recipe, dataset)
+
+
+def optimizer_changes(before: Recipe, after: Recipe, diverged_at: int | None) -> list[Change]:
+    """Returns the learning rates that a resumed run uses instead of those of its recipe.
+
+    Args:
+        before: recipe of the run.
+        after: the recipe with which it resumes.
+        diverged_at: step whose loss was not finite, or None.
+    """
+    reason = f"the loss was not finite at step {diverged_at}"
+    pairs = [(name, getattr(before.optim, name), getattr(after.optim, name)) for name in RATES]
+    return [Change(f"optim.{name}", old, new, reason) for name, old, new in pairs if old != new]
 
 
 def _interval_changes(recipe: Recipe, dataset: Dataset, plan: Plan) -> list[Change]:

@@ -1,7 +1,7 @@
 """The end of a run: one evaluation on the test split, written to the run folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tenfold.data.types import Dataset, Leak, Split
 from tenfold.engine.calibrate import fit_calibration
-from tenfold.engine.changes import recipe_changes
+from tenfold.engine.changes import Change, recipe_changes
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
@@ -73,7 +73,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
         "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
         "dataset": _dataset_summary(dataset),
         "hardware": str(setup.hardware),
-        "changes": [asdict(change) for change in recipe_changes(recipe, dataset)],
+        "changes": [*map(asdict, recipe_changes(recipe, dataset)), *_logged_changes(events)],
         "evaluations": _evaluations(events, plan),
         "calibration": calibration,
         "near_duplicates": _near_duplicates(dataset, near_duplicates, logits),
@@ -83,6 +83,13 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
     setup.save_model(evaluated, {**_headline(evaluation), "steps": state.step}, temperature)
     folder.write_summary(summary)
     return summary
+
+
+def _logged_changes(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the learning rates that changed when the run was resumed after a loss that was not finite."""
+    keys = [field.name for field in fields(Change)]
+    changes = [{key: entry[key] for key in keys} for entry in events if entry["event"] == "changed"]
+    return [change for index, change in enumerate(changes) if change not in changes[:index]]  # a kill may repeat one
 
 
 def _evaluations(events: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, int]]:

@@ -70,7 +70,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     setup = record_execution(setup, hardware)
 
     with StopRequest() as stop, _shown(setup, plan), _clear_errors(setup, plan, state):
-        if checkpoint is not None:  # a kill may have come between the checkpoint and these files
+        if checkpoint is not None or setup.folder.metrics.is_file():  # a kill or a divergence left other rows
             setup.folder.write_metrics(state.rows)
             _save_if_best(setup, state)
         while not (plan.is_over(state.step, times.elapsed) or _ends_early(plan, state)):
@@ -219,10 +219,13 @@ def _clear_errors(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
         yield
     except LossNotFiniteError as error:
         step = state.step + 1 - error.steps_ago
+        setup.folder.write_metrics(state.rows)  # the page of the run shows how the loss grew
         setup.log.write("loss not finite", step=step)
+        optim = setup.recipe.optim
         raise TrainingError(
             f"the loss is not finite at step {step} (epoch {plan.epoch_of(step)}), expected a number; "
-            f"{_last_checkpoint(setup)}; try a lower learning rate (--lr, now {setup.recipe.optim.lr:g})"
+            f"{_last_checkpoint(setup)}; go on with a lower learning rate than {optim.lr:g}: "
+            f"tenfold train --resume {setup.folder.path} --lr {optim.lower_lr:.2g}, or start a new run"
         ) from error
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
@@ -250,8 +253,8 @@ def _single_value_error(network: str, batch_size: int) -> TrainingError:
 
 def _last_checkpoint(setup: Setup) -> str:
     folder = setup.folder
-    exists = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
-    return f"the last checkpoint in {folder.path} is intact" if exists else "no checkpoint has been saved yet"
+    intact = f"the last checkpoint in {folder.path} is intact"
+    return intact if folder.has_checkpoint else "no checkpoint has been saved yet"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

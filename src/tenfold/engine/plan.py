@@ -14,6 +14,15 @@ from tenfold.recipes.schema import Recipe
 _MIN_BATCHES_PER_EPOCH = 4
 """A small dataset gets smaller batches instead of one step per epoch."""
 
+_FREE = (
+    *("duration", "min_steps", "device", "log_every", "checkpoint_every", "early_stop"),
+    *("execution", "evaluate_every", "target"),
+)
+"""Keys of `[train]` that a resumed run may change."""
+
+RATES = ("lr", "muon_lr", "warmup")
+"""Keys of `[optim]` that a run may change when its loss was not finite."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -159,24 +168,30 @@ def effective_batch_size(requested: int, num_images: int) -> int:
     return min(requested, max(2, num_images // _MIN_BATCHES_PER_EPOCH)) if requested > 1 else 1
 
 
-def extended(before: Recipe, after: Recipe) -> Recipe:
+def extended(before: Recipe, after: Recipe, *, diverged: bool = False) -> Recipe:
     """Returns the recipe with which a run that started with `before` resumes when `after` is asked for.
 
     A longer run follows the longer run's schedule from the step that it has reached. With a constant learning rate it
     ends bit-identical to a run planned that long from the start.
 
+    Args:
+        before: recipe of the run.
+        after: with what is asked for.
+        diverged: whether the run ended with a loss that was not finite; only then may its learning rates change.
+
     Raises:
         RecipeError: when more than the length, the device and what is logged would change.
     """
-    free = (
-        *("duration", "device", "log_every", "checkpoint_every", "early_stop"),
-        *("execution", "evaluate_every", "target"),
-    )
-    kept = {name: getattr(before.train, name) for name in free}
-    if after.model_copy(update={"train": after.train.model_copy(update=kept)}) != before:
+    kept = {name: getattr(before.train, name) for name in _FREE}
+    rates = {name: getattr(before.optim, name) for name in RATES if diverged}
+    sections = {"train": after.train.model_copy(update=kept), "optim": after.optim.model_copy(update=rates)}
+    if after.model_copy(update=sections) != before:
+        free, rates_free = (
+            ", ".join(f"{section}.{name}" for name in names) for section, names in (("train", _FREE), ("optim", RATES))
+        )
         raise RecipeError(
-            "a resumed run keeps its recipe; only "
-            f"{', '.join(f'train.{name}' for name in free)} may change; start a new run for other changes"
+            f"a resumed run keeps its recipe; only {free} may change, and after a loss that was not finite "
+            f"{rates_free}; start a new run for other changes"
         )
     if (after.train.duration.unit == "s") != (before.train.duration.unit == "s"):
         raise RecipeError(

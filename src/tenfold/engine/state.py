@@ -111,12 +111,7 @@ class State:
             RunError: when the checkpoint belongs to other data, another network or another optimizer.
         """
         saved, tensors = dict(checkpoint.state), checkpoint.tensors
-        if saved["fingerprint"] != self.fingerprint:
-            raise RunError(
-                f"the data has changed since the checkpoint at step {checkpoint.step}: found fingerprint "
-                f"{self.fingerprint[:12]}, expected {saved['fingerprint'][:12]}; "
-                "restore the previous data, or start a new run"
-            )
+        check_fingerprint(checkpoint, self.fingerprint)
         try:
             self.model.load_state_dict(tensors["model"])
         except RuntimeError as error:
@@ -130,6 +125,30 @@ class State:
         self.times.resume(saved["seconds"], saved.get("loading_seconds", 0.0))  # absent in checkpoints of version 0.1
         self.step, self.rows = checkpoint.step, [_current_row(row, self.metrics) for row in saved["rows"]]
         self.best = None if saved["best"] is None else Best(**saved["best"])
+
+
+def check_fingerprint(checkpoint: Checkpoint, fingerprint: str) -> None:
+    """Raises RunError when a checkpoint belongs to other data than those with this fingerprint."""
+    expected: str = checkpoint.state["fingerprint"]
+    if expected != fingerprint:
+        raise RunError(
+            f"the data has changed since the checkpoint at step {checkpoint.step}: found fingerprint "
+            f"{fingerprint[:12]}, expected {expected[:12]}; restore the previous data, or start a new run"
+        )
+
+
+def has_diverged(checkpoint: Checkpoint, diverged_at: int) -> bool:
+    """Returns whether a checkpoint of a diverged run is of no use, also with a lower learning rate.
+
+    Its weights have given the loss that is not finite, or its loss is twice that of the first steps.
+
+    Args:
+        checkpoint: of the run.
+        diverged_at: step whose loss was not finite.
+    """
+    rows = [row.get("train_objective") or row["train_loss"] for row in checkpoint.state["rows"]]
+    losses = [*filter(None, rows), *checkpoint.tensors["pending"]["losses"].tolist()]
+    return checkpoint.step + 1 >= diverged_at or (bool(losses) and losses[-1] > 2 * losses[0])
 
 
 def _current_row(row: Row, metrics: RunningMetrics) -> Row:

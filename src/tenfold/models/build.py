@@ -39,14 +39,8 @@ def build_model(name: str, arguments: Mapping[str, Any], *, num_classes: int, im
     """
     if name.startswith(PREFIX):
         return build_timm(name.removeprefix(PREFIX), arguments, num_classes=num_classes, image_size=image_size)
-    builder, accepted = models.get(name), list(default_arguments(name))
-    for key in arguments:
-        if key not in accepted:
-            raise RecipeError(
-                f"model.{key} is not an argument of '{name}'{did_you_mean(key, accepted)} "
-                f"(known: {', '.join(accepted) or 'none'})"
-            )
-    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(builder)
+    check_names(name, arguments)
+    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(models.get(name))
     try:
         return checked(num_classes=num_classes, image_size=image_size, **arguments)
     except ValidationError as error:
@@ -70,6 +64,19 @@ def default_arguments(name: str) -> dict[str, Any]:
         return {}
     parameters = signature(models.get(name)).parameters
     return {key: each.default for key, each in parameters.items() if key not in ("num_classes", "image_size")}
+
+
+def check_names(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raises RecipeError when a network or one of its arguments is unknown; networks of timm are not looked up."""
+    if name.startswith(PREFIX):
+        return
+    accepted = list(default_arguments(name))
+    for key in arguments:
+        if key not in accepted:
+            raise RecipeError(
+                f"model.{key} is not an argument of '{name}'{did_you_mean(key, accepted)} "
+                f"(known: {', '.join(accepted) or 'none'})"
+            )
 
 
 def check_model(name: str, arguments: Mapping[str, Any], *, num_classes: int, image_size: tuple[int, int]) -> None:

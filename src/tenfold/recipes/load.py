@@ -72,6 +72,8 @@ def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
 def resolve(base: Recipe | Mapping[str, object], overrides: Overrides = (), *, source: str = "recipe") -> Recipe:
     """Returns a validated recipe. Overrides take precedence over the file, the file over the defaults.
 
+    An override of `train.duration` sets `train.min_steps` to 0, unless another one sets that too.
+
     Args:
         base: a recipe, or the tables of a TOML file.
         overrides: lines `"section.key=value"`, where the value is a TOML literal or plain text; or a mapping from
@@ -88,6 +90,8 @@ def resolve(base: Recipe | Mapping[str, object], overrides: Overrides = (), *, s
     tables = base.model_dump() if isinstance(base, Recipe) else _deep_copy(base)
     values = dict(_flatten(overrides)) if isinstance(overrides, Mapping) else _parse_lines(overrides)
     flag = "overrides" if isinstance(overrides, Mapping) else "--set"
+    if "train.duration" in values and tables.get("train", {}).get("min_steps"):
+        values = {"train.min_steps": 0, **values}  # a length that the user sets wins over the recipe's minimum
     for key, value in values.items():
         _set_value(tables, key, value, flag)
 

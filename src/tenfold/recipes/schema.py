@@ -181,6 +181,11 @@ class OptimSection(Section):
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
 
+    @property
+    def lower_lr(self) -> float:
+        """A rate to go on with when the loss diverges: a tenth, or a usual one where that is still too high."""
+        return min(self.lr / 10, 0.01 if self.name in ("sgd", "muon") else 0.001)
+
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "OptimSection":
         if self.name in ("sgd", "muon") and self.nesterov and self.momentum == 0:
@@ -203,7 +208,7 @@ class TrainSection(Section):
 
     Args:
         duration: training time: `"2 epochs"`, `"500 steps"` or `"60 s"`.
-        min_steps: minimum number of steps, for small datasets.
+        min_steps: minimum number of steps, for small datasets; 0 where the user sets `duration` alone.
         batch_size: images per step. Datasets of fewer than 4 batches get smaller batches.
         shuffle: whether to shuffle in each epoch. Otherwise all epochs use the stored order, or one fixed random order
             if images are stored class by class.

@@ -110,6 +110,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
+def remove_checkpoint(folder: Path, step: int) -> None:
+    """Removes the checkpoints of a step, whose weights are of no use; older ones stay.
+
+    Raises:
+        StorageError: when the disk refuses.
+    """
+    for path in _checkpoint_folders(folder):
+        if _order(path)[0] == step:
+            with storage_errors("remove", path):
+                durable.disk.remove(path)
+
+
 def tensors_to_save(tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     """Returns copies on the CPU as safetensors needs them: contiguous, without shared memory."""
     import torch

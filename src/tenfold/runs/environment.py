@@ -23,6 +23,7 @@ def describe_environment(command: Sequence[str], threads: int | None = None) -> 
 
     return {
         "command": list(command),
+        "folder": _current_folder(),
         "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         **{name: _version(name) for name in _RECORDED_PACKAGES},
@@ -35,6 +36,14 @@ def describe_environment(command: Sequence[str], threads: int | None = None) -> 
         "nvidia_gpus": _nvidia_gpus(),
         "git_commit": _git_commit(),
     }
+
+
+def _current_folder() -> str | None:
+    """Returns the folder to which relative paths of the command belong."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None  # it has been deleted
 
 
 def _version(package: str) -> str | None:

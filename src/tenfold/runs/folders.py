@@ -71,19 +71,37 @@ def create_folder(root: Path, *parts: str, name: str | None = None) -> Path:
         RunError: when `name` exists or is not a plain folder name.
         StorageError: when writing fails.
     """
-    if name is not None:
-        _check_folder_name(name)
+    check_new_folder(root, name)
     durable.make_folder(root)
     if name is None:
         return create_dated_folder(root, *parts)
     if not durable.claim_folder(root / name):
-        path, hint = display_path(root / name), ""
-        if (root / name / "sweep.json").is_file():
-            hint = f", or resume it: tenfold sweep --resume {path}"
-        elif (root / name / "recipe.toml").is_file():
-            hint = f", or resume it: tenfold train --resume {path}"
-        raise RunError(f"{path} already exists, and a run is never overwritten; choose another --name{hint}")
+        raise _exists(root / name)
     return root / name
+
+
+def check_new_folder(root: Path, name: str | None) -> None:
+    """Checks the name of a folder to be created, before any other work is done; a folder without a name passes.
+
+    Raises:
+        RunError: when `name` exists or is not a plain folder name.
+    """
+    if name is None:
+        return
+    if not name or name in (".", "..") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
+        raise RunError(f"{name!r} is not a valid run name; expected a plain folder name such as 'my-first-run'")
+    with storage_errors("read", root):
+        if (root / name).exists():
+            raise _exists(root / name)
+
+
+def _exists(folder: Path) -> RunError:
+    path, hint = display_path(folder), ""
+    if (folder / "sweep.json").is_file():
+        hint = f", or resume it: tenfold sweep --resume {path}"
+    elif (folder / "recipe.toml").is_file():
+        hint = f", or resume it: tenfold train --resume {path}"
+    return RunError(f"{path} already exists, and a run is never overwritten; choose another --name{hint}")
 
 
 def create_dated_folder(root: Path, *parts: str) -> Path:
@@ -109,11 +127,6 @@ def safe_folder_name(text: str) -> str:
         'my-photos-2'
     """
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:_MAX_PART_LENGTH] or "data"
-
-
-def _check_folder_name(name: str) -> None:
-    if not name or name in (".", "..") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
-        raise RunError(f"{name!r} is not a valid run name; expected a plain folder name such as 'my-first-run'")
 
 
 @contextmanager

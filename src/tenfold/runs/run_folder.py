@@ -13,8 +13,10 @@ from typing import Any
 from tenfold.core import durable
 from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import RunError
+from tenfold.recipes.load import load_recipe
 from tenfold.runs import tables
 from tenfold.runs.folders import ResultFolder, create_folder, read_json_object
+from tenfold.runs.log import read_log
 from tenfold.runs.run_list import names_in, unknown_text
 from tenfold.runs.tables import Number, PredictionRow
 
@@ -107,6 +109,33 @@ class RunFolder(ResultFolder):
         """Whether the run is complete: `summary.json` exists."""
         return self.summary.is_file()
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, sound or not."""
+        return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+
+    def diverged_at(self) -> int | None:
+        """Returns the step whose loss was not finite and ended the last session, or None.
+
+        Raises:
+            RunError: when the log is damaged.
+        """
+        step = None
+        for entry in read_log(self.log) if self.log.is_file() else ():
+            if entry["event"] in ("started", "resumed"):
+                step = None
+            elif entry["event"] == "loss not finite":
+                step = int(entry["step"])
+        return step
+
+    def way_on(self) -> str:
+        """Returns what to do with an unfinished run, for messages."""
+        command, step = f"tenfold train --resume {display_path(self.path)}", self.diverged_at()
+        if step is None:
+            return f"finish the run: {command}"
+        rate = load_recipe(self.recipe).optim.lower_lr
+        return f"its loss was not finite at step {step:,}; go on with a lower learning rate: {command} --lr {rate:.2g}"
+
     def write_environment(self, command: Sequence[str], threads: int | None = None, recipe: str | None = None) -> None:
         """Writes `env.json`.
 
@@ -157,7 +186,7 @@ class RunFolder(ResultFolder):
         Raises:
             RunError: when the run is not finished, or the file is damaged.
         """
-        return read_json_object(self.summary, f"finish the run with --resume {display_path(self.path)}")
+        return read_json_object(self.summary, "restore it from a copy" if self.is_finished else self.way_on())
 
     def reopen(self) -> None:
         """Removes page and summary of a finished run that is trained further, so that it counts as unfinished.

@@ -144,7 +144,7 @@ def test_a_run_without_environment_and_summary_has_a_page(tmp_path: Path) -> Non
 def test_an_unfinished_run_has_no_page(tmp_path: Path) -> None:
     folder = predicted_run(tmp_path, "made", CLASSES, random_predictions(CLASSES, 30))
     folder.summary.unlink()
-    with pytest.raises(RunError, match=r"summary\.json is missing; finish the run with --resume"):
+    with pytest.raises(RunError, match=r"summary\.json is missing; finish the run: tenfold train --resume"):
         write_page(folder, None)
     assert not folder.report.exists()
 

@@ -34,7 +34,7 @@ def test_a_finished_run_can_be_drawn_again_from_its_folder(tmp_path: Path) -> No
 
 def test_an_unfinished_run_cannot_be_drawn(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "tiny", "mlp", "begun")
-    with pytest.raises(RunError, match=r"summary\.json is missing; finish the run with --resume"):
+    with pytest.raises(RunError, match=r"summary\.json is missing; finish the run: tenfold train --resume"):
         plot_run(folder, dataset())
 
 

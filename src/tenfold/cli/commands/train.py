@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from tenfold.api.training_run import Run
 
 _IMAGES_SHOWN = 8
+_RESUME_KEYS = ("train.", "optim.lr=", "optim.muon_lr=", "optim.warmup=")
+"""Starts of the --set lines that may be given beside --resume; the rates only after a loss that was not finite."""
 # The tutorials that train these networks print the running loss in their own form.
 _TUTORIAL_NETWORKS = ("mlp", "tutorial", "wide", "deep3", "deep4")
 
@@ -77,7 +79,8 @@ def train(
     """Trains, evaluates and saves a classifier.
 
     Writes a run folder with the models, the metrics, charts and a recipe that repeats the run. --resume continues a
-    stopped run, and with a larger --epochs it extends a finished one.
+    stopped run, with a larger --epochs it extends a finished one, and with a lower --lr it goes on after a loss that
+    was not finite. Beside it, --data says where the images of the run are now.
 
     \b
     Examples:
@@ -93,6 +96,7 @@ def train(
       tenfold train --set optim.name=sgd --set data.augment.flip=random
       tenfold train --resume runs/cifar10-quick-20260101-120000
       tenfold train --resume runs/cifar10-quick-20260101-120000 --epochs 6
+      tenfold train --resume runs/cifar10-quick-20260101-120000 --lr 0.01
     """
     source = chosen_data(data_source, data)
     lines = recipe_lines(
@@ -108,12 +112,13 @@ def train(
         target=target,
     )
     if resume is not None:
-        given: dict[str, Any] = {"--recipe": recipe, "--data": source, "--data-dir": data_dir, "--exclude": exclude}
-        given |= {"--relabel": relabel, "--batch-size": batch_size, "--lr": lr, "--seed": seed, "--seeds": seeds}
+        given: dict[str, Any] = {"--recipe": recipe, "--exclude": exclude, "--relabel": relabel}
+        given |= {"--batch-size": batch_size, "--seed": seed, "--seeds": seeds}
         given |= {"--resplit": resplit or None, "--name": name, "--runs": runs, "--budget": budget}
         refused = [flag for flag, value in given.items() if value is not None]
-        refused += [f"--set {line}" for line in settings or [] if not line.strip().startswith("train.")]
-        refuse_beside_resume(refused, "--epochs, --target, --device and --set train.…")
+        refused += [f"--set {line}" for line in settings or [] if not line.strip().startswith(_RESUME_KEYS)]
+        allowed = "--epochs, --target, --device, --set train.…, --data where the images have moved, and --lr"
+        refuse_beside_resume(refused, f"{allowed} after a loss that was not finite")
     if budget is not None:
         _check_budget(budget, epochs, seeds)
     if jobs is not None and seeds is None:

@@ -1,0 +1,145 @@
+"""Resumes a run: after a stop or a kill, with more training, or with a lower learning rate after a divergence."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import ceil
+from pathlib import Path
+
+from torch import nn
+
+from tenfold.api import training_run
+from tenfold.api.data import DataSource, absolute_paths, dataset_of, in_memory, recorded_section
+from tenfold.api.training_run import Run
+from tenfold.core import durable
+from tenfold.core.errors import RunError
+from tenfold.core.progress import Progress
+from tenfold.core.text import plural
+from tenfold.data.types import Dataset
+from tenfold.engine.changes import Change, optimizer_changes
+from tenfold.engine.plan import Plan, extended, make_plan
+from tenfold.engine.state import check_fingerprint, has_diverged
+from tenfold.recipes.load import load_recipe, resolve, to_toml
+from tenfold.recipes.schema import Recipe
+from tenfold.runs.checkpoint import Checkpoint, load_checkpoint, remove_checkpoint
+from tenfold.runs.folders import copy_image_lists
+from tenfold.runs.log import Log
+from tenfold.runs.run_folder import RunFolder
+
+_DATA_PLACE = ("data.source", "data.data_dir")
+"""Keys that say where the images are: they may change where the images are the same."""
+
+
+def resume_run(
+    path: Path,
+    data: DataSource | None,
+    model: nn.Module | None,
+    overrides: Sequence[str],
+    progress: Progress,
+    started: float,
+    report: bool,
+) -> Run:
+    """Resumes a run from its newest sound checkpoint; the arguments are those of `train`.
+
+    Raises:
+        TenfoldError: see `train`.
+    """
+    folder = RunFolder.open(path, for_resume=True)
+    with folder.lock():
+        stored = copy_image_lists(load_recipe(folder.recipe), folder.path)
+        before, settings = _with_moved_data(stored, data, overrides)
+        diverged_at = folder.diverged_at()
+        after = extended(before, resolve(before, settings), diverged=diverged_at is not None)
+        if diverged_at is not None and after.optim != before.optim:
+            _remove_diverged(folder, diverged_at, progress)
+        checkpoint = newest_checkpoint(folder, progress)
+        dataset = in_memory(data, after.data) or dataset_of(recorded_section(after.data, folder.path), progress)
+        if checkpoint is not None:
+            check_fingerprint(checkpoint, dataset.fingerprint)
+        if before != stored:
+            durable.write_text(folder.recipe, to_toml(before))
+        if checkpoint is not None and after != before:
+            _refuse_shorter(after, before, dataset, checkpoint, folder)
+        if folder.is_finished and checkpoint is not None and (after == before or _is_over(after, dataset, checkpoint)):
+            progress.message(_finished_text(folder, before, dataset, checkpoint))
+            if report and not folder.report.is_file():  # the last file of a run
+                training_run.write_report(folder, dataset, model)
+            return training_run.read_run(folder)
+        make_plan(after, dataset)  # a recipe that does not fit the data must not replace the one that did
+        folder.reopen()  # before the recipe changes: a longer recipe beside the old results would look finished
+        if after != before:
+            _record_changes(folder, optimizer_changes(before, after, diverged_at), progress)
+            durable.write_text(folder.recipe, to_toml(after))
+        return training_run.execute_run(
+            after, dataset, folder, progress, model=model, checkpoint=checkpoint, started=started, report=report
+        )
+
+
+def _remove_diverged(folder: RunFolder, diverged_at: int, progress: Progress) -> None:
+    """Removes the checkpoints from which no learning rate leads on."""
+    while folder.has_checkpoint and has_diverged(checkpoint := load_checkpoint(folder.checkpoints), diverged_at):
+        progress.message(f"the checkpoint at step {checkpoint.step:,} is removed: its weights have diverged already")
+        remove_checkpoint(folder.checkpoints, checkpoint.step)
+
+
+def newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | None:
+    """Returns the newest sound checkpoint, or None for a run that died before its first."""
+    if not folder.has_checkpoint:
+        progress.message("there is no checkpoint yet: training restarts from step 0 with the same seed")
+        return None
+    checkpoint = load_checkpoint(folder.checkpoints)
+    for warning in checkpoint.warnings:
+        progress.warn(warning)
+    progress.message(f"resuming from step {checkpoint.step:,}")
+    return checkpoint
+
+
+def _with_moved_data(recipe: Recipe, data: DataSource | None, overrides: Sequence[str]) -> tuple[Recipe, list[str]]:
+    """Returns the recipe with the place where its images are now, and the overrides that are about something else."""
+    places = [line for line in overrides if line.partition("=")[0].strip() in _DATA_PLACE]
+    if isinstance(data, str | Path):
+        places.append(f"data.source={data}")
+    if not places:
+        return recipe, list(overrides)
+    moved = resolve(recipe, places)
+    return resolve(moved, absolute_paths(moved.data)), [line for line in overrides if line not in places]
+
+
+def _is_over(recipe: Recipe, dataset: Dataset, checkpoint: Checkpoint) -> bool:
+    seconds: float = checkpoint.state["seconds"]
+    return make_plan(recipe, dataset).is_over(checkpoint.step, lambda: seconds)
+
+
+def _refuse_shorter(after: Recipe, before: Recipe, dataset: Dataset, checkpoint: Checkpoint, folder: RunFolder) -> None:
+    """Raises RunError if an unfinished run is to end before the step that it has reached."""
+    plan, seconds = make_plan(after, dataset), float(checkpoint.state["seconds"])
+    is_shorter = checkpoint.step > plan.steps if plan.steps is not None else seconds > (plan.seconds or 0.0)
+    if is_shorter and not folder.is_finished and after.train.duration != before.train.duration:
+        raise RunError(
+            f"{folder.path} has been trained for {_trained_text(plan, checkpoint)} already, more than "
+            f"{after.train.duration}; give a greater length, or none to train it to {before.train.duration}"
+        )
+
+
+def _finished_text(folder: RunFolder, recipe: Recipe, dataset: Dataset, checkpoint: Checkpoint) -> str:
+    plan = make_plan(recipe, dataset)
+    longer = f"--epochs {2 * ceil(checkpoint.step / plan.steps_per_epoch)}"
+    if plan.seconds is not None:
+        longer = f'--set train.duration="{2 * plan.seconds:g} s"'
+    return (
+        f"{folder.path} is already finished ({_trained_text(plan, checkpoint)}); "
+        f"to extend it, give its new total length, such as {longer}"
+    )
+
+
+def _trained_text(plan: Plan, checkpoint: Checkpoint) -> str:
+    if plan.seconds is not None:
+        return f"{checkpoint.state['seconds']:.1f} s"
+    epochs = ceil(checkpoint.step / plan.steps_per_epoch)
+    return f"{plural(epochs, 'epoch')}, {plural(checkpoint.step, 'step')}"
+
+
+def _record_changes(folder: RunFolder, changes: Sequence[Change], progress: Progress) -> None:
+    """Announces and logs changed learning rates. The log comes before the recipe, which a kill may leave as it was."""
+    for change in changes:
+        progress.message(str(change))
+        Log(folder.log).write("changed", **asdict(change))
