@@ -225,14 +225,14 @@ def test_a_usual_rate_is_not_blamed_alone_for_a_flat_loss() -> None:
     flat = rows(np.linspace(1.386, 1.385, 8))
     unsure = text_of(rate_too_low(evidence("optim.lr=0.01", rows=flat)))
     assert "0.01, is too low for so few steps, or the images say nothing about their labels." in unsure
-    assert "--lr 0.1 (now 0.01), or train longer (--epochs 20, now 10); if that does not help, check" in unsure
+    assert "Train longer (--epochs 20, now 10), or raise the learning rate: --lr 0.03 (now 0.01); if neither" in unsure
     assert "labels" not in text_of(rate_too_low(evidence("optim.lr=1e-5", rows=flat)))
 
 
 def test_muon_lr_changes_with_lr_unless_lr_alone_is_to_blame() -> None:
     flat = rows([1.386] * 8)
     both = text_of(rate_too_low(evidence("optim.lr=0.01", "optim.muon_lr=0.001", recipe="quick", rows=flat)))
-    assert "--lr 0.1 --set optim.muon_lr=0.01 (now 0.01 and 0.001)" in both
+    assert "--lr 0.03 --set optim.muon_lr=0.003 (now 0.01 and 0.001)" in both
     assert "--lr 0.001 (now 1e-06)" in text_of(rate_too_low(evidence("optim.lr=1e-6", recipe="quick", rows=flat)))
 
 
@@ -301,6 +301,11 @@ def test_overconfident_probabilities_suggest_label_smoothing() -> None:
     assert "so only the probabilities became overconfident" in text
     assert "--set optim.label_smoothing=0.1" in text
     assert "--epochs" not in text
+
+
+def test_no_stop_is_advised_where_the_accuracy_still_rose() -> None:
+    text = text_of(over_fit(with_validation(RISING, TRAINED, np.linspace(0.25, 0.3, 8))))
+    assert "validation accuracy went from 26.4 % to 30.0 %. Use more augmentation" in text
 
 
 def test_losses_that_rise_together_are_not_overfitting() -> None:

@@ -36,13 +36,14 @@ def over_fit(evidence: Evidence) -> Diagnosis | None:
     if lowest is None or validations[-1].train_loss > 0.98 * validations[lowest].train_loss:
         return _far_below_training(evidence, is_validated=bool(validations))
     best, last = validations[lowest], validations[-1]
-    effect, is_only_loss = "", False
+    effect, remedy = "", _stop_early(evidence, best.epoch)
     if best.val_accuracy is not None and last.val_accuracy is not None:
-        # the accuracy held, and not only because it was at chance level all along
-        is_only_loss = last.val_accuracy >= max(best.val_accuracy, 1.5 / evidence.num_classes)
         effect = f"; validation accuracy went from {percent(best.val_accuracy)} to {percent(last.val_accuracy)}"
-        effect += ", so only the probabilities became overconfident" if is_only_loss else ""
-    remedy = _smooth_labels(evidence.recipe) if is_only_loss else _stop_early(evidence, best.epoch)
+        if last.val_accuracy >= best.val_accuracy:  # stopping there would cost accuracy
+            remedy = ""
+            if last.val_accuracy >= 1.5 / evidence.num_classes:  # it did not hold at chance level
+                effect += ", so only the probabilities became overconfident"
+                remedy = _smooth_labels(evidence.recipe)
     return Diagnosis(
         "over-fit",
         f"Overfitting since epoch {best.epoch}: the validation loss rose from {loss_text(best.val_loss)} to "

@@ -184,16 +184,18 @@ def rate_too_low(evidence: Evidence) -> Diagnosis | None:
 
 def _flat_loss(evidence: Evidence, recipe: Recipe, first: float, last: float) -> Diagnosis:
     """Blames the learning rate alone only below the usual range: images of noise have a flat loss too."""
-    cause, remedy = "is too low", f"Raise it: {_higher_rate(recipe)}"
-    if recipe.optim.lr >= _usual_rates(recipe)[0]:
+    cause, remedy = "is too low", f"Raise it: {_higher_rate(recipe)}."
+    if _is_usual(recipe):
         cause += " for so few steps, or the images say nothing about their labels"
-        remedy += f", or train longer ({_twice_as_long(evidence, recipe)}); if that does not help, check labels and "
-        remedy += "images: tenfold check DATA"
+        remedy = (
+            f"Train longer ({_twice_as_long(evidence, recipe)}), or raise the learning rate: {_rate_flags(recipe, 3)}; "
+            "if neither helps, check labels and images: tenfold check DATA."
+        )
     return Diagnosis(
         "rate-too-low",
         f"The training loss hardly moved in {plural(evidence.num_steps, 'step')}, from {first:.4g} to {last:.4g}: "
         f"the learning rate, {recipe.optim.lr:g}, {cause}.",
-        f"{remedy}.",
+        remedy,
     )
 
 
@@ -219,6 +221,11 @@ def _usual_rates(recipe: Recipe) -> tuple[float, float]:
     return _USUAL_RATES.get(recipe.optim.name, _USUAL_ADAPTIVE_RATES)
 
 
+def _is_usual(recipe: Recipe) -> bool:
+    low, high = _usual_rates(recipe)
+    return low <= recipe.optim.lr <= high
+
+
 def _is_low(recipe: Recipe) -> bool:
     """Returns whether the learning rate is below the (logarithmic) middle of the usual range."""
     low, high = _usual_rates(recipe)
@@ -228,8 +235,10 @@ def _is_low(recipe: Recipe) -> bool:
 def _rate_advice(evidence: Evidence) -> str:
     if evidence.recipe is None:
         return "Try another learning rate (--lr)"
-    if rate_too_high(evidence) or rate_too_low(evidence):
+    if rate_too_high(evidence):
         return "Change the learning rate first"
+    if rate_too_low(evidence):
+        return f"{'Train longer, or change' if _is_usual(evidence.recipe) else 'Change'} the learning rate first"
     low, high = _usual_rates(evidence.recipe)
     higher = [_higher_rate(evidence.recipe)] * (evidence.recipe.optim.lr < high)
     lower = [_lower_rate(evidence.recipe)] * (evidence.recipe.optim.lr > low)
@@ -257,9 +266,9 @@ def _rate_flags(recipe: Recipe, factor: float) -> str:
 
     The rate of Muon changes with it, unless `lr` is so unusual that it alone must be to blame.
     """
-    optim, (low, high) = recipe.optim, _usual_rates(recipe)
+    optim = recipe.optim
     flags = f"--lr {optim.lr * factor:.2g}"
-    if optim.name == "muon" and low <= optim.lr <= high:
+    if optim.name == "muon" and _is_usual(recipe):
         return f"{flags} --set optim.muon_lr={optim.muon_lr * factor:.2g} (now {optim.lr:g} and {optim.muon_lr:g})"
     return f"{flags} (now {optim.lr:g})"
 
