@@ -1,8 +1,8 @@
 """The temperature of a run, which calibrates the probabilities of its model.
 
-It is fitted to the validation images. A run without them may use training images under a condition that was measured
-to work, see docs/experiments.md: label smoothing makes the probabilities of a short training far too small, and images
-that were seen once or twice are not yet predicted much better than new ones.
+It is fitted to the validation images. A run without them uses training images under conditions that were measured to
+work, see docs/experiments.md: the probabilities of a short training are far too small, and images that were seen once
+or twice are not yet predicted much better than new ones. Networks that may be pretrained were not measured.
 """
 
 from typing import Any
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from tenfold.core.randomness import generator_for
 from tenfold.data.types import Dataset, Split
-from tenfold.engine.setup import training_order
+from tenfold.engine.setup import Setup, training_order
 from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
+from tenfold.models.timm_bridge import PREFIX as TIMM_PREFIX
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.artifact import Classifier
 
@@ -28,13 +29,11 @@ _MAX_FITTED = 2000
 """Number of training images that suffice; the error of the temperature is then below 2 %."""
 
 
-def fit_calibration(classifier: Classifier, recipe: Recipe, dataset: Dataset, steps: int) -> dict[str, Any] | None:
+def fit_calibration(setup: Setup, steps: int) -> dict[str, Any] | None:
     """Fits the temperature of the evaluated model.
 
     Args:
-        classifier: as evaluated on the test split, without a temperature.
-        recipe: of the run.
-        dataset: of the run.
+        setup: of the run; its model is the one that was evaluated on the test split.
         steps: number of steps taken.
 
     Returns:
@@ -42,16 +41,16 @@ def fit_calibration(classifier: Classifier, recipe: Recipe, dataset: Dataset, st
         split (`source`), and for training images how often they were seen at most (`views`). None without validation
         images, unless training images can serve.
     """
+    classifier, recipe, dataset = setup.classifier, setup.recipe, setup.dataset
     if dataset.val is not None:
         return {"temperature": _fit(classifier, dataset.val), "pictures": len(dataset.val), "source": "val"}
-    if not num_training_images(recipe, dataset):
-        return None
-    views = _views(recipe, dataset, steps)
+    count = 0 if setup.is_custom else num_training_images(recipe, dataset)
+    views = _views(recipe, dataset, steps) if count else None
     if views is None:
         return None
     shuffled = torch.randperm(len(views), generator=generator_for(recipe.train.seed, "calibration")).numpy()
     least_seen = shuffled[np.argsort(views[shuffled], kind="stable")]
-    chosen = np.sort(least_seen[: num_training_images(recipe, dataset)])
+    chosen = np.sort(least_seen[:count])
     temperature = _fit(classifier, dataset.train.subset(chosen))
     return {
         "temperature": temperature,
@@ -66,7 +65,8 @@ def num_training_images(recipe: Recipe, dataset: Dataset) -> int:
 
     They are at most as many as the test images, so that they take no longer to evaluate.
     """
-    if dataset.val is not None or not recipe.optim.label_smoothing or len(dataset.train) < _MIN_TRAIN:
+    may_be_pretrained = recipe.model.name.startswith(TIMM_PREFIX)
+    if dataset.val is not None or may_be_pretrained or len(dataset.train) < _MIN_TRAIN:
         return 0
     return min(_MAX_FITTED, len(dataset.test))
 

@@ -51,7 +51,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
         classifier.load_weights(folder.best)
     logits, plain_logits = classifier.tta_logits(dataset.test.images)
     evaluation = classifier.evaluate_tta_logits(dataset.test.labels, logits, plain_logits)
-    calibration = fit_calibration(classifier, recipe, dataset, state.step)
+    calibration = fit_calibration(setup, state.step)
     temperature = None if calibration is None else calibration["temperature"]
     folder.write_predictions(predictions(dataset.test, logits, dataset.classes, temperature))
     setup.log.write("finished", step=state.step, epochs=plan.epoch_of(state.step), test_accuracy=evaluation.accuracy)
