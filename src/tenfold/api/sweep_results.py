@@ -9,6 +9,7 @@ from typing import Any
 from tenfold.core import durable
 from tenfold.core.disk import display_path
 from tenfold.core.errors import TrainingError
+from tenfold.core.text import interval, mean_text, percent, plural
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.evaluate.settings import SettingPair
 from tenfold.evaluate.spread import Spread, accuracy_spread
@@ -39,6 +40,14 @@ class Sweep:
     kind: str
     keys: tuple[str, ...]
     study: Study
+
+    def __repr__(self) -> str:
+        best, measured = self.best, self.accuracy
+        if self.kind == "seeds":
+            found = f"{plural(measured.count, 'seed')} {mean_text(measured.mean, measured.std)}"
+            return f"Sweep({str(self.path)!r}, {found}, 95 % interval {interval(measured.interval)})"
+        settings = ", ".join(f"{key}={value}" for key, value in best.settings.items())
+        return f"Sweep({str(self.path)!r}, {plural(len(self.rows), 'trial')}, best {settings}: {percent(best.mean)})"
 
     @property
     def rows(self) -> Sequence[Row]:

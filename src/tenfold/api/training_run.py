@@ -33,6 +33,9 @@ class Run:
     summary: dict[str, Any]
     evaluation: Evaluation
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.evaluation.sentence('test image')})"
+
     @property
     def accuracy(self) -> float:
         """Test accuracy, in [0, 1]."""

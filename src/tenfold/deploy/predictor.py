@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tenfold.core.errors import DataError
+from tenfold.core.text import percent, size_text
 from tenfold.data.arrays import described, image_of
 from tenfold.data.decode.decode import upright_rgb
 from tenfold.data.decode.preprocessing import Preprocessing, fit_image
@@ -56,6 +57,12 @@ class Prediction:
     raw_probability: float = 0.0
     calibrated: bool = False
 
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"Prediction({self.path!r}, error={self.error!r})"
+        kind = "calibrated" if self.calibrated else "not calibrated"
+        return f"Prediction({self.path!r}, {self.label!r} {percent(self.probability)}, {kind})"
+
 
 class Predictor:
     """A trained classifier; see `tenfold.load`.
@@ -71,6 +78,11 @@ class Predictor:
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
+
+    def __repr__(self) -> str:
+        size = size_text(self.classifier.preprocessing.image_size)
+        kind = "calibrated" if self.calibrated else "not calibrated"
+        return f"Predictor({type(self.model).__name__}, {len(self.classes):,} classes, {size}, {kind})"
 
     @property
     def classes(self) -> tuple[str, ...]:

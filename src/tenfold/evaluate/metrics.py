@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tenfold.core.errors import DataError, ModelError
+from tenfold.core.text import interval as interval_text
+from tenfold.core.text import percent, plural
 from tenfold.evaluate.intervals import wilson
 
 
@@ -65,6 +67,14 @@ class Evaluation:
     confusion: Tensor
     per_class: tuple[ClassResult, ...]
     plain_accuracy: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.sentence('image')})"
+
+    def sentence(self, noun: str) -> str:
+        """Returns accuracy, number of images and interval in words; `noun` names an image, such as `test image`."""
+        found = f"{percent(self.accuracy)} of {plural(self.total, noun)}"
+        return f"{found}, 95 % interval {interval_text(self.interval)}"
 
     def to_json(self) -> dict[str, object]:
         """Returns plain lists, numbers and None, as written to `summary.json`."""

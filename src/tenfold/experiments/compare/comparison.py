@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tenfold.core.text import interval, percent
 from tenfold.evaluate.paired import SIGNIFICANCE_LEVEL, PairedDifference
 from tenfold.experiments.compare.finished_runs import ComparedRun
+
+_RUNS_IN_REPR = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +158,12 @@ class Comparison:
     classes: tuple[ClassDifference, ...]
     disagreements: Disagreements | None
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        results = [(run.name, run.evaluation) for run in self.runs[:_RUNS_IN_REPR]]
+        shown = [f"{name} {percent(result.accuracy)} ({interval(result.interval)})" for name, result in results]
+        more = len(self.runs) - len(shown)
+        return f"Comparison({', '.join([*shown, *([f'and {more} more'] if more else [])])})"
 
     def run_rows(self) -> list[dict[str, Any]]:
         """Returns a table row for each run; accuracies are in [0, 1]."""
