@@ -206,7 +206,8 @@ def test_shells_can_complete_commands_and_options() -> None:
     assert "--batch-size" in completed("tenfold train --ba")
 
 
-def test_a_completion_script_can_be_shown() -> None:
-    # Without the detection of the shell that started the tests, the option takes its name.
-    result = run_tenfold("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+@pytest.mark.parametrize(("shell", "sign"), [("bash", "complete -o"), ("zsh", "compdef")])
+def test_a_completion_script_is_shown_for_the_shell_that_is_named(shell: str, sign: str) -> None:
+    result = run_tenfold("--show-completion", shell)
     assert "_TENFOLD_COMPLETE" in result.stdout
+    assert sign in result.stdout

@@ -12,7 +12,20 @@ from tenfold.cli.main import explain, main
 from tenfold.core.errors import Interrupted, RunError, Terminated, UsageError
 
 COMMANDS = [
-    *("train", "sweep", "compare", "eval", "predict", "show", "report", "check", "suspects", "summary", "recipes"),
+    *(
+        "train",
+        "sweep",
+        "compare",
+        "eval",
+        "predict",
+        "show",
+        "report",
+        "check",
+        "suspects",
+        "summary",
+        "recipes",
+        "runs",
+    ),
     *("data", "export", "bench"),
 ]
 
@@ -31,7 +44,7 @@ def test_the_help_lists_every_visible_command() -> None:
     assert "..." not in result.stdout.partition("Commands:")[2]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["recipes"], ["data", "where"], ["data"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["recipes"], ["data", "where"], ["runs", "."]])
 def test_light_commands_do_not_import_torch(arguments: list[str]) -> None:
     code = (
         "import sys; from tenfold.cli.main import main; "
@@ -154,3 +167,21 @@ def test_unprintable_file_names_do_not_crash_a_command(tmp_path: Path) -> None:
     result = run_tenfold("recipes", "no\udcff.toml", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
     assert result.returncode == 1
     assert "no recipe file" in only_line(result.stderr)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--set", "lr"],
+        ["sweep", "--vary", "lr"],
+        ["sweep", "--vary", "optim.lr="],
+        ["sweep", "--search", "optim.lr"],
+        ["sweep", "--vary", "optim.lr=1,2", "--set", "x"],
+        ["recipes", "quick", "--nothing"],
+    ],
+)
+def test_a_setting_without_key_or_value_is_a_usage_error(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2

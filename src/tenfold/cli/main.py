@@ -29,6 +29,9 @@ from tenfold.core.errors import Stopped, TenfoldError
 from tenfold.core.registry import did_you_mean
 from tenfold.core.text import one_line
 
+_COMPLETION_FLAGS = ("--show-completion", "--install-completion")
+_SHELL_IS_NAMED = "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"  # typer's: otherwise it ignores the name of a shell
+
 # Plain help: rich would take a third of the time that --help may take.
 app = typer.Typer(
     name="tenfold",
@@ -95,6 +98,8 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the words after `tenfold` on the command line.
     """
     debug, arguments = _split_debug(arguments)
+    if len(arguments) > 1 and arguments[0] in _COMPLETION_FLAGS:
+        os.environ[_SHELL_IS_NAMED] = "1"
     try:
         code = typer.main.get_command(app).main(list(arguments), prog_name="tenfold", standalone_mode=False)
         sys.stdout.flush()

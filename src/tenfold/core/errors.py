@@ -5,6 +5,7 @@
     ├── DataError                           images, class folders, archives, stores
     │   └── DownloadError                   the network, or the downloaded file
     ├── RecipeError                         a recipe file or one of its keys
+    │   └── SettingError        exit 2      --set, --vary or --search without a key or a value
     ├── ModelError                          a model file, or a model that does not fit the data
     ├── RunError                            a run folder or a checkpoint
     ├── DeviceError                         a device that is not available
@@ -42,6 +43,10 @@ class DownloadError(DataError):
 
 class RecipeError(TenfoldError):
     """A recipe file cannot be read, or a key or value is invalid."""
+
+
+class SettingError(RecipeError, UsageError):
+    """A setting has not the form `section.key=value`; a mistake in the command line rather than in a recipe."""
 
 
 class ModelError(TenfoldError):

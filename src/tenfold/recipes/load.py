@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from tenfold.core.errors import RecipeError
+from tenfold.core.errors import RecipeError, SettingError
 from tenfold.core.registry import did_you_mean
 from tenfold.recipes.messages import explain, field_at, is_section
 from tenfold.recipes.schema import Recipe
@@ -164,7 +164,7 @@ def _parse_lines(lines: Sequence[str]) -> dict[str, object]:
         key, equals, text = line.partition("=")
         key = key.strip()
         if not equals or not all(key.split(".")):
-            raise RecipeError(f"--set {' '.join(line.split())}: expected section.key=value, e.g. optim.lr=0.01")
+            raise SettingError(f"--set {' '.join(line.split())}: expected section.key=value, e.g. optim.lr=0.01")
         values.pop(key, None)
         values[key] = parse_value(key, text.strip())
     return values

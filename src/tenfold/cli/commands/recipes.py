@@ -12,7 +12,9 @@ def recipes(
     recipe_name: Annotated[str | None, recipe_argument("list all")] = None,
     recipe: Annotated[str | None, recipe_option("list all")] = None,
 ) -> None:
-    """Lists the recipes, or prints one as TOML with every key; `# default` marks those that it does not set.
+    """Lists the recipes, or prints one as TOML.
+
+    A printed recipe has every key, also those of its network; `# default` marks the keys that it does not set.
 
     \b
     Examples:

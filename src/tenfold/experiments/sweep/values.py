@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tenfold.core.errors import RecipeError
+from tenfold.core.errors import RecipeError, SettingError
 from tenfold.core.text import one_line
 from tenfold.recipes.load import parse_value
 from tenfold.recipes.messages import field_at
@@ -57,7 +57,7 @@ def split_assignment(flag: str, line: str, example: str) -> tuple[str, str]:
     """
     key, _, text = (part.strip() for part in line.partition("="))
     if ("." not in key and key != RECIPE_KEY) or not all(key.split(".")) or not text:
-        raise RecipeError(f"{flag} {one_line(line)}: expected section.key=values, e.g. {flag} {example}")
+        raise SettingError(f"{flag} {one_line(line)}: expected section.key=values, e.g. {flag} {example}")
     return key, text
 
 
