@@ -152,7 +152,7 @@ def _evaluated(images: LabeledImages, classifier: Classifier) -> Evaluation:
     Raises:
         ModelError: when there is a class that the classifier does not know.
     """
-    check_known(images.classes, classifier)
+    check_known(classifier, images.classes)
     index_of = {name: index for index, name in enumerate(classifier.classes)}
     new_labels = np.array([index_of[name] for name in images.classes], np.int64)
     labels = np.concatenate([new_labels[part.labels] for part in images.parts])

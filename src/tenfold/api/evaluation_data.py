@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,16 @@ from tenfold.core.errors import ModelError, RunError, UsageError
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural
 from tenfold.data.build import BUILT_IN, expanded
-from tenfold.data.evaluation import LabeledImages, has_test_images, labeled_images, split_of
+from tenfold.data.evaluation import (
+    LabeledImages,
+    Scanned,
+    built_in_images,
+    has_test_images,
+    labeled_images,
+    scan_source,
+    split_of,
+)
+from tenfold.data.request import DataRequest
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import DataSection, Recipe
@@ -47,24 +57,38 @@ def images_to_evaluate(
         DataError: when the data is missing or damaged.
     """
     section, folder = _section(classifier), _run_folder(source)
-    if section is None:
-        if data is None:
-            raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
-        return _foreign(classifier, _prepared_as(classifier, {}), data, data_dir, split, progress)
-    if data is None or _same_source(data, section, folder):
-        own = section if folder is None else recorded_section(section, folder.path)
-        own = own if data_dir is None else own.model_copy(update={"data_dir": data_dir})
-        dataset = dataset_of(own, progress)
-        if folder is not None and _fingerprint(folder) not in ("", dataset.fingerprint):
-            progress.warn(
-                f"{own.source} has changed since the run: these {split or 'test'} images are not those of the run, "
-                "and it may have been trained on some of them"
-            )
-        return split_of(dataset, split or "test")
-    if folder is not None and (moved := _moved(section, folder, data, progress)) is not None:
-        progress.message(f"{data} is the data of the run in a new place")
-        return split_of(moved, split or "test")
-    return _foreign(classifier, section, data, data_dir, split, progress)
+    if section is None and data is None:
+        raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
+    if section is not None and (data is None or _same_source(data, section, folder)):
+        return split_of(_own(section, folder, data_dir, split, progress), split or "test")
+    assert data is not None
+    request = _foreign_request(section or _prepared_as(classifier, {}), data, data_dir)
+    if data in BUILT_IN:
+        return built_in_images(request, split, partial(check_known, classifier), progress.prepare)
+    scanned = scan_source(data)
+    if section is not None and folder is not None:
+        moved = _moved(scanned, section, folder, data, progress)
+        if moved is not None:
+            progress.message(f"{data} is the data of the run in a new place")
+            return split_of(moved, split or "test")
+    found = labeled_images(scanned, request, split, partial(check_known, classifier), progress.prepare)
+    _report(found, progress)
+    return found
+
+
+def _own(
+    section: DataSection, folder: RunFolder | None, data_dir: str | None, split: str | None, progress: Progress
+) -> Dataset:
+    """Returns the dataset of the run itself; warns where it has changed since."""
+    own = section if folder is None else recorded_section(section, folder.path)
+    own = own if data_dir is None else own.model_copy(update={"data_dir": data_dir})
+    dataset = dataset_of(own, progress)
+    if folder is not None and _fingerprint(folder) not in ("", dataset.fingerprint):
+        progress.warn(
+            f"{own.source} has changed since the run: these {split or 'test'} images are not those of the run, "
+            "and it may have been trained on some of them"
+        )
+    return dataset
 
 
 def _section(classifier: Classifier) -> DataSection | None:
@@ -102,49 +126,38 @@ def _fingerprint(folder: RunFolder) -> str:
     return str(summary.get("dataset", {}).get("fingerprint", ""))
 
 
-def _moved(section: DataSection, folder: RunFolder, data: str, progress: Progress) -> Dataset | None:
+def _moved(scanned: Scanned, section: DataSection, folder: RunFolder, data: str, progress: Progress) -> Dataset | None:
     """Returns the dataset of a run from another place, or None if `data` holds other images.
 
     Names are compared first, so that foreign images are not prepared twice.
     """
     fingerprint, own = _fingerprint(folder), recorded_section(section, folder.path, data)
-    if not fingerprint or data in BUILT_IN:
+    if not fingerprint:
         return None
     test_images = {row.path: row.true for row in folder.read_predictions()}
-    if not has_test_images(request_of(own), test_images):
+    if not has_test_images(scanned, request_of(own), test_images):
         return None
     dataset = dataset_of(own, progress)
     return dataset if dataset.fingerprint == fingerprint else None
 
 
-def _foreign(
-    classifier: Classifier,
-    section: DataSection,
-    data: str,
-    data_dir: str | None,
-    split: str | None,
-    progress: Progress,
-) -> LabeledImages:
-    """Returns the images of data that the classifier was not trained on, whose classes it knows."""
+def _foreign_request(section: DataSection, data: str, data_dir: str | None) -> DataRequest:
+    """Returns the request for data that the classifier was not trained on, prepared as in its `[data]`."""
     if data_dir is None and expanded(section.data_dir).is_dir():
         data_dir = section.data_dir
-    request = replace(
-        request_of(section), source=data, val_fraction=0.0, exclude="", relabel="", data_dir=data_dir or ""
-    )
+    return replace(request_of(section), source=data, val_fraction=0.0, exclude="", relabel="", data_dir=data_dir or "")
 
-    def check_classes(classes: tuple[str, ...]) -> None:
-        check_known(classes, classifier)
 
-    found = labeled_images(request, split, check_classes, progress.prepare)
+def _report(found: LabeledImages, progress: Progress) -> None:
+    """Reports the notes on foreign data, and the files that were left out."""
     for note in found.notes:
         progress.message(note)
     if found.skipped:
         first = found.skipped[0]
         progress.warn(f"{plural(len(found.skipped), 'file')} left out, the first: {first.path} ({first.reason})")
-    return found
 
 
-def check_known(classes: tuple[str, ...], classifier: Classifier) -> None:
+def check_known(classifier: Classifier, classes: tuple[str, ...]) -> None:
     """Raises ModelError when the classifier does not know all of these classes."""
     unknown = [name for name in classes if name not in classifier.classes]
     if unknown:

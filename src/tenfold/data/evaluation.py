@@ -1,13 +1,12 @@
 """Labeled images that a classifier is evaluated on: all of a source, or one of its splits. Nothing is drawn."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tenfold.core.errors import DataError, UsageError
+from tenfold.core.errors import UsageError
 from tenfold.data.arrays import images_of, labels_of
 from tenfold.data.build import BUILT_IN, build_dataset, expanded
 from tenfold.data.decode.decode import DECODER_VERSION
@@ -15,7 +14,7 @@ from tenfold.data.in_memory import split_pairs
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.class_folders import check_source, list_folder, scan
-from tenfold.data.sources.layout import draw_test, only_split
+from tenfold.data.sources.layout import Layout, draw_test, only_split
 from tenfold.data.sources.outlines import OUTLINES
 from tenfold.data.store.cache_key import archive_digest, dataset_name, folder_digest
 from tenfold.data.store.store import open_or_build, store_key
@@ -59,42 +58,93 @@ def split_of(dataset: Dataset, split: str) -> LabeledImages:
     return LabeledImages(parts, dataset.classes, _text(dataset.name, split, sum(map(len, parts))))
 
 
-def labeled_images(
+def built_in_images(
     request: DataRequest, split: str | None, check_classes: CheckClasses, progress: ProgressCallback
 ) -> LabeledImages:
-    """Prepares labeled images of any source for evaluation.
+    """Prepares the images of a built-in dataset for evaluation.
 
     Args:
         request: source, image size (not `auto`) and fit.
+        split: `train`, `val`, `test` or `all`; None is the test split.
+        check_classes: see `CheckClasses`.
+        progress: called with what is being done.
+
+    Raises:
+        DataError: when the dataset must be downloaded and no server delivers it.
+        UsageError: when it has no such split.
+    """
+    if request.source in _CLASSES:
+        check_classes(_CLASSES[request.source])
+    return split_of(build_dataset(request, progress), split or "test")
+
+
+class Scanned(NamedTuple):
+    """A folder or an archive whose files are listed.
+
+    Args:
+        layout: its images, whatever their classes.
+        digest: of its content.
+    """
+
+    layout: Layout
+    digest: str
+
+
+def scan_source(source: str) -> Scanned:
+    """Lists the images of a folder or an archive without decoding one.
+
+    Raises:
+        DataError: when the source is missing or damaged, or holds no class folders.
+        StorageError: when it cannot be read.
+    """
+    path = expanded(source)
+    check_source(path, BUILT_IN)
+    listing = list_folder(path) if path.is_dir() else None
+    digest = folder_digest(listing) if listing else archive_digest(path)
+    return Scanned(scan(path, listing, for_training=False), digest)
+
+
+def labeled_images(
+    scanned: Scanned, request: DataRequest, split: str | None, check_classes: CheckClasses, progress: ProgressCallback
+) -> LabeledImages:
+    """Prepares the images of a folder or an archive for evaluation.
+
+    Args:
+        scanned: its files.
+        request: image size (not `auto`) and fit.
         split: `train`, `val`, `test` or `all`; None is the test split, or all images where there is none.
         check_classes: see `CheckClasses`.
         progress: called with what is being done.
 
     Raises:
-        DataError: when the source is missing or damaged, has no such split, or holds no class folders.
+        DataError: when it has no such split, or too many images are unreadable.
     """
-    if request.source in BUILT_IN:
-        if request.source in _CLASSES:
-            check_classes(_CLASSES[request.source])
-        return split_of(build_dataset(request, progress), split or "test")
-    path = expanded(request.source)
-    check_source(path, BUILT_IN)
-    listing = list_folder(path) if path.is_dir() else None
-    digest = folder_digest(listing) if listing else archive_digest(path)
-    layout = scan(path, listing, for_training=False)
-    chosen = split or ("test" if layout.indices_of("test") else "all")
-    layout = only_split(layout, chosen)
+    chosen = split or ("test" if scanned.layout.indices_of("test") else "all")
+    layout = only_split(scanned.layout, chosen)
     check_classes(layout.classes)
 
     def build(folder: Path) -> None:
         fill_for_evaluation(folder, layout, request, progress)
 
-    key = store_key(digest, request.size, request.fit, request.max_unreadable, "evaluation", chosen, DECODER_VERSION)
-    dataset = open_or_build(dataset_name(path.absolute()), key, build, progress)
+    settings = (request.size, request.fit, request.max_unreadable, "evaluation", chosen, DECODER_VERSION)
+    dataset = open_or_build(dataset_name(layout.root.absolute()), store_key(scanned.digest, *settings), build, progress)
     found = split_of(dataset, "test")
     return found._replace(
         text=_text(dataset.name, chosen, len(dataset.test)), notes=dataset.notes, skipped=dataset.skipped
     )
+
+
+def has_test_images(scanned: Scanned, request: DataRequest, test_images: Mapping[str, str]) -> bool:
+    """Returns whether training on a source would test on these images, by their names alone.
+
+    Args:
+        scanned: its files.
+        request: as for training.
+        test_images: class name by path.
+    """
+    layout = draw_test(scanned.layout, request.test_fraction, request.split_seed)
+    entries = [layout.entries[index] for index in layout.indices_of("test")]
+    return {entry.path: layout.classes[entry.label] for entry in entries}.items() >= test_images.items()
 
 
 def images_in_memory(data: object, split: str | None) -> LabeledImages:
@@ -126,19 +176,3 @@ def _text(name: str, split: str, count: int) -> str:
     which = "all" if split == "all" else "the"
     noun = "" if split == "all" else f"{split} "
     return f"{which} {count:,} {noun}{'image' if count == 1 else 'images'} of {name}"
-
-
-def has_test_images(request: DataRequest, test_images: Mapping[str, str]) -> bool:
-    """Returns whether training on a source would test on these images, by their names alone.
-
-    Args:
-        request: as for training.
-        test_images: class name by path.
-    """
-    path = expanded(request.source)
-    with suppress(DataError):
-        check_source(path)
-        layout = draw_test(scan(path), request.test_fraction, request.split_seed)
-        found = {layout.entries[index].path: layout.entries[index].label for index in layout.indices_of("test")}
-        return {name: layout.classes[label] for name, label in found.items()}.items() >= test_images.items()
-    return False
