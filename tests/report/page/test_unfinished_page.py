@@ -23,10 +23,10 @@ def test_a_diverged_run_has_a_page_with_the_way_out(tmp_path: Path) -> None:
     assert report(folder.path) == folder.report
     html = read_page(folder.report.read_text("utf-8"))
     assert html.one("p", class_="state").text == "Diverged at step 2"
-    assert f"tenfold train --resume {folder.path} --lr 0.1" in html.text
+    assert f"tenfold train --resume {folder.path} --lr 0.01" in html.text
     (finding,) = html.one("section", id="doctor").all("li")
     assert "The loss became NaN or infinite at step 2" in finding.text
-    assert "Go on from the last checkpoint with a lower one" in finding.text
+    assert "Go on with a lower one: tenfold train --resume RUN --lr 0.01." in finding.text
     assert "Loss until step 3: train from 2.000 to 0.667" in folder.report.read_text("utf-8")
 
 
@@ -44,4 +44,3 @@ def test_a_run_that_ended_before_its_first_row_has_a_page(tmp_path: Path) -> Non
     folder.metrics.unlink()
     html = read_page(unfinished_page(folder))
     assert "No metrics were recorded." in html.text
-    assert "Start again with a lower one" in html.text

@@ -31,13 +31,12 @@ def not_finite(evidence: Evidence) -> Diagnosis | None:
     names = [event.get("event") for event in evidence.events]
     if evidence.is_finished or evidence.recipe is None or names[-1:] != ["loss not finite"]:
         return None
-    has_checkpoint = "checkpoint" in names
     return Diagnosis(
         "not-finite",
         f"The loss became NaN or infinite at step {evidence.events[-1].get('step')}, which stopped the training: "
         f"the learning rate, {evidence.recipe.optim.lr:g}, is too high.",
-        f"{'Go on from the last checkpoint' if has_checkpoint else 'Start again'} with a lower one: tenfold train "
-        f"--resume RUN --lr {lowered_rate(evidence.recipe):.2g}.",
+        f"Go on with a lower one: tenfold train --resume RUN --lr {evidence.recipe.optim.lower_lr:.2g}. It starts from "
+        "the last checkpoint that has not diverged, else from the beginning.",
     )
 
 
@@ -252,13 +251,8 @@ def _higher_rate(recipe: Recipe) -> str:
 
 
 def _lower_rate(recipe: Recipe) -> str:
-    """Returns the flags for `lowered_rate`."""
-    return _rate_flags(recipe, lowered_rate(recipe) / recipe.optim.lr)
-
-
-def lowered_rate(recipe: Recipe) -> float:
-    """Returns a tenth of the learning rate, and at most a tenth of the highest usual one."""
-    return 0.1 * min(recipe.optim.lr, _usual_rates(recipe)[1])
+    """Returns the flags for a tenth of the learning rate, and at most a tenth of the highest usual one."""
+    return _rate_flags(recipe, min(0.1, 0.1 * _usual_rates(recipe)[1] / recipe.optim.lr))
 
 
 def _rate_flags(recipe: Recipe, factor: float) -> str:

@@ -1,7 +1,6 @@
 """`report.html` of a run without a result: where it stands, its curves so far, and how to go on."""
 
 import shlex
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from tenfold.core import durable
 from tenfold.core.text import count, printable
 from tenfold.report.doctor.diagnose import apply_rules
 from tenfold.report.doctor.evidence import Evidence
-from tenfold.report.doctor.optimization import lowered_rate
 from tenfold.report.page.curves import curve_charts
 from tenfold.report.page.header import Header, run_header
 from tenfold.report.page.rendering import render
@@ -34,7 +32,7 @@ def write_unfinished_page(folder: RunFolder) -> Path:
 def unfinished_page(folder: RunFolder) -> str:
     """Returns the page of an unfinished run as HTML; see `write_unfinished_page`."""
     header, evidence = run_header(folder), Evidence.read(folder)
-    state, explanation = _state(evidence)
+    state, explanation = _state(folder, evidence)
     return render(
         "unfinished.html",
         header=replace(header, commands=_commands(folder, evidence, header)),
@@ -46,14 +44,12 @@ def unfinished_page(folder: RunFolder) -> str:
     )
 
 
-def _state(evidence: Evidence) -> tuple[str, str]:
+def _state(folder: RunFolder, evidence: Evidence) -> tuple[str, str]:
     """Returns where a run stands in a few words, and what that means."""
-    if _is_diverged(evidence.events):
-        step = int(evidence.events[-1].get("step") or 0)
-        return (
-            f"Diverged at step {count(step)}",
-            "The loss became NaN or infinite, so training ended without a result.",
-        )
+    diverged_at = folder.diverged_at()
+    if diverged_at is not None:
+        explanation = "The loss became NaN or infinite, so training ended without a result."
+        return f"Diverged at step {count(diverged_at)}", explanation
     steps = [evidence.num_steps, *(int(event.get("step") or 0) for event in evidence.events)]
     return (
         f"Not finished: step {count(max(steps))}",
@@ -61,13 +57,9 @@ def _state(evidence: Evidence) -> tuple[str, str]:
     )
 
 
-def _is_diverged(events: Sequence[Mapping[str, object]]) -> bool:
-    return bool(events) and events[-1].get("event") == "loss not finite"
-
-
 def _commands(folder: RunFolder, evidence: Evidence, header: Header) -> tuple[tuple[str, str], ...]:
     label, command = "Go on with this run", ["tenfold", "train", "--resume", str(folder.path)]
-    if _is_diverged(evidence.events) and evidence.recipe is not None:
+    if folder.diverged_at() is not None and evidence.recipe is not None:
         label += " at a lower learning rate"
-        command += ["--lr", f"{lowered_rate(evidence.recipe):.2g}"]
+        command += ["--lr", f"{evidence.recipe.optim.lower_lr:.2g}"]
     return (label, printable(shlex.join(command))), *header.commands[1:]
