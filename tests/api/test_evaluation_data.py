@@ -17,7 +17,6 @@ from tenfold.core.errors import DataError, ModelError, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.store.store import list_stores
 from tenfold.recipes.load import load_recipe, resolve, to_toml
-from tenfold.runs.model_file import load_model, save_model
 from tenfold.runs.run_folder import RunFolder
 
 SETTINGS = [
@@ -59,13 +58,9 @@ def home(trained: Path, tmp_path: Path) -> Path:
 
 
 def name_source(home: Path, source: str) -> None:
-    """Makes the run name another source, in its recipe and its model files."""
+    """Makes the recipe of the run name another source."""
     folder = RunFolder(home / "runs" / "first")
     durable.write_text(folder.recipe, to_toml(resolve(load_recipe(folder.recipe), {"data.source": source})))
-    for file in (folder.best, folder.last):
-        state, card = load_model(file)
-        card.recipe["data"]["source"] = source
-        save_model(file, state, card)
 
 
 def evaluated(home: Path, data: object = None, split: str | None = None, notes: Messages | None = None) -> Any:

@@ -22,7 +22,7 @@ from tenfold.data.evaluation import (
 )
 from tenfold.data.request import DataRequest
 from tenfold.data.types import Dataset
-from tenfold.recipes.load import resolve
+from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import DataSection, Recipe
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.run_folder import RunFolder
@@ -56,7 +56,8 @@ def images_to_evaluate(
         ModelError: when foreign data has classes that the classifier does not know.
         DataError: when the data is missing or damaged.
     """
-    section, folder = _section(classifier), _run_folder(source)
+    folder = _run_folder(source)
+    section = _section(classifier, folder)
     if section is None and data is None:
         raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
     if section is not None and (data is None or _same_source(data, section, folder)):
@@ -91,9 +92,14 @@ def _own(
     return dataset
 
 
-def _section(classifier: Classifier) -> DataSection | None:
-    """Returns the `[data]` that the classifier was trained with, with its image size; None where it is unknown."""
+def _section(classifier: Classifier, folder: RunFolder | None) -> DataSection | None:
+    """Returns the `[data]` that the classifier was trained with, with its image size; None where it is unknown.
+
+    The recipe of the run folder comes before that of the model file: `--resume --data` changes it for moved data.
+    """
     trained = classifier.recipe.get("data", {})
+    if trained and folder is not None:
+        trained = load_recipe(folder.recipe).data.model_dump()
     return _prepared_as(classifier, trained) if trained else None
 
 
