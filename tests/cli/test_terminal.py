@@ -81,11 +81,11 @@ def test_a_run_has_about_ten_lines_and_one_for_each_of_few_epochs(
 
 def test_the_lines_of_many_epochs_stand_at_ends_of_epochs() -> None:
     lines = plain_lines(400, 4, every=None, seconds_a_step=0.5)
-    assert [line.split(" · ")[1] for line in lines] == [f"step {step} of 400" for step in range(40, 401, 40)]
+    assert [line.split(" · ")[1] for line in lines] == [f"step {step} of 400" for step in (1, *range(40, 401, 40))]
 
 
 def test_a_long_run_has_a_line_every_30_seconds() -> None:
-    assert len(plain_lines(1000, 1000, every=None, seconds_a_step=3.0)) == 100
+    assert len(plain_lines(1000, 1000, every=None, seconds_a_step=3.0)) == 101
 
 
 def test_a_run_that_a_clock_ends_has_few_lines() -> None:

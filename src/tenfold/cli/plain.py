@@ -40,7 +40,7 @@ class Lines:
 
 
 class PlainProgress(Lines):
-    """Plain lines: about ten for a run, one for each of few epochs, one every 30 seconds of a long run.
+    """Plain lines: the first, about ten for a run, one for each of few epochs, one every 30 seconds of a long run.
 
     A context manager that ends with `finish`.
 
@@ -56,7 +56,7 @@ class PlainProgress(Lines):
         self._steps: int | None = None
         self._steps_per_epoch = 1
         self._last_tenth = 0
-        self._last_time = 0.0
+        self._last_time = -math.inf  # the first row has a line
         self._pending_lines: list[str] = []
         self._written_at = -math.inf
         self._prepared = ""
