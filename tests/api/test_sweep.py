@@ -17,8 +17,12 @@ from safetensors.torch import load_file
 import tenfold
 from harness.command_line import environment, run_tenfold
 from harness.tiny import photo_folder
+from tenfold.api.data import dataset_of
+from tenfold.api.sweep import recipe_of
 from tenfold.core.errors import ModelError, RecipeError, TrainingError, UsageError
+from tenfold.core.progress import SilentProgress
 from tenfold.experiments.sweep.search import Search
+from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep
 from tenfold.experiments.sweep.trials import SilentSweepProgress
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.run_folder import RunFolder
@@ -95,6 +99,17 @@ def test_the_best_recipe_is_complete_and_states_how_it_was_chosen(grid):
     assert grid.best.mean == pytest.approx(max(means))
 
 
+def test_the_summary_says_how_the_best_was_chosen_and_compares_it_with_the_others(grid):
+    summary = json.loads((grid.path / "summary.json").read_text(encoding="utf-8"))
+    (pair,) = summary["comparisons"]
+    assert summary["chosen_by"] == "test"
+    assert summary["interval_covers"] == "new images and new seeds"
+    assert pair["best"] == grid.best.settings != pair["other"]
+    assert pair["difference"] <= 0
+    assert pair["p"] == pair["p_holm"]
+    assert pair["within_noise"]
+
+
 def test_the_summary_has_every_setting_with_its_spread(grid):
     summary = json.loads((grid.path / "summary.json").read_text())
     assert summary["trials"] == {"finished": 4}
@@ -118,6 +133,25 @@ def test_recipes_can_be_varied_on_the_same_images(photos, tmp_path):
     assert {recipe.data.image_size for recipe in recipes} == {(32, 32)}
     assert load_recipe(result.path / "best.toml").model.name == result.best.settings["recipe"]
     assert result.path.name.startswith("photos-recipes-sweep-")
+
+
+def test_seeds_with_resplit_have_test_images_of_their_own(photos):
+    base = load_recipe("quick", [f"data.source={photos}", "data.image_size=8"])
+    plan, trials = plan_sweep(base, "quick", [], [], seeds=2, resplit=True)
+    resumed = SweepPlan.from_json(json.loads(json.dumps(plan.to_json())))
+    recipes = [recipe_of(resumed, base, trial) for trial in trials]
+    assert [recipe.data.split_seed for recipe in recipes] == [recipe.train.seed for recipe in recipes] == [0, 1]
+    tested = [set(dataset_of(recipe.data, SilentProgress()).test.paths or ()) for recipe in recipes]
+    assert tested[0] != tested[1]
+    assert len(tested[0]) == len(tested[1])
+    shared, _ = plan_sweep(base, "quick", [], [], seeds=2)
+    assert {recipe_of(shared, base, trial).data.split_seed for trial in trials} == {0}
+
+
+def test_data_with_its_own_test_split_leaves_resplit_nothing_to_vary(tmp_path):
+    with pytest.raises(UsageError, match="--resplit has nothing to vary: shapes has its own test split"):
+        tenfold.sweep("quick", data="shapes", seeds=2, resplit=True, runs=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_several_seeds_are_reported_as_mean_and_std(photos, tmp_path):

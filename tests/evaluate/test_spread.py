@@ -3,11 +3,14 @@
 import math
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.evaluate.spread import spread, t_quantile
+from harness.simulated_sweeps import simulate
+from tenfold.evaluate.intervals import wilson
+from tenfold.evaluate.spread import accuracy_spread, resplit_interval, seeds_interval, spread, t_p_value, t_quantile
 
 
 @pytest.mark.parametrize("confidence", [0.1, 0.5, 0.9, 0.95, 0.99, 0.999])
@@ -73,6 +76,63 @@ def test_one_value_has_no_std_and_no_values_are_refused():
     assert (found.mean, found.std, found.interval) == (0.5, None, None)
     with pytest.raises(ValueError, match="no values to average"):
         spread([])
+
+
+@given(st.floats(0, 30), st.one_of(st.floats(1, 1e6), st.just(math.inf)))
+def test_p_values_are_the_inverse_of_quantiles(t, degrees):
+    p = t_p_value(t, degrees)
+    assert 0 <= p <= 1
+    if 1e-6 < p < 0.99:
+        assert t_quantile(degrees, 1 - p) == pytest.approx(t, rel=1e-4)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.integers(1, 10_000))
+def test_seeds_never_make_an_interval_narrower_than_the_images_allow(accuracies, num_images):
+    mean = spread(accuracies).mean
+    low, high = wilson(min(mean * num_images, num_images), num_images)
+    for found in (seeds_interval(accuracies, num_images), resplit_interval(accuracies, num_images, 4 * num_images)):
+        assert found[0] <= low + 1e-12
+        assert found[1] >= high - 1e-12
+        assert 0 <= found[0] <= found[1] <= 1
+
+
+def test_equal_seeds_have_the_interval_of_one_run():
+    assert accuracy_spread([0.925] * 3, 40).interval == pytest.approx(wilson(37, 40))
+    assert accuracy_spread([0.925], 40).interval == wilson(37, 40)
+    assert accuracy_spread([0.925] * 3, None).interval is None
+
+
+def test_many_images_leave_the_interval_of_the_seeds():
+    accuracies = [0.70, 0.72, 0.71, 0.73]
+    assert seeds_interval(accuracies, 10**9) == pytest.approx(spread(accuracies).interval, abs=1e-5)
+
+
+def test_splits_of_their_own_are_corrected_for_their_overlap():
+    accuracies = [0.70, 0.74, 0.71, 0.78, 0.75]
+    low, high = resplit_interval(accuracies, 1_000, 4_000)
+    half = 2.776445 * np.std(accuracies, ddof=1) * math.sqrt(1 / 5 + 1_000 / 4_000)  # Nadeau and Bengio, equation 8
+    assert (low, high) == pytest.approx((np.mean(accuracies) - half, np.mean(accuracies) + half), abs=1e-7)
+
+
+def simulated_coverage(interval, num_images, accuracy, seed_std, num_seeds, num_experiments=1500):
+    """Returns how often an interval holds the true mean accuracy, on new images and new seeds in each experiment."""
+    accuracies = simulate(num_experiments, 1, num_seeds, num_images, seed_std=seed_std, accuracy=accuracy).accuracies
+    bounds = [interval(runs.tolist(), num_images) for runs in accuracies[:, 0]]
+    return np.mean([low <= accuracy <= high for low, high in bounds])
+
+
+@pytest.mark.parametrize("num_seeds", [2, 3, 5])
+@pytest.mark.parametrize("seed_std", [0.001, 0.01])
+@pytest.mark.parametrize(("num_images", "accuracy"), [(40, 0.9), (40, 0.98), (300, 0.7), (2000, 0.95)])
+def test_the_interval_of_seeds_covers_new_images_and_new_seeds(num_images, accuracy, seed_std, num_seeds):
+    count = 1500 if num_images < 2000 else 200
+    coverage = simulated_coverage(seeds_interval, num_images, accuracy, seed_std, num_seeds, count)
+    assert coverage >= 0.95 - 2 * math.sqrt(0.95 * 0.05 / count)
+
+
+def test_an_interval_of_the_seeds_alone_does_not_cover_new_images():
+    coverage = simulated_coverage(lambda runs, _: spread(runs).interval, 300, 0.7, 0.001, 5)
+    assert coverage < 0.7
 
 
 def test_json_keeps_the_key_deviation() -> None:

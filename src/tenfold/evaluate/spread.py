@@ -8,6 +8,7 @@ Y. Bengio, "Inference for the generalization error", Machine Learning 52 (2003) 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 
 from tenfold.evaluate.intervals import mean_and_std, wilson
@@ -148,6 +149,7 @@ def t_p_value(t: float, degrees: float) -> float:
     return _t_outside(t, degrees)
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(degrees: float, confidence: float = 0.95) -> float:
     """Returns t such that a Student variable lies in (−t, t) with probability `confidence`.
 

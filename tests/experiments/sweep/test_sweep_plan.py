@@ -46,6 +46,12 @@ def test_a_plan_is_read_back_from_json():
     assert len(plan.mark) == 16
 
 
+def test_a_plan_of_an_earlier_version_has_one_split():
+    plan, _ = plan_sweep(BASE, "mlp", [], [], seeds=2)
+    earlier = {name: value for name, value in plan.to_json().items() if name != "resplit"}
+    assert SweepPlan.from_json(earlier) == plan
+
+
 @pytest.mark.parametrize(
     ("vary", "search", "more", "message"),
     [
@@ -54,6 +60,10 @@ def test_a_plan_is_read_back_from_json():
         (["optim.lr=0.1,1"], [], {"trials": 5}, "--trials is the length of a --search"),
         (["optim.lr=0.1", "optim.lr=0.2"], [], {}, "--vary optim.lr is given twice"),
         ([], ["optim.lr=log:1e-4..1", "optim.lr=0.1..1"], {}, "--search optim.lr is given twice"),
+        ([], [], {"resplit": True}, "--resplit was given without several seeds"),
+        ([], [], {"resplit": True, "seeds": 1}, "--resplit was given without several seeds"),
+        (["optim.lr=0.1,1"], [], {"resplit": True, "seeds": 2}, "--resplit and optim.lr were both given"),
+        ([], [], {"resplit": True, "seeds": 2, "overrides": ["data.split_seed=4"]}, "--resplit uses the seed of each"),
     ],
 )
 def test_contradicting_arguments_are_rejected(vary, search, more, message):

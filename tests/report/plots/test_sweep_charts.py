@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from harness.rendered import pixels_of, shows_color
 from harness.sweep_rows import sweep_row, sweeps
 from tenfold.core.errors import StorageError
-from tenfold.report.plots.axes import accuracy_limits, needs_log_scale
+from tenfold.report.plots import sweep_charts, sweep_keys
+from tenfold.report.plots.axes import accuracy_limits, add_legend, needs_log_scale
 from tenfold.report.plots.canvas import GREEN, ORANGE
 from tenfold.report.plots.sweep_charts import plot_sweep
 from tenfold.report.study import Study
@@ -139,3 +140,30 @@ def test_any_rows_can_be_drawn(tmp_path, sweep, kind, reference):
         height, width, _ = pixels_of(path).shape
         assert 300 < width < 4000
         assert 200 < height < 4000
+
+
+def test_the_title_of_a_legend_fits_beside_the_axes(tmp_path, monkeypatch):
+    widths = []
+
+    def measured(axes, handles, labels, title=None):
+        add_legend(axes, handles, labels, title)
+        figure = axes.figure
+        box = axes.get_legend().get_window_extent(figure.canvas.get_renderer())
+        widths.append(box.x1 / figure.bbox.width)
+
+    monkeypatch.setattr(sweep_keys, "add_legend", measured)
+    rows = [sweep_row({"optim.lr": lr, "train.batch_size": size}) for lr in (0.1, 0.3) for size in (8, 16)]
+    plot_sweep(Study(rows, ["optim.lr", "train.batch_size"]), tmp_path)
+    assert widths
+    assert max(widths) <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "logarithmic"),
+    [((0.001, 0.01, 0.1), True), ((0.1, 0.3, 1), True), ((0.1, 0.2, 0.3), False), ((0.01, 0.1), False)],
+)
+def test_a_grid_over_decades_has_a_logarithmic_axis(tmp_path, monkeypatch, values, logarithmic):
+    scales = []
+    monkeypatch.setattr(sweep_charts, "plot_numeric_key", lambda *arguments: scales.append(arguments[-1]))
+    plot_sweep(Study([sweep_row({"lr": value}) for value in values], ["lr"]), tmp_path)
+    assert scales == [logarithmic]

@@ -76,7 +76,7 @@ def needs_log_scale(values: Sequence[float], *, requested: bool = False) -> bool
         requested: whether any positive numbers are enough.
 
     Example:
-        >>> needs_log_scale([1e-4, 1e-1]), needs_log_scale([16, 32, 64, 128]), needs_log_scale([30, 50, 70])
+        >>> needs_log_scale([1e-4, 1e-1]), needs_log_scale([0.1, 0.3, 1]), needs_log_scale([30, 50, 70])
         (True, True, False)
     """
     ordered = sorted(set(values))
@@ -85,7 +85,8 @@ def needs_log_scale(values: Sequence[float], *, requested: bool = False) -> bool
     if requested or ordered[-1] / ordered[0] >= _MIN_LOG_RATIO:
         return True
     ratios = [b / a for a, b in pairwise(ordered)]
-    return len(ordered) > 3 and max(ratios) <= 1.3 * min(ratios) and min(ratios) > 1.5
+    is_geometric = len(ordered) > 2 and max(ratios) <= 1.3 * min(ratios)
+    return is_geometric and (ordered[-1] >= 10 * ordered[0] or (len(ordered) > 3 and min(ratios) > 1.5))
 
 
 def set_number_axis(
