@@ -399,7 +399,7 @@ def test_the_p_value_keeps_its_false_alarm_rate() -> None:
 def test_a_small_test_split_is_reported_with_the_number_needed() -> None:
     text = text_of(wide_interval(evidence(predictions=predictions_with(96, 120))))
     assert "With 120 test images the 95 % interval of the accuracy is 14 points wide (72.0–86.2 %)." in text
-    assert "can be told apart from 5 points (6 images) on, as tenfold compare pairs them image by image." in text
+    assert "can be significant from 5 points (6 images) on, as tenfold compare pairs them image by image." in text
     assert "If the test split is drawn at random, --set data.test_fraction makes it larger." in text
     assert "Use about 1,600 test images for ±2 points, 6,400 for ±1 point." in text
     assert wide_interval(evidence(predictions=predictions_with(3200, 4000))) is None

@@ -65,9 +65,9 @@ def wide_interval(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis(
         "wide-interval",
         f"With {plural(evidence.num_test, 'test image')} the 95 % interval of the accuracy is {100 * (high - low):.0f} "
-        f"points wide ({interval(evidence.interval)}). Two runs on these images can be told apart from "
-        f"{100 * _FEWEST_IMAGES / evidence.num_test:.2g} points ({_FEWEST_IMAGES} images) on, as tenfold compare pairs "
-        "them image by image.",
+        f"points wide ({interval(evidence.interval)}). A difference of two runs on these images can be "
+        f"significant from {100 * _FEWEST_IMAGES / evidence.num_test:.2g} points ({_FEWEST_IMAGES} images) on, as "
+        "tenfold compare pairs them image by image.",
         f"Use about {_images_needed_text(evidence, 0.02)} test images for ±2 points, "
         f"{_images_needed_text(evidence, 0.01)} for ±1 point.{_larger_split(evidence)}",
     )

@@ -138,7 +138,9 @@ def _changes(summary: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    return count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return count(value) if isinstance(value, int) else str(value)
 
 
 def _test_time_augmentation(recipe: Recipe, summary: Mapping[str, Any]) -> str:
