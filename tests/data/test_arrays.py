@@ -46,7 +46,7 @@ def test_gray_images_get_three_equal_channels() -> None:
         (RGB[:0], "images are an array of uint8 [0, 6, 5, 3]; expected"),
         ([RGB[0], RGB[1][:3]], "images are a list of ndarray [6, 5, 3] and ndarray [3, 5, 3]; expected"),
         (["a.jpg", "b.jpg"], "images are an array of <U5 [2]; expected"),
-        (5, "images are a int; expected"),
+        (5, "images are an int; expected"),
         (None, "images are a NoneType; expected"),
     ],
 )

@@ -43,7 +43,7 @@ def test_given_splits_are_used_whole_and_integers_sort_by_value() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (5, "data is a int; expected a dataset's name or path, a Dataset, (images, labels), or"),
+        (5, "data is an int; expected a dataset's name or path, a Dataset, (images, labels), or"),
         ([1, 2], "data is an array of int64 [2]; expected a dataset's name or path"),
         (IMAGES, "data is an array of uint8 [10, 8, 6, 3]; expected a dataset's name"),
         (("a", "b"), "data is an array of <U1 [2]; expected a dataset's name"),

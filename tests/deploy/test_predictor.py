@@ -179,11 +179,21 @@ def test_a_pil_image_is_turned_upright_and_stays_as_it_is(predictor: Predictor, 
         assert turned.size == (12, 20)
 
 
+def test_a_large_jpeg_opened_with_pil_gives_the_answer_of_its_file(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    Image.fromarray(make_split(1, 3, (300, 280)).images[0]).save(path)
+    with Image.open(path) as opened:
+        assert predictor.predict(opened).probabilities == predictor.predict(path).probabilities
+        opened.load()
+        difference = predictor.predict(opened).probability - predictor.predict(path).probability
+        assert 0 < abs(difference) < 0.1
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
         (None, "image 0 is a NoneType; expected uint8 [H, W, 3] in RGB order"),
-        (5, "image 0 is a int; expected"),
+        (5, "image 0 is an int; expected"),
         ([Image.new("RGB", (8, 8))] * 2, "image 0 is an array of uint8 [2, 8, 8, 3]; expected"),
         (b"bytes", "image 0 is a bytes; expected"),
         (torch.rand(3, 8, 8), "image 0 is an array of float32 [3, 8, 8]; expected"),

@@ -216,3 +216,8 @@ def test_a_duration_that_the_user_sets_wins_over_the_minimum_of_the_recipe(
     overrides: list[str] | dict[str, object], min_steps: int
 ) -> None:
     assert load_recipe("quick", overrides).train.min_steps == min_steps
+
+
+def test_a_recipe_of_another_type_is_one_line() -> None:
+    with pytest.raises(RecipeError, match="recipe is 5; expected a shipped recipe's name, a TOML file or a run folder"):
+        load_recipe(5)  # type: ignore[arg-type]

@@ -58,11 +58,11 @@ class NotebookBar:
 
 
 class NotebookProgress(SilentProgress):
-    """Messages as lines, and preparation and training as a bar in one output area each."""
+    """Messages as lines; a bar for preparations without a message in between, and one for the training."""
 
     def __init__(self) -> None:
-        self._bar = NotebookBar()
-        self._prepared = ""
+        self._preparing, self._training = NotebookBar(), NotebookBar()
+        self._description = ""
         self._steps: int | None = None
         self._steps_per_epoch = 1
         self._row: LogRow | None = None
@@ -70,22 +70,20 @@ class NotebookProgress(SilentProgress):
     def message(self, text: str) -> None:
         """Prints a line."""
         print(text)
+        self._preparing = NotebookBar()
 
     def prepare(self, description: str, done: int, total: int) -> None:
         """Draws the progress of a preparation."""
-        if description != self._prepared:
-            self._prepared, self._bar = description, NotebookBar()
-        ends = bool(total) and done >= total
-        self._bar.draw(description, done / total if total else None, always=ends)
-        if ends:
-            self._prepared = ""
+        always = description != self._description or bool(total and done >= total)
+        self._description = description
+        self._preparing.draw(description, done / total if total else None, always=always)
 
     def start(self, run: Path, steps: int | None, steps_per_epoch: int) -> None:
         """Prints the run folder, and opens the bar of the training."""
         self._steps, self._steps_per_epoch = steps, max(1, steps_per_epoch)
-        self._bar, self._row = NotebookBar(), None
-        print(f"run folder: {run}")
-        self._bar.draw("training", 0.0)
+        self._training, self._row = NotebookBar(), None
+        self.message(f"run folder: {run}")
+        self._training.draw("training", 0.0)
 
     def log(self, row: LogRow) -> None:
         """Draws a row of the log, if the last frame is old enough."""
@@ -103,4 +101,4 @@ class NotebookProgress(SilentProgress):
         epochs = None if self._steps is None else -(-self._steps // self._steps_per_epoch)
         parts = [epoch_text(row, epochs), *metric_texts(row), speed_text(row)]
         step = int(row["step"] or 0)
-        self._bar.draw(" · ".join(filter(None, parts)), step / self._steps if self._steps else None, always=always)
+        self._training.draw(" · ".join(filter(None, parts)), step / self._steps if self._steps else None, always=always)

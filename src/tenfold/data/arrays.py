@@ -112,8 +112,13 @@ def described(value: object) -> str:
         return f"an array of {array.dtype} {list(array.shape)}"
     if isinstance(value, list | tuple):
         kinds = dict.fromkeys(f"{type(each).__name__}{_shape(each)}" for each in value)
-        return f"a {type(value).__name__} of {shortened(' and '.join(kinds) or 'nothing', 80)}"
-    return f"a {type(value).__name__}"
+        return f"{_with_article(value)} of {shortened(' and '.join(kinds) or 'nothing', 80)}"
+    return _with_article(value)
+
+
+def _with_article(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _is_mixed(value: object) -> bool:

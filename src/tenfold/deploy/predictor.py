@@ -1,14 +1,16 @@
 """A trained classifier that takes image files and returns class names."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor, nn
 
 from tenfold.core.errors import DataError
@@ -190,10 +192,21 @@ def _decode(source: ImageSource, position: int, preprocessing: Preprocessing) ->
     try:
         if isinstance(source, str | Path):
             return _Decoded(name, preprocessing.load(Path(source), name))
+        if isinstance(source, Image.Image) and _is_unread_jpeg(source):
+            return _Decoded(name, preprocessing.load(Path(os.fsdecode(source.filename)), name))
         image = _upright(source, name) if isinstance(source, Image.Image) else Image.fromarray(image_of(source, name))
         return _Decoded(name, fit_image(image, preprocessing.image_size, preprocessing.fit))
     except DataError as error:
         return _Decoded(name, None, str(error))
+
+
+def _is_unread_jpeg(image: Image.Image) -> TypeGuard[ImageFile.ImageFile]:
+    """Returns whether only the header of a JPEG file was read. Its file is then decoded as if it had been named.
+
+    A large JPEG is decoded at a fraction of its size, which gives slightly other pixels than resizing it does.
+    """
+    is_file = isinstance(image, ImageFile.ImageFile) and bool(image.filename)
+    return is_file and image.format == "JPEG" and getattr(image, "fp", None) is not None
 
 
 def _upright(image: Image.Image, name: str) -> Image.Image:

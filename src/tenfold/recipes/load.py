@@ -65,6 +65,8 @@ def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
     """
     if isinstance(name_or_path, str) and name_or_path.startswith("timm:"):
         return resolve(_timm_recipe(name_or_path), overrides, source=name_or_path)
+    if not isinstance(name_or_path, str | Path):
+        raise RecipeError(f"recipe is {name_or_path!r}; expected a shipped recipe's name, a TOML file or a run folder")
     path = _locate(name_or_path)
     return resolve(_read(path), overrides, source=path.name if path.parent == _LIBRARY else str(path))
 
