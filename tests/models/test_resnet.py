@@ -50,7 +50,7 @@ def test_any_size_from_eight_pixels_works(size: tuple[int, int]) -> None:
 def test_too_small_images_are_an_error(size: tuple[int, int]) -> None:
     with pytest.raises(
         ModelError,
-        match=rf"images of {size[0]}×{size[1]} cannot be halved 4 times; use larger images .* or fewer stages",
+        match=rf"images of {size[1]}×{size[0]} cannot be halved 4 times; use larger images .* or fewer stages",
     ):
         resnet(size, blocks=[1, 1, 1, 1, 1])
 

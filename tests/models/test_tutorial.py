@@ -292,10 +292,10 @@ def test_invalid_arguments_are_one_line(name: str, arguments: dict[str, object],
 @pytest.mark.parametrize(
     ("name", "size", "sizes"),
     [
-        ("tutorial", (12, 20), "12×20 → conv1 8×16 → pool 4×8 → conv2 0×4 → pool 0×2"),
+        ("tutorial", (12, 20), "20×12 → conv1 16×8 → pool 8×4 → conv2 4×0 → pool 2×0"),
         ("tutorial", (5, 5), "5×5 → conv1 1×1 → pool 0×0"),
         ("deep3", (31, 31), "31×31 → conv1 27×27 → pool 13×13 → conv2 9×9 → pool 4×4 → conv3 0×0"),
-        ("deep4", (8, 40), "8×40 → conv1 6×38 → pool 3×19 → conv2 1×17 → pool 0×8"),
+        ("deep4", (8, 40), "40×8 → conv1 38×6 → pool 19×3 → conv2 17×1 → pool 8×0"),
     ],
 )
 def test_too_small_images_list_the_size_after_each_layer(name: str, size: tuple[int, int], sizes: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.errors import ModelError, RecipeError
+from tenfold.core.text import size_text
 from tenfold.models.build import PositiveInt, models
 
 T = TypeVar("T", int, bool)
@@ -113,13 +114,13 @@ def _per_convolution(name: str, value: T | Sequence[T], channels: Sequence[int])
 def _size_after(size: tuple[int, int], kernels: Sequence[int], pooled: Sequence[bool]) -> tuple[int, int]:
     """Returns height and width of an image of `size` after all convolutions and poolings."""
     height, width = size
-    sizes = [f"{height}×{width}"]
+    sizes = [size_text(size)]
     for number, (kernel, pool) in enumerate(zip(kernels, pooled, strict=True), start=1):
         height, width = (max(0, side - kernel + 1) for side in (height, width))
-        sizes.append(f"conv{number} {height}×{width}")
+        sizes.append(f"conv{number} {size_text((height, width))}")
         if pool:
             height, width = height // 2, width // 2
-            sizes.append(f"pool {height}×{width}")
+            sizes.append(f"pool {size_text((height, width))}")
         if min(height, width) < 1:
             raise ModelError(
                 f"the image shrinks below 1×1: {' → '.join(sizes)}; "
