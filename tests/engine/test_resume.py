@@ -214,6 +214,15 @@ def test_an_extended_run_counts_its_evaluations_and_sessions(tmp_path: Path) -> 
     assert first["evaluations"] == [{"step": 8, "epochs": 2}]
     assert second["evaluations"] == [{"step": 8, "epochs": 2}, {"step": 16, "epochs": 4}]
     assert (first["sessions"], second["sessions"]) == (1, 2)
+    assert first["changes"] == []
+    assert second["changes"] == [
+        {
+            "key": "train.duration",
+            "asked": "2 epochs",
+            "used": "4 epochs",
+            "reason": "the run was resumed with it after step 8",
+        }
+    ]
     assert second["total_seconds"] >= first["total_seconds"] + second["training_seconds"] - first["training_seconds"]
 
 

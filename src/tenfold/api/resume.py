@@ -15,7 +15,7 @@ from tenfold.core.errors import RunError
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural
 from tenfold.data.types import Dataset
-from tenfold.engine.changes import Change, optimizer_changes
+from tenfold.engine.changes import Change, resume_changes
 from tenfold.engine.plan import Plan, extended, make_plan
 from tenfold.engine.state import check_fingerprint, has_diverged
 from tenfold.recipes.load import load_recipe, resolve, to_toml
@@ -67,7 +67,8 @@ def resume_run(
         make_plan(after, dataset)  # a recipe that does not fit the data must not replace the one that did
         folder.reopen()  # before the recipe changes: a longer recipe beside the old results would look finished
         if after != before:
-            _record_changes(folder, optimizer_changes(before, after, diverged_at), progress)
+            step = 0 if checkpoint is None else checkpoint.step
+            _record_changes(folder, resume_changes(before, after, step, diverged_at), progress)
             durable.write_text(folder.recipe, to_toml(after))
         return training_run.execute_run(
             after, dataset, folder, progress, model=model, checkpoint=checkpoint, started=started, report=report
@@ -139,7 +140,7 @@ def _trained_text(plan: Plan, checkpoint: Checkpoint) -> str:
 
 
 def _record_changes(folder: RunFolder, changes: Sequence[Change], progress: Progress) -> None:
-    """Announces and logs changed learning rates. The log comes before the recipe, which a kill may leave as it was."""
+    """Announces and logs what changes. The log comes before the recipe, which a kill may leave as it was."""
     for change in changes:
         progress.message(str(change))
         Log(folder.log).write("changed", **asdict(change))

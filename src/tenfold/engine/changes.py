@@ -60,17 +60,23 @@ def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
     return changes + _interval_changes(recipe, dataset, plan) + _split_changes(recipe, dataset)
 
 
-def optimizer_changes(before: Recipe, after: Recipe, diverged_at: int | None) -> list[Change]:
-    """Returns the learning rates that a resumed run uses instead of those of its recipe.
+def resume_changes(before: Recipe, after: Recipe, step: int, diverged_at: int | None) -> list[Change]:
+    """Returns the length and the learning rates that a resumed run uses instead of those of its recipe.
+
+    With any of them, the steps before were taken with another schedule than the recipe of the finished run says.
 
     Args:
         before: recipe of the run.
         after: the recipe with which it resumes.
+        step: number of steps taken before.
         diverged_at: step whose loss was not finite, or None.
     """
+    old_length, new_length = str(before.train.duration), str(after.train.duration)
+    length = Change("train.duration", old_length, new_length, f"the run was resumed with it after step {step:,}")
     reason = f"the loss was not finite at step {diverged_at}"
     pairs = [(name, getattr(before.optim, name), getattr(after.optim, name)) for name in RATES]
-    return [Change(f"optim.{name}", old, new, reason) for name, old, new in pairs if old != new]
+    rates = [Change(f"optim.{name}", old, new, reason) for name, old, new in pairs if old != new]
+    return ([length] if step and old_length != new_length else []) + rates
 
 
 def _interval_changes(recipe: Recipe, dataset: Dataset, plan: Plan) -> list[Change]:

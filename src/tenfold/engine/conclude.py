@@ -86,7 +86,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
 
 
 def _logged_changes(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the learning rates that changed when the run was resumed after a loss that was not finite."""
+    """Returns what changed when the run was resumed: its length, or rates after a loss that was not finite."""
     keys = [field.name for field in fields(Change)]
     changes = [{key: entry[key] for key in keys} for entry in events if entry["event"] == "changed"]
     return [change for index, change in enumerate(changes) if change not in changes[:index]]  # a kill may repeat one
