@@ -212,10 +212,11 @@ def test_contradicting_flags_are_refused(
     assert fake_api.calls == []
 
 
-def test_plain_weights_replace_the_model(fake_api: Any, photos: Path) -> None:
+def test_plain_weights_replace_the_model(fake_api: Any, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "--weights", "net.pth", "--model", "tutorial", str(photos / "2.png")]) == 0
     ((_, (source,), keywords),) = fake_api.calls
     assert (source, keywords["model"]) == (Path("net.pth"), "tutorial")
+    assert "net.pth holds weights only: images are brought to 32×32 and normalized by" in capsys.readouterr().err
 
 
 def test_predict_prints_a_line_for_each_image(fake_api: Any, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -455,7 +456,7 @@ def test_a_printed_recipe_is_complete_and_loads_again(
 def test_export_passes_on_format_and_path(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "runs/x", "--format", "pth", "--out", "net.pth"]) == 0
     assert fake_api.calls == [("export", (Path("runs/x"), "pth", Path("net.pth")), {"force": False})]
-    assert capsys.readouterr().err == "wrote fake.pth\n"
+    assert capsys.readouterr().err.startswith("wrote fake.pth: the weights only; image size, ")
 
 
 def test_data_get_takes_data_keys(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:

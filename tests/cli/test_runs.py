@@ -80,7 +80,8 @@ def test_stopped_and_failed_runs_say_how_to_go_on(here: Path, capsys: pytest.Cap
         "stopped shapes – stopped – 1,200 steps –",
         "failed shapes – failed – 0 steps –",
         "stopped: stopped at step 1,200; resume: tenfold train --resume runs/stopped",
-        "failed: failed (the loss was not finite at step 3); resume: tenfold train --resume runs/failed",
+        "failed: failed (the loss was not finite at step 3, at a learning rate of 0.001); "
+        "resume: tenfold train --resume runs/failed --lr LOWER",
     ]
 
 

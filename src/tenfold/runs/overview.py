@@ -83,9 +83,10 @@ def _overview(found: FoundFolder) -> Overview:
 def _run_facts(path: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": "run"}
     if not (path / "summary.json").is_file():
-        source = tomllib.loads((path / "recipe.toml").read_text("utf-8"))["data"]["source"]
-        facts["data"] = Path(source).name
-        return facts | {"recipe": _recipe_name(path, facts["data"])} | _unfinished_run(path)
+        recipe = tomllib.loads((path / "recipe.toml").read_text("utf-8"))
+        facts["data"] = Path(recipe["data"]["source"]).name
+        facts["recipe"] = _recipe_name(path, facts["data"])
+        return facts | _unfinished_run(path, float(recipe["optim"]["lr"]))
     summary = _read(path / "summary.json")
     low, high = map(float, summary["test_interval"])
     return facts | {
@@ -109,7 +110,8 @@ def _recipe_name(path: Path, data: str) -> str | None:
     return match[1] if match else None
 
 
-def _unfinished_run(path: Path) -> dict[str, Any]:
+def _unfinished_run(path: Path, lr: float) -> dict[str, Any]:
+    """Returns the facts of a run without results, which was trained at the learning rate `lr`."""
     checkpoints = path / "checkpoints"
     names = [each.name for each in checkpoints.iterdir()] if checkpoints.is_dir() else []
     step = max((int(match[1]) for name in names if (match := re.match(r"step-(\d+)", name))), default=0)
@@ -120,7 +122,8 @@ def _unfinished_run(path: Path) -> dict[str, Any]:
     if is_locked(path):
         return {"steps": step, "state": "running"}
     if last.get("event") == "loss not finite":
-        return facts | {"state": "failed", "error": f"the loss was not finite at step {last['step']:,}"}
+        reason = f"the loss was not finite at step {last['step']:,}, at a learning rate of {lr:g}"
+        return facts | {"state": "failed", "error": reason, "resume": f"{facts['resume']} --lr LOWER"}
     return facts | {"state": "stopped"}
 
 

@@ -92,6 +92,13 @@ def one_source(source: Path | None, weights: Path | None, model: str | None) -> 
         raise UsageError(f"both {source} and --weights {weights} were given; expected one of them")
     if weights is not None and model is None:
         raise UsageError(f"--weights {weights} does not name its network; add --model, e.g. --model tutorial")
+    if weights is not None:
+        from tenfold.cli.output import note
+
+        note(
+            f"{weights} holds weights only: images are brought to 32×32 and normalized by (x − 0.5) / 0.5, as in "
+            "PyTorch's tutorial; a run or its .safetensors needs no such assumption"
+        )
     chosen = source or weights
     if chosen is None:
         raise UsageError("no classifier was given; expected a run folder, a model file, or --weights FILE --model NAME")

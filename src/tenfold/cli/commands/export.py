@@ -30,4 +30,5 @@ def export(
     from tenfold.api import evaluate as api
     from tenfold.cli.output import wrote
 
-    wrote(api.export(source, file_format, output, force=force))
+    path = api.export(source, file_format, output, force=force)
+    wrote(path, "the weights only; image size, normalization and class names are in the .safetensors of the run")
