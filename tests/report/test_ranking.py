@@ -83,3 +83,10 @@ def test_a_difference_beyond_reach_asks_for_more_images():
     assert ranking_lines(Study(rows, ["k"]))[1].endswith(
         "To find a difference of 1.0 points, more than 100 seeds or more test images are needed"
     )
+
+
+def test_runs_that_differ_only_in_their_seed_are_no_settings():
+    rows = [sweep_row({"train.seed": seed}, 0.7 + seed / 100, seed=seed) for seed in range(3)]
+    assert (
+        ranking_lines(Study(rows, ["train.seed"]))[1] == "the runs differ only in their seed, so the best one is chance"
+    )

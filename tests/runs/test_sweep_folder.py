@@ -57,6 +57,18 @@ def test_rows_come_from_the_run_folders(tmp_path):
     assert sweep.unfinished_trials() == TRIALS[1:]
 
 
+def test_rows_hold_the_time_to_a_target_and_the_numbers_of_images(tmp_path):
+    sweep = make_sweep(tmp_path)
+    images = {"pictures": {"train": 60, "test": 20}}
+    finish(sweep, TRIALS[0], target={"accuracy": 0.5, "run_seconds": 4.5}, dataset=images)
+    finish(sweep, TRIALS[1], target={"accuracy": 0.5, "run_seconds": None}, dataset=images)
+    finish(sweep, TRIALS[2])
+    assert [(row["target"], row["target_seconds"]) for row in sweep.rows()] == [(0.5, 4.5), (0.5, None), (None, None)]
+    assert [(row["train_images"], row["test_images"], row["val_images"]) for row in sweep.rows()[:1]] == [
+        (60, 20, None)
+    ]
+
+
 def test_a_result_replaces_an_earlier_failure(tmp_path):
     sweep = make_sweep(tmp_path)
     sweep.record_end(TRIALS[0], "failed", "its worker died")

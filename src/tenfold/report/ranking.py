@@ -18,6 +18,8 @@ def ranking_lines(study: Study) -> list[str]:
     if study.best is None or len(study.results) < 2:
         return []
     lines = [_choice(study, study.best)]
+    if list(study.keys) == ["train.seed"]:
+        return [*lines, "the runs differ only in their seed, so the best one is chance"]
     if study.num_seeds < 2:
         lines.append("one run each cannot tell settings from seeds")
     elif study.comparisons:
