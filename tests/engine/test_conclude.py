@@ -20,7 +20,7 @@ from tenfold.engine.run import make_classifier
 from tenfold.engine.setup import training_order
 from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
 from tenfold.experiments.compare.finished_runs import read_finished_runs
-from tenfold.recipes.load import load_recipe
+from tenfold.recipes.load import load_recipe, resolve
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.run_folder import RunFolder
 
@@ -129,6 +129,9 @@ def test_training_images_do_not_serve_where_that_was_not_measured_to_work(small_
     assert fit_calibration(untrained(noise_dataset(train=15, val=0)), 4) is None  # too few images
     assert fit_calibration(untrained(small_data, "timm:resnet18"), 4) is None  # it may be pretrained
     assert fit_calibration(untrained(small_data, is_custom=True), 4) is None
+    pruned = untrained(small_data)
+    pruned.recipe = resolve(pruned.recipe, {"data.pruning": 0.5})
+    assert fit_calibration(pruned, 8) is None  # it shows some images several times in an epoch
 
 
 def test_a_temperature_of_training_images_changes_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
