@@ -328,6 +328,6 @@ def test_no_augmentation_draws_nothing_and_changes_nothing() -> None:
 def test_a_shift_by_the_whole_image_is_refused(size: tuple[int, int]) -> None:
     Augmentation(shift=7).check(size)
     with pytest.raises(
-        RecipeError, match=f"data.augment.shift = 8 for images of {size[0]}×{size[1]}; expected at most 7"
+        RecipeError, match=f"data.augment.shift = 8 for images of {size[1]}×{size[0]}; expected at most 7"
     ):
         Augmentation(shift=8).check(size)

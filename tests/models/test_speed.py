@@ -41,7 +41,7 @@ def test_any_size_from_nine_pixels_works(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", [(8, 8), (8, 64), (64, 8)])
 def test_too_small_images_are_an_error(size: tuple[int, int]) -> None:
-    with pytest.raises(ModelError, match=f"images of {size[0]}×{size[1]} cannot be halved 3 times; use larger images"):
+    with pytest.raises(ModelError, match=f"images of {size[1]}×{size[0]} cannot be halved 3 times; use larger images"):
         quick(size)
 
 

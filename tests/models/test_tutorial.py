@@ -317,7 +317,7 @@ def test_every_network_works_or_is_an_error(size: tuple[int, int], stages: list[
     try:
         model = built("tutorial", size, **arguments)
     except ModelError as error:
-        assert str(error).startswith(f"the image shrinks below 1×1: {size[0]}×{size[1]} → conv1 ")  # noqa: PT017
+        assert str(error).startswith(f"the image shrinks below 1×1: {size[1]}×{size[0]} → conv1 ")  # noqa: PT017
         layers = [layer for kernel, pool in zip(kernels, pooled, strict=True) for layer in _layers(kernel, pool)]
         with pytest.raises(RuntimeError):
             nn.Sequential(*layers)(torch.zeros(1, 1, *size))
