@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +161,9 @@ def _comparison(study: Study, pair: SettingPair) -> dict[str, Any]:
 
 def _target_times(times: TargetTimes) -> dict[str, Any]:
     """Returns the spread of the times of the trials that reached the target, and how many trials there are."""
-    reached = {"count": 0} if times.seconds is None else times.seconds.to_json()
-    return {"trials": times.total, **reached}
+    if times.seconds is None:
+        return {"trials": times.total, "count": 0}
+    return {"trials": times.total, **replace(times.seconds, interval=None).to_json()}  # it would leave out the others
 
 
 def _per_class(evaluations: Sequence[Evaluation], *, resplit: bool) -> dict[str, Any]:
