@@ -24,7 +24,7 @@ def test_every_shipped_recipe_is_read_back_from_toml(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-@pytest.mark.parametrize("fact", ["Source:", "Hardware:", "Time:", "Accuracy:", "Command:"])
+@pytest.mark.parametrize("fact", ["Source:", "Hardware:", "Time:", "Accuracy:", "Chosen:", "Command:"])
 def test_every_shipped_recipe_has_a_complete_header(name: str, fact: str) -> None:
     assert any(line.startswith(fact) for line in recipe_header(name).splitlines())
 
