@@ -31,7 +31,6 @@ def test_a_recipe_that_is_used_as_given_has_no_changes() -> None:
             {"batch_size": 36, "duration": "0.25 epochs", "min_steps": 125},
             "length: 32 epochs (125 steps) instead of 0.25 epochs, because train.min_steps = 125",
         ),
-        ({"log_every": 500}, "log every: 36 instead of 500, because a row is also written at the end of each epoch"),
         (
             {"evaluate_every": "500 steps"},
             "evaluate every: 36 steps instead of 500 steps, "

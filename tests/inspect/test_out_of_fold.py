@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from harness.runs import StopAfter
 from harness.tiny import dataset, recipe
-from tenfold.core.errors import DataError, Interrupted
+from tenfold.core.errors import DataError, Interrupted, TrainingError
 from tenfold.core.progress import SilentProgress
 from tenfold.inspect import out_of_fold
 from tenfold.inspect.out_of_fold import out_of_fold_logits, scale_duration, stratified_folds
 from tenfold.recipes.durations import Duration
+from tenfold.recipes.load import resolve
 
 SHORT = recipe("mlp", "train.batch_size=4", "model.hidden=[4]", "train.duration=1 epochs")
 
@@ -117,6 +118,12 @@ def test_early_stopping_and_a_target_are_switched_off(temporary):
 def test_an_impossible_number_of_folds_is_an_error(folds):
     with pytest.raises(DataError, match=f"12 images cannot be split into {folds} folds; expected 2 to 12"):
         out_of_fold_logits(SHORT, dataset(train=12), folds, 0, SilentProgress())
+
+
+def test_a_loss_that_is_not_finite_suggests_a_lower_rate_and_no_resume(temporary):
+    with pytest.raises(TrainingError, match=r"lower learning rate than 1e\+09: --set optim.lr=0.01$"):
+        out_of_fold_logits(resolve(SHORT, {"optim.lr": 1e9}), dataset(train=24), 2, 0, SilentProgress())
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_stop_leaves_no_files_and_suggests_no_resume(temporary):

@@ -80,17 +80,16 @@ def resume_changes(before: Recipe, after: Recipe, step: int, diverged_at: int | 
 
 
 def _interval_changes(recipe: Recipe, dataset: Dataset, plan: Plan) -> list[Change]:
-    """Returns the intervals that are longer than an epoch, at whose end a row and an evaluation are always due."""
-    changes, train = [], recipe.train
-    if train.log_every > plan.steps_per_epoch:
-        reason = "a row is also written at the end of each epoch"
-        changes.append(Change("train.log_every", train.log_every, plan.steps_per_epoch, reason))
-    every = train.evaluate_every
-    if dataset.val is not None and every.unit == "steps" and every.amount > plan.steps_per_epoch:
-        used = str(Duration(plan.steps_per_epoch, "steps"))
-        reason = "the validation split is also evaluated at the end of each epoch"
-        changes.append(Change("train.evaluate_every", str(every), used, reason))
-    return changes
+    """Returns an evaluation interval that is longer than an epoch, at whose end an evaluation is always due.
+
+    The same of `train.log_every` is no change: an additional row of the log changes no result.
+    """
+    every = recipe.train.evaluate_every
+    if dataset.val is None or every.unit != "steps" or every.amount <= plan.steps_per_epoch:
+        return []
+    used = str(Duration(plan.steps_per_epoch, "steps"))
+    reason = "the validation split is also evaluated at the end of each epoch"
+    return [Change("train.evaluate_every", str(every), used, reason)]
 
 
 def _split_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:

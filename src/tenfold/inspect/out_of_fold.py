@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tenfold.core.errors import DataError, Stopped
+from tenfold.core.errors import DataError, Stopped, TrainingError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.randomness import derive_seed, generator_for
 from tenfold.core.text import percent
 from tenfold.data.types import Dataset
+from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.loop import train
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.run import make_classifier
@@ -134,6 +135,13 @@ def _train_and_predict(recipe: Recipe, dataset: Dataset, progress: Progress) -> 
             train(setup)
         except Stopped as error:
             raise type(error)("stopped: the folds are discarded, and nothing was written") from None
+        except TrainingError as error:
+            if not isinstance(error.__cause__, LossNotFiniteError):
+                raise
+            raise TrainingError(  # the folder that the message would resume is temporary
+                f"the loss of a fold is not finite, expected a number; give a lower learning rate than "
+                f"{recipe.optim.lr:g}: --set optim.lr={recipe.optim.lower_lr:.2g}"
+            ) from error
         return classifier.logits(dataset.test.images).numpy()
 
 

@@ -12,7 +12,6 @@ from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.run_folder import RunFolder
 
-_HARMLESS_CHANGES = {"train.log_every"}  # the model and its figures are the same
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -116,7 +115,9 @@ def _request(recipe: Recipe, summary: Mapping[str, Any], steps: int, steps_per_e
     if asked is None:
         return f" · planned for {duration_asked}"
     if steps > asked:
-        is_told = any(change.get("key") in ("train.duration", "train.min_steps") for change in _found_changes(summary))
+        is_told = any(
+            change.get("key") in ("train.duration", "train.min_steps") for change in summary.get("changes") or ()
+        )
         return "" if is_told else f" · {duration_asked} asked for, but at least {count(recipe.train.min_steps)} steps"
     if steps == asked:
         return ""
@@ -126,14 +127,10 @@ def _request(recipe: Recipe, summary: Mapping[str, Any], steps: int, steps_per_e
     return f" · stopped before the {duration_asked} asked for, {reason}"
 
 
-def _found_changes(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [change for change in summary.get("changes") or () if change.get("key") not in _HARMLESS_CHANGES]
-
-
 def _changes(summary: Mapping[str, Any]) -> str:
     return " · ".join(
         f"{change['key']} {_value(change['used'])} instead of {_value(change['asked'])}, because {change['reason']}"
-        for change in _found_changes(summary)
+        for change in summary.get("changes") or ()
     )
 
 
