@@ -57,8 +57,8 @@ def default_arguments(name: str) -> dict[str, Any]:
         RecipeError: when there is no such network.
 
     Example:
-        >>> default_arguments("wide")
-        {'channels': (30, 50)}
+        >>> default_arguments("mlp")
+        {'hidden': (128, 64), 'dropout': 0.0}
     """
     if name.startswith(PREFIX):
         return {}
