@@ -99,7 +99,7 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
 
 
 def test_images_of_another_size_are_an_error() -> None:
-    with pytest.raises(ModelError, match="images are 8×20, but the model was trained for 16×16"):
+    with pytest.raises(ModelError, match="images are 20×8, but the model was trained for 16×16"):
         classifier().logits(make_split(2, 0, (8, 20)).images)
 
 
