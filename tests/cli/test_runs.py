@@ -25,7 +25,9 @@ def started(folder: Path, hour: int, recipe: str | None = None) -> Path:
 
 def sweep_with(root: Path, name: str, summary: dict[str, object] | None, **plan: object) -> Path:
     folder = written_sweep(root, name, [None])
-    durable.write_json(folder / "sweep.json", {"kind": "grid", "recipe": "wide", "trials": 1, **plan})
+    default = {"format_version": 1, "kind": "grid", "recipe": "wide", "trials": 1}
+    durable.write_json(folder / "sweep.json", {**default, **plan})
+    (folder / "base.toml").write_text('[data]\nsource = "/home/me/shapes"\n', "utf-8")
     if summary is not None:
         durable.write_json(folder / "summary.json", summary)
     return folder
@@ -63,9 +65,10 @@ def test_sweeps_show_mean_and_std_of_seeds_or_the_best(here: Path, capsys: pytes
     started(sweep_with(here, "waiting", None, trials=8), 0)
     assert main(["runs"]) == 0
     assert lines_of(capsys)[2:] == [
-        "grid – wide 90.0 % – 2 runs 1 min 5 s",
-        "seeds – wide 75.0 ± 1.0 % 70.0–80.0 % 2 runs 9.0 s",
-        "waiting – wide stopped – 8 runs –",
+        "grid shapes wide 90.0 % * – 2 runs 1 min 5 s",
+        "seeds shapes wide 75.0 ± 1.0 % 70.0–80.0 % 2 runs 9.0 s",
+        "waiting shapes wide stopped – 8 runs –",
+        "* best, by test: chosen on the test images, so expect less on new ones",
         "waiting: stopped (0 of 8 trials finished); resume: tenfold sweep --resume runs/waiting",
     ]
 
@@ -81,8 +84,40 @@ def test_stopped_and_failed_runs_say_how_to_go_on(here: Path, capsys: pytest.Cap
         "failed shapes – failed – 0 steps –",
         "stopped: stopped at step 1,200; resume: tenfold train --resume runs/stopped",
         "failed: failed (the loss was not finite at step 3, at a learning rate of 0.001); "
-        "resume: tenfold train --resume runs/failed --lr LOWER",
+        "resume: tenfold train --resume runs/failed --lr 0.0001",
     ]
+
+
+def test_a_line_of_the_log_that_a_kill_cut_off_damages_nothing(here: Path) -> None:
+    killed = started(written_run(here, "a", "10", finished=False), 2)
+    (killed / "log.jsonl").write_text('{"event": "started"}\n{"event": "ro', "utf-8")
+    assert [(each.state, each.resume) for each in list_runs()] == [("stopped", "tenfold train --resume runs/a")]
+
+
+def test_a_command_to_resume_quotes_the_path(here: Path) -> None:
+    written_run(here, "my run", "10", finished=False)
+    assert [each.resume for each in list_runs()] == ["tenfold train --resume 'runs/my run'"]
+
+
+@pytest.mark.parametrize(("status", "state"), [("failed", "failed"), ("pruned", "stopped")])
+def test_a_pruned_trial_did_not_fail(status: str, state: str, here: Path) -> None:
+    from tenfold.runs.sweep_folder import SweepFolder
+
+    sweep = SweepFolder(sweep_with(here, "sweep", None, kind="search"))
+    sweep.record_end(sweep.trials()[0], status, None)
+    assert [each.state for each in list_runs()] == [state]
+
+
+def test_the_best_of_a_sweep_is_marked_where_test_images_chose_it(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for chosen_by in ("val", "test"):
+        outcomes = [{"settings": {}, f"{chosen_by}_accuracy": {"mean": 0.5}}]
+        summary = {"kind": "grid", "best": {}, "outcomes": outcomes, "chosen_by": chosen_by}
+        sweep_with(here, chosen_by, summary)
+    assert {each.name: each.chosen_on_test for each in list_runs()} == {"val": False, "test": True}
+    assert main(["runs"]) == 0
+    assert sum("50.0 % *" in line for line in lines_of(capsys)) == 1
 
 
 def test_a_run_that_another_process_trains_is_running(here: Path) -> None:
@@ -111,7 +146,7 @@ def test_a_damaged_folder_is_listed_and_never_ends_the_command(
 def test_damage_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (written_run(here, "bad", "10") / "summary.json").write_text("{", "utf-8")
     assert main(["runs"]) == 0
-    assert lines_of(capsys)[-1].startswith("bad: damaged (JSONDecodeError: Expecting property name")
+    assert lines_of(capsys)[-1].startswith("bad: damaged (runs/bad/summary.json is damaged, expected JSON;")
 
 
 def test_the_list_as_json_is_all_that_is_printed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

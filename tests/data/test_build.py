@@ -212,7 +212,7 @@ def test_unreadable_images_are_listed_and_left_out(tmp_path):
 def test_too_many_unreadable_images_are_an_error(pets):
     write_tree(pets, {"train/cat/0.png": b"", "train/cat/1.png": b"no image"})
     with pytest.raises(
-        DataError, match=r"2 of 13 images .* cannot be read \(at most 5% may be unreadable\): train/cat/0"
+        DataError, match=r"2 of 13 images .* cannot be read \(at most 5 % may be unreadable\): train/cat/0"
     ) as e:
         dataset_of(pets)
     assert "--set data.max_unreadable=0.16" in str(e.value)

@@ -3,9 +3,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tenfold.core.errors import RunError, StorageError
 from tenfold.runs import folders
@@ -208,6 +211,21 @@ def test_a_run_is_locked_until_its_process_dies(tmp_path: Path) -> None:
             holder.kill()
     with run.lock():
         pass
+
+
+def test_a_look_at_a_lock_does_not_stop_the_training_that_starts(tmp_path: Path) -> None:
+    run, held = make_run(tmp_path, "mine"), threading.Event()
+
+    def look() -> None:
+        with FileLock(run.path / ".lock"):
+            held.set()
+            time.sleep(0.05)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    held.wait()
+    with run.lock():
+        looking.join()
 
 
 def test_reading_a_run_does_not_import_torch(tmp_path: Path) -> None:

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenfold.cli.output import note
-
-if TYPE_CHECKING:
-    from tenfold.runs.run_list import Kind
-
-_LAST = "last"  # as in `run_list`, which is imported only where it is needed
+from tenfold.core.disk import display_path
+from tenfold.runs.run_list import Kind, named
 
 
-def last_of(*kinds: "Kind") -> Callable[[Any], Any]:
+def last_of(*kinds: Kind) -> Callable[[Any], Any]:
     """Returns the callback of an argument or option that names runs; it replaces `last` by the newest folder.
 
     Args:
@@ -22,14 +19,12 @@ def last_of(*kinds: "Kind") -> Callable[[Any], Any]:
     def resolved(value: Any) -> Any:
         if isinstance(value, list):
             return [resolved(each) for each in value]
-        if str(value) != _LAST:
+        if value is None:
             return value
-        from tenfold.core.disk import display_path
-        from tenfold.runs.run_list import named
-
         path = named(Path(value), *kinds)
-        if str(path) != _LAST:
-            note(f"last is {display_path(path)}")
+        if path == Path(value):
+            return value
+        note(f"last is {display_path(path)}")
         return type(value)(path)
 
     return resolved

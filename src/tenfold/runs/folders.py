@@ -17,6 +17,8 @@ from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
 _MAX_PART_LENGTH = 40
+_LOCK_SECONDS = 1
+"""How long a lock is waited for: `is_locked` of another process holds it for a moment."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / ".lock")
     with storage_errors("lock", folder):
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOCK_SECONDS)
         except Timeout as error:
             raise RunError(
                 f"another process is training in {display_path(folder)}; wait until it ends, or stop it"

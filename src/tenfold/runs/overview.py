@@ -1,16 +1,21 @@
 """The results of many runs and sweeps at a glance, from their small files only."""
 
-import json
 import re
+import shlex
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tenfold.core.disk import display_path
-from tenfold.runs.folders import is_locked
+from tenfold.core.errors import TenfoldError
+from tenfold.recipes.load import load_recipe
+from tenfold.runs.folders import is_locked, read_json_object
+from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.run_list import FoundFolder, newest_first
+from tenfold.runs.sweep_folder import SweepFolder
 
 State = Literal["finished", "running", "stopped", "failed", "damaged"]
 
@@ -30,6 +35,7 @@ class Overview:
         accuracy: on the test split, or on the validation split for a search; the mean of several seeds, the best of
             another sweep; in [0, 1].
         interval: 95 % interval of the accuracy of a run or of the mean of several seeds.
+        chosen_on_test: whether the best setting of a sweep was chosen by this test accuracy, which is optimistic then.
         std: standard deviation over several seeds.
         steps: number of training steps of a run, so far.
         epochs: number of epochs of a finished run.
@@ -48,6 +54,7 @@ class Overview:
     recipe: str | None = None
     accuracy: float | None = None
     interval: tuple[float, float] | None = None
+    chosen_on_test: bool = False
     std: float | None = None
     steps: int | None = None
     epochs: int | None = None
@@ -72,27 +79,28 @@ def overviews(folder: Path) -> list[Overview]:
 
 def _overview(found: FoundFolder) -> Overview:
     common: dict[str, Any] = {"name": found.path.name, "path": found.path, "started": found.started.isoformat()}
-    read = _run_facts if found.kind == "run" else _sweep_facts
     try:
-        return Overview(**common, **read(found.path))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        is_run = found.kind == "run"
+        facts = _run_facts(RunFolder(found.path)) if is_run else _sweep_facts(SweepFolder(found.path))
+        return Overview(**common, **facts)
+    except TenfoldError as error:
+        reason = str(error)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration) as error:
         reason = f"{type(error).__name__}: {error}"
-        return Overview(**common, kind=found.kind, state="damaged", error=reason)
+    return Overview(**common, kind=found.kind, state="damaged", error=reason)
 
 
-def _run_facts(path: Path) -> dict[str, Any]:
+def _run_facts(folder: RunFolder) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": "run"}
-    if not (path / "summary.json").is_file():
-        recipe = tomllib.loads((path / "recipe.toml").read_text("utf-8"))
-        facts["data"] = Path(recipe["data"]["source"]).name
-        facts["recipe"] = _recipe_name(path, facts["data"])
-        return facts | _unfinished_run(path, float(recipe["optim"]["lr"]))
-    summary = _read(path / "summary.json")
+    if not folder.is_finished:
+        data = _source_name(folder.recipe)
+        return facts | {"data": data, "recipe": _recipe_name(folder, data)} | _unfinished_run(folder)
+    summary = folder.read_summary()
     low, high = map(float, summary["test_interval"])
     return facts | {
         "state": "finished",
         "data": str(summary["dataset"]["name"]),
-        "recipe": _recipe_name(path, str(summary["dataset"]["name"])),
+        "recipe": _recipe_name(folder, str(summary["dataset"]["name"])),
         "accuracy": float(summary["test_accuracy"]),
         "interval": (low, high),
         "steps": int(summary["steps"]),
@@ -101,51 +109,54 @@ def _run_facts(path: Path) -> dict[str, Any]:
     }
 
 
-def _recipe_name(path: Path, data: str) -> str | None:
+def _source_name(recipe: Path) -> str:
+    """Returns the name of the data in a recipe, which may be one of another version."""
+    return Path(tomllib.loads(recipe.read_text("utf-8"))["data"]["source"]).name
+
+
+def _recipe_name(folder: RunFolder, data: str) -> str | None:
     """Returns the name of a run's recipe; older runs have it in the default name of their folder only."""
-    env = _read(path / "env.json") if (path / "env.json").is_file() else {}
+    env = folder.read_environment() if folder.env.is_file() else {}
     if env.get("recipe"):
         return str(env["recipe"])
-    match = re.fullmatch(rf"{re.escape(data)}-(.+)-\d{{8}}-\d{{6}}(-\d+)?", path.name)
+    match = re.fullmatch(rf"{re.escape(data)}-(.+)-\d{{8}}-\d{{6}}(-\d+)?", folder.path.name)
     return match[1] if match else None
 
 
-def _unfinished_run(path: Path, lr: float) -> dict[str, Any]:
-    """Returns the facts of a run without results, which was trained at the learning rate `lr`."""
-    checkpoints = path / "checkpoints"
-    names = [each.name for each in checkpoints.iterdir()] if checkpoints.is_dir() else []
+def _unfinished_run(folder: RunFolder) -> dict[str, Any]:
+    """Returns the facts of a run without results."""
+    names = [each.name for each in folder.checkpoints.iterdir()] if folder.checkpoints.is_dir() else []
     step = max((int(match[1]) for name in names if (match := re.match(r"step-(\d+)", name))), default=0)
-    log = path / "log.jsonl"
-    lines = log.read_bytes().splitlines() if log.is_file() else []
-    last = json.loads(lines[-1]) if lines else {}
-    facts = {"steps": step, "resume": f"tenfold train --resume {display_path(path)}"}
-    if is_locked(path):
+    if is_locked(folder.path):
         return {"steps": step, "state": "running"}
-    if last.get("event") == "loss not finite":
-        reason = f"the loss was not finite at step {last['step']:,}, at a learning rate of {lr:g}"
-        return facts | {"state": "failed", "error": reason, "resume": f"{facts['resume']} --lr LOWER"}
-    return facts | {"state": "stopped"}
+    facts = {"steps": step, "state": "stopped", "resume": folder.resume_command()}
+    diverged_at = folder.diverged_at()
+    if diverged_at is None:
+        return facts
+    lr = load_recipe(folder.recipe).optim.lr
+    reason = f"the loss was not finite at step {diverged_at:,}, at a learning rate of {lr:g}"
+    return facts | {"state": "failed", "error": reason}
 
 
-def _sweep_facts(path: Path) -> dict[str, Any]:
-    plan = _read(path / "sweep.json")
-    base = tomllib.loads((path / "base.toml").read_text("utf-8")) if (path / "base.toml").is_file() else {}
+def _sweep_facts(folder: SweepFolder) -> dict[str, Any]:
+    plan = folder.plan()
     facts = {
         "kind": str(plan["kind"]),
         "recipe": str(plan["recipe"]),
-        "data": Path(base.get("data", {}).get("source", "")).name or None,
+        "data": _source_name(folder.base) if folder.base.is_file() else None,
         "trials": int(plan["trials"]),
     }
-    if (path / "summary.json").is_file():
-        return facts | {"state": "finished"} | _sweep_results(_read(path / "summary.json"))
-    if is_locked(path):
+    if folder.summary.is_file():
+        return (
+            facts | {"state": "finished"} | _sweep_results(read_json_object(folder.summary, "restore it from a copy"))
+        )
+    if is_locked(folder.path):
         return facts | {"state": "running"}
-    done = sum((trial / "summary.json").is_file() for trial in (path / "trials").iterdir())
-    failed = len((path / "ended.jsonl").read_bytes().splitlines()) if (path / "ended.jsonl").is_file() else 0
+    statuses = Counter(row["status"] for row in folder.rows())
     return facts | {
-        "state": "failed" if failed and not done else "stopped",
-        "error": f"{done:,} of {facts['trials']:,} trials finished",
-        "resume": f"tenfold sweep --resume {display_path(path)}",
+        "state": "failed" if statuses["failed"] and not statuses["finished"] else "stopped",
+        "error": f"{statuses['finished']:,} of {facts['trials']:,} trials finished",
+        "resume": shlex.join(["tenfold", "sweep", "--resume", display_path(folder.path)]),
     }
 
 
@@ -155,13 +166,9 @@ def _sweep_results(summary: Mapping[str, Any]) -> dict[str, Any]:
         accuracy = summary["test_accuracy"]
         return facts | {key: accuracy.get(name) for key, name in _SPREAD_KEYS.items()}
     best = next(outcome for outcome in summary["outcomes"] if outcome["settings"] == summary["best"])
-    measured = next(value for key, value in best.items() if key != "settings" and key.endswith("accuracy"))
-    return facts | {"accuracy": float(measured["mean"])}
+    name, measured = next((key, value) for key, value in best.items() if key.endswith("accuracy"))
+    chosen_by = summary.get("chosen_by", name.partition("_")[0])
+    return facts | {"accuracy": float(measured["mean"]), "chosen_on_test": chosen_by == "test"}
 
 
 _SPREAD_KEYS = {"accuracy": "mean", "std": "deviation", "interval": "interval"}
-
-
-def _read(file: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(file.read_bytes())
-    return value

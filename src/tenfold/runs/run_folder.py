@@ -5,6 +5,7 @@ runs/<dataset>-<recipe>-<date-time>/
   summary.json predictions.csv plots/ report.html
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,13 +129,19 @@ class RunFolder(ResultFolder):
                 step = int(entry["step"])
         return step
 
+    def resume_command(self) -> str:
+        """Returns the command that continues the run, with a lower learning rate after a loss that was not finite."""
+        command = ["tenfold", "train", "--resume", display_path(self.path)]
+        if self.diverged_at() is not None:
+            command += ["--lr", f"{load_recipe(self.recipe).optim.lower_lr:.2g}"]
+        return shlex.join(command)
+
     def way_on(self) -> str:
         """Returns what to do with an unfinished run, for messages."""
-        command, step = f"tenfold train --resume {display_path(self.path)}", self.diverged_at()
+        step, command = self.diverged_at(), self.resume_command()
         if step is None:
             return f"finish the run: {command}"
-        rate = load_recipe(self.recipe).optim.lower_lr
-        return f"its loss was not finite at step {step:,}; go on with a lower learning rate: {command} --lr {rate:.2g}"
+        return f"its loss was not finite at step {step:,}; go on with a lower learning rate: {command}"
 
     def write_environment(self, command: Sequence[str], threads: int | None = None, recipe: str | None = None) -> None:
         """Writes `env.json`.

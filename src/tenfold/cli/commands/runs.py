@@ -19,8 +19,8 @@ def runs(
     """Lists runs and sweeps, newest first.
 
     Each with its test accuracy: of a run with the 95 % interval, of several seeds mean ± std, of another sweep that
-    of its best setting. Below the table stands how a stopped run is continued. `last` names the newest run in other
-    commands.
+    of its best setting, with a * where test images chose it. Below the table stands how a stopped run is continued.
+    `last` names the newest run in other commands.
 
     \b
     Examples:
@@ -44,7 +44,7 @@ def runs(
 def _print(found: "list[Overview]", folder: Path) -> None:
     from tenfold.cli.output import fits, render
     from tenfold.core.disk import display_path
-    from tenfold.report.tables.overview_table import overview_table, unfinished_lines
+    from tenfold.report.tables.overview_table import notes, overview_table
 
     if not found:
         render(f"no runs in {display_path(folder)}; make one: tenfold train")
@@ -53,4 +53,4 @@ def _print(found: "list[Overview]", folder: Path) -> None:
     for count in (2, 3):
         if not fits(table):
             table = overview_table(found, _OPTIONAL_COLUMNS[:count])
-    render(table, *unfinished_lines(found))
+    render(table, *notes(found))

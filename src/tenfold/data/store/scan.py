@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.errors import DataError
-from tenfold.core.text import escaped
+from tenfold.core.text import escaped, percent
 from tenfold.data.decode.decode import FileSource, image_size
 from tenfold.data.decode.tasks import MAX_KEPT_SIDE, DecodedImage, decode_if_small, may_keep_size
 from tenfold.data.decode.workers import DecodePool
@@ -141,7 +141,7 @@ def check_unreadable(unreadable: list[tuple[str, str]], num_images: int, max_fra
         remedy += f", or go on without them: --set data.max_unreadable={np.ceil(fraction * 100) / 100:g}"
     raise DataError(
         f"{len(unreadable)} of {num_images} images in {escaped(source)} cannot be read "
-        f"(at most {max_fraction:.0%} may be unreadable): {examples}; {remedy}"
+        f"(at most {percent(max_fraction, 0)} may be unreadable): {examples}; {remedy}"
     )
 
 

@@ -1,6 +1,5 @@
 """`report.html` of a run without a result: where it stands, its curves so far, and how to go on."""
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def unfinished_page(folder: RunFolder) -> str:
     state, explanation = _state(folder, evidence)
     return render(
         "unfinished.html",
-        header=replace(header, commands=_commands(folder, evidence, header)),
+        header=replace(header, commands=_commands(folder, header)),
         state=state,
         explanation=explanation,
         findings=apply_rules(evidence),
@@ -57,9 +56,6 @@ def _state(folder: RunFolder, evidence: Evidence) -> tuple[str, str]:
     )
 
 
-def _commands(folder: RunFolder, evidence: Evidence, header: Header) -> tuple[tuple[str, str], ...]:
-    label, command = "Go on with this run", ["tenfold", "train", "--resume", str(folder.path)]
-    if folder.diverged_at() is not None and evidence.recipe is not None:
-        label += " at a lower learning rate"
-        command += ["--lr", f"{evidence.recipe.optim.lower_lr:.2g}"]
-    return (label, printable(shlex.join(command))), *header.commands[1:]
+def _commands(folder: RunFolder, header: Header) -> tuple[tuple[str, str], ...]:
+    rate = " at a lower learning rate" if folder.diverged_at() is not None else ""
+    return (f"Go on with this run{rate}", printable(folder.resume_command())), *header.commands[1:]

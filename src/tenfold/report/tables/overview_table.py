@@ -8,6 +8,9 @@ from tenfold.core.text import duration, interval, mean_text, percent, plural, pr
 from tenfold.report.tables.run_tables import Cell, listing
 from tenfold.runs.overview import Overview
 
+_BY_TEST = " *"
+_BY_TEST_MEANING = "best, by test: chosen on the test images, so expect less on new ones"
+
 
 def overview_table(runs: Sequence[Overview], left_out: Collection[str] = ()) -> Table:
     """Returns a line for each run or sweep.
@@ -36,13 +39,21 @@ def _accuracy_text(run: Overview) -> str:
     """Returns the accuracy, or the state of a run that has none."""
     if run.accuracy is None:
         return run.state
-    return percent(run.accuracy) if run.std is None else mean_text(run.accuracy, run.std)
+    if run.std is not None:
+        return mean_text(run.accuracy, run.std)
+    return f"{percent(run.accuracy)}{_BY_TEST * run.chosen_on_test}"
 
 
 def _length_text(run: Overview) -> str:
     if run.trials is not None:
         return plural(run.trials, "run")
     return "–" if run.steps is None else plural(run.steps, "step")
+
+
+def notes(runs: Sequence[Overview]) -> list[str]:
+    """Returns the lines below the table: what the mark of an accuracy means, and how to go on with unfinished runs."""
+    mark = [f"{_BY_TEST.strip()} {_BY_TEST_MEANING}"] * any(run.chosen_on_test for run in runs)
+    return mark + unfinished_lines(runs)
 
 
 def unfinished_lines(runs: Sequence[Overview]) -> list[str]:
