@@ -6,8 +6,9 @@ The variance of a difference of mean accuracies has a part for the images and on
 the same seeds, a seed's common effect is removed. Two or three seeds alone say little about a variance, so it is pooled
 over the settings; a setting whose own variance is larger keeps its own (F. E. Grubbs, Journal of the American
 Statistical Association 43 (1948) 243–264), because pooling would hide one noisy setting. Degrees of freedom: F. E.
-Satterthwaite, Biometrics Bulletin 2 (1946) 110–114. Chance differences between runs on single images are in both parts;
-they are not subtracted, which makes the tests a little too careful.
+Satterthwaite, Biometrics Bulletin 2 (1946) 110–114, where an own and a pooled variance count as fully correlated,
+because the pooled one is mostly that of the noisy setting. Chance differences between runs on single images are in both
+parts; they are not subtracted, which makes the tests a little too careful.
 """
 
 import math
@@ -23,7 +24,7 @@ from tenfold.evaluate.spread import t_p_value, t_quantile
 USUAL_STD = 0.005
 """Standard deviation between seeds that is assumed where each setting was run once."""
 
-_POWER_QUANTILE = 1.2816  # of the normal distribution at 90 %; settings that keep their own variance bring it to 80 %
+_POWER_QUANTILE = 1.2816  # of the normal distribution at 90 %; own variances bring it to about 80 %
 _MAX_SEEDS = 100
 
 Array = NDArray[np.float64]
@@ -189,9 +190,10 @@ def difference_errors(
     of_means = np.where(is_own, variance.own, variance.pooled[..., None]) / counts
     degrees = np.where(is_own, variance.own_degrees, variance.pooled_degrees)
     seeds = of_means[..., first] + of_means[..., second]  # ... P
-    separate = sum(of_means[..., one] ** 2 / degrees[..., one] for one in (first, second))
-    pooled_twice = ~(is_own[..., first] | is_own[..., second])
-    inverse = np.where(pooled_twice, seeds**2 / variance.pooled_degrees, separate)
+    first_part, second_part = (of_means[..., one] / np.sqrt(degrees[..., one]) for one in (first, second))
+    both_own = is_own[..., first] & is_own[..., second]
+    # the pooled variance contains the own one of a noisy setting, so their errors add up
+    inverse = np.where(both_own, first_part**2 + second_part**2, (first_part + second_part) ** 2)
     total = seeds + images
     with np.errstate(divide="ignore"):
         return np.sqrt(total), total**2 / inverse
