@@ -67,3 +67,38 @@ def test_check_and_dataset_take_pairs() -> None:
         "train": 15,
         "test": 15,
     }
+
+
+@pytest.mark.parametrize("data", [pair(30), tenfold.dataset(pair(30))])
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("image_size=24", "data.image_size is 24×24, but the images in memory are 16×16; resize them, or leave"),
+        ("exclude=a.csv", "data.exclude is a.csv, but the data is in memory"),
+        ("relabel=a.csv", "data.relabel is a.csv, but the data is in memory"),
+        ("data_dir=data", "data.data_dir is data, but the data is in memory"),
+    ],
+)
+def test_settings_of_a_source_are_refused_for_data_in_memory(
+    data: Any, setting: str, message: str, tmp_path: Path
+) -> None:
+    key, _, value = setting.partition("=")
+    with pytest.raises(DataError, match=message):
+        tenfold.train("mlp", data=data, overrides=[*SHORT, f"data.{setting}"], runs=tmp_path / "runs")
+    with pytest.raises(DataError, match=message):
+        tenfold.dataset(data, **{key: int(value) if value.isdigit() else value})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_how_other_images_are_resized_is_as_asked_for() -> None:
+    padded = tenfold.dataset(pair(30), fit="pad", image_size=16)
+    assert padded.fit == "pad"
+    assert tenfold.dataset(padded).fit == "pad"
+    with pytest.raises(DataError, match="data.fit is stretch, but the dataset was prepared with pad"):
+        tenfold.dataset(padded, fit="stretch")
+
+
+def test_eval_refuses_a_folder_of_cifar_for_data_in_memory(tmp_path: Path) -> None:
+    run = tenfold.train("mlp", data=pair(30), overrides=SHORT, runs=tmp_path, report=False)
+    with pytest.raises(UsageError, match="data_dir is here, but the data is in memory; leave it out"):
+        tenfold.eval(run.path, data=pair(9, 1), data_dir="here")

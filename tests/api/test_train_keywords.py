@@ -1,12 +1,14 @@
 """`tenfold.train` with the keywords of the command line."""
 
+import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 import tenfold
 from harness.tiny import dataset
+from tenfold.api.train import TrainSettings
 from tenfold.core.errors import RecipeError, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.recipes.load import load_recipe
@@ -56,3 +58,11 @@ def test_train_without_a_progress_uses_the_default_one(monkeypatch: pytest.Monke
     monkeypatch.setattr("tenfold.api.train.default_progress", Started)
     run = tenfold.train("mlp", data=dataset(), epochs=1, overrides=SETTINGS, runs=tmp_path, report=False)
     assert started == [run.path]
+
+
+def test_type_checkers_see_the_arguments_of_train() -> None:
+    hints = get_type_hints(TrainSettings)
+    arguments = inspect.signature(tenfold.train).parameters.keys()
+    assert hints.keys() == arguments - {"recipe", "seeds"}
+    declared = get_type_hints(inspect.unwrap(tenfold.train))
+    assert {name: declared[name] for name in hints} == hints

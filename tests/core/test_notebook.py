@@ -10,7 +10,7 @@ import pytest
 
 from tenfold.core.notebook import NotebookProgress, default_progress
 from tenfold.core.progress import SilentProgress
-from tenfold.experiments.sweep.notebook import default_sweep_progress
+from tenfold.experiments.sweep.trials import default_sweep_progress
 
 
 class Area:

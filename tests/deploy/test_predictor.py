@@ -1,8 +1,10 @@
 """Prediction: files, arrays and splits give the same probabilities, in any batch."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,7 +210,26 @@ def test_what_is_no_image_is_refused_in_one_line(image: object, message: str, pr
     assert [p.error for p in predictor.predict_all([image])] == [str(raised.value)]  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("images", ["photo.jpg", Path("photo.jpg"), Image.new("RGB", (8, 8)), np.zeros((8, 8, 3)), 5])
+@pytest.mark.parametrize("kind", [object, np.str_])
+def test_an_array_of_paths_is_a_collection(kind: type, predictor: Predictor, files: list[Path]) -> None:
+    paths = np.array([str(path) for path in files], kind)
+    assert [p.probabilities for p in predictor.predict_all(paths)] == [
+        p.probabilities for p in predictor.predict_all(files)
+    ]
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_a_batch_of_gray_images_is_a_collection(convert: Callable[[Any], Any], predictor: Predictor) -> None:
+    gray = make_split(4, 3).images[..., 0]
+    assert [p.probabilities for p in predictor.predict_all(convert(gray))] == [
+        p.probabilities for p in predictor.predict_all(list(gray))
+    ]
+
+
+@pytest.mark.parametrize(
+    "images",
+    ["photo.jpg", Path("photo.jpg"), Image.new("RGB", (8, 8)), np.zeros((8, 8, 3)), np.zeros((8, 8)), np.zeros(3), 5],
+)
 def test_a_single_image_is_refused_where_several_are_expected(images: object, predictor: Predictor) -> None:
     with pytest.raises(DataError, match=r"^found .*; expected several images, such as \[image\]"):
         predictor.predict_all(images)  # type: ignore[arg-type]

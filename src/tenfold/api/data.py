@@ -14,6 +14,7 @@ from tenfold.core.disk import display_path
 from tenfold.core.errors import DataError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
+from tenfold.core.text import size_text
 from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, expanded, with_validation
 from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.cifar import find_cifar
@@ -52,7 +53,7 @@ def dataset(source: DataSource, *, progress: Progress | None = None, **settings:
     section = resolve(Recipe(), {"data": settings}).data
     if isinstance(source, str | Path):
         section = resolve(Recipe(), {"data": {**settings, "source": str(source)}}).data
-    return in_memory(source, section) or dataset_of(section, progress or default_progress())
+    return given_dataset(source, section) or dataset_of(section, progress or default_progress())
 
 
 def dataset_from_arrays(
@@ -108,7 +109,31 @@ def in_memory(data: object, section: DataSection) -> Dataset | None:
         if found.drawn:
             note = drawn_note("test images", section.test_fraction, len(data.test), section.split_seed)
             data = replace(data, drawn=found.drawn, notes=(note,))
+        data = replace(data, fit=section.fit)  # decides how images are resized that are predicted later
     return with_validation(data, section.val_fraction, section.split_seed)
+
+
+def given_dataset(data: object, section: DataSection) -> Dataset | None:
+    """Returns the dataset of images and labels in memory for what the user asks for; see `in_memory`.
+
+    Raises:
+        DataError: when `section` asks for what only a source can have, such as another image size; see `in_memory`.
+    """
+    given = in_memory(data, section)
+    if given is None:
+        return None
+    for key in ("data_dir", "exclude", "relabel"):
+        if value := getattr(section, key):
+            raise DataError(f"data.{key} is {value}, but the data is in memory, which no file belongs to; leave it out")
+    size = request_of(section).size
+    if size not in (None, given.image_size):
+        raise DataError(
+            f"data.image_size is {size_text(size)}, but the images in memory are {size_text(given.image_size)}; "
+            "resize them, or leave data.image_size out"
+        )
+    if section.fit not in ("crop", given.fit):
+        raise DataError(f"data.fit is {section.fit}, but the dataset was prepared with {given.fit}; leave data.fit out")
+    return given
 
 
 def dataset_of(section: DataSection, progress: Progress) -> Dataset:

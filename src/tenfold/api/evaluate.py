@@ -81,6 +81,8 @@ def evaluate(
     path = named(Path(source), "run")
     classifier = _classifier(path, device, model, views)
     progress = progress or default_progress()
+    if data_dir is not None and not isinstance(data, str | Path | None):
+        raise UsageError(f"data_dir is {data_dir}, but the data is in memory; leave it out")
     if isinstance(data, Dataset):
         images = split_of(data, split or "test")
     elif data is None or isinstance(data, str | Path):

@@ -15,11 +15,12 @@ from tenfold.core.errors import RunError
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural
 from tenfold.data.types import Dataset
-from tenfold.engine.changes import Change, resume_changes
+from tenfold.engine.changes import resume_changes
 from tenfold.engine.plan import Plan, extended, make_plan
 from tenfold.engine.state import check_fingerprint, has_diverged
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
+from tenfold.runs.changes import Change
 from tenfold.runs.checkpoint import Checkpoint, load_checkpoint, remove_checkpoint
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tenfold.api.data import DataSource, dataset_of, in_memory
+from tenfold.api.data import DataSource, dataset_of, given_dataset
 from tenfold.api.prepare import report_dataset
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import DataError, UsageError
@@ -124,7 +124,7 @@ def suspects(
         raise UsageError("labels are checked as the source has them; leave data.exclude and data.relabel out")
     chosen = scale_duration(chosen, longer)
     choose_device(chosen.train.device)  # reports a missing device before any work is done
-    dataset = in_memory(data, chosen.data) or dataset_of(chosen.data, progress)
+    dataset = given_dataset(data, chosen.data) or dataset_of(chosen.data, progress)
     report_dataset(dataset, progress)
     names, joined = _joined(dataset)
     preflight.check_network(chosen, joined)

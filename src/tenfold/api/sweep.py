@@ -25,11 +25,10 @@ from tenfold.engine import preflight
 from tenfold.engine.changes import recipe_changes
 from tenfold.engine.signals import StopRequest
 from tenfold.experiments.sweep.distributions import parse_search
-from tenfold.experiments.sweep.notebook import default_sweep_progress
 from tenfold.experiments.sweep.search import Search
 from tenfold.experiments.sweep.space import complete_recipe
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep, share_cores
-from tenfold.experiments.sweep.trials import SearchTrials, SweepProgress, TrialList, run_trials
+from tenfold.experiments.sweep.trials import SearchTrials, SweepProgress, TrialList, default_sweep_progress, run_trials
 from tenfold.experiments.sweep.values import RECIPE_KEY
 from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
 from tenfold.recipes.keywords import keyword_lines

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack, overload
 from torch import nn
 
 from tenfold.api.budget import refuse_beside_budget, within_budget
-from tenfold.api.data import DataSource, in_memory
+from tenfold.api.data import DataSource, given_dataset
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, timed_dataset, with_actual_data
 from tenfold.api.resume import resume_run
 from tenfold.api.sweep import sweep
@@ -131,7 +131,7 @@ def train(
     if resume is not None:
         return resume_run(named(Path(resume), "run"), data, model, overrides, progress, started, report)
     chosen, _ = recipe_with_target(recipe, overrides, progress)
-    given = in_memory(data, chosen.data)
+    given = given_dataset(data, chosen.data)
     if data is not None and not isinstance(data, Dataset):
         chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
     check_early(chosen, Path(runs), name, check_network=model is None)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import percent, size_text
-from tenfold.data.arrays import described, image_of
+from tenfold.data.arrays import as_array, described, image_of
 from tenfold.data.decode.decode import upright_rgb
 from tenfold.data.decode.preprocessing import Preprocessing, fit_image
 from tenfold.data.types import Split
@@ -93,7 +93,7 @@ class Predictor:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the probabilities are calibrated: a run with validation images fits a temperature to them."""
+        """Whether the probabilities are calibrated: the run fitted a temperature, as all with validation images do."""
         return self.classifier.temperature is not None
 
     @property
@@ -123,13 +123,13 @@ class Predictor:
         """Yields a prediction for each image, in order; the prediction of an unreadable one has an `error`.
 
         Args:
-            images: files, PIL images and pixels, as for `predict`, also mixed.
+            images: files, PIL images and pixels, as for `predict`, also mixed; an array of paths; or pixels, uint8
+                [N, H, W, 3], [N, 3, H, W] or gray [N, H, W].
 
         Raises:
             DataError: when `images` is a single image, or no collection.
         """
-        is_one = isinstance(images, str | Path | Image.Image) or getattr(images, "ndim", 4) != 4
-        if is_one or not isinstance(images, Iterable):
+        if not _is_collection(images):
             raise DataError(
                 f"found {described(images)}; expected several images, such as [image] or uint8 [N, H, W, 3]"
             )
@@ -160,6 +160,18 @@ class Predictor:
         """Yields the raw probabilities of each image, and those to show."""
         logits = self.classifier.logits(images)
         return zip(logits.softmax(1).tolist(), self.classifier.probabilities(logits).tolist(), strict=True)
+
+
+def _is_collection(images: object) -> bool:
+    """Returns whether these are several images, and not one."""
+    if isinstance(images, str | Path | Image.Image) or not isinstance(images, Iterable):
+        return False
+    dimensions = getattr(images, "ndim", None)
+    if dimensions == 1:
+        array = as_array(images)
+        return array is not None and array.dtype.kind in "OUT"  # of paths, also as a column of a table
+    shape: Sequence[int] = getattr(images, "shape", ())
+    return dimensions in (None, 4) or (dimensions == 3 and shape[2] != 3)  # gray images, and not one in RGB
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,13 @@
 """Values of a recipe that a run does not use as they were given: nothing is changed in silence."""
 
-from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 from tenfold.core.text import plural
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import RATES, Plan, make_plan
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import Recipe
-
-
-@dataclass(frozen=True)
-class Change:
-    """A value that was not used as given.
-
-    Args:
-        key: dotted key of the recipe.
-        asked: its value, a plain number or text.
-        used: the value used instead.
-        reason: in words.
-    """
-
-    key: str
-    asked: float | str
-    used: float | str
-    reason: str
-
-    def __str__(self) -> str:
-        """Returns one line for the user.
-
-        Example:
-            >>> str(Change("train.batch_size", 1000, 36, "an epoch has at least four batches"))
-            'batch size: 36 instead of 1,000, because an epoch has at least four batches'
-        """
-        name = "length" if self.key == "train.duration" else self.key.partition(".")[2].replace("_", " ")
-        return f"{name}: {_text(self.used)} instead of {_text(self.asked)}, because {self.reason}"
+from tenfold.runs.changes import Change
 
 
 def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
@@ -102,7 +74,3 @@ def _split_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
 def _epochs(plan: Plan) -> str:
     """Returns the number of epochs, the last of which may be incomplete."""
     return plural(ceil((plan.steps or 0) / plan.steps_per_epoch), "epoch")
-
-
-def _text(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)

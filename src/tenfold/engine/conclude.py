@@ -9,13 +9,14 @@ from torch import Tensor
 
 from tenfold.data.types import Dataset, Leak, Split
 from tenfold.engine.calibrate import fit_calibration
-from tenfold.engine.changes import Change, recipe_changes
+from tenfold.engine.changes import recipe_changes
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.setup import Setup
 from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import Evaluation
+from tenfold.runs.changes import Change
 from tenfold.runs.log import read_log
 from tenfold.runs.tables import PredictionRow
 

@@ -82,8 +82,10 @@ class RejectCurve:
 def fit_temperature(logits: Tensor, labels: Tensor, *, prior_std: float = math.inf) -> float:
     """Returns the temperature T with the lowest cross-entropy of softmax(logits / T) (Guo et al., arXiv:1706.04599).
 
-    Scaling changes no prediction, only its confidence; T above 1 means that the network was overconfident. The loss
-    is convex in 1/T, so bisection finds the minimum, to a relative precision of 1e-6.
+    Scaling changes no prediction, only its confidence; T above 1 means that the network was overconfident.
+    Bisection finds where the slope of the loss in 1/T is zero, to a relative precision of 1e-6. Without a prior the
+    loss is convex in 1/T, so that is the minimum. The prior is convex for T above 1/e only; should there be several
+    minima, bisection finds one of them.
 
     Args:
         logits: float [N, C] of images that were not trained on, N at least 1.

@@ -8,8 +8,7 @@ import pytest
 from harness.predicted_runs import predicted_run, random_predictions
 from harness.written_runs import written_run, written_sweep
 from tenfold.recipes.load import load_recipe
-from tenfold.report.page.footnotes import use_of_test_images
-from tenfold.report.page.header import run_header, training_text
+from tenfold.report.page.header import run_header, training_text, use_of_test_images
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
 
@@ -55,7 +54,7 @@ def test_values_that_were_not_used_as_given_stand_with_their_reason(tmp_path: Pa
     assert "Not as asked for" not in dict(run_header(folder).facts)
     change = {"key": "train.batch_size", "asked": 1000, "used": 36, "reason": "an epoch has at least four batches"}
     folder.write_summary({**folder.read_summary(), "changes": [change]})
-    expected = "train.batch_size 36 instead of 1,000, because an epoch has at least four batches"
+    expected = "batch size: 36 instead of 1,000, because an epoch has at least four batches"
     assert dict(run_header(folder).facts)["Not as asked for"] == expected
 
 

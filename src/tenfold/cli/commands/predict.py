@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tenfold.deploy.predictor import Prediction
 
 
-_NO_TEMPERATURE = "the model has no temperature, which needs a run with validation images (--set data.val_fraction=0.1)"
+_NO_TEMPERATURE = "the model has no temperature; a run with validation images fits one to its best model (--set data.val_fraction=0.1)"
 _NAMES_SHOWN = 3
 _OTHER_VIEWS = "a temperature belongs to the views as trained; leave --views out"
 
@@ -51,9 +51,9 @@ def predict(
 ) -> None:
     """Predicts the class of images.
 
-    Probabilities are calibrated where the run had validation images; a line on standard error says where they are
-    not. Files of other kinds in a folder are skipped and counted. An image that cannot be read is reported, and the
-    others are still predicted; the exit code is then 1.
+    Probabilities are calibrated where the run fitted a temperature, as all with validation images do; a line on
+    standard error says where they are not. Files of other kinds in a folder are skipped and counted. An image that
+    cannot be read is reported, and the others are still predicted; the exit code is then 1.
 
     \b
     Examples:

@@ -20,9 +20,8 @@ from tenfold.report.page.confusion import (
     most_confused,
 )
 from tenfold.report.page.curves import curve_charts
-from tenfold.report.page.footnotes import use_of_test_images
 from tenfold.report.page.gallery import GalleryImage, PageImages, page_images
-from tenfold.report.page.header import run_header
+from tenfold.report.page.header import run_header, use_of_test_images
 from tenfold.report.page.predictions import Predictions, load_predictions
 from tenfold.report.page.reliability import calibration_section
 from tenfold.report.page.rendering import render
