@@ -88,7 +88,7 @@ def test_twenty_steps_equal_those_of_plain_pytorch(name: str, plain: type[nn.Mod
         hits += int((outputs.argmax(1) == batch.labels).sum())
     for key, weight in net.state_dict().items():
         torch.testing.assert_close(model.state_dict()[key], weight, rtol=0, atol=1e-6)
-    loss, accuracy = metrics.compute()
+    loss, accuracy, _ = metrics.compute()
     assert loss == pytest.approx(sum(losses) / 20, rel=1e-5)
     assert accuracy == hits / 80
 
@@ -115,7 +115,7 @@ def test_a_mixed_image_has_both_labels_as_target(smoothing: float) -> None:
     gradient = torch.autograd.grad(expected, model.get_parameter("fc3.bias"))[0]
     before = copied(model)
     step = EagerStep(model, optimizer, HALF, CPU, smoothing)
-    loss, accuracy = run(step, batch._replace(mixture=Mixture(labels, weight))).compute()
+    loss, accuracy, _ = run(step, batch._replace(mixture=Mixture(labels, weight))).compute()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     assert accuracy == (logits.argmax(1) == batch.labels).sum() / 4  # by their own labels
     torch.testing.assert_close(model.state_dict()["fc3.bias"], before["fc3.bias"] - 0.001 * gradient)

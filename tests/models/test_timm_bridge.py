@@ -230,7 +230,7 @@ def test_summary_shows_the_layers(capsys: pytest.CaptureFixture[str]) -> None:
 def test_timm_is_imported_for_its_own_networks_only() -> None:
     code = (
         "import sys; from tenfold.cli.main import main; main(['--help']); main(['recipes']); "
-        "main(['recipes', 'timm:resnet18']); early = {'timm', 'torch'} & set(sys.modules); "
+        "early = {'timm', 'torch'} & set(sys.modules); main(['recipes', 'timm:resnet18']); "
         "main(['summary', 'resnet18']); sys.exit(10 * bool(early) + 20 * ('timm' in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, check=False)

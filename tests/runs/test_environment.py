@@ -1,7 +1,6 @@
 """The devices in `env.json`, used or not."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -29,10 +28,11 @@ def test_nvidia_gpus_are_counted_unless_hidden(
     for name in ("nvidia0", "nvidia11", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
 
-    def redirected(path: Any) -> Path:
-        return tmp_path if str(path) == "/dev" else Path(path)
+    class Redirected(Path):
+        def __new__(cls, path: str) -> Path:  # type: ignore[misc]
+            return tmp_path if path == "/dev" else Path(path)
 
-    monkeypatch.setattr(environment, "Path", redirected)
+    monkeypatch.setattr(environment, "Path", Redirected)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if hidden is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)

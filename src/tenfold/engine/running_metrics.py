@@ -78,10 +78,8 @@ class RunningMetrics:
         accuracy = int(tensors["hits"].sum()) / num_images
         if not self.plain_loss:
             return TrainMetrics(objective, accuracy)
-        sums = tensors["plain"].double()  # parts
-        known = sums.isfinite()
-        loss = float(sums[known].sum()) / int(tensors["seen"][known].sum()) if known.any() else None
-        return TrainMetrics(loss, accuracy, objective)
+        plain = tensors["plain"]
+        return TrainMetrics(float(plain.double().mean()) if len(plain) else None, accuracy, objective)
 
     def _compute_one(self) -> TrainMetrics:
         """Computes the metrics of a single step, in a third of the time: the log may ask after each step."""
@@ -96,8 +94,8 @@ class RunningMetrics:
         """Returns what a checkpoint stores of the steps since the last row of the log.
 
         Returns:
-            `losses` float32 [K], `hits` and `seen` int64 [parts], and where the minimized loss differs `plain`, sums of
-            cross-entropies, float32 [parts].
+            `losses` float32 [K], `hits` and `seen` int64 [parts], and where the minimized loss differs `plain`, float32
+            [images], the cross-entropies: a sum of each part would round differently in a resumed run.
 
         Raises:
             LossNotFiniteError: when a loss was not finite; nothing of such a run must be saved.
@@ -112,8 +110,8 @@ class RunningMetrics:
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `state_tensors` returned, in version 0.1 without `plain`."""
         self._compacted = dict(tensors)
-        if self.plain_loss and "plain" not in tensors:
-            self._compacted["plain"] = torch.full_like(tensors["hits"], torch.nan, dtype=torch.float32)
+        if self.plain_loss:
+            self._compacted.setdefault("plain", torch.zeros(0))
 
     def _compact(self) -> None:
         """Reduces the collected steps to losses, hits and number of images, still on the device."""
@@ -128,7 +126,7 @@ class RunningMetrics:
             "seen": torch.full_like(hits, len(labels)),
         }
         if self.plain_loss:
-            new["plain"] = F.cross_entropy(logits.float(), labels, reduction="sum")[None]
+            new["plain"] = F.cross_entropy(logits.float(), labels, reduction="none")
         previous = self._compacted
         self._compacted = {
             name: torch.cat([previous[name].to(value.device), value]) if previous else value
