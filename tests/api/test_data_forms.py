@@ -94,7 +94,7 @@ def test_how_other_images_are_resized_is_as_asked_for() -> None:
     padded = tenfold.dataset(pair(30), fit="pad", image_size=16)
     assert padded.fit == "pad"
     assert tenfold.dataset(padded).fit == "pad"
-    with pytest.raises(DataError, match="data.fit is stretch, but the dataset was prepared with pad"):
+    with pytest.raises(DataError, match=r"data\.fit is stretch, but the dataset was prepared with pad"):
         tenfold.dataset(padded, fit="stretch")
 
 

@@ -257,8 +257,8 @@ def test_predict_json_has_every_probability(fake_api: Any, photos: Path, capsys:
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        ([], "the model has no temperature; a run with validation images fits one to its best model"),
-        (["--json"], "the model has no temperature; a run"),
+        ([], "the model has no temperature; validation images give one to the best"),
+        (["--json"], "the model has no temperature; validation"),
         (["--csv", "--views", "plain"], "a temperature belongs to the views as trained; leave --views out"),
     ],
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tenfold.deploy.predictor import Prediction
 
 
-_NO_TEMPERATURE = "the model has no temperature; a run with validation images fits one to its best model (--set data.val_fraction=0.1)"
+_NO_TEMPERATURE = "the model has no temperature; validation images give one to the best (--set data.val_fraction=0.1)"
 _NAMES_SHOWN = 3
 _OTHER_VIEWS = "a temperature belongs to the views as trained; leave --views out"
 
