@@ -99,7 +99,7 @@ def conclude(folder: SweepFolder, plan: SweepPlan, report: bool = True) -> Sweep
         plot_sweep(finished.study, folder.plots, logarithmic=log_scaled)
     durable.write_json(folder.summary, {**_summary(finished), "seconds": read_log(folder.log)[-1]["time_s"]})
     if report:
-        write_sweep_page(folder)
+        write_sweep_page(folder, finished.study)
     return finished
 
 
@@ -141,7 +141,7 @@ def _summary(sweep: Sweep) -> Mapping[str, Any]:
     if sweep.study.target_times is not None:
         summary["target_seconds"] = _target_times(sweep.study.target_times)
     if sweep.kind == "seeds":
-        per_class = _per_class(sweep.evaluations(), resplit=sweep.study.resplit)
+        per_class = _per_class(sweep.evaluations(), own_test_splits=sweep.study.own_test_splits)
         summary |= {"test_accuracy": sweep.accuracy.to_json(), "per_class": per_class}
     return summary
 
@@ -166,7 +166,7 @@ def _target_times(times: TargetTimes) -> dict[str, Any]:
     return {"trials": times.total, **replace(times.seconds, interval=None).to_json()}  # it would leave out the others
 
 
-def _per_class(evaluations: Sequence[Evaluation], *, resplit: bool) -> dict[str, Any]:
+def _per_class(evaluations: Sequence[Evaluation], *, own_test_splits: bool) -> dict[str, Any]:
     """Returns mean and spread of the accuracy of each class that has test images.
 
     Where each seed has its own test images, the numbers of a class differ, and there is no interval.
@@ -175,7 +175,7 @@ def _per_class(evaluations: Sequence[Evaluation], *, resplit: bool) -> dict[str,
     return {
         results[0].name: accuracy_spread(
             [result.recall for result in results if result.recall is not None],
-            None if resplit else results[0].support,
+            None if own_test_splits else results[0].support,
         ).to_json()
         for results in classes
     }

@@ -1,9 +1,9 @@
 """Reads a sweep folder: its trials by setting, with what each trial predicted for each test image."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tenfold.report.page.predictions import Predictions, load_predictions
 from tenfold.report.study import Study
@@ -18,19 +18,24 @@ def read_study(folder: SweepFolder) -> Study:
         RunError: when a file is damaged.
     """
     plan, rows = folder.plan(), []
-    correct: dict[str, NDArray[np.bool_]] = {}
-    first: Predictions | None = None
-    same = True
+    runs: dict[str, Predictions] = {}
     for trial, row in zip(folder.trials(), folder.rows(), strict=True):
         if row["status"] == "finished":
-            predictions = load_predictions(RunFolder(folder.run_path(trial)))
-            first = first or predictions
-            same = same and has_same_images(first, predictions)
-            correct[trial.name] = predictions.is_correct
-            row |= _accuracy(predictions)
+            runs[trial.name] = _load(RunFolder(folder.run_path(trial)), next(iter(runs.values()), None))
+            row |= _accuracy(runs[trial.name])
         rows.append(row)
-    keys = (*plan["vary"], *plan["search"])
-    return Study(rows, keys, plan["kind"], plan.get("resplit", False), correct if same else {})
+    first = next(iter(runs.values()), None)
+    same = all(first is not None and has_same_images(first, run) for run in runs.values())
+    correct = {name: run.is_correct for name, run in runs.items()} if same else {}
+    return Study(rows, (*plan["vary"], *plan["search"]), plan["kind"], plan.get("resplit", False), correct, runs)
+
+
+def _load(folder: RunFolder, first: Predictions | None) -> Predictions:
+    """Returns the predictions of a run; a large sweep fits into memory because names are shared with the first run."""
+    found = load_predictions(folder)
+    if first is None or not has_same_images(first, found):
+        return found
+    return replace(found, classes=first.classes, names=first.names, true=first.true)
 
 
 def has_same_images(a: Predictions, b: Predictions) -> bool:

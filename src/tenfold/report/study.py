@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from tenfold.core.text import plural, shortened
 from tenfold.evaluate.settings import SeedResults, SettingPair, compare_settings
 from tenfold.evaluate.spread import Spread, accuracy_spread, spread
+
+if TYPE_CHECKING:  # imports torch, which takes a second or two
+    from tenfold.report.page.predictions import Predictions
 
 Row = Mapping[str, Any]
 
@@ -95,8 +98,9 @@ class Study:
         keys: varied recipe keys, dotted.
         kind: `grid`, `search` or `seeds`.
         resplit: whether each seed has random splits of its own.
-        correct: whether each test image was predicted correctly, bool [N], by trial; only for trials with the same
-            test images.
+        correct: whether each test image was predicted correctly, bool [N], by trial; empty unless all trials have the
+            same test images.
+        predictions: on the test images, by trial; of the finished trials of a sweep that was read from its folder.
     """
 
     rows: Sequence[Row]
@@ -104,6 +108,7 @@ class Study:
     kind: str = "grid"
     resplit: bool = False
     correct: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    predictions: "Mapping[str, Predictions]" = field(default_factory=dict)
 
     @cached_property
     def split(self) -> str:
@@ -152,17 +157,28 @@ class Study:
     def tested(self, rows: Sequence[Row]) -> Spread:
         """Returns mean, std and 95 % interval of the test accuracies of finished trials of one setting."""
         images, train = _mean_of(rows, "test_images"), _mean_of(rows, "train_images")
-        own_splits = self.resplit and train is not None and any(row["trial"] not in self.correct for row in rows)
         return accuracy_spread(
             [row["test_accuracy"] for row in rows],
             None if images is None else round(images),
-            round(train) if own_splits and train is not None else None,
+            round(train) if self.own_test_splits and train is not None else None,
         )
+
+    @property
+    def own_test_splits(self) -> bool:
+        """Whether each seed drew test images of its own; with `--resplit` it may have drawn validation images only."""
+        return self.resplit and not self.correct
 
     @property
     def covers(self) -> str:
         """What the 95 % interval of several seeds covers."""
-        return "new images, new splits and new seeds" if self.resplit else "new images and new seeds"
+        return "new images, new splits and new seeds" if self.own_test_splits else "new images and new seeds"
+
+    @property
+    def splits_text(self) -> str:
+        """What the seeds have in common, to follow their number."""
+        if self.own_test_splits:
+            return ", each with its own split"
+        return ", each with its own validation images" if self.resplit else " on one split"
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -229,7 +245,7 @@ class Study:
         images = _mean_of(rows, f"{self.split}_images")
         trials = [row.get("trial") for row in rows]
         known = self.split == "test" and all(trial in self.correct for trial in trials)
-        train = _mean_of(rows, "train_images") if self.resplit and not known else None
+        train = _mean_of(rows, "train_images") if self.own_test_splits else None
         return SettingResult(
             settings={key: rows[0].get(key) for key in self.keys},
             accuracies=tuple(accuracy for row in rows if (accuracy := self.accuracy(row)) is not None),

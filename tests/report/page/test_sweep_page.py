@@ -13,13 +13,14 @@ from tenfold.evaluate.spread import accuracy_spread, spread
 from tenfold.report.page.predictions import Predictions, load_predictions, predictions_of
 from tenfold.report.page.sweep_page import sweep_page, write_sweep_page
 from tenfold.report.page.sweep_trials import common_pairs, setting_cells, shared_errors
+from tenfold.report.read_study import read_study
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder, Trial
 from tenfold.runs.tables import PredictionRow
 
 
 def page(folder: SweepFolder) -> Element:
-    return read_page(sweep_page(folder))
+    return read_page(sweep_page(folder, read_study(folder)))
 
 
 def predictions_in(folder: SweepFolder) -> list[Predictions]:
@@ -120,7 +121,7 @@ def test_a_failed_trial_is_listed_with_its_error(tmp_path: Path) -> None:
     failed = Trial("003-seed=3", {}, 3, 3)
     folder.add(failed)
     folder.record_end(failed, "failed", "the loss is <b>not</b> finite")
-    html = sweep_page(folder)
+    html = sweep_page(folder, read_study(folder))
     assert "<b>not</b>" not in html
     text = section(read_page(html), "trials").text
     assert "003-seed=3: failed the loss is <b>not</b> finite" in text
@@ -129,7 +130,8 @@ def test_a_failed_trial_is_listed_with_its_error(tmp_path: Path) -> None:
 
 def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
     name = "</script><script>alert(1)</script>"
-    html = sweep_page(predicted_sweep(tmp_path, [{"model.name": name}] * 3, classes=("cat", "dog", name)))
+    folder = predicted_sweep(tmp_path, [{"model.name": name}] * 3, classes=("cat", "dog", name))
+    html = sweep_page(folder, read_study(folder))
     assert "alert(1)</script>" not in html
     assert name in [heading.text for heading in read_page(html).all("th")]
 
@@ -137,7 +139,7 @@ def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
 def test_a_sweep_without_a_result_has_no_page(tmp_path: Path) -> None:
     folder = predicted_sweep(tmp_path, [], accuracies=())
     with pytest.raises(RunError, match=r"no finished trial, expected at least one; .* tenfold sweep --resume"):
-        sweep_page(folder)
+        write_sweep_page(folder)
 
 
 def test_runs_with_other_test_images_are_not_combined(tmp_path: Path) -> None:
@@ -148,6 +150,14 @@ def test_runs_with_other_test_images_are_not_combined(tmp_path: Path) -> None:
     document = page(folder)
     assert document.all("section", id="confusions") == []
     assert len(section(document, "trials").one("table").all("tr")) == 4
+
+
+def test_a_study_that_was_read_is_not_read_again(tmp_path: Path) -> None:
+    folder = predicted_sweep(tmp_path)
+    study = read_study(folder)
+    for trial in folder.trials():
+        RunFolder(folder.run_path(trial)).predictions.unlink()
+    assert write_sweep_page(folder, study).is_file()
 
 
 def test_the_page_is_in_the_sweep_folder_and_makes_no_requests(tmp_path: Path) -> None:

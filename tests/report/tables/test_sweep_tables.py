@@ -1,5 +1,8 @@
 """Tables of sweeps and seeds."""
 
+import dataclasses
+
+import numpy as np
 import torch
 from hypothesis import given, settings
 
@@ -8,9 +11,10 @@ from harness.sweep_rows import sweep_row, sweeps
 from tenfold.core.text import interval
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import evaluate_logits
+from tenfold.evaluate.spread import accuracy_spread
 from tenfold.report.ranking import ranking_lines
 from tenfold.report.study import Study
-from tenfold.report.tables.sweep_tables import seeds_table, settings_table, sweep_table, target_line
+from tenfold.report.tables.sweep_tables import seeds_line, seeds_table, settings_table, sweep_table, target_line
 
 
 def test_each_trial_has_a_line_and_the_best_is_marked():
@@ -75,6 +79,16 @@ def test_seeds_with_splits_of_their_own_say_what_the_interval_covers():
     lines = lines_of(seeds_table(seeds_study([1, 0.9], resplit=True), list(evaluations([0, 2]))))
     assert "over 2 seeds, each with its own split" in lines[4]
     assert lines[4].endswith("for new images, new splits and new seeds")
+
+
+def test_seeds_with_the_same_test_images_claim_no_new_splits():
+    study = seeds_study([1, 0.9], resplit=True)
+    same = dataclasses.replace(study, correct={"a": np.ones(20, bool)})
+    line = seeds_line(same).plain
+    assert "over 2 seeds, each with its own validation images, from" in line
+    assert line.endswith("for new images and new seeds")
+    on_one_split = accuracy_spread([row["test_accuracy"] for row in study.rows], 20)
+    assert same.tested(study.rows).interval == same.results[0].spread.interval == on_one_split.interval
 
 
 def test_one_seed_says_that_its_spread_is_unknown():

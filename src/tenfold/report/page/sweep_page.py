@@ -75,30 +75,31 @@ class TableRow:
     best: bool = False
 
 
-def write_sweep_page(folder: SweepFolder) -> Path:
+def write_sweep_page(folder: SweepFolder, study: Study | None = None) -> Path:
     """Writes the page of a sweep or of several seeds and returns its path.
 
     Args:
         folder: folder of the sweep; at least one of its trials must have finished.
+        study: what `read_study` returned for it; read by default.
 
     Raises:
         RunError: when no trial has finished, or a file is damaged.
         StorageError: when the file cannot be written.
     """
-    durable.write_text(folder.report, sweep_page(folder))
+    durable.write_text(folder.report, sweep_page(folder, study or read_study(folder)))
     return folder.report
 
 
-def sweep_page(folder: SweepFolder) -> str:
+def sweep_page(folder: SweepFolder, study: Study) -> str:
     """Returns the page of a sweep or of several seeds as HTML; see `write_sweep_page`."""
-    plan, study = folder.plan(), read_study(folder)
+    plan = folder.plan()
     if study.best is None:
         raise RunError(
             f"{display_path(folder.path)} has no finished trial, expected at least one; "
             f"continue it: tenfold sweep --resume {display_path(folder.path)}"
         )
     chosen = _finished_rows(study, study.best)
-    runs = comparable_predictions(folder, chosen) if len(chosen) > 1 else []
+    runs = comparable_predictions(study, chosen) if len(chosen) > 1 else []
     return render(
         "sweep.html",
         header=_header(folder, plan, study),
@@ -185,7 +186,7 @@ def _main_result(study: Study, chosen: Sequence[Row]) -> MainResult:
         description += f" with {printable(study.setting_text(best.settings))}, the best of "
         description += plural(len(study.results), "setting")
     elif tested.count > 1:
-        description += ", each with its own split" if study.resplit else " on one split"
+        description += study.splits_text
     return MainResult(
         mean_text(tested.mean, tested.std), description, _interval_text(study, tested), tuple(_notes(study))
     )

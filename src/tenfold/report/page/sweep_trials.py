@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from tenfold.core.text import printable
 from tenfold.evaluate.spread import Spread, spread
-from tenfold.report.page.predictions import Predictions, load_predictions
+from tenfold.report.page.predictions import Predictions
 from tenfold.report.read_study import has_same_images
-from tenfold.report.study import as_number, value_key, value_text
+from tenfold.report.study import Study, as_number, value_key, value_text
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import Row, SweepFolder
 
@@ -59,13 +59,9 @@ class TrialCell:
     value: float
 
 
-def comparable_predictions(folder: SweepFolder, rows: Sequence[Row]) -> list[Predictions]:
-    """Returns the predictions of the runs of `rows`; none where they have different test images.
-
-    Raises:
-        RunError: when a file is damaged.
-    """
-    runs = [load_predictions(RunFolder(folder.trials_folder / row["trial"])) for row in rows]
+def comparable_predictions(study: Study, rows: Sequence[Row]) -> list[Predictions]:
+    """Returns the predictions of the runs of `rows`; none where they have different test images."""
+    runs = [study.predictions[row["trial"]] for row in rows]
     return runs if all(has_same_images(runs[0], run) for run in runs[1:]) else []
 
 

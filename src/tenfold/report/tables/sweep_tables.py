@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tenfold.core.text import interval, mean_text, percent, plural, shortened
-from tenfold.evaluate.spread import Spread, spread
+from tenfold.evaluate.spread import spread
 from tenfold.report.study import Row, Study, as_number, fraction_of, value_text
 from tenfold.report.tables.run_tables import listing
 
@@ -85,7 +85,7 @@ def seeds_table(study: Study, evaluations: "Sequence[Evaluation]") -> Group:
     ]
     return Group(
         _table(["seed", "test accuracy", "95 % interval", *target, ""], runs),
-        seeds_line(study.tested(finished), study.covers, resplit=study.resplit),
+        seeds_line(study),
         *([line] if (line := target_line(study)) else []),
         _table(["class", "test accuracy", "lowest", "highest", ""], classes),
     )
@@ -98,28 +98,27 @@ def _class_cells(name: str, recalls: Sequence[float]) -> list[str]:
     return [name, mean_text(total.mean, total.std), percent(total.lowest), percent(total.highest), ""]
 
 
-def seeds_line(total: Spread, covers: str = "new images and new seeds", *, resplit: bool = False) -> Text:
+def seeds_line(study: Study) -> Text:
     """Returns the sentence with the mean and the spread over seeds.
 
     Args:
-        total: of the accuracies, from `accuracy_spread`.
-        covers: what its interval covers.
-        resplit: whether each seed had random splits of its own.
+        study: trials that differ only in the seed, at least one of them finished.
 
     Example:
-        >>> from tenfold.evaluate.spread import accuracy_spread
-        >>> seeds_line(accuracy_spread([0.70, 0.71, 0.72], 10_000)).plain
+        >>> values = {"status": "finished", "test_images": 10_000}
+        >>> seeds_line(Study([values | {"test_accuracy": one} for one in (0.70, 0.71, 0.72)], [])).plain
         'accuracy 71.0 ± 1.0 % over 3 seeds on one split, from 70.0 % to 72.0 %; 95 % interval 68.4–73.6 %, for new images and new seeds'
     """  # noqa: E501
+    total = study.tested([row for row in study.rows if row.get("status") == "finished"])
     if total.std is None:
         rest = " of one seed; --seeds 5 shows how much it varies"
         return Text.assemble("accuracy ", (percent(total.mean), "bold"), rest)
     return Text.assemble(
         "accuracy ",
         (mean_text(total.mean, total.std), "bold"),
-        f" over {total.count} seeds{', each with its own split' if resplit else ' on one split'}, "
+        f" over {total.count} seeds{study.splits_text}, "
         f"from {percent(total.lowest)} to {percent(total.highest)}; "
-        f"95 % interval {interval(total.interval)}, for {covers}",
+        f"95 % interval {interval(total.interval)}, for {study.covers}",
     )
 
 
