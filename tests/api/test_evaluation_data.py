@@ -220,3 +220,35 @@ def test_images_in_memory_are_evaluated_whole_by_the_names_of_their_labels(home:
         evaluated(home, (data.test.images[:2], ["green", "cat"]))
     with pytest.raises(UsageError, match="data has no split 'val'; expected train or all"):
         evaluated(home, pair, "val")
+
+
+def test_a_changed_copy_of_the_runs_images_is_warned_of(home: Path, tmp_path: Path) -> None:
+    notes, tested = Messages(), len(RunFolder(home / "runs/first").read_predictions())
+    shutil.copytree(home / "photos", tmp_path / "moved")
+    trained = next(iter(set(range(20)) - {int(Path(row.path).stem) for row in predictions(home) if "blue" in row.path}))
+    (tmp_path / f"moved/blue/{trained}.png").unlink()
+    assert evaluated(home, tmp_path / "moved", notes=notes).total == 39
+    (warning,) = notes.warnings
+    assert warning.startswith(f"{tested} of the {tested} test images of this run are in ")
+    (home / "runs/first/predictions.csv").unlink()
+    (home / "runs/first/summary.json").unlink()
+    class_tree(tmp_path / "photos", {"blue": 1, "green": 1})
+    evaluated(home, tmp_path / "photos", notes=notes)
+    assert notes.warnings[1].endswith(
+        "has the name of the data of this model, which may have been trained on these images"
+    )
+
+
+def predictions(home: Path) -> Any:
+    return RunFolder(home / "runs/first").read_predictions()
+
+
+def test_a_relative_source_counts_from_the_folder_of_the_runs_first(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_source(home, "photos")
+    monkeypatch.chdir(tmp_path)
+    class_tree(tmp_path / "photos", {"blue": 20, "green": 20})
+    notes = Messages()
+    assert as_stored(evaluated(home, notes=notes)) == RunFolder(home / "runs/first").read_summary()["evaluation"]
+    assert notes.warnings == []

@@ -11,6 +11,7 @@ from harness.runs import tiny_run, without_plots
 from harness.tiny import photo_folder
 from tenfold.core.progress import SilentProgress
 from tenfold.evaluate.intervals import wilson
+from tenfold.inspect.duplicates import find_duplicates
 from tenfold.runs.run_folder import RunFolder
 
 SETTINGS = ["model.hidden=[4]", "train.duration=1 epochs", "train.min_steps=0", "train.threads=1", "train.device=cpu"]
@@ -88,3 +89,19 @@ def test_each_trial_of_a_sweep_has_the_duplicates_of_its_test_images(
     found = RunFolder(tmp_path / "trial").read_summary()["near_duplicates"]
     assert found["exact"] > 0
     assert np.isfinite(found["test_accuracy"])
+
+
+def test_one_search_suffices_where_the_cache_cannot_be_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = []
+
+    def search(*arguments: Any, **named: Any) -> Any:
+        searches.append(arguments)
+        return find_duplicates(*arguments, **named)
+
+    monkeypatch.setattr("tenfold.inspect.drawn_splits.write_leaks", lambda *_: None)
+    monkeypatch.setattr("tenfold.inspect.drawn_splits.find_duplicates", search)
+    with without_plots():
+        tenfold.train("mlp", data=photos, overrides=[*SETTINGS, "data.image_size=12"], runs=tmp_path, name="run")
+    assert len(searches) == 1

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ import pytest
 import tenfold
 from harness.runs import TINY, Notes, StopAfter, noise_dataset, tiny_run, without_plots
 from harness.tiny import photo_folder
+from tenfold.api.resume import _for_device
+from tenfold.core import durable
 from tenfold.core.errors import Interrupted, RecipeError, RunError, TenfoldError, TrainingError
-from tenfold.recipes.load import load_recipe
+from tenfold.engine.precision import choose_hardware
+from tenfold.recipes.load import load_recipe, resolve
+from tenfold.runs.checkpoint import load_checkpoint
 from tenfold.runs.run_folder import RunFolder
 
 EAGER = ("train.execution=eager", "train.device=cpu", "train.threads=1")
@@ -153,3 +158,50 @@ def test_a_run_that_did_not_diverge_keeps_its_rate(tmp_path: Path) -> None:
     tiny_run(tmp_path, data=noise_dataset())
     with pytest.raises(RecipeError, match=r"after a loss that was not finite optim\.lr"):
         tiny_run(tmp_path, resume=True, overrides=("optim.lr=0.01",))
+
+
+def test_a_run_that_cannot_resume_keeps_its_checkpoints(photos: Path) -> None:
+    durable.write_text(photos / "log.jsonl", '{"event": "loss not finite", "step": 2}\n')
+    (photos / "summary.json").unlink()
+    kept = sorted((photos / "checkpoints").iterdir())
+    shutil.move("photos", "moved")
+    with pytest.raises(TenfoldError, match="name its new place with --data"):
+        resume(photos, overrides=["optim.lr=1e-4"])
+    with pytest.raises(RecipeError, match="early_stop needs a validation split"):
+        resume(photos, data="moved", overrides=["optim.lr=1e-4", "train.early_stop=1"])
+    Path("moved/blue/1.png").unlink()
+    with pytest.raises(RunError, match="the data has changed"):
+        resume(photos, data="moved", overrides=["optim.lr=1e-4"])
+    assert sorted((photos / "checkpoints").iterdir()) == kept
+
+
+def test_a_run_of_another_kind_of_device_takes_this_ones_precision(tmp_path: Path) -> None:
+    stop_after(5, lambda: tiny_run(tmp_path, overrides=(*TINY, *EAGER)))
+    run = tmp_path / "run"
+    recipe = (run / "recipe.toml").read_text().replace('precision = "float32"', 'precision = "bfloat16"')
+    (run / "recipe.toml").write_text(recipe.replace('execution = "eager"', 'execution = "compiled"'))
+    on_gpu = replace(load_checkpoint(run / "checkpoints"), state={"device": "cuda"})
+    used = choose_hardware(resolve(load_recipe(run), {"train.precision": "auto"}).train).autocast
+    after = _for_device(load_recipe(run), on_gpu, [])
+    assert after.train.precision == ("float32" if used is None else "bfloat16")
+    assert after.train.execution == "eager"
+    kept = _for_device(load_recipe(run), on_gpu, ["train.precision=bfloat16", "train.execution=compiled"])
+    assert kept == load_recipe(run)
+    tiny_run(tmp_path, resume=True, overrides=("train.precision=float32", "train.execution=eager"))
+    assert RunFolder(run).read_summary()["changes"][0]["key"] == "train.precision"
+
+
+def test_min_steps_cannot_shorten_an_unfinished_run(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, overrides=(*TINY, *EAGER, "train.duration=1 epoch", "train.min_steps=9"))
+    (run / "summary.json").unlink()
+    with pytest.raises(RunError, match=r"more than 1 epoch; .* to train it to 3 epochs \(9 steps\)"):
+        tiny_run(tmp_path, resume=True, overrides=("train.min_steps=0",))
+
+
+def test_a_message_with_the_command_to_resume_quotes_its_path(tmp_path: Path) -> None:
+    (tmp_path / "my runs").mkdir()
+    with pytest.raises(TrainingError) as caught:
+        tiny_run(tmp_path / "my runs", overrides=(*TINY, *EAGER, "optim.lr=1e30", "train.checkpoint_every=1 steps"))
+    assert f"tenfold train --resume '{tmp_path / 'my runs/run'}' --lr" in str(caught.value)
+    assert "intact" not in str(caught.value)
+    assert f"--resume '{tmp_path / 'my runs/run'}' --lr" in RunFolder(tmp_path / "my runs/run").way_on()

@@ -7,7 +7,7 @@ import pytest
 
 from harness.runs import Notes, noise_dataset, tiny_run
 from tenfold.data.types import Dataset
-from tenfold.engine.changes import recipe_changes
+from tenfold.engine.changes import recipe_changes, resume_changes
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
@@ -63,3 +63,23 @@ def test_changes_are_messages_at_the_start_and_stand_in_the_summary(tmp_path: Pa
             "reason": "16 training images give at least four batches per epoch",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"min_steps": 100}, {"min_steps": 200}, "length: 50 epochs (200 steps) instead of 25 epochs (100 steps), "),
+        ({"min_steps": 100}, {"duration": "30 epochs"}, "length: 30 epochs instead of 25 epochs (100 steps), "),
+        ({}, {"duration": "8 steps"}, None),
+        ({}, {"min_steps": 8}, None),
+        ({"precision": "bfloat16"}, {"precision": "float32"}, "precision: float32 instead of bfloat16, "),
+        ({"execution": "compiled"}, {"execution": "auto"}, None),
+    ],
+)
+def test_a_resumed_run_names_what_changes(
+    before: dict[str, object], after: dict[str, object], expected: str | None
+) -> None:
+    short = resolve(Recipe(), {"train": {"duration": "2 epochs", "min_steps": 0, "batch_size": 4, **before}})
+    changes = resume_changes(short, resolve(short, {"train": after}), noise_dataset(), 4, None)
+    reason = "because the run was resumed with it after step 4"
+    assert [str(change) for change in changes] == ([] if expected is None else [expected + reason])

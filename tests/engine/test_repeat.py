@@ -10,7 +10,10 @@ import torch
 import tenfold
 from harness.curves import shapes
 from harness.needs import needs_compiler
-from harness.runs import digests, tiny_run, without_plots
+from harness.runs import Notes, digests, tiny_run, without_plots
+from tenfold.api.prepare import recipe_with_target
+from tenfold.core import durable
+from tenfold.core.errors import RecipeError
 from tenfold.engine import execution
 from tenfold.recipes.load import load_recipe
 
@@ -64,3 +67,24 @@ def test_a_run_repeats_from_its_own_recipe_whatever_is_measured(
 def test_the_recipe_of_a_run_names_its_precision(tmp_path: Path) -> None:
     run = tiny_run(tmp_path, overrides=("train.duration=1 step", "train.precision=auto", "train.execution=eager"))
     assert load_recipe(run).train.precision in ("float32", "bfloat16")
+
+
+def test_a_changed_training_leaves_the_recorded_execution_open_again(tmp_path: Path) -> None:
+    run = train(tmp_path, "run", "mlp", *SETTINGS, "train.execution=eager", "train.threads=1")
+    durable.write_text(run / "recipe.toml", (run / "recipe.toml").read_text().replace('"eager"', '"compiled"'))
+    notes = Notes()
+    for recipe in (run, run / "recipe.toml"):
+        chosen, _ = recipe_with_target(recipe, ["optim.name=adam", "train.seed=1"], notes)
+        assert chosen.train.execution == "auto"
+    assert notes.messages == ["train.execution = auto, because optim.name is not the run's"] * 2
+    assert recipe_with_target(run, [], notes, ["model.width"])[0].train.execution == "auto"
+    for lines in (["train.seed=1", "train.duration=1 epoch"], ["optim.name=adam", "train.execution=compiled"]):
+        assert recipe_with_target(run, lines, notes)[0].train.execution == "compiled"
+
+
+def test_steps_that_cannot_be_compiled_are_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    settings = (*SETTINGS, "train.execution=compiled", "train.precision=float32", "optim.name=adam")
+    expected = "its optimizer is not SGD with momentum; set train.execution=eager, or auto for a new run or sweep"
+    with pytest.raises(RecipeError, match=expected):
+        train(tmp_path / "runs", "run", "tutorial", *settings)
+    assert not (tmp_path / "runs").exists()

@@ -9,12 +9,15 @@ import pytest
 from PIL import Image
 
 from harness.scenes import scene, scenes
+from tenfold.api.data import in_memory
 from tenfold.core.errors import StorageError
 from tenfold.data.build import DataRequest, build_dataset
+from tenfold.data.store.leak_cache import delete_leaks
 from tenfold.data.types import Dataset
 from tenfold.inspect import drawn_splits
 from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
 from tenfold.inspect.duplicates import find_duplicates
+from tenfold.recipes.schema import DataSection
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +151,24 @@ def test_the_short_search_finds_the_leak_of_the_whole_one(tmp_path: Path) -> Non
     images = drawn_splits.DatasetImages(dataset)
     whole = find_duplicates(images, no_progress)
     assert drawn_leaks(dataset, no_progress)["test"] == drawn_splits.find_leak(images, whole)
+
+
+def test_datasets_made_by_hand_do_not_share_what_is_remembered() -> None:
+    leaking, clean = (
+        replace(drawn_scenes(), fingerprint=""),
+        scenes([(scene(n), n % 2) for n in range(6)], [(scene(9), 0)]),
+    )
+    clean = replace(clean, drawn=("test",), fingerprint="")
+    first, second = (drawn_leaks(dataset, no_progress)["test"] for dataset in (leaking, clean))
+    assert (first.indices, second.indices) == ((1,), ())
+    names = [in_memory(dataset, DataSection(val_fraction=0.4)).fingerprint for dataset in (leaking, clean)]
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "C:\\x"])
+def test_any_name_of_a_dataset_is_remembered_inside_the_cache(cache: Path, name: str) -> None:
+    dataset = replace(drawn_scenes(), name=name)
+    drawn_leaks(dataset, no_progress)
+    assert [path.parent for path in cache.parent.rglob("*.json")] == [cache / "duplicates"]
+    delete_leaks(name)
+    assert list((cache / "duplicates").iterdir()) == []

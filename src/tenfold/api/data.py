@@ -110,6 +110,8 @@ def in_memory(data: object, section: DataSection) -> Dataset | None:
             note = drawn_note("test images", section.test_fraction, len(data.test), section.split_seed)
             data = replace(data, drawn=found.drawn, notes=(note,))
         data = replace(data, fit=section.fit)  # decides how images are resized that are predicted later
+    if not data.fingerprint:  # made by hand: runs and the cache must tell its images from others
+        data = replace(data, fingerprint=_digest(list(data.splits().values()), data.classes))
     return with_validation(data, section.val_fraction, section.split_seed)
 
 
@@ -144,8 +146,7 @@ def dataset_of(section: DataSection, progress: Progress) -> Dataset:
 def recorded_section(section: DataSection, folder: Path, source: str | None = None) -> DataSection:
     """Returns the `[data]` of a run with paths that exist now, as far as they can be found.
 
-    Runs of earlier versions store relative sources. They are looked for from the current folder, and then from the
-    folder that holds `runs/`, where most runs were started. Image lists are copied into the run folder, which may
+    For the source see `source_places`. Image lists are copied into the run folder, which may
     have been moved. A `data_dir` that is gone is left out: what was prepared from it may still be there.
 
     Args:
@@ -158,8 +159,7 @@ def recorded_section(section: DataSection, folder: Path, source: str | None = No
     """
     found: dict[str, object] = {"source": source or section.source}
     if source is None and section.source not in BUILT_IN:
-        places = [Path(section.source).expanduser(), folder.absolute().parent.parent / section.source]
-        existing = [place for place in places if place.exists()]
+        existing = source_places(section, folder)
         if not existing:
             raise DataError(
                 f"{section.source}, the data of {display_path(folder)}, is not there; name its new place with --data"
@@ -172,6 +172,20 @@ def recorded_section(section: DataSection, folder: Path, source: str | None = No
         if getattr(section, key) and copy.is_file():
             found[key] = str(copy)
     return section.model_copy(update=found)
+
+
+def source_places(section: DataSection, folder: Path) -> list[Path]:
+    """Returns the existing places that the source of a run may name.
+
+    Runs of earlier versions store relative sources. They count from the folder that holds `runs/`, where most runs were
+    started, and then from the current folder.
+
+    Args:
+        section: of the run's recipe; its source is a path.
+        folder: the run or sweep folder.
+    """
+    source = expanded(section.source)
+    return [place for place in (folder.absolute().parent.parent / source, source) if place.exists()]
 
 
 def absolute_paths(section: DataSection) -> dict[str, object]:

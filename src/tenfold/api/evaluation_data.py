@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tenfold.api.data import dataset_of, recorded_section, request_of
+from tenfold.api.data import dataset_of, recorded_section, request_of, source_places
 from tenfold.core.errors import ModelError, RunError, UsageError
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural
@@ -72,6 +72,8 @@ def images_to_evaluate(
         if moved is not None:
             progress.message(f"{data} is the data of the run in a new place")
             return split_of(moved, split or "test")
+    if section is not None:
+        _warn_of_same_names(scanned, section, folder, data, progress)
     found = labeled_images(scanned, request, split, partial(check_known, classifier), progress.prepare)
     _report(found, progress)
     return found
@@ -120,10 +122,8 @@ def _same_source(data: str, section: DataSection, folder: RunFolder | None) -> b
     """Returns whether `data` names the source of the run; the run's relative path counts from where the run was."""
     if data in BUILT_IN or section.source in BUILT_IN:
         return data == section.source
-    places = [expanded(section.source)]
-    if folder is not None:
-        places.append(folder.path.absolute().parent.parent / section.source)
-    return expanded(data).resolve() in [place.resolve() for place in places if place.exists()]
+    places = [expanded(section.source)] if folder is None else source_places(section, folder.path)
+    return expanded(data).resolve() in [place.resolve() for place in places]
 
 
 def _fingerprint(folder: RunFolder) -> str:
@@ -145,6 +145,22 @@ def _moved(scanned: Scanned, section: DataSection, folder: RunFolder, data: str,
         return None
     dataset = dataset_of(own, progress)
     return dataset if dataset.fingerprint == fingerprint else None
+
+
+def _warn_of_same_names(
+    scanned: Scanned, section: DataSection, folder: RunFolder | None, data: str, progress: Progress
+) -> None:
+    """Warns where foreign data may be a changed copy of the run's: by image names, or by its own name without those."""
+    if folder is not None and folder.predictions.is_file():
+        tested = {row.path for row in folder.read_predictions()}
+        same = len(tested & {entry.path for entry in scanned.layout.entries})
+        if same:
+            progress.warn(
+                f"{same:,} of the {plural(len(tested), 'test image')} of this run are in {data} by name, which is not "
+                "the unchanged data of the run; it may have been trained on other images of it"
+            )
+    elif expanded(section.source).name == expanded(data).resolve().name:
+        progress.warn(f"{data} has the name of the data of this model, which may have been trained on these images")
 
 
 def _foreign_request(section: DataSection, data: str, data_dir: str | None) -> DataRequest:

@@ -1,15 +1,16 @@
 """What runs and sweeps do before training: recipe, dataset, messages."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 from tenfold.api.data import absolute_paths, request_of
 from tenfold.core.devices import choose_device
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural, size_text
 from tenfold.data.build import build_dataset
-from tenfold.data.types import Dataset
+from tenfold.data.types import Dataset, Leak
 from tenfold.engine.target import settings_for_target
 from tenfold.inspect.balance import label_warnings
 from tenfold.inspect.drawn_splits import drawn_leaks
@@ -18,14 +19,32 @@ from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import check_new_folder
 
+_SAME_STEP = (
+    *("train.seed", "train.duration", "train.min_steps", "train.log_every", "train.checkpoint_every"),
+    *("data.source", "data.data_dir", "data.val_fraction", "data.test_fraction", "data.split_seed"),
+)
+"""Keys that leave the training step of a run's recipe as it is."""
+
 
 def recipe_with_target(
-    recipe: str | Path | Recipe, overrides: Sequence[str], progress: Progress
+    recipe: str | Path | Recipe, overrides: Sequence[str], progress: Progress, varied: Collection[str] = ()
 ) -> tuple[Recipe, list[str]]:
     """Returns the recipe with overrides and what its target needs, and both as `section.key=value` lines.
 
-    What a target needs is reported.
+    What a target needs is reported. The execution that a run has recorded is left open again where another training
+    is asked for, which may not be possible that way.
+
+    Args:
+        recipe: name, file or folder, or a recipe.
+        overrides: `"section.key=value"` each.
+        progress: receives messages.
+        varied: keys that the trials of a sweep change.
     """
+    keys = {line.partition("=")[0].strip() for line in overrides}
+    changed = sorted(key for key in keys | set(varied) if not key.startswith(_SAME_STEP))
+    if changed and "train.execution" not in keys and not isinstance(recipe, Recipe) and _is_of_run(Path(recipe)):
+        progress.message(f"train.execution = auto, because {changed[0]} is not the run's")
+        overrides = ["train.execution=auto", *overrides]
     if isinstance(recipe, Recipe):  # keeps apart what was set and what is a default
         chosen = resolve(recipe.model_dump(exclude_unset=True), overrides)
     else:
@@ -58,11 +77,28 @@ def check_early(recipe: Recipe, runs: Path, name: str | None, *, check_network: 
         check_names(recipe.model.name, recipe.model.arguments)
 
 
-def timed_dataset(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
-    """Returns a recipe's dataset, and the seconds that preparing it took: 0 if it was prepared before.
+def _is_of_run(recipe: Path) -> bool:
+    """Returns whether a recipe is that of a run or the best of a sweep, which hold what ran."""
+    folder = recipe if recipe.is_dir() else recipe.parent
+    return recipe.exists() and (folder / "env.json").is_file()
 
-    Preparing includes the search for near duplicates, whose result is remembered.
+
+class Prepared(NamedTuple):
+    """A dataset that is ready for training.
+
+    Args:
+        dataset: see `Dataset`.
+        leaks: see `drawn_leaks`; None where nobody has looked yet.
+        seconds: that preparing it and the search for near duplicates took; 0 if both were done before.
     """
+
+    dataset: Dataset
+    leaks: Mapping[str, Leak] | None = None
+    seconds: float = 0.0
+
+
+def prepared_dataset(recipe: Recipe, progress: Progress) -> Prepared:
+    """Returns a recipe's dataset and the near duplicates in it."""
     prepared_now = False
 
     def note(description: str, done: int, total: int) -> None:
@@ -72,8 +108,8 @@ def timed_dataset(recipe: Recipe, progress: Progress) -> tuple[Dataset, float]:
 
     began = perf_counter()
     dataset = build_dataset(request_of(recipe.data), note)
-    drawn_leaks(dataset, note)
-    return dataset, perf_counter() - began if prepared_now else 0.0
+    leaks = drawn_leaks(dataset, note)
+    return Prepared(dataset, leaks, perf_counter() - began if prepared_now else 0.0)
 
 
 def report_dataset(dataset: Dataset, progress: Progress) -> None:

@@ -11,12 +11,14 @@ from tenfold.api import training_run
 from tenfold.api.data import DataSource, absolute_paths, dataset_of, in_memory, recorded_section
 from tenfold.api.training_run import Run
 from tenfold.core import durable
+from tenfold.core.devices import choose_device
 from tenfold.core.errors import RunError
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural
 from tenfold.data.types import Dataset
-from tenfold.engine.changes import resume_changes
+from tenfold.engine.changes import length_text, resume_changes
 from tenfold.engine.plan import Plan, extended, make_plan
+from tenfold.engine.precision import choose_hardware
 from tenfold.engine.state import check_fingerprint, has_diverged
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
@@ -50,12 +52,15 @@ def resume_run(
         before, settings = _with_moved_data(stored, data, overrides)
         diverged_at = folder.diverged_at()
         after = extended(before, resolve(before, settings), diverged=diverged_at is not None)
+        dataset = in_memory(data, after.data) or dataset_of(recorded_section(after.data, folder.path), progress)
+        if folder.has_checkpoint:
+            newest = load_checkpoint(folder.checkpoints)
+            check_fingerprint(newest, dataset.fingerprint)
+            after = _for_device(after, newest, settings)
+        make_plan(after, dataset)  # a recipe that does not fit the data must not replace the one that did
         if diverged_at is not None and after.optim != before.optim:
             _remove_diverged(folder, diverged_at, progress)
         checkpoint = newest_checkpoint(folder, progress)
-        dataset = in_memory(data, after.data) or dataset_of(recorded_section(after.data, folder.path), progress)
-        if checkpoint is not None:
-            check_fingerprint(checkpoint, dataset.fingerprint)
         if before != stored:
             durable.write_text(folder.recipe, to_toml(before))
         if checkpoint is not None and after != before:
@@ -65,15 +70,31 @@ def resume_run(
             if report and not folder.report.is_file():  # the last file of a run
                 training_run.write_report(folder, dataset, model)
             return training_run.read_run(folder)
-        make_plan(after, dataset)  # a recipe that does not fit the data must not replace the one that did
         folder.reopen()  # before the recipe changes: a longer recipe beside the old results would look finished
         if after != before:
             step = 0 if checkpoint is None else checkpoint.step
-            _record_changes(folder, resume_changes(before, after, step, diverged_at), progress)
+            _record_changes(folder, resume_changes(before, after, dataset, step, diverged_at), progress)
             durable.write_text(folder.recipe, to_toml(after))
         return training_run.execute_run(
             after, dataset, folder, progress, model=model, checkpoint=checkpoint, started=started, report=report
         )
+
+
+def _for_device(after: Recipe, checkpoint: Checkpoint, overrides: Sequence[str]) -> Recipe:
+    """Returns the recipe with a precision and an execution for another kind of device than the checkpoint's.
+
+    Those that the run has recorded fit the device that it was on.
+    """
+    kind = choose_device(after.train.device).type
+    if checkpoint.state.get("device", kind) == kind:  # absent in checkpoints of earlier versions
+        return after
+    hardware = choose_hardware(after.train.model_copy(update={"precision": "auto"}))
+    used = {
+        "train.precision": "float32" if hardware.autocast is None else "bfloat16",
+        "train.execution": "eager",  # possible on every device
+    }
+    keys = {line.partition("=")[0].strip() for line in overrides}
+    return resolve(after, {key: value for key, value in used.items() if key not in keys})
 
 
 def _remove_diverged(folder: RunFolder, diverged_at: int, progress: Progress) -> None:
@@ -114,11 +135,12 @@ def _is_over(recipe: Recipe, dataset: Dataset, checkpoint: Checkpoint) -> bool:
 def _refuse_shorter(after: Recipe, before: Recipe, dataset: Dataset, checkpoint: Checkpoint, folder: RunFolder) -> None:
     """Raises RunError if an unfinished run is to end before the step that it has reached."""
     plan, seconds = make_plan(after, dataset), float(checkpoint.state["seconds"])
+    planned = make_plan(before, dataset)
     is_shorter = checkpoint.step > plan.steps if plan.steps is not None else seconds > (plan.seconds or 0.0)
-    if is_shorter and not folder.is_finished and after.train.duration != before.train.duration:
+    if is_shorter and not folder.is_finished and plan.length != planned.length:
         raise RunError(
             f"{folder.path} has been trained for {_trained_text(plan, checkpoint)} already, more than "
-            f"{after.train.duration}; give a greater length, or none to train it to {before.train.duration}"
+            f"{length_text(after, plan)}; give a greater length, or none to train it to {length_text(before, planned)}"
         )
 
 

@@ -108,7 +108,8 @@ def sweep(
             f"data is {described(data)}; the processes of a sweep need a source to read: expected a name or a path"
         )
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, target=target)
-    base, overrides = recipe_with_target(recipe, overrides, progress)
+    varied = [line.partition("=")[0].strip() for line in [*vary, *search]]  # a mapping yields its keys
+    base, overrides = recipe_with_target(recipe, overrides, progress, varied)
     base = base if data is None else resolve(base, {"data.source": str(data)})
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     plan, listed = plan_sweep(

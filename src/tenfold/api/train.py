@@ -10,7 +10,14 @@ from torch import nn
 
 from tenfold.api.budget import refuse_beside_budget, within_budget
 from tenfold.api.data import DataSource, given_dataset
-from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, timed_dataset, with_actual_data
+from tenfold.api.prepare import (
+    Prepared,
+    check_early,
+    prepared_dataset,
+    recipe_with_target,
+    report_dataset,
+    with_actual_data,
+)
 from tenfold.api.resume import resume_run
 from tenfold.api.sweep import sweep
 from tenfold.api.sweep_results import Sweep
@@ -135,12 +142,13 @@ def train(
     if data is not None and not isinstance(data, Dataset):
         chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
     check_early(chosen, Path(runs), name, check_network=model is None)
-    dataset, preparing = timed_dataset(chosen, progress) if given is None else (given, 0.0)
+    dataset, leaks, preparing = prepared_dataset(chosen, progress) if given is None else Prepared(given)
     report_dataset(dataset, progress)
     chosen, plan = with_actual_data(chosen, dataset), None
     make_plan(chosen, dataset)  # a recipe that does not fit its data must not leave a run folder
     if model is None:
         preflight.check_network(chosen, dataset)
+        preflight.check_execution(chosen, dataset)
     if budget is not None:
         chosen, plan = within_budget(
             chosen,
@@ -161,7 +169,15 @@ def train(
         if plan is not None:
             Log(folder.log).write("planned", plan=asdict(plan))
         run = execute_run(
-            chosen, dataset, folder, progress, model=model, checkpoint=None, started=started, report=report
+            chosen,
+            dataset,
+            folder,
+            progress,
+            model=model,
+            checkpoint=None,
+            leaks=leaks,
+            started=started,
+            report=report,
         )
     if plan is not None:
         spent = perf_counter() - started - preparing

@@ -1,5 +1,6 @@
 """Runs a recipe in its run folder: train, evaluate, report, resume."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from torch import nn
 
 from tenfold.api.evaluate import load
 from tenfold.core.progress import Progress
-from tenfold.data.types import Dataset
+from tenfold.data.types import Dataset, Leak
 from tenfold.deploy.predictor import Predictor
 from tenfold.engine.run import run as run_recipe
 from tenfold.engine.target import target_protocol, target_text
@@ -54,6 +55,7 @@ def execute_run(
     *,
     model: nn.Module | None,
     checkpoint: Checkpoint | None,
+    leaks: Mapping[str, Leak] | None = None,
     started: float,
     report: bool,
 ) -> Run:
@@ -66,6 +68,7 @@ def execute_run(
         progress: receives messages.
         model: your own network, which replaces the recipe's.
         checkpoint: to resume from; None starts at step 0.
+        leaks: near duplicates in `dataset`, see `drawn_leaks`; None looks for them.
         started: see `train`.
         report: see `train`.
 
@@ -74,7 +77,7 @@ def execute_run(
     """
     if recipe.train.target and dataset.val is not None:
         progress.message(target_protocol(recipe, len(dataset.val)))
-    leaks = drawn_leaks(dataset, progress.prepare)
+    leaks = drawn_leaks(dataset, progress.prepare) if leaks is None else leaks
     for line in leak_lines(dataset, leaks):
         progress.message(line)
     summary = run_recipe(

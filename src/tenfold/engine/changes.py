@@ -9,6 +9,9 @@ from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.changes import Change
 
+_ARITHMETIC = ("precision", "execution")
+"""Keys of `[train]` that decide how a step rounds."""
+
 
 def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
     """Returns what a run of `recipe` on `dataset` does not use as given.
@@ -17,7 +20,6 @@ def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
         RecipeError: see `make_plan`.
     """
     plan, train = make_plan(recipe, dataset), recipe.train
-    steps = train.duration.steps(plan.steps_per_epoch)
     changes = []
     if plan.batch_size != train.batch_size:
         images = plural(len(dataset.train), "training image")
@@ -26,29 +28,45 @@ def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
                 "train.batch_size", train.batch_size, plan.batch_size, f"{images} give at least four batches per epoch"
             )
         )
-    if steps is not None and plan.steps is not None and plan.steps > steps:
-        used = f"{_epochs(plan)} ({plan.steps:,} steps)"
+    if (used := length_text(recipe, plan)) != str(train.duration):
         changes.append(Change("train.duration", str(train.duration), used, f"train.min_steps = {train.min_steps}"))
     return changes + _interval_changes(recipe, dataset, plan) + _split_changes(recipe, dataset)
 
 
-def resume_changes(before: Recipe, after: Recipe, step: int, diverged_at: int | None) -> list[Change]:
-    """Returns the length and the learning rates that a resumed run uses instead of those of its recipe.
+def length_text(recipe: Recipe, plan: Plan) -> str:
+    """Returns how long a run of `recipe` is: its duration, or what `train.min_steps` makes of it."""
+    if plan.steps == recipe.train.duration.steps(plan.steps_per_epoch):
+        return str(recipe.train.duration)
+    return f"{_epochs(plan)} ({plan.steps or 0:,} steps)"
 
-    With any of them, the steps before were taken with another schedule than the recipe of the finished run says.
+
+def resume_changes(before: Recipe, after: Recipe, dataset: Dataset, step: int, diverged_at: int | None) -> list[Change]:
+    """Returns length, learning rates, precision and execution that a resumed run uses instead of its recipe's.
+
+    With any of them, the steps before were taken in another way than the recipe of the finished run says.
 
     Args:
         before: recipe of the run.
         after: the recipe with which it resumes.
+        dataset: of the run.
         step: number of steps taken before.
         diverged_at: step whose loss was not finite, or None.
     """
-    old_length, new_length = str(before.train.duration), str(after.train.duration)
-    length = Change("train.duration", old_length, new_length, f"the run was resumed with it after step {step:,}")
-    reason = f"the loss was not finite at step {diverged_at}"
-    pairs = [(name, getattr(before.optim, name), getattr(after.optim, name)) for name in RATES]
-    rates = [Change(f"optim.{name}", old, new, reason) for name, old, new in pairs if old != new]
-    return ([length] if step and old_length != new_length else []) + rates
+    old, new = make_plan(before, dataset), make_plan(after, dataset)
+    lengths = (length_text(before, old), length_text(after, new)) if old.length != new.length else ("", "")
+    resumed = [
+        ("train.duration", *lengths),
+        *((f"train.{name}", getattr(before.train, name), getattr(after.train, name)) for name in _ARITHMETIC),
+    ]
+    rates = [(f"optim.{name}", getattr(before.optim, name), getattr(after.optim, name)) for name in RATES]
+    after_step = f"the run was resumed with it after step {step:,}"
+    diverged = f"the loss was not finite at step {diverged_at}"
+    return [
+        Change(key, asked, used, reason)
+        for reason, values in ((after_step, resumed if step else []), (diverged, rates))
+        for key, asked, used in values
+        if used not in (asked, "auto")
+    ]
 
 
 def _interval_changes(recipe: Recipe, dataset: Dataset, plan: Plan) -> list[Change]:

@@ -71,16 +71,30 @@ class StepContext:
             self.model, self.optimizer, self.preprocessing, self.label_smoothing, len(batch.images)
         )
 
-    def uncompiled_reason(self, batch: Batch) -> str | None:
-        """Returns why the step cannot be compiled, or None where it can."""
+    def check_compiled(self, batch_size: int, *, mixed: bool) -> None:
+        """Raises RecipeError where the step cannot be compiled for such batches."""
+        reason = self.uncompiled_reason(batch_size, mixed=mixed)
+        if reason is not None:
+            raise RecipeError(
+                f"train.execution is 'compiled', but this training cannot be: {reason}; "
+                "set train.execution=eager, or auto for a new run or sweep"
+            )
+
+    def uncompiled_reason(self, batch_size: int, *, mixed: bool) -> str | None:
+        """Returns why the step cannot be compiled, or None where it can.
+
+        Args:
+            batch_size: number of images in a batch.
+            mixed: whether batches are mixed (mixup, CutMix).
+        """
         kernels = replace(self.hardware, compiled=True).kernels
         if kernels == "layers":
             return layers.unsupported_reason(self.model)
-        if batch.mixture is not None:
+        if mixed:
             return "its images are mixed (mixup, cutmix)"
         if kernels == "CUDA graph":
             return graphs.unsupported_reason(self.optimizer, self.hardware)
-        return tutorial_step.unsupported_reason(self.model, self.optimizer, self.hardware, len(batch.images))
+        return tutorial_step.unsupported_reason(self.model, self.optimizer, self.hardware, batch_size)
 
 
 class PreparedStep(NamedTuple):
@@ -128,19 +142,14 @@ def choose_execution(execution: str, context: StepContext, batch: Batch, *, choo
         RecipeError: when `compiled` is asked for and not supported.
         TrainingError: when `compiled` is asked for and the compiler fails.
     """
-    reason = None if execution == "eager" else context.uncompiled_reason(batch)
-    if execution == "compiled" and reason is not None:
-        raise RecipeError(
-            f"train.execution is 'compiled', but this training cannot be: {reason}; let Tenfold choose with "
-            "--set train.execution=auto, or resume a run with --set train.execution=eager"
-        )
-    compiled = replace(context.hardware, compiled=True)
+    mixed, compiled = batch.mixture is not None, replace(context.hardware, compiled=True)
     if execution == "compiled":
+        context.check_compiled(len(batch.images), mixed=mixed)
         return compiled
     options = [context.hardware]
     if choose_threads and context.hardware.device.type == "cpu":
         options += [replace(context.hardware, threads=threads) for threads in _fewer(context.hardware.threads)]
-    if execution == "auto" and reason is None:
+    if execution == "auto" and context.uncompiled_reason(len(batch.images), mixed=mixed) is None:
         options.append(compiled)
     return options[0] if len(options) == 1 else _fastest(options, context, batch)
 

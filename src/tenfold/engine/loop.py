@@ -100,8 +100,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
                     _save_checkpoint(setup, state)
                 if stop.received:
                     raise stop.error(
-                        f"stopped at step {state.step:,} and saved; resume with: tenfold train --resume "
-                        f"{setup.folder.path}"
+                        f"stopped at step {state.step:,} and saved; resume with: {setup.folder.resume_command()}"
                     )
                 if last or _target_reached(plan, state):
                     break
@@ -224,8 +223,8 @@ def _clear_errors(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
         optim = setup.recipe.optim
         raise TrainingError(
             f"the loss is not finite at step {step} (epoch {plan.epoch_of(step)}), expected a number; "
-            f"{_last_checkpoint(setup)}; go on with a lower learning rate than {optim.lr:g}: "
-            f"tenfold train --resume {setup.folder.path} --lr {optim.lower_lr:.2g}, or start a new run"
+            f"go on with a lower learning rate than {optim.lr:g}: "
+            f"{setup.folder.resume_command()}, or start a new run"
         ) from error
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):

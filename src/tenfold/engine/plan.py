@@ -16,7 +16,7 @@ _MIN_BATCHES_PER_EPOCH = 4
 
 _FREE = (
     *("duration", "min_steps", "device", "log_every", "checkpoint_every", "early_stop"),
-    *("execution", "evaluate_every", "target"),
+    *("execution", "precision", "evaluate_every", "target"),
 )
 """Keys of `[train]` that a resumed run may change."""
 
@@ -54,6 +54,11 @@ class Plan:
     evaluate_every: int = 1
     target: float = 0.0
     progressive: SizeSchedule = ()
+
+    @property
+    def length(self) -> tuple[int | None, float | None]:
+        """Steps and seconds of the whole run; one of them is None."""
+        return self.steps, self.seconds
 
     def fraction_done(self, step: int, elapsed: Callable[[], float]) -> float:
         """Returns the fraction of the run that is done after `step` steps, in [0, 1].
@@ -180,7 +185,7 @@ def extended(before: Recipe, after: Recipe, *, diverged: bool = False) -> Recipe
         diverged: whether the run ended with a loss that was not finite; only then may its learning rates change.
 
     Raises:
-        RecipeError: when more than the length, the device and what is logged would change.
+        RecipeError: when a key outside of `_FREE` (and of `RATES` after a divergence) would change.
     """
     kept = {name: getattr(before.train, name) for name in _FREE}
     rates = {name: getattr(before.optim, name) for name in RATES if diverged}

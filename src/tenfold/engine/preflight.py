@@ -5,9 +5,13 @@ from torch import nn
 
 from tenfold.core.errors import RecipeError
 from tenfold.core.text import size_text
+from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.resizing import scaled_size
 from tenfold.data.types import Dataset
+from tenfold.engine.execution import StepContext
 from tenfold.engine.plan import make_plan
+from tenfold.engine.precision import choose_hardware
+from tenfold.engine.setup import memory_format
 from tenfold.models.build import build_model, check_model
 from tenfold.models.summary import summarize
 from tenfold.optim.build import OptimizerSettings, build_optimizer
@@ -33,8 +37,30 @@ def check(recipe: Recipe, dataset: Dataset) -> float:
             recipe.model.name, recipe.model.arguments, num_classes=len(dataset.classes), image_size=dataset.image_size
         )
     build_optimizer(model, OptimizerSettings.from_section(recipe.optim))
+    check_execution(recipe, dataset)
     per_image = sum(layer.multiply_adds for layer in summarize(model, dataset.image_size))
     return float(per_image * plan.batch_size * (plan.steps or 1))
+
+
+def check_execution(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuses a recipe that asks for compiled steps where its step cannot be compiled.
+
+    Raises:
+        RecipeError: with the reason.
+        DeviceError: when the device is missing.
+    """
+    if recipe.train.execution != "compiled":
+        return
+    name, arguments = recipe.model.name, recipe.model.arguments
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(name, arguments, num_classes=len(dataset.classes), image_size=dataset.image_size)
+    model.to(memory_format=memory_format(recipe))  # type: ignore[call-overload]
+    optimizer = build_optimizer(model, OptimizerSettings.from_section(recipe.optim))
+    preprocessing = Preprocessing(dataset.image_size, dataset.fit, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    context = StepContext(model, optimizer, preprocessing, choose_hardware(recipe.train))
+    augment = recipe.data.augment
+    mixed = bool(augment.mixup or augment.cutmix)
+    context.check_compiled(make_plan(recipe, dataset).batch_size, mixed=mixed)
 
 
 def check_network(recipe: Recipe, dataset: Dataset) -> None:

@@ -95,6 +95,7 @@ class State:
             "fingerprint": self.fingerprint,
             "threads": hardware.threads,
             "compiled": hardware.compiled,
+            "device": hardware.device.type,
         }
         return save_checkpoint(folder, self.step, tensors, state)
 
@@ -130,7 +131,7 @@ class State:
 def check_fingerprint(checkpoint: Checkpoint, fingerprint: str) -> None:
     """Raises RunError when a checkpoint belongs to other data than those with this fingerprint."""
     expected: str = checkpoint.state["fingerprint"]
-    if expected != fingerprint:
+    if expected not in ("", fingerprint):  # datasets made by hand had none once
         raise RunError(
             f"the data has changed since the checkpoint at step {checkpoint.step}: found fingerprint "
             f"{fingerprint[:12]}, expected {expected[:12]}; restore the previous data, or start a new run"

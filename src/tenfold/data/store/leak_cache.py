@@ -6,6 +6,7 @@ A file that is missing, damaged or from another version counts as none: the imag
 """
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,18 +23,20 @@ def read_leaks(dataset: Dataset, version: int) -> dict[str, Leak] | None:
     """Returns what `write_leaks` wrote for this dataset by split, or None.
 
     Args:
-        dataset: identified by its fingerprint.
+        dataset: identified by its fingerprint; nothing is known of one without.
         version: of the search for duplicates.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         value = json.loads(_file(dataset).read_bytes())
-        if (value["version"], value["fingerprint"]) == (version, dataset.fingerprint):
+        if dataset.fingerprint and (value["version"], value["fingerprint"]) == (version, dataset.fingerprint):
             return {name: _leak(entry, len(dataset.splits()[name])) for name, entry in value["leaks"].items()}
     return None
 
 
 def write_leaks(dataset: Dataset, version: int, leaks: Mapping[str, Leak]) -> None:
     """Writes the leaks of a dataset durably. A cache that cannot be written costs time, not the run."""
+    if not dataset.fingerprint:
+        return
     entries = {name: leak.to_json() for name, leak in leaks.items()}
     with suppress(StorageError):
         durable.make_folder(_file(dataset).parent)
@@ -47,13 +50,18 @@ def delete_leaks(name: str) -> None:
         StorageError: when the disk refuses.
     """
     for file in (cache_folder() / "duplicates").glob("*.json"):
-        if file.stem.rpartition("-")[0] == name:
+        if file.stem.rpartition("-")[0] == _file_part(name):
             with storage_errors("remove", file):
                 durable.disk.remove(file)
 
 
 def _file(dataset: Dataset) -> Path:
-    return cache_folder() / "duplicates" / f"{dataset.name}-{dataset.fingerprint[:16]}.json"
+    return cache_folder() / "duplicates" / f"{_file_part(dataset.name)}-{dataset.fingerprint[:16]}.json"
+
+
+def _file_part(name: str) -> str:
+    """Returns the name of a dataset, which Python users choose freely, as a part of a file name."""
+    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def _leak(entry: dict[str, Any], total: int) -> Leak:
