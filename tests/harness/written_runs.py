@@ -75,10 +75,10 @@ def written_run(
     return folder.path
 
 
-def written_sweep(root: Path, name: str, corrects: Sequence[str | None]) -> Path:
+def written_sweep(root: Path, name: str, corrects: Sequence[str | None], *, resplit: bool = False) -> Path:
     """Writes a sweep over seeds with one trial per item of `corrects`; a trial of None has no result."""
     trials = [Trial(f"seed={seed}", {}, seed, seed) for seed in range(len(corrects))]
-    sweep = SweepFolder.create(root, (), {"kind": "seeds"}, "", trials, name)
+    sweep = SweepFolder.create(root, (), {"kind": "seeds", "resplit": resplit}, "", trials, name)
     for trial, correct in zip(trials, corrects, strict=True):
         if correct is not None:
             written_run(sweep.trials_folder, trial.name, correct, [f"train.seed={trial.seed}"])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 from tenfold.api.data import dataset_of, needs_download, recorded_section
 from tenfold.core.errors import TenfoldError, UsageError
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.core.text import one_line, plural
+from tenfold.core.text import plural
+from tenfold.data.arrays import described
 from tenfold.data.types import Split
 from tenfold.experiments.compare.compare_runs import compare_runs
 from tenfold.experiments.compare.comparison import Comparison
@@ -30,7 +31,6 @@ if TYPE_CHECKING:  # both import torch, which a comparison does without
     Comparable = str | Path | Run | Sweep
 
 _IMAGES_PER_RUN = 32
-_MAX_REPR = 40
 
 
 def compare(runs: "Iterable[Comparable] | Comparable") -> Comparison:
@@ -60,8 +60,7 @@ def _path_of(run: "Comparable") -> Path:
     if isinstance(path, str | Path):
         return named(Path(path), "run", "sweep")
     raise UsageError(
-        f"cannot compare {type(run).__name__} {one_line(repr(run)[:_MAX_REPR])}; expected paths of run folders, or "
-        "what train and sweep returned"
+        f"cannot compare {described(run)}; expected paths of run folders, or what train and sweep returned"
     )
 
 

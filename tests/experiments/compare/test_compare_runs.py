@@ -56,6 +56,35 @@ def test_equal_recipes_have_no_differences(tmp_path):
     assert tenfold.compare(runs).differences == {}
 
 
+def test_runs_of_earlier_versions_are_seeds_of_the_same_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    earlier = ["data.source=photos", "train.precision=auto", "train.min_steps=2"]  # these runs have 3 steps
+    now = [f"data.source={tmp_path}/photos", "train.precision=float32", "train.min_steps=0", "train.seed=1"]
+    runs = [written_run(tmp_path / "runs", "a", "10", earlier), written_run(tmp_path / "runs", "b", "11", now)]
+    result = tenfold.compare(runs)
+    assert list(result.differences) == ["train.seed"]
+    assert [group.seeds for group in result.groups] == [(0, 1)]
+    monkeypatch.chdir("/")
+    assert list(tenfold.compare(runs).differences) == ["train.seed"]
+
+
+def test_a_precision_and_a_minimum_of_steps_that_counted_are_differences(tmp_path):
+    runs = [
+        written_run(tmp_path, "a", "10", ["train.precision=bfloat16", "train.min_steps=3"]),
+        written_run(tmp_path, "b", "11", ["train.precision=float32"]),
+        written_run(tmp_path, "c", "11", ["train.precision=auto"]),
+    ]
+    assert list(tenfold.compare(runs).differences) == ["train.min_steps", "train.precision"]
+
+
+def test_seeds_with_splits_of_their_own_are_named(tmp_path):
+    (warning,) = tenfold.compare(written_sweep(tmp_path, "s", ["10", "11"], resplit=True)).warnings
+    assert (
+        "have splits of their own, so they are compared one by one; their mean and interval: tenfold report" in warning
+    )
+
+
 def test_all_pairs_of_up_to_six_runs_are_tested_and_corrected(tmp_path):
     corrects = ["1" * 20, "0" * 6 + "1" * 14, "0" * 7 + "1" * 13]
     runs = [written_run(tmp_path, str(i), correct, [f"optim.lr=0.{i + 1}"]) for i, correct in enumerate(corrects)]

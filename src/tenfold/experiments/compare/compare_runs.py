@@ -62,6 +62,9 @@ def _recipe_differences(runs: Sequence[ComparedRun]) -> dict[str, tuple[object, 
     recipes = [run.settings for run in runs]
     keys = sorted({key for recipe in recipes for key in recipe})
     rows = {key: tuple(recipe.get(key) for recipe in recipes) for key in keys}
+    chosen = rows["train.precision"]  # earlier versions recorded `auto`, which says nothing about the precision used
+    if len(set(chosen) - {"auto"}) < 2:
+        rows["train.precision"] = (chosen[0],) * len(runs)
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError, TenfoldError
 from tenfold.core.text import plural
+from tenfold.data.build import BUILT_IN
 from tenfold.data.labels import read_list
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.recipes.load import load_recipe
@@ -147,6 +148,12 @@ def _finished_folders(paths: Sequence[Path]) -> tuple[list[RunFolder], list[str]
         finished = [folder for folder in folders if folder.is_finished]
         if len(finished) < len(folders):
             warnings.append(_unfinished_text(path, len(folders) - len(finished), len(folders)))
+        if SweepFolder.is_sweep(path) and SweepFolder.open(path).plan().get("resplit"):
+            shown = display_path(path)
+            warnings.append(
+                f"the runs of {shown} have splits of their own, so they are compared one by one; "
+                f"their mean and interval: tenfold report {shown}"
+            )
         repeated = [folder for folder in finished if unique.setdefault(folder.path.resolve(), folder) is not folder]
         warnings += [f"{display_path(folder.path)} was given twice" for folder in repeated]
     return list(unique.values()), warnings
@@ -176,7 +183,7 @@ def _read(folder: RunFolder, name: str) -> ComparedRun:
             name=name,
             path=folder.path,
             recipe=recipe,
-            settings=_settings(recipe),
+            settings=_settings(recipe, folder, int(summary["steps"])),
             evaluation=Evaluation.from_json(summary["evaluation"]),
             dataset=str(summary["dataset"]["name"]),
             fingerprint=str(summary["dataset"]["fingerprint"]),
@@ -213,13 +220,28 @@ def _check_predictions(run: ComparedRun, folder: RunFolder) -> None:
         )
 
 
-def _settings(recipe: Recipe) -> dict[str, object]:
-    """Returns the keys of a recipe that can change the result; image lists by their content, as each run has a copy."""
+def _settings(recipe: Recipe, folder: RunFolder, steps: int) -> dict[str, object]:
+    """Returns the keys of a recipe that can change the result, in one form for runs of all versions.
+
+    Image lists are named by their content, as each run has a copy, and a relative source by its absolute path. A
+    minimum number of steps is 0 where the run is longer, or is measured in seconds.
+    """
     settings = {key: value for key, value in _flatten(recipe.model_dump()).items() if key not in BOOKKEEPING_KEYS}
     for key in ("data.exclude", "data.relabel"):
         if settings[key]:
             settings[key] = _list_text(Path(str(settings[key])))
+    settings["data.source"] = _source(recipe.data.source, folder.path)
+    if steps > recipe.train.min_steps or recipe.train.duration.unit == "s":
+        settings["train.min_steps"] = 0
     return settings
+
+
+def _source(source: str, folder: Path) -> str:
+    """Returns the absolute path of a run's data, looked for where a resumed run looks; as recorded if it is gone."""
+    if source in BUILT_IN:
+        return source
+    places = (Path(source).expanduser(), folder.absolute().parent.parent / source)
+    return next((str(place.resolve()) for place in places if place.exists()), source)
 
 
 def _list_text(path: Path) -> str:
