@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from harness.command_line import environment, run_tenfold
 from harness.tiny import photo_folder
 from tenfold.api.data import dataset_of
 from tenfold.api.sweep import recipe_of
-from tenfold.core.errors import ModelError, RecipeError, TrainingError, UsageError
+from tenfold.core.errors import DataError, ModelError, RecipeError, RunError, TrainingError, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.experiments.sweep.search import Search
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep
@@ -199,6 +200,25 @@ def test_a_killed_sweep_resumes_to_the_same_bits(photos, grid, tmp_path):
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
     for row in result.rows:
         assert weights(sweep.trials_folder / row["trial"]) == weights(grid.path / "trials" / row["trial"])
+
+
+def test_a_sweep_resumes_with_moved_images_and_refuses_others(photos, grid, tmp_path):
+    shutil.copytree(grid.path, tmp_path / "runs/grid")
+    sweep = SweepFolder(tmp_path / "runs/grid")
+    base = sweep.base.read_text().replace(str(photos), str(tmp_path / "gone"))
+    sweep.base.write_text(base)
+    last = sorted(sweep.trials_folder.iterdir())[-1]
+    (last / "summary.json").unlink()
+    (last / "recipe.toml").write_text((last / "recipe.toml").read_text().replace(str(photos), str(tmp_path / "gone")))
+    with pytest.raises(DataError, match=r"gone, the data of .* is not there; name its new place with --data"):
+        tenfold.resume_sweep(sweep.path)
+    shutil.copytree(photos, tmp_path / "other")
+    (tmp_path / "other/blue/0.png").unlink()
+    with pytest.raises(RunError, match=r"other is not the data of .*: its images have changed"):
+        tenfold.resume_sweep(sweep.path, data=tmp_path / "other")
+    shutil.copytree(photos, tmp_path / "moved")
+    assert len(tenfold.resume_sweep(sweep.path, data=tmp_path / "moved").rows) == 4
+    assert load_recipe(last).data.source == str(tmp_path / "moved")
 
 
 def test_ctrl_c_saves_every_trial_and_says_how_to_resume(photos, tmp_path):

@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,6 +118,17 @@ def test_a_data_dir_that_does_not_exist_is_refused_and_not_made(pets, tmp_path, 
         dataset_of("auto", data_dir=str(tmp_path / "file"))
     assert not nowhere.exists()
     assert not cache.exists()
+
+
+def test_a_data_dir_that_is_gone_does_not_matter_where_its_images_are_prepared(tmp_path, cache, monkeypatch):
+    images, labels = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8), np.arange(20) % 10
+    arrays = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
+    arrays["classes"] = tuple("abcdefghij")
+    monkeypatch.setattr("tenfold.data.build.load_cifar", lambda *_, **__: SimpleNamespace(**arrays))
+    (tmp_path / "usb").mkdir()
+    first = dataset_of("cifar10", data_dir=str(tmp_path / "usb"))
+    (tmp_path / "usb").rmdir()
+    assert dataset_of("cifar10", data_dir=str(tmp_path / "usb")).fingerprint == first.fingerprint
 
 
 def test_a_dataset_knows_which_splits_were_drawn(pets, tmp_path):

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from tenfold.api.data import DataSource, dataset_of, request_of
+from tenfold.api.data import DataSource, absolute_paths, dataset_of, recorded_section, request_of
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.sweep_results import Sweep, conclude
 from tenfold.api.trial import run_trial
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.disk import display_path
-from tenfold.core.errors import UsageError
+from tenfold.core.errors import RunError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.data.arrays import described
@@ -37,6 +37,7 @@ from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
+from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.run_list import named
 from tenfold.runs.sweep_folder import SweepFolder, Trial
 
@@ -160,6 +161,7 @@ def resume_sweep(
     *,
     jobs: int = 0,
     trials: int | None = None,
+    data: str | Path | None = None,
     sweep_progress: SweepProgress | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
@@ -169,6 +171,7 @@ def resume_sweep(
         path: of the sweep folder.
         jobs: number of trials at the same time; 0 keeps the previous number.
         trials: new total number of trials of a search.
+        data: where the images are now, if they have moved.
         sweep_progress: see `sweep`.
         progress: see `sweep`.
 
@@ -178,11 +181,24 @@ def resume_sweep(
     folder = SweepFolder.open(named(Path(path), "sweep"))
     with folder.lock():
         plan, base = SweepPlan.from_json(folder.plan()), copy_image_lists(load_recipe(folder.base), folder.path)
+        progress = progress or default_progress()
+        section = recorded_section(base.data, folder.path, None if data is None else str(data))
+        base = resolve(base.model_copy(update={"data": section}), absolute_paths(section))
+        _check_same_images(folder, plan, base, progress)
         if trials is not None and plan.kind != "search":
             raise UsageError(f"{display_path(folder.path)} is not a search: its grid has {plan.trials} trials")
         plan = replace(plan, jobs=jobs or plan.jobs, trials=trials or plan.trials)
-        ordered = _checked(base, plan, folder.unfinished_trials(), progress or default_progress())
+        ordered = _checked(base, plan, folder.unfinished_trials(), progress)
         return _run(folder, plan, base, ordered, sweep_progress or default_sweep_progress())
+
+
+def _check_same_images(folder: SweepFolder, plan: SweepPlan, base: Recipe, progress: Progress) -> None:
+    """Raises RunError where a finished trial has been trained on other images than those that are there now."""
+    for trial in [trial for trial in folder.trials() if RunFolder(folder.run_path(trial)).is_finished][:1]:
+        section, summary = recipe_of(plan, base, trial).data, RunFolder(folder.run_path(trial)).read_summary()
+        if summary["dataset"]["fingerprint"] != dataset_of(section, progress).fingerprint:
+            place = display_path(folder.path)
+            raise RunError(f"{section.source} is not the data of {place}: its images have changed; restore them")
 
 
 def recipe_of(plan: SweepPlan, base: Recipe, trial: Trial) -> Recipe:

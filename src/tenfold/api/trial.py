@@ -60,11 +60,12 @@ def run_trial(payload: tuple[str, Mapping[str, Any]], report: Report) -> str | N
     durable.make_folder(folder.path)
     progress = _TrialProgress(report)
     with folder.lock():
-        if folder.recipe.is_file():  # an earlier worker was killed during this trial
-            recipe, checkpoint = load_recipe(folder.recipe), newest_checkpoint(folder, progress)
+        recipe, checkpoint = resolve(tables), None
+        recipe = resolve(recipe, absolute_paths(recipe.data))  # a sweep may vary them
+        if folder.recipe.is_file():  # an earlier worker was killed during this trial; the images may have moved since
+            recipe = load_recipe(folder.recipe).model_copy(update={"data": recipe.data})
+            checkpoint = newest_checkpoint(folder, progress)
         else:
-            recipe, checkpoint = resolve(tables), None
-            recipe = resolve(recipe, absolute_paths(recipe.data))  # a sweep may vary them
             durable.write_text(folder.recipe, to_toml(recipe))
             folder.write_environment(["tenfold", "sweep"], recipe.train.threads or None)
         try:

@@ -115,15 +115,22 @@ def _data_dir(request: DataRequest) -> Path | None:
 
 
 def _check_data_dir(request: DataRequest) -> None:
-    """Raises DataError where the folder that was named for CIFAR does not exist: it is mistyped, or not mounted."""
+    """Raises DataError where the folder named for CIFAR is needed and not there: mistyped, or not mounted."""
     folder = _data_dir(request)
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not folder.is_dir() and not _is_stored(request):
         name = escaped(str(folder))
         found = "is no folder" if folder.exists() else "does not exist"
         raise DataError(
             f"data_dir {name} {found}; expected a folder that holds CIFAR or receives its download"
             + ("" if folder.exists() else f": mkdir {name}")
         )
+
+
+def _is_stored(request: DataRequest) -> bool:
+    """Returns whether CIFAR was prepared before, so that its files are not needed."""
+    name = "cifar10" if request.source == "auto" else request.source
+    sizes = {None, request.size}
+    return name in SOURCES and any(store_exists(name, _cifar_key(request, name, size)) for size in sizes)
 
 
 def _cifar_key(request: DataRequest, name: str, size: Size) -> str:

@@ -101,7 +101,6 @@ def sweep(
     if resume is not None:
         given: dict[str, Any] = {
             "--recipe": recipe,
-            "--data": source,
             "--vary": vary,
             "--search": search,
             "--seeds": seeds,
@@ -109,7 +108,7 @@ def sweep(
         given |= {f"--{key.replace('_', '-')}": value for key, value in short.items()}
         given |= {"--set": settings, "--storage": storage, "--name": name, "--runs": runs}
         given |= {"--no-report": None if report else True, "--no-prune": None if prune else True}
-        refuse_beside_resume([flag_name for flag_name, value in given.items() if value], "--jobs and --trials")
+        refuse_beside_resume([flag_name for flag_name, value in given.items() if value], "--jobs, --trials and --data")
     elif not vary and not search:
         raise UsageError(
             "there is nothing to vary; expected --vary KEY=V,V or --search KEY=RANGE "
@@ -123,7 +122,7 @@ def sweep(
     progress, sweep_progress = progress_for(sys.stderr), sweep_progress_for(sys.stdout)
     if resume is not None:
         result = api.resume_sweep(
-            resume, jobs=jobs or 0, trials=trials, sweep_progress=sweep_progress, progress=progress
+            resume, jobs=jobs or 0, trials=trials, data=source, sweep_progress=sweep_progress, progress=progress
         )
     else:
         result = api.sweep(
