@@ -314,6 +314,8 @@ def test_a_search_selects_on_validation_and_can_be_extended(photos, tmp_path):
     )
     assert result.study.split == "val"
     assert load_recipe(result.path / "base.toml").data.val_fraction == 0.1
+    assert result.best.correct is not None  # of single validation images
+    assert result.best.correct.mean() == pytest.approx(result.best.mean)
     assert (result.path / "study.db").is_file()
     longer = tenfold.resume_sweep(result.path, trials=3)
     assert [row["trial"] for row in longer.rows[:2]] == [row["trial"] for row in result.rows]

@@ -41,6 +41,13 @@ def test_the_best_model_is_calibrated_on_the_validation_split(tmp_path: Path) ->
     assert [row.calibrated for row in rows] == scaled[cells].tolist()
 
 
+def test_the_predictions_for_the_validation_images_are_those_of_the_best_model(tmp_path: Path) -> None:
+    folder = RunFolder(tiny_run(tmp_path, data=noise_dataset(val=6)))
+    rows = folder.read_predictions("val")
+    assert sum(row.true == row.predicted for row in rows) / 6 == folder.read_summary()["val_accuracy"]
+    assert all(row.calibrated is not None for row in rows)
+
+
 def test_the_temperature_is_in_the_file_of_the_weights_it_was_fitted_to(tmp_path: Path) -> None:
     folder = RunFolder(tiny_run(tmp_path, data=noise_dataset(val=6)))
     assert Classifier.load(folder.best).temperature == folder.read_summary()["calibration"]["temperature"]
@@ -111,7 +118,7 @@ def test_a_short_run_fits_its_temperature_to_the_training_images_seen_least(
     fitted: list[Split] = []
     monkeypatch.setattr("tenfold.engine.calibrate._fit", lambda _, split: fitted.append(split) or 1.5)
     setup = untrained(small_data)
-    found = fit_calibration(setup, steps)
+    found = fit_calibration(setup, steps, None)
     assert found == {"temperature": 1.5, "pictures": 6, "source": "train", "views": views}
     order, seen = training_order(setup.recipe, small_data), Counter[int]()
     for epoch in range(2):
@@ -124,14 +131,14 @@ def test_a_short_run_fits_its_temperature_to_the_training_images_seen_least(
 
 
 def test_training_images_do_not_serve_where_that_was_not_measured_to_work(small_data: Dataset) -> None:
-    assert fit_calibration(untrained(small_data), 8) is not None
-    assert fit_calibration(untrained(small_data), 9) is None  # some images are seen a third time
-    assert fit_calibration(untrained(noise_dataset(train=15, val=0)), 4) is None  # too few images
-    assert fit_calibration(untrained(small_data, "timm:resnet18"), 4) is None  # it may be pretrained
-    assert fit_calibration(untrained(small_data, is_custom=True), 4) is None
+    assert fit_calibration(untrained(small_data), 8, None) is not None
+    assert fit_calibration(untrained(small_data), 9, None) is None  # some images are seen a third time
+    assert fit_calibration(untrained(noise_dataset(train=15, val=0)), 4, None) is None  # too few images
+    assert fit_calibration(untrained(small_data, "timm:resnet18"), 4, None) is None  # it may be pretrained
+    assert fit_calibration(untrained(small_data, is_custom=True), 4, None) is None
     pruned = untrained(small_data)
     pruned.recipe = resolve(pruned.recipe, {"data.pruning": 0.5})
-    assert fit_calibration(pruned, 8) is None  # it shows some images several times in an epoch
+    assert fit_calibration(pruned, 8, None) is None  # it shows some images several times in an epoch
 
 
 def test_a_temperature_of_training_images_changes_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tenfold.core.randomness import generator_for
 from tenfold.data.types import Dataset, Split
@@ -17,7 +18,6 @@ from tenfold.engine.setup import Setup, training_order
 from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
 from tenfold.models.timm_bridge import PREFIX as TIMM_PREFIX
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.artifact import Classifier
 
 _MAX_VIEWS = 2
 """How often an image may have been trained on: with four times, the calibration error is a third larger."""
@@ -29,12 +29,13 @@ _MAX_FITTED = 2000
 """Number of training images that suffice: 500 already come within 0.2 % of the lowest loss."""
 
 
-def fit_calibration(setup: Setup, steps: int) -> dict[str, Any] | None:
+def fit_calibration(setup: Setup, steps: int, val_logits: Tensor | None) -> dict[str, Any] | None:
     """Fits the temperature of the evaluated model.
 
     Args:
         setup: of the run; its model is the one that was evaluated on the test split.
         steps: number of steps taken.
+        val_logits: float [V, C], of the validation images; None without a validation split.
 
     Returns:
         The `calibration` of `summary.json`: `temperature`, the number of images it was fitted to (`pictures`), their
@@ -42,8 +43,8 @@ def fit_calibration(setup: Setup, steps: int) -> dict[str, Any] | None:
         images, unless training images can serve.
     """
     classifier, recipe, dataset = setup.classifier, setup.recipe, setup.dataset
-    if dataset.val is not None:
-        return {"temperature": _fit(classifier, dataset.val), "pictures": len(dataset.val), "source": "val"}
+    if dataset.val is not None and val_logits is not None:
+        return {"temperature": _fit(val_logits, dataset.val), "pictures": len(dataset.val), "source": "val"}
     count = 0 if setup.is_custom else num_training_images(recipe, dataset)
     views = _views(recipe, dataset, steps) if count else None
     if views is None:
@@ -51,7 +52,8 @@ def fit_calibration(setup: Setup, steps: int) -> dict[str, Any] | None:
     shuffled = torch.randperm(len(views), generator=generator_for(recipe.train.seed, "calibration")).numpy()
     least_seen = shuffled[np.argsort(views[shuffled], kind="stable")]
     chosen = np.sort(least_seen[:count])
-    temperature = _fit(classifier, dataset.train.subset(chosen))
+    fitted = dataset.train.subset(chosen)
+    temperature = _fit(classifier.logits(fitted.images), fitted)
     return {
         "temperature": temperature,
         "pictures": len(chosen),
@@ -85,5 +87,5 @@ def _views(recipe: Recipe, dataset: Dataset, steps: int) -> NDArray[np.int64] | 
     return views
 
 
-def _fit(classifier: Classifier, split: Split) -> float:
-    return fit_temperature(classifier.logits(split.images), torch.from_numpy(split.labels), prior_std=PRIOR_STD)
+def _fit(logits: Tensor, split: Split) -> float:
+    return fit_temperature(logits, torch.from_numpy(split.labels), prior_std=PRIOR_STD)

@@ -52,8 +52,11 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
         classifier.load_weights(folder.best)
     logits, plain_logits = classifier.tta_logits(dataset.test.images)
     evaluation = classifier.evaluate_tta_logits(dataset.test.labels, logits, plain_logits)
-    calibration = fit_calibration(setup, state.step)
+    val_logits = None if dataset.val is None else classifier.logits(dataset.val.images)
+    calibration = fit_calibration(setup, state.step, val_logits)
     temperature = None if calibration is None else calibration["temperature"]
+    if dataset.val is not None and val_logits is not None:
+        folder.write_predictions(predictions(dataset.val, val_logits, dataset.classes, temperature), "val")
     folder.write_predictions(predictions(dataset.test, logits, dataset.classes, temperature))
     setup.log.write("finished", step=state.step, epochs=plan.epoch_of(state.step), test_accuracy=evaluation.accuracy)
     events = read_log(folder.log)

@@ -223,7 +223,9 @@ def _binomial_variance(setting: SeedResults) -> float:
     return fraction * (1 - fraction) / total
 
 
-def seeds_needed(difference: float, std: float, image_variance_of_runs: float, num_settings: int) -> int | None:
+def seeds_needed(
+    difference: float, std: float, image_variance_of_runs: float, num_settings: int, *, fixed_variance: float = 0.0
+) -> int | None:
     """Returns how many seeds of each setting find a difference in four of five sweeps; None for more than 100.
 
     Args:
@@ -232,6 +234,7 @@ def seeds_needed(difference: float, std: float, image_variance_of_runs: float, n
         image_variance_of_runs: `image_variance` of two single runs. It is taken to be chance of the seeds, which
             averages out; what the settings' images have in common does not, so the answer is a lower limit.
         num_settings: number of settings of the sweep, at least 2.
+        fixed_variance: `image_variance` where single images are not known: more seeds do not reduce it.
 
     Example:
         >>> seeds_needed(0.01, 0.005, 0.00001, num_settings=8)
@@ -239,7 +242,7 @@ def seeds_needed(difference: float, std: float, image_variance_of_runs: float, n
     """
     num_pairs = num_settings * (num_settings - 1) // 2
     for count in range(2, _MAX_SEEDS + 1):
-        error = math.sqrt((2 * std**2 + image_variance_of_runs) / count)
+        error = math.sqrt((2 * std**2 + image_variance_of_runs) / count + fixed_variance)
         critical = t_quantile((num_settings - 1) * (count - 1), 1 - SIGNIFICANCE_LEVEL / num_pairs)
         if (critical + _POWER_QUANTILE) * error <= difference:
             return count

@@ -6,6 +6,7 @@ from tenfold.core.text import percent, plural
 from tenfold.evaluate.settings import USUAL_STD, image_variance, seed_variance, seeds_needed
 from tenfold.report.study import SettingResult, Study
 
+_IMAGES = {"val": "validation images", "test": "test images"}
 _SMALLEST_DIFFERENCE = 0.01  # smaller differences are rarely worth the seeds that they need
 
 
@@ -68,11 +69,12 @@ def _advice(study: Study, best: SettingResult) -> str:
     settings = [known.accuracies for result in study.results if (known := result.seed_results) is not None]
     variance = seed_variance(settings)
     std = USUAL_STD if variance is None else math.sqrt(float(variance.pooled))
-    of_runs = image_variance(ours, theirs) * best.spread.count
-    needed = seeds_needed(difference, std, of_runs, len(study.results))
+    of_images, are_known = image_variance(ours, theirs), ours.correct is not None and theirs.correct is not None
+    of_runs, fixed = (of_images * best.spread.count, 0.0) if are_known else (0.0, of_images)
+    needed = seeds_needed(difference, std, of_runs, len(study.results), fixed_variance=fixed)
     points = f"a difference of {100 * difference:.1f} points"
     if needed is None:
-        return f". To find {points}, more than 100 seeds or more {study.split} images are needed"
+        return f". To find {points}, more than 100 seeds or more {_IMAGES[study.split]} are needed"
     needed = max(needed, study.num_seeds + 1)
     seeds = f"{needed} seeds of each" if study.kind == "search" else f"--seeds {needed}"
     origin = "assumed" if variance is None else "found"

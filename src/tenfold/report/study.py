@@ -98,8 +98,8 @@ class Study:
         keys: varied recipe keys, dotted.
         kind: `grid`, `search` or `seeds`.
         resplit: whether each seed has random splits of its own.
-        correct: whether each test image was predicted correctly, bool [N], by trial; empty unless all trials have the
-            same test images.
+        correct: whether each test image was predicted correctly, bool [N], by trial; empty where the images differ.
+        val_correct: the same of the validation images.
         predictions: on the test images, by trial; of the finished trials of a sweep that was read from its folder.
     """
 
@@ -108,6 +108,7 @@ class Study:
     kind: str = "grid"
     resplit: bool = False
     correct: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    val_correct: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     predictions: "Mapping[str, Predictions]" = field(default_factory=dict)
 
     @cached_property
@@ -209,9 +210,7 @@ class Study:
         """The number of trials, and how many are pruned, failed or waiting."""
         others = [f"{self.count(status)} {status}" for status in ("pruned", "failed", "waiting") if self.count(status)]
         trials = plural(len(self.rows), "trial")
-        if not others:
-            return trials
-        return ", ".join([f"{self.count('finished')} of {trials} finished", *others])
+        return ", ".join([f"{self.count('finished')} of {trials} finished", *others]) if others else trials
 
     @property
     def subtitle(self) -> str:
@@ -244,7 +243,8 @@ class Study:
     def _result(self, rows: Sequence[Row]) -> SettingResult:
         images = _mean_of(rows, f"{self.split}_images")
         trials = [row.get("trial") for row in rows]
-        known = self.split == "test" and all(trial in self.correct for trial in trials)
+        correct = self.correct if self.split == "test" else self.val_correct
+        known = all(trial in correct for trial in trials)
         train = _mean_of(rows, "train_images") if self.own_test_splits else None
         return SettingResult(
             settings={key: rows[0].get(key) for key in self.keys},
@@ -252,7 +252,7 @@ class Study:
             seeds=tuple(row["seed"] for row in rows),
             num_images=None if images is None else round(images),
             num_train=None if train is None else round(train),
-            correct=np.mean([self.correct[str(trial)] for trial in trials], axis=0) if known else None,
+            correct=np.mean([correct[str(trial)] for trial in trials], axis=0) if known else None,
             parameters=_mean_of(rows, "parameters"),
             seconds=_mean_of(rows, "training_seconds"),
         )

@@ -2,7 +2,7 @@
 
 runs/<dataset>-<recipe>-<date-time>/
   recipe.toml env.json log.jsonl metrics.csv checkpoints/ last.safetensors best.safetensors
-  summary.json predictions.csv plots/ report.html
+  summary.json predictions.csv [val_predictions.csv] plots/ report.html
 """
 
 import shlex
@@ -106,6 +106,11 @@ class RunFolder(ResultFolder):
         return self.path / "predictions.csv"
 
     @property
+    def val_predictions(self) -> Path:
+        """`val_predictions.csv`: the prediction for each validation image, if there is a validation split."""
+        return self.path / "val_predictions.csv"
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run is complete: `summary.json` exists."""
         return self.summary.is_file()
@@ -170,13 +175,13 @@ class RunFolder(ResultFolder):
         """Returns the rows of `metrics.csv`; see `tables.read_metrics`. Raises RunError."""
         return tables.read_metrics(self.metrics)
 
-    def write_predictions(self, rows: Sequence[PredictionRow]) -> None:
-        """Writes `predictions.csv`; see `tables.write_predictions`. Raises StorageError."""
-        tables.write_predictions(self.predictions, rows)
+    def write_predictions(self, rows: Sequence[PredictionRow], split: str = "test") -> None:
+        """Writes `predictions.csv`, or `val_predictions.csv`; see `tables.write_predictions`. Raises StorageError."""
+        tables.write_predictions(self.predictions if split == "test" else self.val_predictions, rows)
 
-    def read_predictions(self) -> list[PredictionRow]:
-        """Returns the rows of `predictions.csv`. Raises RunError when it is missing or damaged."""
-        return tables.read_predictions(self.predictions)
+    def read_predictions(self, split: str = "test") -> list[PredictionRow]:
+        """Returns the rows of `predictions.csv`, or `val_predictions.csv`. Raises RunError if missing or damaged."""
+        return tables.read_predictions(self.predictions if split == "test" else self.val_predictions)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes `summary.json`, which marks the run as finished.
