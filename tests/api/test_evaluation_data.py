@@ -152,7 +152,7 @@ def test_files_that_are_left_out_are_named(home: Path, tmp_path: Path) -> None:
     holdout, notes = class_tree(tmp_path / "holdout", {"blue": 30, "green": 2}), Messages()
     (holdout / "blue/broken.png").write_bytes(b"no image")
     assert evaluated(home, holdout, notes=notes).total == 32
-    assert notes.warnings[0].startswith("1 file left out, the first: blue/broken.png (")
+    assert notes.warnings[-1].startswith("1 file left out, the first: blue/broken.png (")
 
 
 def test_the_data_of_the_run_keeps_its_splits(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,3 +252,18 @@ def test_a_relative_source_counts_from_the_folder_of_the_runs_first(
     notes = Messages()
     assert as_stored(evaluated(home, notes=notes)) == RunFolder(home / "runs/first").read_summary()["evaluation"]
     assert notes.warnings == []
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 26), ("all", 40)])
+def test_images_of_the_training_are_named_as_such(home: Path, split: str, count: int) -> None:
+    notes = Messages()
+    evaluated(home, split=split, notes=notes)
+    trained = f"the model was trained on 26 of these {count} images: expect a lower accuracy on new ones"
+    assert notes.texts == [
+        trained,
+        f"evaluating {'all' if split == 'all' else 'the'} {count} {'' if split == 'all' else 'train '}images of photos",
+    ]
+    for other in ("val", "test"):
+        notes = Messages()
+        evaluated(home, split=other, notes=notes)
+        assert len(notes.texts) == 1

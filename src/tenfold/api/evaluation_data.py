@@ -61,7 +61,7 @@ def images_to_evaluate(
     if section is None and data is None:
         raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
     if section is not None and (data is None or _same_source(data, section, folder)):
-        return split_of(_own(section, folder, data_dir, split, progress), split or "test")
+        return _split_of_run(_own(section, folder, data_dir, split, progress), split or "test", progress)
     assert data is not None
     request = _foreign_request(section or _prepared_as(classifier, {}), data, data_dir)
     if data in BUILT_IN:
@@ -71,11 +71,23 @@ def images_to_evaluate(
         moved = _moved(scanned, section, folder, data, progress)
         if moved is not None:
             progress.message(f"{data} is the data of the run in a new place")
-            return split_of(moved, split or "test")
+            return _split_of_run(moved, split or "test", progress)
     if section is not None:
         _warn_of_same_names(scanned, section, folder, data, progress)
     found = labeled_images(scanned, request, split, partial(check_known, classifier), progress.prepare)
     _report(found, progress)
+    return found
+
+
+def _split_of_run(dataset: Dataset, split: str, progress: Progress) -> LabeledImages:
+    """Returns a split of the run's own data, or `all`; says where it holds images that the model was trained on."""
+    found = split_of(dataset, split)
+    if split in ("train", "all"):
+        total = sum(map(len, found.parts))
+        progress.message(
+            f"the model was trained on {len(dataset.train):,} of these {plural(total, 'image')}: "
+            "expect a lower accuracy on new ones"
+        )
     return found
 
 
