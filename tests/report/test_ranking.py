@@ -30,8 +30,8 @@ def test_one_run_each_cannot_tell_settings_from_seeds():
         "data.val_fraction=0.1 avoids that"
     )
     assert verdict == (
-        "one run each cannot tell settings from seeds. About --seeds 6 would find a difference of 3.0 points "
-        "(assumed: a std of 0.5 points between seeds)"
+        "one run each cannot tell settings from seeds. To find a difference of 3.0 points, at least "
+        "--seeds 6 is needed (assumed: a std of 0.5 points between seeds)"
     )
 
 
@@ -39,7 +39,8 @@ def test_a_search_names_seeds_without_the_flag_that_it_does_not_take():
     rows = [sweep_row({"k": k}, a, val_accuracy=a, val_images=90_000) for k, a in enumerate((0.7, 0.72))]
     choice, verdict = ranking_lines(Study(rows, ["k"], "search"))
     assert choice == "best by validation accuracy: k=1 (72.0 %)"
-    assert " seeds of each would find a difference of 2.0 points" in verdict
+    assert "To find a difference of 2.0 points, at least " in verdict
+    assert " seeds of each are needed" in verdict
 
 
 def test_a_significant_difference_is_named_with_its_level():

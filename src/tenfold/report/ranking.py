@@ -76,9 +76,9 @@ def _advice(study: Study, best: SettingResult) -> str:
     if needed is None:
         return f". To find {points}, more than 100 seeds or more {_IMAGES[study.split]} are needed"
     needed = max(needed, study.num_seeds + 1)
-    seeds = f"{needed} seeds of each" if study.kind == "search" else f"--seeds {needed}"
+    seeds = f"{needed} seeds of each are" if study.kind == "search" else f"--seeds {needed} is"
     origin = "assumed" if variance is None else "found"
-    return f". About {seeds} would find {points} ({origin}: a std of {100 * std:.1f} points between seeds)"
+    return f". To find {points}, at least {seeds} needed ({origin}: a std of {100 * std:.1f} points between seeds)"
 
 
 def _result_text(study: Study, result: SettingResult) -> str:

@@ -405,6 +405,20 @@ def test_a_small_test_split_is_reported_with_the_number_needed() -> None:
     assert wide_interval(evidence(predictions=predictions_with(3200, 4000))) is None
 
 
+def test_fewer_than_six_test_images_show_no_difference_of_two_runs() -> None:
+    text = text_of(wide_interval(evidence(predictions=predictions_with(1, 1))))
+    assert "With fewer than 6 test images no difference of two runs can be significant." in text
+    assert "(6 images) on" not in text
+
+
+def test_too_few_test_images_are_no_reason_for_another_learning_rate() -> None:
+    summary = {"dataset": {"train_counts": {"ant": 5, "bee": 5}}}
+    text = text_of(chance(evidence(predictions=predictions_from({("ant", "ant"): 1}), summary=summary)))
+    assert "says nothing: even if all were right, it would not be significantly better than always predicting" in text
+    assert "Use more test images of every class." in text
+    assert "learning rate" not in text
+
+
 @settings(deadline=None)
 @given(st.floats(0.05, 0.95), st.floats(0.005, 0.05))
 def test_the_images_needed_give_that_interval(accuracy: float, half_width: float) -> None:

@@ -11,6 +11,7 @@ from tenfold.core.text import interval
 from tenfold.evaluate.calibration import reject_curve, reliability
 from tenfold.report.page.predictions import load_predictions
 from tenfold.report.page.reliability import calibration_section, reject_chart, reliability_chart
+from tenfold.runs.tables import PredictionRow
 
 
 def test_bins_show_confidence_accuracy_and_interval() -> None:
@@ -59,3 +60,15 @@ def test_the_page_says_which_images_a_temperature_was_fitted_to(
     folder.write_summary({**folder.read_summary(), "calibration": {"temperature": 0.5, **calibration}})
     section = calibration_section(load_predictions(folder), folder)
     assert f"temperature {section.temperature}" == text
+
+
+@pytest.mark.parametrize(
+    ("num_images", "verdict"), [(36, "the two cannot be told apart with 36 images."), (2000, "the two agree.")]
+)
+def test_a_wide_interval_shows_no_agreement_of_confidence_and_accuracy(
+    num_images: int, verdict: str, tmp_path: Path
+) -> None:
+    classes = ["a", "b"]
+    rows = [PredictionRow(str(i), "a", "b" if i % 4 == 0 else "a", 0.76, None) for i in range(num_images)]
+    folder = predicted_run(tmp_path, "run", classes, rows)
+    assert verdict in calibration_section(load_predictions(folder), folder).comparison

@@ -65,11 +65,19 @@ def wide_interval(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis(
         "wide-interval",
         f"With {plural(evidence.num_test, 'test image')} the 95 % interval of the accuracy is {100 * (high - low):.0f} "
-        f"points wide ({interval(evidence.interval)}). A difference of two runs on these images can be "
-        f"significant from {100 * _FEWEST_IMAGES / evidence.num_test:.2g} points ({_FEWEST_IMAGES} images) on, as "
-        "tenfold compare pairs them image by image.",
+        f"points wide ({interval(evidence.interval)}). {_smallest_difference(evidence.num_test)}",
         f"Use about {_images_needed_text(evidence, 0.02)} test images for ±2 points, "
         f"{_images_needed_text(evidence, 0.01)} for ±1 point.{_larger_split(evidence)}",
+    )
+
+
+def _smallest_difference(num_test: int) -> str:
+    """Returns the smallest difference of two runs that can be significant, as a sentence."""
+    if num_test < _FEWEST_IMAGES:
+        return f"With fewer than {_FEWEST_IMAGES} test images no difference of two runs can be significant."
+    return (
+        f"A difference of two runs on these images can be significant from {100 * _FEWEST_IMAGES / num_test:.2g} "
+        f"points ({_FEWEST_IMAGES} images) on, as tenfold compare pairs them image by image."
     )
 
 

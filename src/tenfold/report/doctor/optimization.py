@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tenfold.core.text import percent, plural
+from tenfold.evaluate.intervals import wilson
 from tenfold.recipes.schema import Recipe
 from tenfold.report.doctor.evidence import (
     Diagnosis,
@@ -78,6 +79,9 @@ def chance(evidence: Evidence) -> Diagnosis | None:
     text = f"guessing among {evidence.num_classes} classes ({percent(guessing)})"
     if count * evidence.num_classes > evidence.num_test:
         text = f"always predicting {quoted(most_frequent)}, the most frequent class ({percent(baseline)})"
+    if wilson(evidence.num_test, evidence.num_test)[0] <= baseline:
+        found = f"Test accuracy, {evidence.accuracy_text}, says nothing: even if all were right, it would not be "
+        return Diagnosis("chance", f"{found}significantly better than {text}.", "Use more test images of every class.")
     verdict = "is no better than" if evidence.accuracy <= baseline else "is not significantly better than"
     curve = evidence.loss_curve
     trend = "" if len(curve) < 2 else f"; the training loss went from {loss_text(curve[0])} to {loss_text(curve[-1])}"

@@ -25,6 +25,8 @@ from tenfold.report.plots.canvas import BLUE, GRAY, GRID, ORANGE
 from tenfold.runs.run_folder import RunFolder
 
 _MAX_ERROR_RATE = 0.02
+_MAX_WIDTH = 0.1
+"""Widest 95 % interval of the accuracy on which a mean confidence within it shows agreement."""
 _MIN_COVERAGE = 0.005  # less is shown as 0 %
 _REJECT_POINTS = 200
 _COUNT_HEIGHT = 0.16  # of the axes, for the bar of the largest bin
@@ -89,19 +91,18 @@ def _comparison(predictions: Predictions) -> str:
     """Returns what the confidence says about the accuracy, as trained and with the temperature of the run."""
     raw = float(predictions.confidence.mean())
     found = f"The mean confidence is {percent(raw)}, the accuracy {percent(predictions.accuracy)}"
-    sentence = f"{found}: {_verdict(raw, predictions.interval)}."
+    sentence = f"{found}: {_verdict(raw, predictions)}."
     if predictions.calibrated is None:
         return sentence
     scaled = float(predictions.calibrated.mean())
-    return (
-        f"{sentence} With the temperature the mean confidence is {percent(scaled)}: "
-        f"{_verdict(scaled, predictions.interval)}."
-    )
+    return f"{sentence} With the temperature the mean confidence is {percent(scaled)}: {_verdict(scaled, predictions)}."
 
 
-def _verdict(confidence: float, interval: tuple[float, float]) -> str:
-    low, high = interval
+def _verdict(confidence: float, predictions: Predictions) -> str:
+    low, high = predictions.interval
     if low <= confidence <= high:
+        if high - low > _MAX_WIDTH:
+            return f"the two cannot be told apart with {plural(len(predictions), 'image')}"
         return "the two agree"
     return f"the network is {'over' if confidence > high else 'under'}confident"
 
