@@ -62,6 +62,15 @@ def test_a_run_resumes_from_another_folder_and_with_moved_images(photos: Path, m
     assert RunFolder(photos).read_summary()["steps"] == 12
 
 
+def test_a_resume_names_the_new_place_of_the_images(photos: Path) -> None:
+    shutil.copytree("photos", "copy")
+    for data, count in (("photos", 0), ("copy", 1)):
+        notes = Notes()
+        resume(photos, data=data, progress=notes)
+        line = f"the run's recipe names the new place of its images: {Path(data).absolute()}"
+        assert notes.messages.count(line) == count
+
+
 def test_other_images_do_not_continue_a_run(photos: Path) -> None:
     recipe = (photos / "recipe.toml").read_text()
     shutil.copytree("photos", "other")
@@ -194,7 +203,7 @@ def test_a_run_of_another_kind_of_device_takes_this_ones_precision(tmp_path: Pat
 def test_min_steps_cannot_shorten_an_unfinished_run(tmp_path: Path) -> None:
     run = tiny_run(tmp_path, overrides=(*TINY, *EAGER, "train.duration=1 epoch", "train.min_steps=9"))
     (run / "summary.json").unlink()
-    with pytest.raises(RunError, match=r"more than 1 epoch; .* to train it to 3 epochs \(9 steps\)"):
+    with pytest.raises(RunError, match=r"more than 1 epoch; .* to train it to 2.25 epochs \(9 steps\)"):
         tiny_run(tmp_path, resume=True, overrides=("train.min_steps=0",))
 
 

@@ -25,11 +25,11 @@ def test_a_recipe_that_is_used_as_given_has_no_changes() -> None:
     [
         (
             {"batch_size": 1000},
-            "batch size: 36 instead of 1,000, because 144 training images give at least four batches per epoch",
+            "batch size: 36 instead of 1,000, because an epoch of 144 training images must have at least four batches",
         ),
         (
             {"batch_size": 36, "duration": "0.25 epochs", "min_steps": 125},
-            "length: 32 epochs (125 steps) instead of 0.25 epochs, because train.min_steps = 125",
+            "length: 31.25 epochs (125 steps) instead of 0.25 epochs, because train.min_steps = 125",
         ),
         (
             {"evaluate_every": "500 steps"},
@@ -53,14 +53,14 @@ def test_changes_are_messages_at_the_start_and_stand_in_the_summary(tmp_path: Pa
     notes = Notes()
     settings = ("train.batch_size=1000", "train.duration=1 step", "train.log_every=1")
     run = tiny_run(tmp_path, overrides=settings, progress=notes)
-    line = "batch size: 4 instead of 1,000, because 16 training images give at least four batches per epoch"
+    line = "batch size: 4 instead of 1,000, because an epoch of 16 training images must have at least four batches"
     assert line in notes.messages
     assert json.loads((run / "summary.json").read_text())["changes"] == [
         {
             "key": "train.batch_size",
             "asked": 1000,
             "used": 4,
-            "reason": "16 training images give at least four batches per epoch",
+            "reason": "an epoch of 16 training images must have at least four batches",
         }
     ]
 

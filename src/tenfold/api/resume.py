@@ -14,7 +14,7 @@ from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import RunError
 from tenfold.core.progress import Progress
-from tenfold.core.text import plural
+from tenfold.core.text import epochs_text, escaped, plural
 from tenfold.data.types import Dataset
 from tenfold.engine.changes import length_text, resume_changes
 from tenfold.engine.plan import Plan, extended, make_plan
@@ -61,6 +61,8 @@ def resume_run(
         if diverged_at is not None and after.optim != before.optim:
             _remove_diverged(folder, diverged_at, progress)
         checkpoint = newest_checkpoint(folder, progress)
+        if (place := _place_text(before)) != _place_text(stored):
+            progress.message(f"the run's recipe names the new place of its images: {place}")
         if before != stored:
             durable.write_text(folder.recipe, to_toml(before))
         if checkpoint is not None and after != before:
@@ -127,6 +129,12 @@ def _with_moved_data(recipe: Recipe, data: DataSource | None, overrides: Sequenc
     return resolve(moved, absolute_paths(moved.data)), [line for line in overrides if line not in places]
 
 
+def _place_text(recipe: Recipe) -> str:
+    """Returns where a recipe says that its images are."""
+    places = [recipe.data.source, recipe.data.data_dir and f"data_dir {recipe.data.data_dir}"]
+    return ", ".join(map(escaped, filter(None, places)))
+
+
 def _is_over(recipe: Recipe, dataset: Dataset, checkpoint: Checkpoint) -> bool:
     seconds: float = checkpoint.state["seconds"]
     return make_plan(recipe, dataset).is_over(checkpoint.step, lambda: seconds)
@@ -158,8 +166,7 @@ def _finished_text(folder: RunFolder, recipe: Recipe, dataset: Dataset, checkpoi
 def _trained_text(plan: Plan, checkpoint: Checkpoint) -> str:
     if plan.seconds is not None:
         return f"{checkpoint.state['seconds']:.1f} s"
-    epochs = ceil(checkpoint.step / plan.steps_per_epoch)
-    return f"{plural(epochs, 'epoch')}, {plural(checkpoint.step, 'step')}"
+    return f"{epochs_text(checkpoint.step / plan.steps_per_epoch)}, {plural(checkpoint.step, 'step')}"
 
 
 def _record_changes(folder: RunFolder, changes: Sequence[Change], progress: Progress) -> None:

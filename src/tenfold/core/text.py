@@ -116,6 +116,17 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def epochs_text(epochs: float) -> str:
+    """Returns a number of epochs with up to two decimals.
+
+    Example:
+        >>> epochs_text(1.0), epochs_text(31.25), epochs_text(1 / 3)
+        ('1 epoch', '31.25 epochs', '0.33 epochs')
+    """
+    number = f"{epochs:,.2f}".rstrip("0").rstrip(".")
+    return f"{number} epoch{'' if number == '1' else 's'}"
+
+
 def size_text(size: Sequence[int]) -> str:
     """Returns an image size as people write it, width first.
 

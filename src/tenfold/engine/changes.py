@@ -1,13 +1,11 @@
 """Values of a recipe that a run does not use as they were given: nothing is changed in silence."""
 
-from math import ceil
-
-from tenfold.core.text import plural
+from tenfold.core.text import epochs_text, plural
 from tenfold.data.types import Dataset
 from tenfold.engine.plan import RATES, Plan, make_plan
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.changes import Change
+from tenfold.runs.changes import RESUMED, Change
 
 _ARITHMETIC = ("precision", "execution")
 """Keys of `[train]` that decide how a step rounds."""
@@ -23,11 +21,8 @@ def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
     changes = []
     if plan.batch_size != train.batch_size:
         images = plural(len(dataset.train), "training image")
-        changes.append(
-            Change(
-                "train.batch_size", train.batch_size, plan.batch_size, f"{images} give at least four batches per epoch"
-            )
-        )
+        reason = f"an epoch of {images} must have at least four batches"
+        changes.append(Change("train.batch_size", train.batch_size, plan.batch_size, reason))
     if (used := length_text(recipe, plan)) != str(train.duration):
         changes.append(Change("train.duration", str(train.duration), used, f"train.min_steps = {train.min_steps}"))
     return changes + _interval_changes(recipe, dataset, plan) + _split_changes(recipe, dataset)
@@ -37,7 +32,8 @@ def length_text(recipe: Recipe, plan: Plan) -> str:
     """Returns how long a run of `recipe` is: its duration, or what `train.min_steps` makes of it."""
     if plan.steps == recipe.train.duration.steps(plan.steps_per_epoch):
         return str(recipe.train.duration)
-    return f"{_epochs(plan)} ({plan.steps or 0:,} steps)"
+    steps = plan.steps or 0
+    return f"{epochs_text(steps / plan.steps_per_epoch)} ({plural(steps, 'step')})"
 
 
 def resume_changes(before: Recipe, after: Recipe, dataset: Dataset, step: int, diverged_at: int | None) -> list[Change]:
@@ -59,7 +55,7 @@ def resume_changes(before: Recipe, after: Recipe, dataset: Dataset, step: int, d
         *((f"train.{name}", getattr(before.train, name), getattr(after.train, name)) for name in _ARITHMETIC),
     ]
     rates = [(f"optim.{name}", getattr(before.optim, name), getattr(after.optim, name)) for name in RATES]
-    after_step = f"the run was resumed with it after step {step:,}"
+    after_step = f"{RESUMED} after step {step:,}"
     diverged = f"the loss was not finite at step {diverged_at}"
     return [
         Change(key, asked, used, reason)
@@ -87,8 +83,3 @@ def _split_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
         return []
     reason = "the data has a validation split of its own"
     return [Change("data.val_fraction", recipe.data.val_fraction, plural(len(dataset.val), "image"), reason)]
-
-
-def _epochs(plan: Plan) -> str:
-    """Returns the number of epochs, the last of which may be incomplete."""
-    return plural(ceil((plan.steps or 0) / plan.steps_per_epoch), "epoch")

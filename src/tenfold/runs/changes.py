@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+RESUMED = "the run was resumed with it"
+"""Start of the reason of a change that a resume brought: whoever resumed asked for it."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -19,6 +22,11 @@ class Change:
     asked: float | str
     used: float | str
     reason: str
+
+    @property
+    def is_of_resume(self) -> bool:
+        """Whether the value was used as given first, until a resume changed it."""
+        return self.reason.startswith(RESUMED)
 
     def __str__(self) -> str:
         """Returns one line for the user.

@@ -58,6 +58,16 @@ def test_values_that_were_not_used_as_given_stand_with_their_reason(tmp_path: Pa
     assert dict(run_header(folder).facts)["Not as asked for"] == expected
 
 
+def test_what_a_resume_changed_was_asked_for(tmp_path: Path) -> None:
+    folder = predicted_run(tmp_path, "made", CLASSES, random_predictions(CLASSES, 20))
+    reason = "the run was resumed with it after step 8"
+    change = {"key": "train.duration", "asked": "2 epochs", "used": "4 epochs", "reason": reason}
+    folder.write_summary({**folder.read_summary(), "changes": [change]})
+    facts = dict(run_header(folder).facts)
+    assert "Not as asked for" not in facts
+    assert facts["Changed by a resume"] == f"length: 4 epochs instead of 2 epochs, because {reason}"
+
+
 def use_text(folder: RunFolder, **summary: Any) -> str:
     return use_of_test_images(folder, summary)
 

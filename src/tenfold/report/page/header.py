@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenfold.core.errors import RunError, TenfoldError
-from tenfold.core.text import count, duration, percent, plural, printable, size_text
+from tenfold.core.text import count, duration, epochs_text, percent, plural, printable, size_text
 from tenfold.data.sampling import Order
 from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
@@ -47,7 +47,8 @@ def run_header(folder: RunFolder) -> Header:
         "Data": _data(summary.get("dataset", {})) or recipe.data.source,
         "Recipe": _recipe(recipe, summary),
         "Training": training_text(recipe, summary) if summary else f"{recipe.train.duration} asked for",
-        "Not as asked for": _changes(summary),
+        "Not as asked for": _changes(summary, resumed=False),
+        "Changed by a resume": _changes(summary, resumed=True),
         "Evaluation": _test_time_augmentation(recipe, summary),
         "Time": _times(summary),
         "Hardware": _hardware(summary, environment),
@@ -101,17 +102,6 @@ def training_text(recipe: Recipe, summary: Mapping[str, Any]) -> str:
     return f"{epochs_text(steps / per_epoch)} · {text}{_request(recipe, summary, steps, per_epoch)}"
 
 
-def epochs_text(epochs: float) -> str:
-    """Returns a number of epochs with up to two decimals.
-
-    Example:
-        >>> epochs_text(1.0), epochs_text(31.25), epochs_text(1 / 3)
-        ('1 epoch', '31.25 epochs', '0.33 epochs')
-    """
-    number = f"{epochs:,.2f}".rstrip("0").rstrip(".")
-    return f"{number} epoch{'' if number == '1' else 's'}"
-
-
 def _request(recipe: Recipe, summary: Mapping[str, Any], steps: int, steps_per_epoch: int) -> str:
     """Returns the duration that the recipe asks for with the reason why another one ran; empty where it ran."""
     duration_asked, target = recipe.train.duration, summary.get("target")
@@ -131,8 +121,9 @@ def _request(recipe: Recipe, summary: Mapping[str, Any], steps: int, steps_per_e
     return f" · stopped before the {duration_asked} asked for, {reason}"
 
 
-def _changes(summary: Mapping[str, Any]) -> str:
-    return " · ".join(str(Change(**change)) for change in summary.get("changes") or ())
+def _changes(summary: Mapping[str, Any], *, resumed: bool) -> str:
+    changes = [Change(**change) for change in summary.get("changes") or ()]
+    return " · ".join(str(change) for change in changes if change.is_of_resume == resumed)
 
 
 def _test_time_augmentation(recipe: Recipe, summary: Mapping[str, Any]) -> str:
