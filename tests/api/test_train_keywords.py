@@ -9,7 +9,7 @@ import pytest
 import tenfold
 from harness.tiny import dataset
 from tenfold.api.train import TrainSettings
-from tenfold.core.errors import RecipeError, UsageError
+from tenfold.core.errors import UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.recipes.load import load_recipe
 
@@ -33,12 +33,20 @@ def test_train_with_seeds_is_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert keywords["seeds"] == [1, 5]
     assert keywords["overrides"] == ["train.duration=2 epochs"]
     assert (keywords["data"], keywords["name"], keywords["runs"]) == ("shapes", "five", tmp_path)
+    assert not keywords["resplit"]
+    tenfold.train("mlp", data="shapes", seeds=2, resplit=True)
+    assert calls[1][1]["resplit"]
+
+
+def test_a_single_run_refuses_resplit() -> None:
+    with pytest.raises(UsageError, match="resplit was given without seeds; expected seeds=N"):
+        tenfold.train("mlp", data="shapes", resplit=True)
 
 
 def test_a_sweep_has_the_same_keywords(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="epochs is 0; expected a number above 0"):
         tenfold.sweep("mlp", seeds=2, epochs=0, runs=tmp_path)
-    with pytest.raises(RecipeError, match="batch_size"):
+    with pytest.raises(UsageError, match="batch_size is 0; expected a whole number of at least 1"):
         tenfold.sweep("mlp", seeds=2, batch_size=0, runs=tmp_path)
 
 

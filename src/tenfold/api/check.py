@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.api.data import DataSource, dataset, recorded_section, request_of
+from tenfold.api.runs import RunSource, path_of
 from tenfold.core.errors import RunError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
@@ -18,7 +19,6 @@ from tenfold.inspect.findings import Inspection, LeakEffect
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.run_list import named
 from tenfold.runs.tables import PredictionRow
 
 _COLUMNS = (
@@ -34,7 +34,7 @@ _RULES_WITH_ROWS = {
 def check(
     data: DataSource,
     *,
-    run: str | Path | None = None,
+    run: RunSource | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Inspection:
@@ -62,7 +62,7 @@ def check(
         ['12 of 2,000 test images have a duplicate in train (8 exact, 4 near); …']
     """
     progress = progress or default_progress()
-    folder = None if run is None else RunFolder.open(named(Path(run), "run"))
+    folder = None if run is None else RunFolder.open(path_of(run, "run"))
     rows = [] if folder is None else folder.read_predictions()  # reports a wrong run before the images are read
     if not isinstance(data, str | Path):
         if settings and isinstance(data, Dataset):

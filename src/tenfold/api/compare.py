@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from tenfold.api.data import dataset_of, needs_download, recorded_section
-from tenfold.core.errors import TenfoldError, UsageError
+from tenfold.api.runs import RunSource, path_of
+from tenfold.core.errors import TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.text import plural
-from tenfold.data.arrays import described
 from tenfold.data.types import Split
 from tenfold.experiments.compare.compare_runs import compare_runs
 from tenfold.experiments.compare.comparison import Comparison
@@ -22,18 +22,11 @@ from tenfold.report.plots.comparison_charts import (
 from tenfold.report.plots.image_grids import ImageSection, plot_sections
 from tenfold.report.tables.comparison_tables import CLASS_COLUMNS, PAIR_COLUMNS, distinct, write_rows
 from tenfold.report.tables.run_tables import sample_indices
-from tenfold.runs.run_list import named
-
-if TYPE_CHECKING:  # both import torch, which a comparison does without
-    from tenfold.api.sweep_results import Sweep
-    from tenfold.api.training_run import Run
-
-    Comparable = str | Path | Run | Sweep
 
 _IMAGES_PER_RUN = 32
 
 
-def compare(runs: "Iterable[Comparable] | Comparable") -> Comparison:
+def compare(runs: Iterable[RunSource] | RunSource) -> Comparison:
     """Compares finished runs: recipes, accuracies, paired tests, classes.
 
     Args:
@@ -50,18 +43,9 @@ def compare(runs: "Iterable[Comparable] | Comparable") -> Comparison:
         (0.012, (0.0051, 0.0189), 0.0008)
     """
     is_one = isinstance(runs, str | Path) or hasattr(runs, "path") or not isinstance(runs, Iterable)
-    each = cast("Iterable[Comparable]", [runs] if is_one else runs)
-    found, warnings = read_finished_runs(map(_path_of, each))
+    each = cast("Iterable[RunSource]", [runs] if is_one else runs)
+    found, warnings = read_finished_runs(path_of(run, "run", "sweep") for run in each)
     return compare_runs(found, warnings)
-
-
-def _path_of(run: "Comparable") -> Path:
-    path = getattr(run, "path", run)
-    if isinstance(path, str | Path):
-        return named(Path(path), "run", "sweep")
-    raise UsageError(
-        f"cannot compare {described(run)}; expected paths of run folders, or what train and sweep returned"
-    )
 
 
 def write_comparison(comparison: Comparison, folder: Path, progress: Progress | None = None) -> list[str]:

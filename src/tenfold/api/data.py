@@ -162,7 +162,8 @@ def recorded_section(section: DataSection, folder: Path, source: str | None = No
         existing = source_places(section, folder)
         if not existing:
             raise DataError(
-                f"{section.source}, the data of {display_path(folder)}, is not there; name its new place with --data"
+                f"{section.source}, the data of {display_path(folder)}, is not there; name its new place with --data, "
+                "or give data= in Python: a path, or the images where they were in memory"
             )
         found["source"] = str(existing[0])
     if section.data_dir and not Path(section.data_dir).expanduser().is_dir():

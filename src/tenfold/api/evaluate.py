@@ -8,6 +8,7 @@ from torch import nn
 
 from tenfold.api.data import DataSource
 from tenfold.api.evaluation_data import check_known, images_to_evaluate
+from tenfold.api.runs import RunSource, path_of
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import RunError, UsageError
 from tenfold.core.notebook import default_progress
@@ -20,24 +21,23 @@ from tenfold.evaluate.metrics import Evaluation
 from tenfold.evaluate.views import views_named
 from tenfold.runs.artifact import Classifier, load_plain_weights
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.run_list import named
 
 
 def load(
-    source: str | Path, *, device: str = "auto", model: nn.Module | str | None = None, views: str | None = None
+    source: RunSource, *, device: str = "auto", model: nn.Module | str | None = None, views: str | None = None
 ) -> Predictor:
     """Loads a trained classifier.
 
     Args:
-        source: a run folder (its best model; `last` is the newest in `runs`), a `.safetensors` model file, or a plain
-            `.pth` state_dict.
+        source: a run, or its folder (its best model; `last` is the newest in `runs`), a `.safetensors` model file, or a
+            plain `.pth` state_dict.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         model: the network's name for a plain state_dict, or the network itself if it is your own.
         views: test-time augmentation (TTA): `plain`, `mirror` or `shifts`; as trained by default. The probabilities of
             other views are not calibrated: the temperature was fitted without them.
 
     Raises:
-        UsageError: when `views` is unknown.
+        UsageError: when `views` is unknown, or `source` is none of these.
         RunError: when a run folder holds no model.
         ModelError: when the file is damaged, not a model file, or does not fit `model`.
         DeviceError: when this machine lacks the device.
@@ -46,11 +46,11 @@ def load(
         >>> tenfold.load("runs/cifar10-quick").predict("cat.jpg").label  # doctest: +SKIP
         'cat'
     """
-    return Predictor(_classifier(named(Path(source), "run"), device, model, views))
+    return Predictor(_classifier(path_of(source, "run"), device, model, views))
 
 
 def evaluate(
-    source: str | Path,
+    source: RunSource,
     *,
     data: DataSource | None = None,
     data_dir: str | None = None,
@@ -78,7 +78,7 @@ def evaluate(
         DataError: when the data is missing or damaged.
         UsageError: when the split or `views` is unknown.
     """
-    path = named(Path(source), "run")
+    path = path_of(source, "run")
     classifier = _classifier(path, device, model, views)
     progress = progress or default_progress()
     if data_dir is not None and not isinstance(data, str | Path | None):
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def export(
-    source: str | Path,
+    source: RunSource,
     name: str,
     out: str | Path | None = None,
     *,
@@ -117,7 +117,7 @@ def export(
     Raises:
         UsageError: when the format is unknown or the file exists.
     """
-    path = named(Path(source), "run")
+    path = path_of(source, "run")
     classifier = _classifier(path, "cpu", model)
     return export_classifier(classifier, name, Path(out) if out else Path(f"{path.stem}.{name}"), force=force)
 

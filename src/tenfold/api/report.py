@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from tenfold.api.data import DataSource, dataset_of, in_memory, needs_download, recorded_section
+from tenfold.api.runs import RunSource, path_of
 from tenfold.core.disk import display_path
 from tenfold.core.errors import DataError, TenfoldError, UsageError
 from tenfold.core.notebook import default_progress
@@ -12,12 +13,11 @@ from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.run_list import named
 from tenfold.runs.sweep_folder import SweepFolder
 
 
 def report(
-    path: str | Path,
+    path: RunSource,
     *,
     data: DataSource | None = None,
     model: nn.Module | None = None,
@@ -48,7 +48,7 @@ def report(
         >>> report("runs/cifar10-quick-20260101-120000")  # doctest: +SKIP
         PosixPath('runs/cifar10-quick-20260101-120000/report.html')
     """
-    path = named(Path(path), "run", "sweep")
+    path = path_of(path, "run", "sweep")
     if SweepFolder.is_sweep(path):
         if data is not None or model is not None:
             raise UsageError(f"{path} is a sweep, whose page shows no images; expected no data and no model")

@@ -10,6 +10,7 @@ import torch
 
 from tenfold.api.data import DataSource, absolute_paths, dataset_of, recorded_section, request_of
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
+from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep_results import Sweep, conclude
 from tenfold.api.trial import run_trial
 from tenfold.core import durable
@@ -38,7 +39,6 @@ from tenfold.runs.environment import describe_environment
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.run_list import named
 from tenfold.runs.sweep_folder import SweepFolder, Trial
 
 _VAL_FRACTION = 0.1
@@ -157,7 +157,7 @@ def sweep(
 
 
 def resume_sweep(
-    path: str | Path,
+    path: RunSource,
     *,
     jobs: int = 0,
     trials: int | None = None,
@@ -168,7 +168,7 @@ def resume_sweep(
     """Resumes a sweep that was stopped or killed: runs exactly the trials that have no result yet.
 
     Args:
-        path: of the sweep folder.
+        path: of the sweep folder, or the `Sweep`.
         jobs: number of trials at the same time; 0 keeps the previous number.
         trials: new total number of trials of a search.
         data: where the images are now, if they have moved.
@@ -178,7 +178,7 @@ def resume_sweep(
     Raises:
         TenfoldError: one line with what was found, what was expected and what to do.
     """
-    folder = SweepFolder.open(named(Path(path), "sweep"))
+    folder = SweepFolder.open(path_of(path, "sweep"))
     with folder.lock():
         plan, base = SweepPlan.from_json(folder.plan()), copy_image_lists(load_recipe(folder.base), folder.path)
         progress = progress or default_progress()

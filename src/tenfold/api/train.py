@@ -19,6 +19,7 @@ from tenfold.api.prepare import (
     with_actual_data,
 )
 from tenfold.api.resume import resume_run
+from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep import sweep
 from tenfold.api.sweep_results import Sweep
 from tenfold.api.training_run import Run, execute_run
@@ -35,7 +36,6 @@ from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.run_list import named
 
 
 class TrainSettings(TypedDict, total=False):
@@ -46,12 +46,13 @@ class TrainSettings(TypedDict, total=False):
     batch_size: int | None
     lr: float | None
     seed: int | None
+    resplit: bool
     target: float | None
     model: nn.Module | None
     overrides: Sequence[str]
     name: str | None
     runs: str | Path
-    resume: str | Path | None
+    resume: RunSource | None
     budget: str | None
     report: bool
     progress: Progress | None
@@ -74,12 +75,13 @@ def train(
     lr: float | None = None,
     seed: int | None = None,
     seeds: int | Sequence[int] | None = None,
+    resplit: bool = False,
     target: float | None = None,
     model: nn.Module | None = None,
     overrides: Sequence[str] = (),
     name: str | None = None,
     runs: str | Path = "runs",
-    resume: str | Path | None = None,
+    resume: RunSource | None = None,
     budget: str | None = None,
     report: bool = True,
     progress: Progress | None = None,
@@ -96,14 +98,16 @@ def train(
         batch_size: images per training step; the recipe's by default.
         lr: learning rate; the recipe's by default.
         seed: random seed; the recipe's by default.
-        seeds: number of runs that differ in the seed, or the seeds themselves: the same as `sweep(seeds=…)`.
+        seeds: number of runs that differ in the seed, or the seeds themselves: the same as `sweep(seeds=…)`. The
+            processes of several runs cannot read data in memory.
+        resplit: with `seeds`, whether each seed also draws test and validation images of its own.
         target: validation accuracy in (0, 1) that ends the training.
         model: your own network, which replaces the recipe's: float [B, 3, H, W] → logits [B, C].
         overrides: `"section.key=value"` each.
         name: run folder name; dataset, recipe, date and time by default.
         runs: folder for run folders.
-        resume: a run folder to resume; only overrides of `[train]` are allowed then, and after a loss that was not
-            finite also lower learning rates. `data` says where the same images are now.
+        resume: a run, or its folder, to resume; only overrides of `[train]` are allowed then, and after a loss that
+            was not finite also lower learning rates. `data` says where the same images are now.
         budget: `"60s"` or `"2 min"`: time for the whole run, without preparing images for the first time. Network
             and length are chosen to fit it.
         report: whether to draw charts and write `report.html` at the end, which takes seconds.
@@ -126,17 +130,17 @@ def train(
         0.968
     """
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, target=target)
+    _check_seeds(seeds, resplit, model=model, resume=resume, budget=budget)
     if seeds is not None:
-        _refuse_beside_seeds(model=model, resume=resume, budget=budget)
         shared: dict[str, Any] = {"name": name, "runs": runs, "report": report, "progress": progress}
-        return sweep(recipe, seeds=seeds, data=data, overrides=overrides, command=command, **shared)
+        return sweep(recipe, seeds=seeds, resplit=resplit, data=data, overrides=overrides, command=command, **shared)
     started = perf_counter() if started is None else started
     progress = progress or default_progress()
     user_keys = frozenset(line.partition("=")[0].strip() for line in overrides)
     if budget is not None:
         _refuse_beside_budget(resume, model, user_keys)
     if resume is not None:
-        return resume_run(named(Path(resume), "run"), data, model, overrides, progress, started, report)
+        return resume_run(path_of(resume, "run"), data, model, overrides, progress, started, report)
     chosen, _ = recipe_with_target(recipe, overrides, progress)
     given = given_dataset(data, chosen.data)
     if data is not None and not isinstance(data, Dataset):
@@ -186,10 +190,12 @@ def train(
     return run
 
 
-def _refuse_beside_seeds(**others: object) -> None:
-    """Raises UsageError if an argument of a single run is given for several."""
+def _check_seeds(seeds: object, resplit: bool, **others: object) -> None:
+    """Raises UsageError if an argument of a single run is given for several, or the other way round."""
+    if resplit and seeds is None:
+        raise UsageError("resplit was given without seeds; expected seeds=N, whose runs get their own splits")
     for name, value in others.items():
-        if value is not None:
+        if value is not None and seeds is not None:
             raise UsageError(f"seeds and {name} were both given; expected {name} for a single run only")
 
 

@@ -30,7 +30,7 @@ def keyword_lines(
         exclude: `data.exclude`.
         relabel: `data.relabel`.
         epochs: `train.duration` in epochs, above 0.
-        batch_size: `train.batch_size`.
+        batch_size: `train.batch_size`, at least 1.
         lr: `optim.lr`, above 0.
         seed: `train.seed`.
         device: `train.device`.
@@ -48,6 +48,9 @@ def keyword_lines(
             raise UsageError(f"{prefix}{name} is {_text(number)}; expected a number above 0")
     if target is not None and not (_is_finite(target) and 0 < target < 1):
         raise UsageError(f"{prefix}target is {_text(target)}; expected a fraction between 0 and 1, e.g. 0.9 for 90 %")
+    if batch_size is not None and (not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1):
+        name = f"{prefix}batch-size" if prefix else "batch_size"
+        raise UsageError(f"{name} is {_text(batch_size)}; expected a whole number of at least 1")
     values = {
         "data.data_dir": data_dir,
         "data.exclude": exclude,

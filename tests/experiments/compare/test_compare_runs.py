@@ -211,7 +211,7 @@ def test_what_train_and_sweep_returned_can_be_compared(tmp_path):
 
 @pytest.mark.parametrize("wrong", [5, [5], [None], [["runs/a"]], {"a": 1}.values()])
 def test_what_is_no_run_is_an_error_in_one_line(wrong):
-    with pytest.raises(UsageError, match=r"cannot compare \w+ .*; expected paths of run folders, or what train and"):
+    with pytest.raises(UsageError, match=r"found \w+ .*; expected the path of a run folder, or what train"):
         tenfold.compare(wrong)
 
 
