@@ -109,6 +109,15 @@ def test_overlapping_test_splits_are_paired_on_the_images_that_both_have(tmp_pat
     assert result.to_json()["notes"] == list(result.notes)
 
 
+def test_of_several_runs_only_those_with_the_same_test_images_are_compared_by_class(tmp_path):
+    runs = [file_run(tmp_path, name, fingerprint="a", digest="a") for name in ("a", "again")]
+    images = ("cat/2.jpg", "dog/9.jpg", "cat/1.jpg", "dog/1.jpg")
+    other = file_run(tmp_path, "other", images=images, fingerprint="b", digest="b")
+    result = tenfold.compare([*runs, other])
+    assert {row.run for row in result.classes} == {"again"}
+    assert result.notes[0].endswith("on the images that both have, 3 of 4 (a with 1 more and other)")
+
+
 def test_images_whose_labels_differ_are_left_out_and_counted(tmp_path):
     images = ("cat/1.jpg", "dog/1.jpg", "dog/2.jpg", "cat/2.jpg")  # labels go by position: the last two are swapped
     runs = [file_run(tmp_path, "a", fingerprint="a"), file_run(tmp_path, "b", images=images, fingerprint="b")]

@@ -43,6 +43,7 @@ def compare_runs(runs: Sequence[ComparedRun], warnings: Sequence[str] = ()) -> C
     comparable = splits.groups()
     groups = _seed_groups(runs, differences)
     shared = {run: images for run in runs[1:] if (images := splits.shared(runs[0], run)) is not None}
+    same = shared if len(runs) == 2 else {run: found for run, found in shared.items() if splits.same(runs[0], run)}
     return Comparison(
         runs=tuple(runs),
         differences=differences,
@@ -51,7 +52,7 @@ def compare_runs(runs: Sequence[ComparedRun], warnings: Sequence[str] = ()) -> C
         unpaired=_unpaired_reason(comparable),
         groups=tuple(groups),
         group_pairs=tuple(_group_pairs(splits, groups, runs)),
-        classes=tuple(_class_differences(runs[0], shared)),
+        classes=tuple(_class_differences(runs[0], same)),
         disagreements=_disagreements(runs[0], runs[1], shared[runs[1]]) if len(runs) == 2 and shared else None,
         warnings=tuple(warnings),
     )

@@ -143,7 +143,7 @@ class Comparison:
         unpaired: why some runs could not be paired, or None.
         groups: recipes, each with the runs that differ only in their seed.
         group_pairs: of groups with at least two seeds.
-        classes: differences per class to the first run, largest first.
+        classes: differences per class to the first run, largest first; of several runs only those with its test images.
         disagreements: of exactly two runs with test images in common, else None.
         warnings: sentences about runs that were left out.
     """

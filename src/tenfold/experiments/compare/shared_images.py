@@ -18,6 +18,7 @@ from tenfold.data.store.cache_key import dataset_name
 from tenfold.experiments.compare.finished_runs import ComparedRun
 
 _CIFAR_TEST_IMAGES = 10_000
+_MAX_PAIRS = 3  # that the note on overlapping splits names
 
 
 class SharedImages(NamedTuple):
@@ -149,11 +150,25 @@ class TestSplits:
         partial = [(i, j, found) for i, j, found in pairs if found and len(found.first) < max(sizes[i], sizes[j])]
         if not partial:
             return None
-        shared = _range_text(len(found.first) for _, _, found in partial)
-        totals = _range_text(sizes[number] for i, j, _ in partial for number in (i, j))
+        shared = [
+            f"{_range_text([len(found.first)])} of {_range_text([sizes[i], sizes[j]])}{self._pair_text(i, j)}"
+            for i, j, found in partial[:_MAX_PAIRS]
+        ]
+        more = f" and {len(partial) - _MAX_PAIRS} more" if len(partial) > _MAX_PAIRS else ""
         relabeled = max(found.relabeled for _, _, found in partial)
         labels = f"; up to {relabeled:,} that both have are left out because their labels differ" if relabeled else ""
-        return f"the test splits differ: a pair is compared on the images that both have, {shared} of {totals}{labels}"
+        parts = f"{', '.join(shared)}{more}{labels}"
+        return f"the test splits differ: a pair is compared on the images that both have, {parts}"
+
+    def _pair_text(self, i: int, j: int) -> str:
+        """Returns which runs have two of the splits; nothing where there are only two runs."""
+        if len(self._number) == 2:
+            return ""
+        return f" ({' and '.join(self._split_text(number) for number in (i, j))})"
+
+    def _split_text(self, number: int) -> str:
+        names = [run.name for run in self._splits[number]]
+        return names[0] if len(names) == 1 else f"{names[0]} with {len(names) - 1} more"
 
 
 def _range_text(numbers: Iterable[int]) -> str:
