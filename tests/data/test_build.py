@@ -120,6 +120,12 @@ def test_a_data_dir_that_does_not_exist_is_refused_and_not_made(pets, tmp_path, 
     assert not cache.exists()
 
 
+def test_a_data_dir_without_effect_is_noted(pets, tmp_path, cache):
+    note = f"data_dir {tmp_path} has no effect on My-pets: it names a folder of CIFAR"
+    assert note in dataset_of(pets, data_dir=str(tmp_path)).notes
+    assert note not in dataset_of(pets).notes
+
+
 def test_a_data_dir_that_is_gone_does_not_matter_where_its_images_are_prepared(tmp_path, cache, monkeypatch):
     images, labels = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8), np.arange(20) % 10
     arrays = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}

@@ -58,6 +58,9 @@ def build_dataset(request: DataRequest, progress: ProgressCallback = no_progress
         dataset = _cifar(request, request.source, progress)
     else:
         dataset = _class_folders(request, progress)
+    if request.data_dir and request.source not in ("auto", *SOURCES):
+        note = f"data_dir {escaped(request.data_dir)} has no effect on {dataset.name}: it names a folder of CIFAR"
+        dataset = replace(dataset, notes=(note, *dataset.notes))
     exclude, relabel = (expanded(name) if name else None for name in (request.exclude, request.relabel))
     dataset = apply_lists(dataset, exclude, relabel)
     return with_validation(dataset, request.val_fraction, request.split_seed)
