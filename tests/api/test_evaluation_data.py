@@ -113,7 +113,7 @@ def test_only_one_class_gives_that_class(home: Path, tmp_path: Path, capsys: pyt
 
 def test_class_folders_without_splits_have_no_test_split(home: Path, tmp_path: Path) -> None:
     holdout = class_tree(tmp_path / "holdout", {"blue": 3, "green": 2})
-    with pytest.raises(DataError, match="has class folders but no test folder; leave the split 'test' out"):
+    with pytest.raises(DataError, match="has class folders but no test folder; leave --split out to evaluate all"):
         evaluated(home, holdout, "test")
     split = class_tree(tmp_path / "split", {"train/blue": 3, "test/green": 2})
     with pytest.raises(DataError, match="has no split 'val'; expected train, test or all"):

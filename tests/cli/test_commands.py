@@ -227,6 +227,13 @@ def test_predict_prints_a_line_for_each_image(fake_api: Any, photos: Path, capsy
     ]
 
 
+def test_an_unknown_split_is_refused_in_plain_words_that_the_help_has_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "run", "--split", "bogus"]) == 2
+    assert "invalid value for '--split': 'bogus' is not one of 'train', 'val', 'test', 'all'" in capsys.readouterr().err
+    assert main(["eval", "--help"]) == 0
+    assert "train, val, test or all" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_unreadable_image_is_reported_and_the_others_predicted(
     fake_api: Any, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

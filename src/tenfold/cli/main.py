@@ -149,6 +149,7 @@ def _explain_usage(error: Exception) -> str:
     text = str(getattr(error, "message", "")) if hint else str(getattr(error, "format_message")())  # noqa: B009
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tenfold"
+    text = text.replace("Value error, ", "")  # the parser's words before a wrong choice
     return f"{text[:1].lower()}{text[1:].rstrip('.')}{hint} (see: {command} --help)"
 
 

@@ -31,7 +31,8 @@ def evaluate(
     weights: WeightsOption = None,
     model: ModelOption = None,
     split: Annotated[
-        Literal["train", "val", "test", "all"] | None, split_option("test; all images of other data without one")
+        Literal["train", "val", "test", "all"] | None,
+        split_option("test; all images of other data without one", "train, val, test or all"),
     ] = None,
     device: Annotated[str, device_option("auto")] = "auto",
     views: ViewsOption = None,

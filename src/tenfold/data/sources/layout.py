@@ -178,9 +178,7 @@ def only_split(layout: Layout, split: str) -> Layout:
     """
     root, paths = escaped(str(layout.root)), [entry.path for entry in layout.entries]
     if split != "all" and not _has_splits(paths, _wrapper_depth(paths)):
-        raise DataError(
-            f"{root} has class folders but no {split} folder; leave the split '{split}' out to evaluate all images"
-        )
+        raise DataError(f"{root} has class folders but no {split} folder; leave --split out to evaluate all images")
     chosen = [entry for entry in layout.entries if split in ("all", entry.split)]
     if not chosen:
         found = ", ".join(name for name in SPLITS if layout.indices_of(name))
