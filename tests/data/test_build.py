@@ -24,6 +24,7 @@ from tenfold.data.store.cache_key import archive_digest, dataset_name
 from tenfold.data.store.format import read_index
 from tenfold.data.store.scan import check_labels, choose_size
 from tenfold.data.store.store import list_stores
+from tenfold.inspect.balance import label_warnings
 
 torch.set_num_threads(1)
 
@@ -170,7 +171,9 @@ def test_a_val_folder_wins_over_the_fraction(tmp_path):
     root = class_tree(tmp_path / "d", {"train/a": 4, "train/b": 4, "test/a": 1, "test/b": 1, "valid/a": 2})
     dataset = dataset_of(root, val_fraction=0.5)
     assert (len(dataset.train), len(dataset.val)) == (8, 2)
-    assert dataset.notes == ("val has no images of b",)
+    assert dataset.notes == ()
+    missing = [warning for warning in label_warnings(dataset) if "no val images" in warning]
+    assert missing == ["1 class has no val images: 'b'"]  # said once, there
 
 
 def test_small_images_of_one_size_keep_it_even_if_not_square(tmp_path):

@@ -78,10 +78,11 @@ def get(
     from tenfold.api import data as api
     from tenfold.cli.terminal import progress_for
     from tenfold.core.text import printable, size_text
+    from tenfold.inspect.balance import label_warnings
 
     with progress_for(sys.stderr) as progress:
         dataset = api.dataset_of(recipe.data, progress)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *label_warnings(dataset)):
         progress.message(note)
     for skipped in dataset.skipped:
         progress.message(printable(f"skipped {skipped.path}: {skipped.reason}"))

@@ -113,9 +113,8 @@ def arrange(
     labels = {class_name: label for label, class_name in enumerate(classes)}
     placed.sort(key=lambda image: (SPLITS.index(image.split), natural_key(image.path)))
     entries = tuple(ImageEntry(path, split, labels[class_name]) for split, class_name, path in placed)
-    missing = _missing_notes(classes, placed) if for_training else ()
-    notes = [*missing, *_empty_notes(empty_folders, depth, has_splits, labels)]
-    return Layout(root, classes, entries, tuple(all_skipped), tuple(notes))
+    notes = tuple(_empty_notes(empty_folders, depth, has_splits, labels))
+    return Layout(root, classes, entries, tuple(all_skipped), notes)
 
 
 def _wrapper_depth(paths: Sequence[str]) -> int:
@@ -193,15 +192,6 @@ def name_list(names: Sequence[str], max_names: int = 10) -> str:
     """Returns the names separated by commas; of more than `max_names` the rest is counted."""
     rest = f" and {len(names) - max_names} more" if len(names) > max_names else ""
     return ", ".join(escaped(name) for name in names[:max_names]) + rest
-
-
-def _missing_notes(classes: tuple[str, ...], placed: list[_Placed]) -> Iterable[str]:
-    """Yields which classes a split lacks. Labels follow the class names of train, so they stay right."""
-    for split in ("test", "val"):
-        present = {image.class_name for image in placed if image.split == split}
-        missing = [name for name in classes if name not in present]
-        if present and missing:
-            yield f"{split} has no images of {name_list(missing)}"
 
 
 def _empty_notes(empty_folders: Iterable[str], depth: int, has_splits: bool, labels: dict[str, int]) -> Iterable[str]:
