@@ -44,6 +44,12 @@ def test_train_without_flags_trains_quick(fake_api: Any, capsys: pytest.CaptureF
     assert f"try it: tenfold predict {fake_api.run} IMAGE" in printed
 
 
+def test_the_command_to_try_quotes_a_name_with_a_space(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_api.run = fake_api.run.rename(fake_api.run.with_name("runs well"))
+    assert main(["train"]) == 0
+    assert f"try it: tenfold predict '{fake_api.run}' IMAGE" in capsys.readouterr().out
+
+
 def test_train_flags_become_recipe_keys_and_override_set(fake_api: Any, tmp_path: Path) -> None:
     flags = "-r mlp -d shapes --epochs 6 --batch-size 32 --lr 0.05 --seed 3 --device cpu --data-dir here"
     assert main(["train", *flags.split(), "--set", "optim.lr=9", "--name", "mine", "--runs", "there"]) == 0
@@ -258,7 +264,8 @@ def test_predict_json_has_every_probability(fake_api: Any, photos: Path, capsys:
         "calibrated": True,
     }
     assert "calibrated" not in bad
-    assert (bad["label"], bad["error"]) == (None, "gone.png: there is no such file")
+    assert (bad["label"], bad["probability"]) == (None, None)
+    assert (bad["error"], bad["probabilities"]) == ("gone.png: there is no such file", {})
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,8 @@ def _as_dict(prediction: "Prediction") -> dict[str, object]:
     if prediction.error is None:
         del entry["error"]
     else:
-        del entry["raw_probability"], entry["calibrated"]  # there is no prediction
+        entry["probability"] = None  # there is no prediction
+        del entry["raw_probability"], entry["calibrated"]
     return entry
 
 

@@ -1,5 +1,6 @@
 """`tenfold train`: from images to a trained, evaluated and saved classifier."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -207,4 +208,4 @@ def _print_results(run: "Run") -> None:
     some = [rows[index] for index in sample_indices(len(rows), _IMAGES_SHOWN)]  # the first row of plots/predictions.png
     render(ground_truth_lines([row.true for row in some], [row.predicted for row in some]))
     render("", *doctor_lines(diagnose(folder)))
-    render(f"\n{report_place(run.path)}", f"try it: tenfold predict {display_path(run.path)} IMAGE")
+    render(f"\n{report_place(run.path)}", f"try it: tenfold predict {shlex.quote(display_path(run.path))} IMAGE")
