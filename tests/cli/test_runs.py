@@ -149,6 +149,27 @@ def test_damage_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert lines_of(capsys)[-1].startswith("bad: damaged (runs/bad/summary.json is damaged, expected JSON;")
 
 
+def test_damage_names_file_and_value(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written_run(here, "bad", "10") / "summary.json"
+    summary = json.loads(file.read_bytes())
+    for interval, found in ((5, "a value is not as expected"), (None, "'test_interval' is missing")):
+        summary["test_interval"] = interval
+        durable.write_json(file, {key: value for key, value in summary.items() if value is not None})
+        assert main(["runs"]) == 0
+        line = f"bad: damaged (runs/bad/summary.json is damaged: {found}; restore it from a copy)"
+        assert lines_of(capsys)[-1] == line
+
+
+def test_a_run_without_a_recipe_is_listed_and_is_not_the_last(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = started(written_run(here, "good", "10"), 1), started(written_run(here, "bad", "10"), 2)
+    (bad / "recipe.toml").unlink()
+    (bad / "last.safetensors").touch()
+    assert main(["runs"]) == 0
+    line = "bad: damaged (runs/bad/recipe.toml is missing; restore it from a copy)"
+    assert lines_of(capsys)[-1] == line
+    assert named(Path("last"), "run").name == good.name
+
+
 def test_the_list_as_json_is_all_that_is_printed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     started(written_run(here, "a", "1100"), 1, "quick")
     assert main(["runs", "--json"]) == 0

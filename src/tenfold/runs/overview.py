@@ -4,13 +4,14 @@ import re
 import shlex
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tenfold.core.disk import display_path
-from tenfold.core.errors import TenfoldError
+from tenfold.core.errors import RunError, TenfoldError
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.folders import is_locked, read_json_object
 from tenfold.runs.run_folder import RunFolder
@@ -85,33 +86,58 @@ def _overview(found: FoundFolder) -> Overview:
         return Overview(**common, **facts)
     except TenfoldError as error:
         reason = str(error)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration) as error:
-        reason = f"{type(error).__name__}: {error}"
+    except (OSError, *_DAMAGE) as error:
+        reason = str(error) or "a file cannot be read"
     return Overview(**common, kind=found.kind, state="damaged", error=reason)
+
+
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration)
+"""What reading values raises that are not there, or not as expected."""
+
+
+@contextmanager
+def _values_of(file: Path) -> Iterator[None]:
+    """Raises RunError with the file's name where its values are not as expected.
+
+    Example:
+        >>> with _values_of(Path("summary.json")):
+        ...     {}["steps"]
+        Traceback (most recent call last):
+        tenfold.core.errors.RunError: summary.json is damaged: 'steps' is missing; restore it from a copy
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        found = f"{error} is missing" if isinstance(error, KeyError) else "a value is not as expected"
+        raise RunError(f"{display_path(file)} is damaged: {found}; restore it from a copy") from error
 
 
 def _run_facts(folder: RunFolder) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": "run"}
+    if not folder.recipe.is_file():
+        raise RunError(f"{display_path(folder.recipe)} is missing; restore it from a copy")
     if not folder.is_finished:
         data = _source_name(folder.recipe)
         return facts | {"data": data, "recipe": _recipe_name(folder, data)} | _unfinished_run(folder)
     summary = folder.read_summary()
-    low, high = map(float, summary["test_interval"])
-    return facts | {
-        "state": "finished",
-        "data": str(summary["dataset"]["name"]),
-        "recipe": _recipe_name(folder, str(summary["dataset"]["name"])),
-        "accuracy": float(summary["test_accuracy"]),
-        "interval": (low, high),
-        "steps": int(summary["steps"]),
-        "epochs": summary.get("epochs"),
-        "training_seconds": float(summary["training_seconds"]),
-    }
+    with _values_of(folder.summary):
+        low, high = map(float, summary["test_interval"])
+        return facts | {
+            "state": "finished",
+            "data": str(summary["dataset"]["name"]),
+            "recipe": _recipe_name(folder, str(summary["dataset"]["name"])),
+            "accuracy": float(summary["test_accuracy"]),
+            "interval": (low, high),
+            "steps": int(summary["steps"]),
+            "epochs": summary.get("epochs"),
+            "training_seconds": float(summary["training_seconds"]),
+        }
 
 
 def _source_name(recipe: Path) -> str:
     """Returns the name of the data in a recipe, which may be one of another version."""
-    return Path(tomllib.loads(recipe.read_text("utf-8"))["data"]["source"]).name
+    with _values_of(recipe):
+        return Path(tomllib.loads(recipe.read_text("utf-8"))["data"]["source"]).name
 
 
 def _recipe_name(folder: RunFolder, data: str) -> str | None:
@@ -140,16 +166,17 @@ def _unfinished_run(folder: RunFolder) -> dict[str, Any]:
 
 def _sweep_facts(folder: SweepFolder) -> dict[str, Any]:
     plan = folder.plan()
-    facts = {
-        "kind": str(plan["kind"]),
-        "recipe": str(plan["recipe"]),
-        "data": _source_name(folder.base) if folder.base.is_file() else None,
-        "trials": int(plan["trials"]),
-    }
+    with _values_of(folder.path / "sweep.json"):
+        facts: dict[str, Any] = {
+            "kind": str(plan["kind"]),
+            "recipe": str(plan["recipe"]),
+            "trials": int(plan["trials"]),
+        }
+    facts["data"] = _source_name(folder.base) if folder.base.is_file() else None
     if folder.summary.is_file():
-        return (
-            facts | {"state": "finished"} | _sweep_results(read_json_object(folder.summary, "restore it from a copy"))
-        )
+        with _values_of(folder.summary):
+            results = _sweep_results(read_json_object(folder.summary, "restore it from a copy"))
+        return facts | {"state": "finished"} | results
     if is_locked(folder.path):
         return facts | {"state": "running"}
     statuses = Counter(row["status"] for row in folder.rows())

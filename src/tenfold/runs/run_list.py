@@ -18,6 +18,9 @@ DEFAULT_FOLDER = Path("runs")
 
 _NAMES_SHOWN = 5
 
+_RESULTS = ("best.safetensors", "last.safetensors")
+"""Files that only a run has."""
+
 Kind = Literal["run", "sweep"]
 
 
@@ -53,6 +56,8 @@ def newest_first(folder: Path) -> list[FoundFolder]:
 def _found(folder: Path) -> Iterator[FoundFolder]:
     for path in folder.iterdir():
         kind = kind_of(path)
+        if kind is None and any((path / name).is_file() for name in _RESULTS):
+            kind = "run"  # one that has lost its recipe must not vanish from a list
         if kind is not None:
             yield FoundFolder(_start_of(path), path, kind)
 
@@ -78,7 +83,7 @@ def named(path: Path, *kinds: Kind) -> Path:
     """
     if str(path) != LAST or path.exists():
         return path
-    found = next((each.path for each in newest_first(DEFAULT_FOLDER) if each.kind in kinds), None)
+    found = next((each.path for each in newest_first(DEFAULT_FOLDER) if kind_of(each.path) in kinds), None)
     if found is None:
         raise RunError(
             f"'{LAST}' is the newest {' or '.join(kinds)} in {display_path(DEFAULT_FOLDER)}, and there is none; "
