@@ -111,6 +111,21 @@ def test_the_summary_says_how_the_best_was_chosen_and_compares_it_with_the_other
     assert pair["within_noise"]
 
 
+def test_the_summary_has_what_trials_changed_and_their_near_duplicates(grid, tmp_path):
+    sweep = SweepFolder(shutil.copytree(grid.path, tmp_path / "grid"))
+    runs = [RunFolder(sweep.run_path(trial)) for trial in sweep.trials()]
+    change = {"key": "train.batch_size", "asked": 8, "used": 4, "reason": "of a reason"}
+    found = {"pictures": 9, "left": 6, "test_accuracy": 0.5}
+    for run in runs[:2]:
+        run.write_summary(run.read_summary() | {"changes": [change], "near_duplicates": found})
+    for run in runs[2:]:
+        run.write_summary(run.read_summary() | {"changes": [], "near_duplicates": None})
+    tenfold.resume_sweep(sweep.path)
+    summary = json.loads(sweep.summary.read_text(encoding="utf-8"))
+    assert summary["changes"] == [change]
+    assert summary["near_duplicates"] == {run.path.name: found for run in runs[:2]}
+
+
 def test_the_summary_has_every_setting_with_its_spread(grid):
     summary = json.loads((grid.path / "summary.json").read_text())
     assert summary["trials"] == {"finished": 4}
@@ -163,7 +178,9 @@ def test_several_seeds_are_reported_as_mean_and_std(photos, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "over 2 seeds" in done.stdout
     assert "everything is in runs/s" in done.stdout
-    assert set(json.loads((tmp_path / "runs" / "s" / "summary.json").read_text())["per_class"]) == {"blue", "green"}
+    summary = json.loads((tmp_path / "runs" / "s" / "summary.json").read_text())
+    assert set(summary["per_class"]) == {"blue", "green"}
+    assert summary["best"] is summary["chosen_by"] is None  # nothing is chosen among seeds
     rows = SweepFolder.open(tmp_path / "runs" / "s").rows()
     assert [(row["seed"], row["status"]) for row in rows] == [(0, "finished"), (1, "finished")]
 

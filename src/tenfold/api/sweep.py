@@ -224,7 +224,7 @@ def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: P
         if request not in datasets:
             datasets[request] = dataset = dataset_of(recipe.data, progress)
             for line in leak_lines(dataset, drawn_leaks(dataset, progress.prepare)):  # remembered for the trials
-                progress.message(line)
+                progress.message(f"seed {trial.seed}: {line}" if plan.resplit else line)
         work[trial.name] = preflight.check(recipe, datasets[request])
         changes |= dict.fromkeys(map(str, recipe_changes(recipe, datasets[request])))
     for line in changes:

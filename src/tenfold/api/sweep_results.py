@@ -67,9 +67,13 @@ class Sweep:
 
     def evaluations(self) -> list[Evaluation]:
         """Returns the test evaluation of each finished trial, in the order of `rows`."""
+        return [Evaluation.from_json(summary["evaluation"]) for summary in self.summaries().values()]
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """Returns the content of `summary.json` of each finished trial, by its name, in the order of `rows`."""
         finished = [row["trial"] for row in self.rows if row["status"] == "finished"]
-        summaries = [RunFolder(SweepFolder(self.path).trials_folder / name).read_summary() for name in finished]
-        return [Evaluation.from_json(summary["evaluation"]) for summary in summaries]
+        folder = SweepFolder(self.path).trials_folder
+        return {name: RunFolder(folder / name).read_summary() for name in finished}
 
 
 def conclude(folder: SweepFolder, plan: SweepPlan, report: bool = True) -> Sweep:
@@ -127,11 +131,17 @@ def _best_recipe(folder: SweepFolder, plan: SweepPlan, sweep: Sweep) -> str:
 def _summary(sweep: Sweep) -> Mapping[str, Any]:
     """Returns the content of `summary.json`: mean and spread of each setting; for several seeds, of each class too."""
     metric = sweep.study.metric.replace(" ", "_")
+    chosen = sweep.kind != "seeds"  # nothing is chosen among seeds
+    summaries = sweep.summaries()
+    changes = [change for one in summaries.values() for change in one.get("changes", [])]
+    duplicates = {name: found for name, one in summaries.items() if (found := one.get("near_duplicates"))}
     summary = {
         "kind": sweep.kind,
         "trials": dict(Counter(row["status"] for row in sweep.rows)),
-        "best": dict(sweep.best.settings),
-        "chosen_by": sweep.study.split,
+        "best": dict(sweep.best.settings) if chosen else None,
+        "chosen_by": sweep.study.split if chosen else None,
+        "changes": [change for index, change in enumerate(changes) if change not in changes[:index]],
+        "near_duplicates": duplicates or None,  # by trial
         "outcomes": [
             {"settings": dict(result.settings), metric: result.spread.to_json()} for result in sweep.study.results
         ],

@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 RESULTS = (
     *("test_accuracy", "test_low", "test_high", "val_accuracy", "val_low", "val_high"),
     *("train_images", "test_images", "val_images", "parameters", "steps", "training_seconds", "total_seconds"),
-    *("target", "target_seconds", "error"),
+    *("batch_size", "near_duplicates", "test_accuracy_without", "target", "target_seconds", "error"),
 )
 """Columns of `sweep.csv` with results; they follow those that identify the trial."""
 
@@ -236,7 +236,15 @@ def _results(summary: Mapping[str, Any]) -> Row:
         count = images["val"]
         bounds |= dict(zip(("val_low", "val_high"), wilson(round(summary["val_accuracy"] * count), count), strict=True))
     counts = {f"{split}_images": images.get(split) for split in ("train", "test", "val")}
-    return {name: summary[name] for name in copied} | bounds | counts | _target(summary.get("target"))
+    results = {name: summary[name] for name in copied} | {"batch_size": summary.get("batch_size")} | bounds | counts
+    return results | _without_duplicates(summary.get("near_duplicates")) | _target(summary.get("target"))
+
+
+def _without_duplicates(found: Mapping[str, Any] | None) -> Row:
+    """Returns how many test images have a near duplicate in train, and the accuracy on the others, None without any."""
+    if found is None:
+        return {}
+    return {"near_duplicates": found["pictures"] - found["left"], "test_accuracy_without": found["test_accuracy"]}
 
 
 def _target(target: Mapping[str, Any] | None) -> Row:

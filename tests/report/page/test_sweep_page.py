@@ -47,6 +47,16 @@ def test_the_accuracy_of_seeds_is_their_mean_and_std(tmp_path: Path) -> None:
     assert "mean test accuracy ± standard deviation of 3 runs on one split" in head
 
 
+def test_the_page_tells_the_accuracy_without_near_duplicates(tmp_path: Path) -> None:
+    folder = predicted_sweep(tmp_path)
+    for trial in folder.trials():
+        run = RunFolder(folder.run_path(trial))
+        found = {"pictures": 300, "left": 200, "test_accuracy": 0.5}
+        run.write_summary(run.read_summary() | {"near_duplicates": found})
+    head = page(folder).one("header").text
+    assert "Without the test images that have a near duplicate in train (100 of 300): 50.0 ± 0.0 %." in head
+
+
 def test_every_number_follows_predictions_csv(tmp_path: Path) -> None:
     folder = predicted_sweep(tmp_path)
     for trial in folder.trials():
@@ -112,7 +122,7 @@ def test_a_selection_on_the_test_images_is_mentioned(tmp_path: Path) -> None:
     document = page(predicted_sweep(tmp_path, [{"optim.lr": 0.1}, {"optim.lr": 0.2}], accuracies=(0.5, 0.9)))
     header = document.one("header").text
     assert "chosen on these test images, so its accuracy is optimistic" in header
-    assert "One run each cannot tell settings from seeds. About --seeds" in header
+    assert "One run each cannot tell settings from seeds. To find a difference of" in header
     assert document.all("section", id="classes") == []  # a single run has a page of its own
 
 

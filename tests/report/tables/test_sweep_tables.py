@@ -14,7 +14,14 @@ from tenfold.evaluate.metrics import evaluate_logits
 from tenfold.evaluate.spread import accuracy_spread
 from tenfold.report.ranking import ranking_lines
 from tenfold.report.study import Study
-from tenfold.report.tables.sweep_tables import seeds_line, seeds_table, settings_table, sweep_table, target_line
+from tenfold.report.tables.sweep_tables import (
+    duplicates_line,
+    seeds_line,
+    seeds_table,
+    settings_table,
+    sweep_table,
+    target_line,
+)
 
 
 def test_each_trial_has_a_line_and_the_best_is_marked():
@@ -25,6 +32,33 @@ def test_each_trial_has_a_line_and_the_best_is_marked():
     assert lines[2] == "model.width=90 90 0 finished 71.2 % 70.3–72.1 % 62,006 12.5 best"
     assert lines[3] == "model.width=30 30 0 finished 70.0 % 69.1–70.9 % 62,006 12.5"
     assert lines[4] == "model.width=70 70 0 failed – – – – out of memory"
+
+
+def test_a_batch_size_that_was_not_used_as_given_is_shown_with_the_used_one():
+    rows = [sweep_row({"train.batch_size": size}, batch_size=min(size, 112)) for size in (50, 1000)]
+    lines = lines_of(sweep_table(Study(rows, ["train.batch_size"])))
+    assert " 50 0 finished" in lines[2]
+    assert " 1000 (used 112) 0 finished" in lines[3]
+
+
+def duplicates_of(*found):
+    """Returns the line for trials of 36 test images, each with so many duplicates and an accuracy without them."""
+    return duplicates_line(
+        [
+            sweep_row({}, seed=seed, test_images=36, near_duplicates=count, test_accuracy_without=accuracy)
+            for seed, (count, accuracy) in enumerate(found)
+        ]
+    )
+
+
+def test_seeds_tell_their_accuracy_without_near_duplicates():
+    start = "without the test images that have a near duplicate in train"
+    assert duplicates_of((6, 0.8), (6, 0.82)) == f"{start} (6 of 36): 81.0 ± 1.4 %"
+    assert duplicates_of((19, 0.8), (15, 0.8)) == f"{start} (19 of 36 with seed 0, 15 of 36 with seed 1): 80.0 ± 0.0 %"
+    assert duplicates_of((36, None), (36, None)) == f"{start} (36 of 36) none is left"
+    expected = f"{start} (36 of 36 with seed 0, 6 of 36 with seed 1): 80.0 % over the 1 seed with others"
+    assert duplicates_of((36, None), (6, 0.8)) == expected
+    assert duplicates_of((0, 0.8), (None, None)) is None
 
 
 def test_a_sweep_ranked_by_validation_also_shows_test_accuracy():

@@ -31,7 +31,7 @@ from tenfold.report.page.sweep_trials import (
 from tenfold.report.ranking import ranking_lines
 from tenfold.report.read_study import read_study
 from tenfold.report.study import SettingResult, Study, as_number, value_key, value_text
-from tenfold.report.tables.sweep_tables import target_line, target_text
+from tenfold.report.tables.sweep_tables import duplicates_line, target_line, target_text
 from tenfold.runs.log import read_log
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import Row, SweepFolder
@@ -188,7 +188,7 @@ def _main_result(study: Study, chosen: Sequence[Row]) -> MainResult:
     elif tested.count > 1:
         description += study.splits_text
     return MainResult(
-        mean_text(tested.mean, tested.std), description, _interval_text(study, tested), tuple(_notes(study))
+        mean_text(tested.mean, tested.std), description, _interval_text(study, tested), tuple(_notes(study, chosen))
     )
 
 
@@ -197,9 +197,13 @@ def _interval_text(study: Study, tested: Spread) -> str:
     return f"95 % interval {interval(tested.interval)}{covers}"
 
 
-def _notes(study: Study) -> list[str]:
-    """Returns how the best setting was chosen, how significant that is, and the times to a target."""
-    lines = [f"{line[0].upper()}{line[1:]}." for line in (*ranking_lines(study), target_line(study)) if line]
+def _notes(study: Study, chosen: Sequence[Row]) -> list[str]:
+    """Returns how the best setting was chosen, how significant that is, its accuracy without duplicates, and times."""
+    lines = [
+        f"{line[0].upper()}{line[1:]}."
+        for line in (*ranking_lines(study), duplicates_line(chosen), target_line(study))
+        if line
+    ]
     return [printable(line) for line in lines]
 
 

@@ -17,6 +17,7 @@ from tenfold.evaluate.spread import Spread, spread
 from tenfold.report.page.predictions import Predictions
 from tenfold.report.read_study import has_same_images
 from tenfold.report.study import Study, as_number, value_key, value_text
+from tenfold.report.tables.sweep_tables import used_text
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import Row, SweepFolder
 
@@ -101,8 +102,8 @@ def setting_cells(rows: Sequence[Mapping[str, Any]], key: str) -> list[TrialCell
     numbers = [as_number(value) for value in values]
     if None not in numbers:
         return [
-            TrialCell(value_text(value), number)
-            for value, number in zip(values, numbers, strict=True)
+            TrialCell(used_text(row, key), number)
+            for row, number in zip(rows, numbers, strict=True)
             if number is not None
         ]
     ranks = {text: float(rank) for rank, text in enumerate(sorted({value_key(value) for value in values}))}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.evaluate.metrics import Evaluation
 
 _MAX_ERROR_WIDTH = 60
+_MAX_SEEDS = 5
 
 
 def sweep_table(study: Study) -> Table:
@@ -29,7 +30,7 @@ def sweep_table(study: Study) -> Table:
     cells = [
         [
             str(row.get("trial", "")),
-            *(value_text(row.get(key)) for key in keys),
+            *(used_text(row, key) for key in keys),
             value_text(row.get("seed")),
             str(row.get("status", "")),
             percent(study.accuracy(row)),
@@ -86,7 +87,7 @@ def seeds_table(study: Study, evaluations: "Sequence[Evaluation]") -> Group:
     return Group(
         _table(["seed", "test accuracy", "95 % interval", *target, ""], runs),
         seeds_line(study),
-        *([line] if (line := target_line(study)) else []),
+        *(line for line in (duplicates_line(finished), target_line(study)) if line),
         _table(["class", "test accuracy", "lowest", "highest", ""], classes),
     )
 
@@ -120,6 +121,40 @@ def seeds_line(study: Study) -> Text:
         f"from {percent(total.lowest)} to {percent(total.highest)}; "
         f"95 % interval {interval(total.interval)}, for {study.covers}",
     )
+
+
+def used_text(row: Row, key: str) -> str:
+    """Returns a trial's value of a varied key, with the batch size that was used where it is another."""
+    text, used = value_text(row.get(key)), row.get("batch_size")
+    return f"{text} (used {used})" if key == "train.batch_size" and used not in (None, row.get(key)) else text
+
+
+def duplicates_line(rows: Sequence[Row]) -> str | None:
+    """Returns the sentence with the accuracy without near duplicates; None where no test image has one in train.
+
+    Args:
+        rows: of finished trials of one setting.
+
+    Example:
+        >>> row = {"seed": 0, "test_images": 36, "near_duplicates": 6, "test_accuracy_without": 0.8}
+        >>> duplicates_line([row])
+        'without the test images that have a near duplicate in train (6 of 36): 80.0 %'
+    """
+    having = [row for row in rows if row.get("near_duplicates")]
+    if not having:
+        return None
+    numbers = [f"{row['near_duplicates']:,} of {row['test_images']:,}" for row in having]
+    found = numbers[0]
+    if len(set(numbers)) > 1 or len(having) < len(rows):
+        named = [f"{text} with seed {row['seed']}" for text, row in zip(numbers, having, strict=True)]
+        found = ", ".join(named[:_MAX_SEEDS]) + (f" and {len(named) - _MAX_SEEDS} more" * (len(named) > _MAX_SEEDS))
+    start = f"without the test images that have a near duplicate in train ({found})"
+    known = [accuracy for row in rows if (accuracy := fraction_of(row, "test_accuracy_without")) is not None]
+    if not known:
+        return f"{start} none is left"
+    total = spread(known)
+    some = "" if len(known) == len(rows) else f" over the {plural(len(known), 'seed')} with others"
+    return f"{start}: {mean_text(total.mean, total.std)}{some}"
 
 
 def target_line(study: Study) -> str | None:
