@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import tenfold
 from harness.images import class_tree
@@ -16,6 +17,7 @@ from tenfold.core import durable
 from tenfold.core.errors import DataError, ModelError, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.store.store import list_stores
+from tenfold.models.build import build_model
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.runs.run_folder import RunFolder
 
@@ -267,3 +269,15 @@ def test_images_of_the_training_are_named_as_such(home: Path, split: str, count:
         notes = Messages()
         evaluated(home, split=other, notes=notes)
         assert len(notes.texts) == 1
+
+
+def test_weights_without_class_names_take_those_of_data_with_as_many_classes(tmp_path: Path) -> None:
+    weights, said = tmp_path / "mlp.pth", Messages()
+    torch.save(build_model("mlp", {}, num_classes=3, image_size=(32, 32)).state_dict(), weights)
+    holdout = class_tree(tmp_path / "holdout", {"wasps": 2, "ants": 3, "bees": 2})
+    found = tenfold.eval(weights, model="mlp", data=holdout, device="cpu", progress=said)
+    assert [(row.name, row.support) for row in found.per_class] == [("ants", 3), ("bees", 2), ("wasps", 2)]
+    assert any("the weights name no classes" in line and line.endswith("ants, bees, wasps") for line in said.texts)
+    two = class_tree(tmp_path / "two", {"ants": 3, "bees": 2})
+    with pytest.raises(ModelError, match="classes that the model does not know"):
+        tenfold.eval(weights, model="mlp", data=two, device="cpu")

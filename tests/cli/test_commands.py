@@ -219,9 +219,14 @@ def test_contradicting_flags_are_refused(
 
 
 def test_plain_weights_replace_the_model(fake_api: Any, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "--weights", "net.pth", "--model", "tutorial", str(photos / "2.png")]) == 0
+    weights = photos.parent / "net.pth"
+    command = ["predict", "--weights", str(weights), "--model", "tutorial", str(photos / "2.png")]
+    assert main(command) == 0
     ((_, (source,), keywords),) = fake_api.calls
-    assert (source, keywords["model"]) == (Path("net.pth"), "tutorial")
+    assert (source, keywords["model"]) == (weights, "tutorial")
+    assert "holds weights only" not in capsys.readouterr().err  # of a file that is missing nothing is said
+    weights.touch()
+    assert main(command) == 0
     assert "net.pth holds weights only: images are brought to 32×32 and normalized by" in capsys.readouterr().err
 
 

@@ -42,6 +42,7 @@ def test_gray_images_get_three_equal_channels() -> None:
         (RGB / 255, "images are an array of float64 [4, 6, 5, 3]; expected uint8 [N, H, W, 3] in RGB order"),
         (RGB / 255, "gray [N, H, W]; for values in [0, 1]: (images * 255).round(), converted to uint8"),
         (RGB.astype(np.int64), "images are an array of int64 [4, 6, 5, 3]; expected"),
+        (RGB.tolist(), "gray [N, H, W]; for values in 0–255: np.array(images, np.uint8)"),
         (RGB[..., :2], "images are an array of uint8 [4, 6, 5, 2]; expected"),
         (RGB[:0], "images are an array of uint8 [0, 6, 5, 3]; expected"),
         ([RGB[0], RGB[1][:3]], "images are a list of ndarray [6, 5, 3] and ndarray [3, 5, 3]; expected"),

@@ -87,8 +87,8 @@ def in_memory(data: object, section: DataSection) -> Dataset | None:
 
     Args:
         data: a `Dataset`; `(images, labels)`; or `{"train": (images, labels), "test": (images, labels)}`, also with
-            `val`. Images are arrays, torch tensors or lists: uint8 [N, H, W, 3], [N, 3, H, W] or gray [N, H, W].
-            Labels are class names or integers.
+            `val`. Images are arrays, torch tensors, or lists of arrays, tensors or PIL images: uint8 [N, H, W, 3],
+            [N, 3, H, W] or gray [N, H, W]. Labels are class names or integers.
         section: of the recipe: fractions and seed of the splits that do not exist and are drawn.
 
     Raises:

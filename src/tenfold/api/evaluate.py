@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tenfold.api.data import DataSource
-from tenfold.api.evaluation_data import check_known, images_to_evaluate
+from tenfold.api.evaluation_data import images_to_evaluate, with_names_of
 from tenfold.api.runs import RunSource, path_of
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import RunError, UsageError
@@ -91,7 +91,7 @@ def evaluate(
     else:
         images = images_in_memory(data, split)
     progress.message(f"evaluating {images.text}")
-    return _evaluated(images, classifier)
+    return _evaluated(images, with_names_of(classifier, images.classes, progress))
 
 
 def export(
@@ -149,12 +149,7 @@ def _model_file(source: Path) -> Path:
 
 
 def _evaluated(images: LabeledImages, classifier: Classifier) -> Evaluation:
-    """Evaluates a classifier on images whose classes are matched by name.
-
-    Raises:
-        ModelError: when there is a class that the classifier does not know.
-    """
-    check_known(classifier, images.classes)
+    """Evaluates a classifier on images whose classes it knows; they are matched by name."""
     index_of = {name: index for index, name in enumerate(classifier.classes)}
     new_labels = np.array([index_of[name] for name in images.classes], np.int64)
     labels = np.concatenate([new_labels[part.labels] for part in images.parts])

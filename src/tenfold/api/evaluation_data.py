@@ -192,11 +192,32 @@ def _report(found: LabeledImages, progress: Progress) -> None:
 
 
 def check_known(classifier: Classifier, classes: tuple[str, ...]) -> None:
-    """Raises ModelError when the classifier does not know all of these classes."""
-    unknown = [name for name in classes if name not in classifier.classes]
-    if unknown:
+    """Raises ModelError when the classifier does not know all of these classes, nor can take their names over."""
+    unknown = _unknown(classifier, classes)
+    if unknown and not (classifier.names_assumed and len(classes) == len(classifier.classes)):
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise ModelError(
             f"the data has classes that the model does not know ({', '.join(unknown[:5])}{more}); "
             f"the model knows {', '.join(classifier.classes[:_MAX_CLASSES_NAMED])}"
         )
+
+
+def with_names_of(classifier: Classifier, classes: tuple[str, ...], progress: Progress) -> Classifier:
+    """Returns a classifier that knows these classes. Weights without class names take those of the data, and say so.
+
+    Raises:
+        ModelError: see `check_known`.
+    """
+    check_known(classifier, classes)
+    if not _unknown(classifier, classes):
+        return classifier
+    more = " …" if len(classes) > _MAX_CLASSES_NAMED else ""
+    progress.message(
+        "the weights name no classes; their outputs are taken for the classes of the data in this order: "
+        f"{', '.join(classes[:_MAX_CLASSES_NAMED])}{more}"
+    )
+    return replace(classifier, classes=classes)
+
+
+def _unknown(classifier: Classifier, classes: tuple[str, ...]) -> list[str]:
+    return [name for name in classes if name not in classifier.classes]

@@ -21,7 +21,8 @@ def images_of(value: object, name: str) -> NDArray[np.uint8]:
     """Returns images as uint8 [N, H, W, 3].
 
     Args:
-        value: an array, a torch tensor or a list: uint8 [N, H, W, 3], [N, 3, H, W], or gray [N, H, W].
+        value: an array, a torch tensor or a list of arrays, tensors or PIL images: uint8
+            [N, H, W, 3], [N, 3, H, W], or gray [N, H, W].
         name: what an error message calls them, such as `train images`.
 
     Raises:
@@ -132,7 +133,9 @@ def _shape(value: object) -> str:
 
 
 def _remedy(array: NDArray[Any] | None) -> str:
-    """Returns what to do with images of real numbers."""
+    """Returns what to do with images of real numbers, or of whole numbers such as nested lists hold."""
+    if array is not None and array.dtype.kind == "i" and array.ndim > 1:
+        return "; for values in 0–255: np.array(images, np.uint8)"
     if array is None or array.dtype.kind != "f":
         return ""
     return "; for values in [0, 1]: (images * 255).round(), converted to uint8"

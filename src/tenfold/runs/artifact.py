@@ -46,6 +46,7 @@ class Classifier:
         recipe: the training recipe, as plain values; empty if unknown.
         temperature: divisor of the logits that calibrates the probabilities of these weights and views, above 0; None
             if none was fitted.
+        names_assumed: whether the weights came without class names, so that `classes` is a guess.
 
     Example:
         >>> classifier = Classifier.load(Path("runs/shapes-quick/last.safetensors"))  # doctest: +SKIP
@@ -61,6 +62,7 @@ class Classifier:
     unsure_below: float = 1.0
     recipe: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
+    names_assumed: bool = False
 
     def with_views(self, views: str) -> "Classifier":
         """Returns the classifier with other views, without the temperature if it was fitted to others."""
@@ -258,7 +260,7 @@ def load_plain_weights(path: Path, name: str, device: torch.device | None = None
     model = build_model(name, {}, num_classes=num_classes, image_size=_TUTORIAL_IMAGE_SIZE)
     preprocessing = Preprocessing(_TUTORIAL_IMAGE_SIZE, "crop", _TUTORIAL_MEAN_AND_STD, _TUTORIAL_MEAN_AND_STD)
     load_state(model, state, path, f"{name} for 32×32 images")
-    return Classifier(model.to(device or "cpu").eval(), classes, preprocessing)
+    return Classifier(model.to(device or "cpu").eval(), classes, preprocessing, names_assumed=True)
 
 
 def _num_outputs(state: dict[str, Tensor], path: Path) -> int:

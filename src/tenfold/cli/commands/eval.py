@@ -93,7 +93,7 @@ def one_source(source: Path | None, weights: Path | None, model: str | None) -> 
         raise UsageError(f"both {source} and --weights {weights} were given; expected one of them")
     if weights is not None and model is None:
         raise UsageError(f"--weights {weights} does not name its network; add --model, e.g. --model tutorial")
-    if weights is not None:
+    if weights is not None and weights.exists():  # a missing file is an error later
         from tenfold.cli.output import note
 
         note(
