@@ -1,13 +1,14 @@
 """Which labeled images a classifier is evaluated on: those of its own run, or others."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tenfold.api.data import dataset_of, recorded_section, request_of, source_places
-from tenfold.core.errors import ModelError, RunError, UsageError
+from tenfold.core.errors import DataError, ModelError, RunError, UsageError
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural
 from tenfold.data.build import BUILT_IN, expanded
@@ -155,8 +156,10 @@ def _moved(scanned: Scanned, section: DataSection, folder: RunFolder, data: str,
     test_images = {row.path: row.true for row in folder.read_predictions()}
     if not has_test_images(scanned, request_of(own), test_images):
         return None
-    dataset = dataset_of(own, progress)
-    return dataset if dataset.fingerprint == fingerprint else None
+    with suppress(DataError):  # the run's lists of images need not fit foreign data
+        dataset = dataset_of(own, progress)
+        return dataset if dataset.fingerprint == fingerprint else None
+    return None
 
 
 def _warn_of_same_names(
