@@ -126,5 +126,6 @@ def _tile_data(image: GalleryImage) -> tuple[int, float, str]:
 
 
 def _files(folder: RunFolder) -> list[str]:
-    files = (folder.predictions, folder.metrics, folder.summary, folder.recipe, folder.env, folder.best, folder.last)
+    tables = (folder.predictions, folder.val_predictions, folder.metrics)
+    files = (*tables, folder.summary, folder.recipe, folder.env, folder.best, folder.last)
     return [file.name for file in files if file.is_file()]
