@@ -242,7 +242,7 @@ def test_an_unknown_split_is_refused_in_plain_words_that_the_help_has_too(capsys
     assert main(["eval", "run", "--split", "bogus"]) == 2
     assert "invalid value for '--split': 'bogus' is not one of 'train', 'val', 'test', 'all'" in capsys.readouterr().err
     assert main(["eval", "--help"]) == 0
-    assert "train, val, test or all" in " ".join(capsys.readouterr().out.split())
+    assert "all for every image" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_unreadable_image_is_reported_and_the_others_predicted(

@@ -104,9 +104,9 @@ def output_folder(default: str) -> Any:
     return option("--output", "-o", metavar="FOLDER", help_text="Output folder", default=default)
 
 
-def split_option(default: str, choices: str = "train, val or test") -> Any:
+def split_option(default: str) -> Any:
     """Returns `--split`."""
-    return option("--split", metavar="SPLIT", help_text=f"Split: {choices}", default=default)
+    return option("--split", metavar="SPLIT", help_text="Split: train, val or test", default=default)
 
 
 def _with_default(help_text: str, default: object) -> str:

@@ -32,7 +32,7 @@ def evaluate(
     model: ModelOption = None,
     split: Annotated[
         Literal["train", "val", "test", "all"] | None,
-        split_option("test; all images of other data without one", "train, val, test or all"),
+        split_option("test, where there is one; all for every image"),
     ] = None,
     device: Annotated[str, device_option("auto")] = "auto",
     views: ViewsOption = None,
