@@ -10,12 +10,11 @@ import torch
 
 import tenfold
 from harness.images import class_tree
-from harness.runs import without_plots
+from harness.runs import Notes, without_plots
 from harness.tiny import photo_folder
 from tenfold.cli.main import main
 from tenfold.core import durable
 from tenfold.core.errors import DataError, ModelError, UsageError
-from tenfold.core.progress import SilentProgress
 from tenfold.data.store.store import list_stores
 from tenfold.models.build import build_model
 from tenfold.recipes.load import load_recipe, resolve, to_toml
@@ -25,20 +24,6 @@ SETTINGS = [
     "model.hidden=[4]", "train.duration=1 epochs", "train.min_steps=0", "train.threads=1", "train.device=cpu",
     "data.image_size=16", "data.val_fraction=0.2",
 ]  # fmt: skip
-
-
-class Messages(SilentProgress):
-    """Keeps what an evaluation reports."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.warnings: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.texts.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +50,8 @@ def name_source(home: Path, source: str) -> None:
     durable.write_text(folder.recipe, to_toml(resolve(load_recipe(folder.recipe), {"data.source": source})))
 
 
-def evaluated(home: Path, data: object = None, split: str | None = None, notes: Messages | None = None) -> Any:
-    return tenfold.eval(home / "runs/first", data=data, split=split, device="cpu", progress=notes or Messages())
+def evaluated(home: Path, data: object = None, split: str | None = None, notes: Notes | None = None) -> Any:
+    return tenfold.eval(home / "runs/first", data=data, split=split, device="cpu", progress=notes or Notes())
 
 
 def as_stored(evaluation: Any) -> Any:
@@ -92,10 +77,10 @@ def as_stored(evaluation: Any) -> Any:
 def test_other_data_is_evaluated_whole_or_by_its_folders(
     home: Path, tmp_path: Path, folders: dict[str, int], split: str | None, count: int, text: str
 ) -> None:
-    notes = Messages()
+    notes = Notes()
     result = evaluated(home, class_tree(tmp_path / "holdout", folders), split, notes)
     assert result.total == count
-    assert notes.texts == [f"evaluating {text} of holdout"]
+    assert notes.messages == [f"evaluating {text} of holdout"]
     stores = [store for store in list_stores() if store.name == "holdout"]
     assert stores[-1].num_images == count
     for store in stores:
@@ -151,7 +136,7 @@ def test_a_built_in_dataset_of_other_classes_is_refused_before_it_is_read(
 
 
 def test_files_that_are_left_out_are_named(home: Path, tmp_path: Path) -> None:
-    holdout, notes = class_tree(tmp_path / "holdout", {"blue": 30, "green": 2}), Messages()
+    holdout, notes = class_tree(tmp_path / "holdout", {"blue": 30, "green": 2}), Notes()
     (holdout / "blue/broken.png").write_bytes(b"no image")
     assert evaluated(home, holdout, notes=notes).total == 32
     assert notes.warnings[-1].startswith("1 file left out, the first: blue/broken.png (")
@@ -173,9 +158,9 @@ def test_moved_data_of_the_run_keeps_its_splits(home: Path) -> None:
     (home / "photos").rename(home / "album")
     with pytest.raises(DataError, match=r"photos, the data of .*first, is not there; name its new place with --data"):
         evaluated(home)
-    notes = Messages()
+    notes = Notes()
     assert as_stored(evaluated(home, home / "album", notes=notes)) == stored
-    assert notes.texts[0] == f"{home / 'album'} is the data of the run in a new place"
+    assert notes.messages[0] == f"{home / 'album'} is the data of the run in a new place"
 
 
 def test_other_images_of_the_same_names_are_foreign(home: Path, tmp_path: Path) -> None:
@@ -185,7 +170,7 @@ def test_other_images_of_the_same_names_are_foreign(home: Path, tmp_path: Path) 
 
 def test_changed_data_of_the_run_is_warned_of(home: Path) -> None:
     shutil.copy(home / "photos/blue/0.png", home / "photos/green/new.png")
-    notes = Messages()
+    notes = Notes()
     evaluated(home, notes=notes)
     (warning,) = notes.warnings
     assert "has changed since the run: these test images are not those of the run" in warning
@@ -225,7 +210,7 @@ def test_images_in_memory_are_evaluated_whole_by_the_names_of_their_labels(home:
 
 
 def test_a_changed_copy_of_the_runs_images_is_warned_of(home: Path, tmp_path: Path) -> None:
-    notes, tested = Messages(), len(RunFolder(home / "runs/first").read_predictions())
+    notes, tested = Notes(), len(RunFolder(home / "runs/first").read_predictions())
     shutil.copytree(home / "photos", tmp_path / "moved")
     trained = next(iter(set(range(20)) - {int(Path(row.path).stem) for row in predictions(home) if "blue" in row.path}))
     (tmp_path / f"moved/blue/{trained}.png").unlink()
@@ -251,33 +236,33 @@ def test_a_relative_source_counts_from_the_folder_of_the_runs_first(
     name_source(home, "photos")
     monkeypatch.chdir(tmp_path)
     class_tree(tmp_path / "photos", {"blue": 20, "green": 20})
-    notes = Messages()
+    notes = Notes()
     assert as_stored(evaluated(home, notes=notes)) == RunFolder(home / "runs/first").read_summary()["evaluation"]
     assert notes.warnings == []
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 26), ("all", 40)])
 def test_images_of_the_training_are_named_as_such(home: Path, split: str, count: int) -> None:
-    notes = Messages()
+    notes = Notes()
     evaluated(home, split=split, notes=notes)
     trained = f"the model was trained on 26 of these {count} images: expect a lower accuracy on new ones"
-    assert notes.texts == [
+    assert notes.messages == [
         trained,
         f"evaluating {'all' if split == 'all' else 'the'} {count} {'' if split == 'all' else 'train '}images of photos",
     ]
     for other in ("val", "test"):
-        notes = Messages()
+        notes = Notes()
         evaluated(home, split=other, notes=notes)
-        assert len(notes.texts) == 1
+        assert len(notes.messages) == 1
 
 
 def test_weights_without_class_names_take_those_of_data_with_as_many_classes(tmp_path: Path) -> None:
-    weights, said = tmp_path / "mlp.pth", Messages()
+    weights, said = tmp_path / "mlp.pth", Notes()
     torch.save(build_model("mlp", {}, num_classes=3, image_size=(32, 32)).state_dict(), weights)
     holdout = class_tree(tmp_path / "holdout", {"wasps": 2, "ants": 3, "bees": 2})
     found = tenfold.eval(weights, model="mlp", data=holdout, device="cpu", progress=said)
     assert [(row.name, row.support) for row in found.per_class] == [("ants", 3), ("bees", 2), ("wasps", 2)]
-    assert any("the weights name no classes" in line and line.endswith("ants, bees, wasps") for line in said.texts)
+    assert any("the weights name no classes" in line and line.endswith("ants, bees, wasps") for line in said.messages)
     two = class_tree(tmp_path / "two", {"ants": 3, "bees": 2})
     with pytest.raises(ModelError, match="classes that the model does not know"):
         tenfold.eval(weights, model="mlp", data=two, device="cpu")

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.cache import cache_folder
-from tenfold.core.disk import display_path
+from tenfold.core.disk import display_path, expanded
 from tenfold.core.errors import DataError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.core.text import size_text
-from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, expanded, with_validation
+from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, with_validation
 from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.cifar import find_cifar
 from tenfold.data.sources.cifar_files import SOURCES
@@ -24,6 +24,7 @@ from tenfold.data.store.store import list_stores
 from tenfold.data.types import Dataset, Split
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import DataSection, Recipe
+from tenfold.runs.folders import source_places
 
 DataSource = str | Path | Dataset | tuple[Any, Any] | list[Any] | Mapping[str, Any]
 """What Python takes as data: a dataset's name or path, a `Dataset`, `(images, labels)`, or such pairs by split,
@@ -146,8 +147,8 @@ def dataset_of(section: DataSection, progress: Progress) -> Dataset:
 def recorded_section(section: DataSection, folder: Path, source: str | None = None) -> DataSection:
     """Returns the `[data]` of a run with paths that exist now, as far as they can be found.
 
-    For the source see `source_places`. Image lists are copied into the run folder, which may
-    have been moved. A `data_dir` that is gone is left out: what was prepared from it may still be there.
+    For the source see `source_places`. Image lists are copied into the run folder, which may have been moved. A
+    `data_dir` that is gone is left out: what was prepared from it may still be there.
 
     Args:
         section: of the run's recipe.
@@ -159,7 +160,7 @@ def recorded_section(section: DataSection, folder: Path, source: str | None = No
     """
     found: dict[str, object] = {"source": source or section.source}
     if source is None and section.source not in BUILT_IN:
-        existing = source_places(section, folder)
+        existing = source_places(section.source, folder)
         if not existing:
             raise DataError(
                 f"{section.source}, the data of {display_path(folder)}, is not there; name its new place with --data, "
@@ -173,20 +174,6 @@ def recorded_section(section: DataSection, folder: Path, source: str | None = No
         if getattr(section, key) and copy.is_file():
             found[key] = str(copy)
     return section.model_copy(update=found)
-
-
-def source_places(section: DataSection, folder: Path) -> list[Path]:
-    """Returns the existing places that the source of a run may name.
-
-    Runs of earlier versions store relative sources. They count from the folder that holds `runs/`, where most runs were
-    started, and then from the current folder.
-
-    Args:
-        section: of the run's recipe; its source is a path.
-        folder: the run or sweep folder.
-    """
-    source = expanded(section.source)
-    return [place for place in (folder.absolute().parent.parent / source, source) if place.exists()]
 
 
 def absolute_paths(section: DataSection) -> dict[str, object]:

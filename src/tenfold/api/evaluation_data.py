@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tenfold.api.data import dataset_of, recorded_section, request_of, source_places
+from tenfold.api.data import dataset_of, recorded_section, request_of
+from tenfold.core.disk import expanded
 from tenfold.core.errors import DataError, ModelError, RunError, UsageError
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural
-from tenfold.data.build import BUILT_IN, expanded
+from tenfold.data.build import BUILT_IN
 from tenfold.data.evaluation import (
     LabeledImages,
     Scanned,
@@ -26,6 +27,7 @@ from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import DataSection, Recipe
 from tenfold.runs.artifact import Classifier
+from tenfold.runs.folders import source_places
 from tenfold.runs.run_folder import RunFolder
 
 _MAX_CLASSES_NAMED = 20
@@ -135,7 +137,7 @@ def _same_source(data: str, section: DataSection, folder: RunFolder | None) -> b
     """Returns whether `data` names the source of the run; the run's relative path counts from where the run was."""
     if data in BUILT_IN or section.source in BUILT_IN:
         return data == section.source
-    places = [expanded(section.source)] if folder is None else source_places(section, folder.path)
+    places = [expanded(section.source)] if folder is None else source_places(section.source, folder.path)
     return expanded(data).resolve() in [place.resolve() for place in places]
 
 

@@ -15,7 +15,7 @@ from tenfold.engine.target import settings_for_target
 from tenfold.inspect.balance import label_warnings
 from tenfold.inspect.drawn_splits import drawn_leaks
 from tenfold.models.build import check_names
-from tenfold.recipes.load import load_recipe, resolve
+from tenfold.recipes.load import key_of, load_recipe, resolve
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import check_new_folder
 
@@ -40,7 +40,7 @@ def recipe_with_target(
         progress: receives messages.
         varied: keys that the trials of a sweep change.
     """
-    keys = {line.partition("=")[0].strip() for line in overrides}
+    keys = {key_of(line) for line in overrides}
     changed = sorted(key for key in keys | set(varied) if not key.startswith(_SAME_STEP))
     if changed and "train.execution" not in keys and not isinstance(recipe, Recipe) and _is_of_run(Path(recipe)):
         progress.message(f"train.execution = auto, because {changed[0]} is not the run's")

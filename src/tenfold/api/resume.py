@@ -20,7 +20,7 @@ from tenfold.engine.changes import length_text, resume_changes
 from tenfold.engine.plan import Plan, extended, make_plan
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.state import check_fingerprint, has_diverged
-from tenfold.recipes.load import load_recipe, resolve, to_toml
+from tenfold.recipes.load import key_of, load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.changes import Change
 from tenfold.runs.checkpoint import Checkpoint, load_checkpoint, remove_checkpoint
@@ -95,7 +95,7 @@ def _for_device(after: Recipe, checkpoint: Checkpoint, overrides: Sequence[str])
         "train.precision": "float32" if hardware.autocast is None else "bfloat16",
         "train.execution": "eager",  # possible on every device
     }
-    keys = {line.partition("=")[0].strip() for line in overrides}
+    keys = {key_of(line) for line in overrides}
     return resolve(after, {key: value for key, value in used.items() if key not in keys})
 
 
@@ -120,7 +120,7 @@ def newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | Non
 
 def _with_moved_data(recipe: Recipe, data: DataSource | None, overrides: Sequence[str]) -> tuple[Recipe, list[str]]:
     """Returns the recipe with the place where its images are now, and the overrides that are about something else."""
-    places = [line for line in overrides if line.partition("=")[0].strip() in _DATA_PLACE]
+    places = [line for line in overrides if key_of(line) in _DATA_PLACE]
     if isinstance(data, str | Path):
         places.append(f"data.source={data}")
     if not places:
@@ -171,6 +171,7 @@ def _trained_text(plan: Plan, checkpoint: Checkpoint) -> str:
 
 def _record_changes(folder: RunFolder, changes: Sequence[Change], progress: Progress) -> None:
     """Announces and logs what changes. The log comes before the recipe, which a kill may leave as it was."""
+    log = Log(folder.log)
     for change in changes:
         progress.message(str(change))
-        Log(folder.log).write("changed", **asdict(change))
+        log.write("changed", **asdict(change))

@@ -33,7 +33,7 @@ from tenfold.experiments.sweep.trials import SearchTrials, SweepProgress, TrialL
 from tenfold.experiments.sweep.values import RECIPE_KEY
 from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
 from tenfold.recipes.keywords import keyword_lines
-from tenfold.recipes.load import load_recipe, resolve, to_toml
+from tenfold.recipes.load import key_of, load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
 from tenfold.runs.folders import copy_image_lists
@@ -109,7 +109,7 @@ def sweep(
             f"data is {described(data)}; the processes of a sweep need a source to read: expected a name or a path"
         )
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, target=target)
-    varied = [line.partition("=")[0].strip() for line in [*vary, *search]]  # a mapping yields its keys
+    varied = [key_of(line) for line in [*vary, *search]]  # a mapping yields its keys
     base, overrides = recipe_with_target(recipe, overrides, progress, varied)
     base = base if data is None else resolve(base, {"data.source": str(data)})
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem

@@ -151,7 +151,8 @@ def _summary(sweep: Sweep) -> Mapping[str, Any]:
     if sweep.study.target_times is not None:
         summary["target_seconds"] = _target_times(sweep.study.target_times)
     if sweep.kind == "seeds":
-        per_class = _per_class(sweep.evaluations(), own_test_splits=sweep.study.own_test_splits)
+        evaluations = [Evaluation.from_json(one["evaluation"]) for one in summaries.values()]
+        per_class = _per_class(evaluations, own_test_splits=sweep.study.own_test_splits)
         summary |= {"test_accuracy": sweep.accuracy.to_json(), "per_class": per_class}
     return summary
 

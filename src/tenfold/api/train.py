@@ -31,7 +31,7 @@ from tenfold.data.types import Dataset
 from tenfold.engine import preflight
 from tenfold.engine.plan import make_plan
 from tenfold.recipes.keywords import keyword_lines
-from tenfold.recipes.load import resolve, to_toml
+from tenfold.recipes.load import key_of, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
@@ -136,7 +136,7 @@ def train(
         return sweep(recipe, seeds=seeds, resplit=resplit, data=data, overrides=overrides, command=command, **shared)
     started = perf_counter() if started is None else started
     progress = progress or default_progress()
-    user_keys = frozenset(line.partition("=")[0].strip() for line in overrides)
+    user_keys = frozenset(key_of(line) for line in overrides)
     if budget is not None:
         _refuse_beside_budget(resume, model, user_keys)
     if resume is not None:

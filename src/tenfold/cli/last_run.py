@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tenfold.cli.output import note
-from tenfold.core.disk import display_path
-from tenfold.runs.run_list import Kind, named
+if TYPE_CHECKING:
+    from tenfold.runs.run_list import Kind
 
 
-def last_of(*kinds: Kind) -> Callable[[Any], Any]:
+def last_of(*kinds: "Kind") -> Callable[[Any], Any]:
     """Returns the callback of an argument or option that names runs; it replaces `last` by the newest folder.
 
     Args:
@@ -21,9 +20,16 @@ def last_of(*kinds: Kind) -> Callable[[Any], Any]:
             return [resolved(each) for each in value]
         if value is None:
             return value
+
+        from tenfold.runs.run_list import named  # `--help` does not pay for it
+
         path = named(Path(value), *kinds)
         if path == Path(value):
             return value
+
+        from tenfold.cli.output import note
+        from tenfold.core.disk import display_path
+
         note(f"last is {display_path(path)}")
         return type(value)(path)
 

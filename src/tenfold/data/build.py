@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tenfold.core.cache import cache_folder
+from tenfold.core.disk import expanded
 from tenfold.core.errors import DataError, DownloadError
 from tenfold.core.text import escaped
 from tenfold.data.decode.decode import DECODER_VERSION
@@ -104,13 +105,6 @@ def _cifar(request: DataRequest, name: str, progress: ProgressCallback) -> Datas
         fill_from_arrays(folder, Dataset(name, arrays.classes, train, test), request, name, progress)
 
     return _prepared(name, lambda size: _cifar_key(request, name, size), request, build, progress)
-
-
-def expanded(name: str) -> Path:
-    """Returns the path with `~` expanded, or unchanged where there is no such home folder."""
-    with suppress(RuntimeError):
-        return Path(name).expanduser()
-    return Path(name)
 
 
 def _data_dir(request: DataRequest) -> Path | None:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tenfold.core.disk import expanded
 from tenfold.core.errors import UsageError
 from tenfold.data.arrays import images_of, labels_of
-from tenfold.data.build import BUILT_IN, build_dataset, expanded
+from tenfold.data.build import BUILT_IN, build_dataset
 from tenfold.data.decode.decode import DECODER_VERSION
 from tenfold.data.in_memory import split_pairs
 from tenfold.data.request import DataRequest

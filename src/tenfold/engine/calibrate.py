@@ -19,7 +19,7 @@ from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
 from tenfold.models.timm_bridge import PREFIX as TIMM_PREFIX
 from tenfold.recipes.schema import Recipe
 
-_MAX_VIEWS = 2
+_MAX_TIMES_SEEN = 2
 """How often an image may have been trained on: with four times, the calibration error is a third larger."""
 
 _MIN_TRAIN = 5000
@@ -46,11 +46,11 @@ def fit_calibration(setup: Setup, steps: int, val_logits: Tensor | None) -> dict
     if dataset.val is not None and val_logits is not None:
         return {"temperature": _fit(val_logits, dataset.val), "pictures": len(dataset.val), "source": "val"}
     count = 0 if setup.is_custom else num_training_images(recipe, dataset)
-    views = _views(recipe, dataset, steps) if count else None
-    if views is None:
+    times_seen = _times_seen(recipe, dataset, steps) if count else None
+    if times_seen is None:
         return None
-    shuffled = torch.randperm(len(views), generator=generator_for(recipe.train.seed, "calibration")).numpy()
-    least_seen = shuffled[np.argsort(views[shuffled], kind="stable")]
+    shuffled = torch.randperm(len(times_seen), generator=generator_for(recipe.train.seed, "calibration")).numpy()
+    least_seen = shuffled[np.argsort(times_seen[shuffled], kind="stable")]
     chosen = np.sort(least_seen[:count])
     fitted = dataset.train.subset(chosen)
     temperature = _fit(classifier.logits(fitted.images), fitted)
@@ -58,7 +58,7 @@ def fit_calibration(setup: Setup, steps: int, val_logits: Tensor | None) -> dict
         "temperature": temperature,
         "pictures": len(chosen),
         "source": "train",
-        "views": int(views[chosen].max()),
+        "views": int(times_seen[chosen].max()),
     }
 
 
@@ -74,17 +74,17 @@ def num_training_images(recipe: Recipe, dataset: Dataset) -> int:
     return min(_MAX_FITTED, len(dataset.test))
 
 
-def _views(recipe: Recipe, dataset: Dataset, steps: int) -> NDArray[np.int64] | None:
+def _times_seen(recipe: Recipe, dataset: Dataset, steps: int) -> NDArray[np.int64] | None:
     """Returns how often each training image was seen, int64 [N]; None if some were seen too often."""
     order = training_order(recipe, dataset)
     epochs, rest = divmod(steps, order.num_batches)
-    if epochs + bool(rest) > _MAX_VIEWS:
+    if epochs + bool(rest) > _MAX_TIMES_SEEN:
         return None
-    views = np.zeros(len(dataset.train), np.int64)
+    counts = np.zeros(len(dataset.train), np.int64)
     for epoch in range(epochs + 1):
         shown = order.num_batches if epoch < epochs else rest
-        views[order.indices(epoch)[: shown * order.batch_size].numpy()] += 1
-    return views
+        counts[order.indices(epoch)[: shown * order.batch_size].numpy()] += 1
+    return counts
 
 
 def _fit(logits: Tensor, split: Split) -> float:

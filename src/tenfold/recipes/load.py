@@ -155,6 +155,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def key_of(line: str) -> str:
+    """Returns the dotted key of a line `section.key=value`."""
+    return line.partition("=")[0].strip()
+
+
 def _parse_lines(lines: Sequence[str]) -> dict[str, object]:
     """Returns lines `section.key=value` as dotted keys and values. Of two lines for a key the last one counts.
 

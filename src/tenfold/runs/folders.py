@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.core import durable
-from tenfold.core.disk import display_path, storage_errors
+from tenfold.core.disk import display_path, expanded, storage_errors
 from tenfold.core.errors import RunError
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
@@ -193,6 +193,20 @@ def read_json_object(file: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RunError(f"{display_path(file)} is damaged, expected a JSON object; {remedy}")
     return value
+
+
+def source_places(source: str, folder: Path) -> list[Path]:
+    """Returns the existing places that the source of a run may name.
+
+    Runs of earlier versions store relative sources. They count from the folder that holds `runs/`, where most runs were
+    started, and then from the current folder.
+
+    Args:
+        source: of the run's recipe, a path.
+        folder: the run or sweep folder.
+    """
+    path = expanded(source)
+    return [place for place in (folder.absolute().parent.parent / path, path) if place.exists()]
 
 
 def copy_image_lists(recipe: Recipe, folder: Path) -> Recipe:

@@ -88,11 +88,11 @@ def check(
 
 def _data_settings(lines: Sequence[str], data_dir: str | None) -> dict[str, object]:
     """Returns the keys of `[data]` that `--set` and `--data-dir` give, as `api.check` takes them."""
-    from tenfold.recipes.load import resolve
+    from tenfold.recipes.load import key_of, resolve
     from tenfold.recipes.schema import Recipe
 
     changed = resolve(Recipe(), lines).data  # reports a mistake before any file is read
-    keys = [line.partition("=")[0].strip() for line in lines]
+    keys = [key_of(line) for line in lines]
     other = [key for key in keys if not key.startswith("data.")]
     if other:
         raise UsageError(f"--set {other[0]} is not about the data; expected keys that begin with data.")

@@ -20,6 +20,7 @@ from tenfold.data.labels import read_list
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
+from tenfold.runs.folders import source_places
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder
 
@@ -240,8 +241,7 @@ def _source(source: str, folder: Path) -> str:
     """Returns the absolute path of a run's data, looked for where a resumed run looks; as recorded if it is gone."""
     if source in BUILT_IN:
         return source
-    places = (Path(source).expanduser(), folder.absolute().parent.parent / source)
-    return next((str(place.resolve()) for place in places if place.exists()), source)
+    return next((str(place.resolve()) for place in source_places(source, folder)), source)
 
 
 def _list_text(path: Path) -> str:

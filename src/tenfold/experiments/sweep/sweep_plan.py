@@ -12,6 +12,7 @@ from tenfold.core.errors import UsageError
 from tenfold.experiments.sweep.distributions import check_space, parse_search
 from tenfold.experiments.sweep.space import check_trials, expand_grid
 from tenfold.experiments.sweep.values import parse_vary
+from tenfold.recipes.load import key_of
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.sweep_folder import Trial
 
@@ -148,7 +149,7 @@ def _check_resplit(
         )
     if len(_seeds(base, seeds)) < 2:
         raise UsageError("--resplit was given without several seeds; expected --seeds N with N of 2 or more")
-    if any(line.partition("=")[0].strip() == "data.split_seed" for line in overrides):
+    if any(key_of(line) == "data.split_seed" for line in overrides):
         raise UsageError("--resplit and data.split_seed were both given; --resplit uses the seed of each run")
 
 
