@@ -6,6 +6,7 @@ are saved and loaded, and the network is tested on the whole test set and class 
     python benchmarks/classic.py IMAGES.npz
     python benchmarks/classic.py IMAGES.npz --width 90              # the wide network, 3 epochs
     python benchmarks/classic.py IMAGES.npz --width 90 --steps 1500 # its first steps only
+    python benchmarks/classic.py IMAGES.npz --device cuda           # on a GPU
 
 IMAGES.npz holds `train_images` uint8 [N, 32, 32, 3], `train_labels` int64 [N], and the same for test; `tenfold bench
 classic` makes it. Nothing of Tenfold is used here. torchvision has no CPU build for the pinned torch, so `ToTensor` and
@@ -68,7 +69,7 @@ class WideNet(Net):
         self.fc2 = nn.Linear(100, 84)
 
 
-def train(net, trainloader, epochs, lr, print_every, num_steps):
+def train(net, trainloader, epochs, lr, print_every, num_steps, device):
     criterion = nn.CrossEntropyLoss()
     optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
 
@@ -81,7 +82,7 @@ def train(net, trainloader, epochs, lr, print_every, num_steps):
             if num_steps and i == 100 + num_steps:
                 print(f"step: {1000 * (time.perf_counter() - start) / num_steps:.3f} ms")
                 break
-            inputs, labels = data
+            inputs, labels = data[0].to(device), data[1].to(device)
             optimizer.zero_grad()
             outputs = net(inputs)
             loss = criterion(outputs, labels)
@@ -94,12 +95,12 @@ def train(net, trainloader, epochs, lr, print_every, num_steps):
     print(f"training: {time.perf_counter() - start:.3f} s")
 
 
-def test(net, testloader):
+def test(net, testloader, device):
     correct = 0
     total = 0
     with torch.no_grad():
         for data in testloader:
-            images, labels = data
+            images, labels = data[0].to(device), data[1].to(device)
             outputs = net(images)
             _, predicted = torch.max(outputs, 1)
             total += labels.size(0)
@@ -107,12 +108,12 @@ def test(net, testloader):
     print(f"accuracy: {100 * correct / total:.2f} %")
 
 
-def test_classes(net, testloader):
+def test_classes(net, testloader, device):
     correct_pred = [0] * 10
     total_pred = [0] * 10
     with torch.no_grad():
         for data in testloader:
-            images, labels = data
+            images, labels = data[0].to(device), data[1].to(device)
             outputs = net(images)
             _, predictions = torch.max(outputs, 1)
             for label, prediction in zip(labels, predictions, strict=True):
@@ -127,11 +128,12 @@ def main():
     parser.add_argument("images")
     parser.add_argument("--width", type=int)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     epochs, lr, print_every = (2, 0.001, 2000) if args.width is None else (3, 0.0015, 5000)
 
     def new_net():
-        return Net() if args.width is None else WideNet(args.width)
+        return (Net() if args.width is None else WideNet(args.width)).to(args.device)
 
     arrays = np.load(args.images)
     trainset = Cifar10(arrays["train_images"], arrays["train_labels"])
@@ -139,7 +141,7 @@ def main():
     trainloader = DataLoader(trainset, batch_size=4, shuffle=True, num_workers=2)
     testloader = DataLoader(testset, batch_size=4, shuffle=False, num_workers=2)
     net = new_net()
-    train(net, trainloader, epochs, lr, print_every, args.steps)
+    train(net, trainloader, epochs, lr, print_every, args.steps, args.device)
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cifar_net.pth"
@@ -147,8 +149,8 @@ def main():
         net = new_net()
         net.load_state_dict(torch.load(path, weights_only=True))
 
-    test(net, testloader)
-    test_classes(net, testloader)
+    test(net, testloader, args.device)
+    test_classes(net, testloader, args.device)
 
 
 if __name__ == "__main__":
