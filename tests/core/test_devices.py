@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tenfold.core.devices import choose_device, supports_bfloat16
+from tenfold.core.devices import choose_device, full_float32, supports_bfloat16
 from tenfold.core.errors import DeviceError, UsageError
 
 
@@ -50,3 +50,11 @@ def test_an_unknown_device_name_is_an_error(name: str) -> None:
 def test_bfloat16_support_is_a_bool() -> None:
     assert supports_bfloat16(torch.device("cpu")) in (True, False)
     assert not supports_bfloat16(torch.device("meta"))
+
+
+def test_float32_is_full_only_inside_the_block() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    with full_float32():
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before

@@ -223,3 +223,15 @@ def test_a_repeated_image_is_flipped_the_other_way() -> None:
             mirrored = batch.images[:, 0, 0, 0] == 255
             num_shown.index_put_((batch.indices, mirrored.long()), torch.tensor(1), accumulate=True)
         assert (num_shown[num_shown.sum(1) == 2] == 1).all()
+
+
+def test_draws_made_ahead_are_those_of_their_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = noise_split(12)
+    augmentation = Augmentation(flip="random", shift=2)
+    ahead, plain = (Loader(split, Order(12, 4, seed=3), augmentation, torch.device("cpu")) for _ in range(2))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # needs a GPU
+    ahead._home = torch.device("cuda")
+    for epoch in (0, 1, 2, 5, 6, 1):
+        drawn, expected = ahead._drawn(epoch, 2), plain._drawn(epoch, 2)
+        assert torch.equal(drawn.indices, expected.indices)
+        torch.testing.assert_close(drawn.tables, expected.tables, rtol=0, atol=0)

@@ -178,3 +178,10 @@ def test_a_residual_adds_its_input_to_its_output() -> None:
         output = layer(output)
     torch.testing.assert_close(group(features), activation(halved + output))
     assert len(list(residual)) == 5
+
+
+def test_a_fixed_bias_of_the_whitening_keeps_gradients_from_the_first_layer() -> None:
+    network = build_model("quick", {"stem_bias": False}, num_classes=10, image_size=(32, 32))
+    network(torch.randn(2, 3, 32, 32)).sum().backward()
+    assert network.whiten.bias.grad is None
+    assert network.groups[0][0].weight.grad is not None

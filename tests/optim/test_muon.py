@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tenfold.optim.muon import Muon, orthogonalize
+from tenfold.optim.muon import Muon, orthogonalize, padded
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -40,6 +40,25 @@ def test_a_transposed_matrix_gives_the_transposed_result() -> None:
 
 def test_a_matrix_of_zeros_is_unchanged() -> None:
     assert torch.equal(orthogonalize(torch.zeros(3, 4)), torch.zeros(3, 4))
+
+
+def test_matrices_of_any_shapes_are_orthogonalized_in_one_batch() -> None:
+    matrices = [random(8, 12), random(20, 5, seed=1), random(3, 40, seed=2)]
+    batch = orthogonalize(padded(matrices, torch.float32))
+    assert batch.shape == (3, 8, 40)
+    for matrix, result in zip(matrices, batch, strict=True):
+        rows, columns = sorted(matrix.shape)
+        expected = orthogonalize(matrix if len(matrix) == rows else matrix.T)
+        torch.testing.assert_close(result[:rows, :columns], expected)
+        assert result[rows:].count_nonzero() == result[:, columns:].count_nonzero() == 0
+
+
+def test_a_gradient_may_lie_in_memory_otherwise_than_its_weight() -> None:
+    weights = [nn.Parameter(random(8, 4, 3, 3).contiguous(memory_format=torch.channels_last)) for _ in range(2)]
+    for weight, memory_format in zip(weights, (torch.channels_last, torch.contiguous_format), strict=True):
+        weight.grad = random(8, 4, 3, 3, seed=1).contiguous(memory_format=memory_format)
+        Muon([weight], lr=0.1, momentum=0.6).step()
+    torch.testing.assert_close(*weights)
 
 
 def reference_muon(filters: Tensor, gradients: list[Tensor], lr: float, momentum: float) -> Tensor:

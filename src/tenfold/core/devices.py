@@ -42,6 +42,21 @@ def supports_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
+def full_float32() -> Iterator[None]:
+    """Makes a GPU compute float32 products and convolutions in float32 inside a `with` block.
+
+    PyTorch's convolutions round their inputs to 10 bits (TF32) on recent GPUs, which moves probabilities by 1e-3.
+    https://pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
+    """
+    convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
+
+
+@contextmanager
 def use_onednn(enabled: bool) -> Iterator[None]:
     """Selects the convolution kernels on a CPU inside a `with` block.
 

@@ -8,8 +8,10 @@ Shapes: N images of the split, M images that an epoch shows, B images in a batch
 
 import warnings
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import repeat
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +22,9 @@ from tenfold.data.augment import Augmentation
 from tenfold.data.sampling import EpochOrder, Order, max_repetitions, pruned_order
 from tenfold.data.types import Batch, Mixture, Split
 
-_BLOCK = 3 * 1024**2
-"""Bytes of images that are gathered and augmented at once, but at least a batch: 1024 images of 32×32."""
+_BLOCK, _GPU_BLOCK = 3 * 1024**2, 64 * 1024**2
+"""Bytes of images that are gathered and augmented at once, but at least a batch: on a CPU 1024 images of 32×32, which
+fit its cache; on a GPU more, because each operation takes some time to start."""
 
 _READ_BELOW = 4 * 1024**3
 """Largest split in bytes that is read into memory at the start."""
@@ -35,6 +38,18 @@ _RESIDENT_FRACTION = 0.5
 _REPETITION_STRIDE = 1_000_001
 """Repetition r of an image in epoch e has the augmentation draws of epoch e + r × stride, which no run reaches. The
 stride is odd, so that `alternating` flips alternate between repetitions."""
+
+
+class _Drawn(NamedTuple):
+    """The random numbers of one epoch, on the CPU.
+
+    Args:
+        indices: see `Order.indices`.
+        tables: augmentation draws by name, [R, N, …] each.
+    """
+
+    indices: Tensor
+    tables: dict[str, Tensor]
 
 
 class Loader:
@@ -75,6 +90,8 @@ class Loader:
         self._home = device if _fits_on(device, images) else torch.device("cpu")
         self._images = images.to(self._home)
         self._labels = torch.from_numpy(split.labels).to(self._home)
+        self._thread = ThreadPoolExecutor(1)  # starts with its first task
+        self._ahead: dict[tuple[int, int], Future[_Drawn]] = {}
 
     def epoch(self, epoch: int, start: int = 0, losses: Tensor | None = None) -> Iterator[Batch]:
         """Yields the batches of an epoch.
@@ -87,7 +104,7 @@ class Loader:
         size = self.order.batch_size
         order, draws = self._epoch_order(epoch, losses)
         image_bytes = self._images.shape[1:].numel()
-        block = max(1, _BLOCK // (size * image_bytes)) * size
+        block = max(1, (_GPU_BLOCK if self._home.type == "cuda" else _BLOCK) // (size * image_bytes)) * size
         indices, repetitions = (tensor[start * size :] for tensor in order)
         blocks = zip(indices.split(block), repetitions.split(block), strict=True) if len(indices) else ()
         for index, repetition in blocks:  # int64 [at most `block`] each
@@ -103,18 +120,36 @@ class Loader:
 
     def _epoch_order(self, epoch: int, losses: Tensor | None) -> tuple[EpochOrder, dict[str, Tensor]]:
         """Returns the order of an epoch, and its augmentation draws by name: [R, N, …] each."""
-        order, num_repetitions = self.order, 1
-        indices = order.indices(epoch).to(self._home)
+        order = self.order
+        drawn = self._drawn(epoch, 1 if losses is None else max_repetitions(order.count, self._pruning))
+        indices = drawn.indices.to(self._home, non_blocking=True)
         shown = EpochOrder(indices, torch.zeros_like(indices))
         if losses is not None:
-            num_repetitions = max_repetitions(order.count, self._pruning)
             pruned = pruned_order(losses.to(self._home), self._pruning, seed=order.seed, epoch=epoch)
             shown = EpochOrder(*(tensor[: len(indices)] for tensor in pruned))
+        return shown, {name: table.to(self._home, non_blocking=True) for name, table in drawn.tables.items()}
+
+    def _drawn(self, epoch: int, num_repetitions: int) -> _Drawn:
+        """Returns the random numbers of an epoch; for a GPU a thread draws those of the next epoch meanwhile."""
+        if self._home.type != "cuda":
+            return self._draw(epoch, num_repetitions)
+        task = self._ahead.pop((epoch, num_repetitions), None)
+        drawn = self._draw(epoch, num_repetitions) if task is None else task.result()
+        self._ahead = {(epoch + 1, num_repetitions): self._thread.submit(self._draw, epoch + 1, num_repetitions)}
+        return drawn
+
+    def _draw(self, epoch: int, num_repetitions: int) -> _Drawn:
         tables = [
-            self._augmentation.draw(order.count, seed=order.seed, epoch=epoch + repetition * _REPETITION_STRIDE)
-            for repetition in range(num_repetitions)
+            self._augmentation.draw(self.order.count, seed=self.order.seed, epoch=epoch + index * _REPETITION_STRIDE)
+            for index in range(num_repetitions)
         ]
-        return shown, {name: torch.stack([table[name] for table in tables]).to(self._home) for name in tables[0]}
+        drawn = _Drawn(
+            self.order.indices(epoch), {name: torch.stack([table[name] for table in tables]) for name in tables[0]}
+        )
+        if self._home.type != "cuda":
+            return drawn
+        # From pinned memory a GPU copies while it computes; otherwise the host would wait for all queued steps.
+        return _Drawn(drawn.indices.pin_memory(), {name: table.pin_memory() for name, table in drawn.tables.items()})
 
     def _augmented(
         self, indices: Tensor, repetitions: Tensor, draws: dict[str, Tensor]

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from tenfold.core.errors import TrainingError
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch
+from tenfold.engine.fused import LossAndLogits
 from tenfold.engine.precision import Hardware
 from tenfold.optim.build import CombinedOptimizer
 
@@ -36,6 +37,7 @@ class EagerStep:
         hardware: see `Hardware`.
         label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
         kernels: context in which layers run as compiled kernels; see `CompiledLayers`.
+        fused: replaces forward and loss of batches that are not mixed; see `fused_loss`.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class EagerStep:
         hardware: Hardware,
         label_smoothing: float = 0.0,
         kernels: AbstractContextManager[object] | None = None,
+        fused: LossAndLogits | None = None,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
@@ -58,6 +61,7 @@ class EagerStep:
             else torch.autocast(hardware.device.type, dtype=hardware.autocast, cache_enabled=False)
         )
         self._kernels = nullcontext() if kernels is None else kernels
+        self._fused = fused
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the loss, float [], and the logits, float [B, C].
@@ -66,9 +70,13 @@ class EagerStep:
             LossNotFiniteError: when the loss is not finite and the device is a CPU, where checking is free; no weight
                 has changed.
         """
-        with self._autocast, self._kernels:
-            logits = self._model(self._normalize(batch.images))  # B C
-        loss = self._loss(logits.float(), batch)
+        if self._fused is not None and batch.mixture is None:
+            with self._autocast:
+                loss, logits = self._fused(batch.images, batch.labels)
+        else:
+            with self._autocast, self._kernels:
+                logits = self._model(self._normalize(batch.images))  # B C
+            loss = self._loss(logits.float(), batch)
         if self._on_cpu and not isfinite(loss.item()):
             raise LossNotFiniteError(steps_ago=0)
         loss.backward()

@@ -15,9 +15,11 @@ from tenfold.core import durable
 from tenfold.core.clock import synchronize
 from tenfold.core.errors import RecipeError, TenfoldError
 from tenfold.data.decode.preprocessing import Preprocessing
+from tenfold.data.resizing import SizeSchedule, shrink
 from tenfold.data.types import Batch
 from tenfold.engine import graphs
 from tenfold.engine.eager import EagerStep
+from tenfold.engine.fused import fused_loss
 from tenfold.engine.kernels import layers, programs, tutorial_step
 from tenfold.engine.precision import Hardware
 from tenfold.models.tutorial import TutorialNet
@@ -44,6 +46,7 @@ class StepContext:
         preprocessing: its `normalize` makes the model's input.
         hardware: see `Hardware`; must be active while steps run.
         label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
+        progressive: sizes of the images, which a step on a GPU is compiled for beforehand; see `SizeSchedule`.
     """
 
     model: nn.Module
@@ -51,6 +54,7 @@ class StepContext:
     preprocessing: Preprocessing
     hardware: Hardware
     label_smoothing: float = 0.0
+    progressive: SizeSchedule = ()
 
     def build(self, batch: Batch) -> TrainStep:
         """Returns the step that `hardware` describes, for batches shaped like `batch`, which is not trained on.
@@ -59,17 +63,26 @@ class StepContext:
             TrainingError: when the step cannot be compiled.
             StorageError: when the cache folder cannot be written.
         """
-        by_layers = self.hardware.kernels == "layers"
-        kernels = layers.CompiledLayers(self.model, self.hardware.threads) if by_layers else None
-        eager = EagerStep(self.model, self.optimizer, self.preprocessing, self.hardware, self.label_smoothing, kernels)
-        if by_layers or not self.hardware.compiled:
+        hardware, smoothing = self.hardware, self.label_smoothing
+        by_layers = hardware.kernels == "layers"
+        kernels = layers.CompiledLayers(self.model, hardware.threads) if by_layers else None
+        fused = fused_loss(self.model, self.preprocessing, smoothing) if hardware.fused else None
+        eager = EagerStep(self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused)
+        if hardware.kernels == "CUDA graph":
+            return graphs.GraphedStep(eager, self.model, self.optimizer, self._examples(batch))
+        if hardware.fused:
+            graphs.warm_up(eager, self.model, self.optimizer, self._examples(batch))
+        if by_layers or not hardware.compiled:
             return eager
-        if self.hardware.kernels == "CUDA graph":
-            return graphs.GraphedStep(eager, self.model, self.optimizer, batch)
         assert isinstance(self.model, TutorialNet)
         return tutorial_step.CompiledTutorialStep(
             self.model, self.optimizer, self.preprocessing, self.label_smoothing, len(batch.images)
         )
+
+    def _examples(self, batch: Batch) -> list[Batch]:
+        """Returns a batch of each image size."""
+        fractions = [1.0, *(fraction for _, fraction in self.progressive)]
+        return [batch._replace(images=shrink(batch.images, fraction)) for fraction in fractions]
 
     def check_compiled(self, batch_size: int, *, mixed: bool) -> None:
         """Raises RecipeError where the step cannot be compiled for such batches."""
@@ -146,6 +159,9 @@ def choose_execution(execution: str, context: StepContext, batch: Batch, *, choo
     if execution == "compiled":
         context.check_compiled(len(batch.images), mixed=mixed)
         return compiled
+    if context.hardware.fused:  # each further option would have to be fused, which takes many seconds
+        supported = execution == "auto" and context.uncompiled_reason(len(batch.images), mixed=mixed) is None
+        return compiled if supported else context.hardware
     options = [context.hardware]
     if choose_threads and context.hardware.device.type == "cpu":
         options += [replace(context.hardware, threads=threads) for threads in _fewer(context.hardware.threads)]

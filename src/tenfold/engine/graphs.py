@@ -3,7 +3,7 @@
 https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -34,28 +34,46 @@ class GraphedStep:
         eager: the step to capture.
         model: that the step trains.
         optimizer: that the step uses; its learning rates move to the device.
-        batch: of the shape to capture; the warm-up trains on it, and is undone.
+        batches: one for each shape to capture; the warm-up trains on them, and is undone.
     """
 
-    def __init__(self, eager: EagerStep, model: nn.Module, optimizer: CombinedOptimizer, batch: Batch) -> None:
+    def __init__(
+        self, eager: EagerStep, model: nn.Module, optimizer: CombinedOptimizer, batches: Sequence[Batch]
+    ) -> None:
         for rule in optimizer.rules:
             rule.move_lr_to_device()
         self._eager = eager
-        self._batch = batch._replace(images=batch.images.clone(), labels=batch.labels.clone(), mixture=None)
-        self._graph = torch.cuda.CUDAGraph()
-        with _state_restored(model, optimizer, batch.images.device):
-            _on_side_stream(lambda: eager(self._batch), batch.images.device)
-            with torch.cuda.graph(self._graph):
-                self._loss, self._logits = eager(self._batch)
+        with _state_restored(model, optimizer, batches[0].images.device):
+            self._captured = {batch.images.shape: _Captured(eager, batch) for batch in batches}
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the loss, float [], and the logits, float [B, C]."""
-        if batch.mixture is not None or batch.images.shape != self._batch.images.shape:
-            return self._eager(batch)
+        captured = self._captured.get(batch.images.shape) if batch.mixture is None else None
+        return self._eager(batch) if captured is None else captured(batch)
+
+
+class _Captured:
+    """The graph of a step for batches of one shape, with the tensors that it reads and writes."""
+
+    def __init__(self, eager: EagerStep, batch: Batch) -> None:
+        self._batch = batch._replace(images=batch.images.clone(), labels=batch.labels.clone(), mixture=None)
+        self._graph = torch.cuda.CUDAGraph()
+        _on_side_stream(lambda: eager(self._batch), batch.images.device)
+        with torch.cuda.graph(self._graph):
+            self._loss, self._logits = eager(self._batch)
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         self._batch.images.copy_(batch.images)
         self._batch.labels.copy_(batch.labels)
         self._graph.replay()
         return self._loss.clone(), self._logits.clone()  # the next replay overwrites the captured tensors
+
+
+def warm_up(step: EagerStep, model: nn.Module, optimizer: CombinedOptimizer, batches: Sequence[Batch]) -> None:
+    """Runs a step once for each batch, so that everything is compiled, and undoes it; arguments as above."""
+    with _state_restored(model, optimizer, batches[0].images.device):
+        for batch in batches:
+            step(batch)
 
 
 def _on_side_stream(step: Callable[[], object], device: torch.device) -> None:
@@ -73,7 +91,7 @@ def _state_restored(model: nn.Module, optimizer: CombinedOptimizer, device: torc
     """Restores weights, buffers, optimizer state and random generator at the end, in place."""
     tensors = [*model.parameters(), *model.buffers(), *optimizer.state_tensors().values()]
     previous = [tensor.detach().clone() for tensor in tensors]
-    with torch.random.fork_rng(devices=[device]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
     with torch.no_grad():
         for tensor, value in zip(tensors, previous, strict=True):

@@ -118,7 +118,8 @@ def _prepare(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint 
     if checkpoint is not None and execution == "auto":
         execution = "compiled" if checkpoint.state["compiled"] else "eager"
     smoothing = setup.recipe.optim.label_smoothing
-    context = StepContext(state.model, state.optimizer, setup.classifier.preprocessing, setup.hardware, smoothing)
+    preprocessing, sizes = setup.classifier.preprocessing, setup.recipe.train.progressive
+    context = StepContext(state.model, state.optimizer, preprocessing, setup.hardware, smoothing, sizes)
     choose_threads = checkpoint is None and setup.recipe.train.threads == 0
     loading_seconds = loader.seconds
     prepared = prepare_step(execution, context, next(loader.epoch(0)), choose_threads=choose_threads)

@@ -21,6 +21,7 @@ class Hardware:
         threads: number of CPU threads.
         onednn: whether convolutions on a CPU use oneDNN, which is slower for a few small images.
         compiled: whether the training step is compiled.
+        fused: whether forward and backward pass are fused by `torch.compile`; only on a CUDA GPU.
     """
 
     device: torch.device
@@ -28,10 +29,11 @@ class Hardware:
     threads: int
     onednn: bool = True
     compiled: bool = False
+    fused: bool = False
 
     def __str__(self) -> str:
         precision = "float32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
-        precision += ", compiled steps" * self.compiled
+        precision += ", compiled steps" * self.compiled + ", fused layers" * self.fused
         if self.device.type == "cuda":
             return f"{self.device} ({torch.cuda.get_device_name(self.device)}), {precision}"
         if self.device.type == "cpu":
@@ -74,4 +76,5 @@ def choose_hardware(train: TrainSection) -> Hardware:
         autocast=torch.bfloat16 if bfloat16 else None,
         threads=train.threads or torch.get_num_threads(),
         onednn=train.onednn,
+        fused=train.fuse and device.type == "cuda",
     )

@@ -75,7 +75,7 @@ def run(
     for change in recipe_changes(recipe, dataset):
         progress.message(str(change))
     with hardware.active(), _random_state_restored(hardware):
-        classifier = make_classifier(recipe, dataset, model)
+        classifier = make_classifier(recipe, dataset, model, hardware.device)
         earlier = 0.0 if checkpoint is None else float(checkpoint.state["seconds"])
         log = Log(folder.log, spent=perf_counter() - started, earlier=earlier)
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
@@ -83,8 +83,16 @@ def run(
         return conclude(*train(setup, checkpoint), near_duplicates)
 
 
-def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -> Classifier:
-    """Returns the untrained classifier of `recipe`; its weights are a function of the recipe's seed.
+def make_classifier(
+    recipe: Recipe, dataset: Dataset, model: nn.Module | None, device: torch.device | None = None
+) -> Classifier:
+    """Returns the untrained classifier of `recipe`, on the CPU; its weights are a function of the recipe's seed.
+
+    Args:
+        recipe: complete.
+        dataset: its training split is used.
+        model: the user's own network, which replaces the recipe's.
+        device: computes what the network derives from the images (default: the CPU).
 
     Raises:
         RecipeError: when the network's name or arguments are refused.
@@ -101,7 +109,7 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
         )
         fit_to = getattr(model, "fit_to", None)
         if callable(fit_to):
-            fit_to(_sample(dataset, preprocessing, _FIT_PIXELS // prod(dataset.image_size)))
+            fit_to(_sample(dataset, preprocessing, _FIT_PIXELS // prod(dataset.image_size), device))
     else:
         _check_output(model, _sample(dataset, preprocessing, 2), dataset.classes)
     return Classifier(
@@ -113,11 +121,11 @@ def make_classifier(recipe: Recipe, dataset: Dataset, model: nn.Module | None) -
     )
 
 
-def _sample(dataset: Dataset, preprocessing: Preprocessing, count: int) -> Tensor:
+def _sample(dataset: Dataset, preprocessing: Preprocessing, count: int, device: torch.device | None = None) -> Tensor:
     """Returns normalized training images from all over the split, float [count, 3, H, W]."""
     count = max(1, min(count, len(dataset.train)))
     indices = np.linspace(0, len(dataset.train) - 1, count).astype(np.int64)
-    images = next(image_batches(dataset.train.subset(indices).images, count, torch.device("cpu")))
+    images = next(image_batches(dataset.train.subset(indices).images, count, device or torch.device("cpu")))
     return preprocessing.normalize(images)
 
 

@@ -5,10 +5,11 @@ https://kellerjordan.github.io/posts/muon/. The variant here, with each weight a
 `airbench94_muon.py` in https://github.com/KellerJordan/cifar10-airbench (K. Jordan, arXiv:2404.00498).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tenfold.optim.update import State, UpdateRule
 
@@ -23,20 +24,71 @@ def orthogonalize(matrix: Tensor, iterations: int = 3) -> Tensor:
     Newton–Schulz iteration of fifth order: X ← aX + b(XXᵀ)X + c(XXᵀ)²X.
 
     Args:
-        matrix: float [rows, columns].
+        matrix: float [rows, columns], or several of one shape, float [matrices, rows, columns].
         iterations: number of iterations; more bring the singular values closer to 1.
 
     Returns:
-        A matrix of the same shape and dtype.
+        A matrix of the same shape and dtype, or several.
     """
     a, b, c = _COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
+    add_product = torch.addmm if matrix.ndim == 2 else torch.baddbmm
+    is_wide = matrix.shape[-2] <= matrix.shape[-1]
+    wide = matrix if is_wide else matrix.mT
+    x = wide / (torch.linalg.vector_norm(wide, dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(iterations):
-        gram = x @ x.T  # rows rows
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    orthogonal: Tensor = x if matrix.shape[0] <= matrix.shape[1] else x.T
+        gram = x @ x.mT  # rows rows
+        x = add_product(x, add_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    orthogonal: Tensor = x if is_wide else x.mT
     return orthogonal
+
+
+def padded(matrices: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Returns matrices as one tensor, filled up with zeros, which change neither norms nor singular vectors.
+
+    Args:
+        matrices: float [rows, columns] each.
+        dtype: of the result.
+
+    Returns:
+        [matrices, rows, columns], with the most rows and the most columns of all. All lie with their longer side along
+        the columns; those that were tall are transposed.
+    """
+    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
+    rows, columns = (max(matrix.shape[side] for matrix in wide) for side in (0, 1))
+    return torch.stack(
+        [F.pad(matrix.to(dtype), (0, columns - matrix.shape[1], 0, rows - matrix.shape[0])) for matrix in wide]
+    )
+
+
+def orthogonalize_all(matrices: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    """Orthogonalizes matrices of any shapes: on a GPU all at once, on a CPU one after another.
+
+    On a GPU each of some ten small products per matrix takes as long as starting it does, so that all matrices in one
+    batch take no longer than one. On a CPU the zeros would have to be multiplied too.
+
+    Args:
+        matrices: float [rows, columns] each.
+        dtype: dtype of the products.
+
+    Returns:
+        A matrix of the same shape for each, in `dtype`.
+    """
+    if matrices[0].device.type == "cpu":
+        return [orthogonalize(matrix.to(dtype)) for matrix in matrices]
+    results = orthogonalize(padded(matrices, dtype))
+    return [
+        (result if len(matrix) <= matrix.shape[1] else result.T)[: len(matrix), : matrix.shape[1]]
+        for matrix, result in zip(matrices, results, strict=True)
+    ]
+
+
+def _in_memory_order(tensor: Tensor, weight: Tensor) -> Tensor:
+    """Returns a view of a tensor shaped like `weight`, with the dimensions in the order of the weight's memory.
+
+    Flattening it to a matrix then needs no copy. Orthogonalizing does not depend on the order of the columns.
+    """
+    channels_last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    return tensor.permute(0, 2, 3, 1) if channels_last else tensor
 
 
 class Muon(UpdateRule):
@@ -65,11 +117,18 @@ class Muon(UpdateRule):
         self._momentum = momentum
 
     def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], state: State) -> None:
-        for weight, gradient, buffer in zip(weights, gradients, state["momentum"], strict=True):
-            average = buffer.mul_(self._momentum).add_(gradient)
-            nesterov = gradient.add(average, alpha=self._momentum)
+        if not weights:
+            return
+        averages = state["momentum"]
+        torch._foreach_mul_(averages, self._momentum)
+        torch._foreach_add_(averages, gradients)
+        nesterov = torch._foreach_add(gradients, averages, alpha=self._momentum)
+        matrices = [_in_memory_order(*pair).flatten(1) for pair in zip(nesterov, weights, strict=True)]
+        updates = orthogonalize_all(matrices, self._dtype)
+        norms = torch._foreach_norm(list[Tensor](weights))
+        for weight, norm, update in zip(weights, norms, updates, strict=True):
             # The scale of a filter has no effect before a normalization layer, and the next layer can undo it before a
             # ReLU. A fixed norm fixes the effective learning rate.
-            weight.mul_(len(weight) ** 0.5 / weight.norm())
-            update = orthogonalize(nesterov.reshape(len(nesterov), -1).to(self._dtype)).reshape(weight.shape)
-            weight.sub_(update.to(weight.dtype) * self.lr)
+            weight.mul_(len(weight) ** 0.5 / norm)
+            ordered = _in_memory_order(weight, weight)
+            ordered.sub_(update.reshape(ordered.shape).to(weight.dtype) * self.lr)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tenfold.core.devices import use_onednn
+from tenfold.core.devices import full_float32, use_onednn
 from tenfold.core.errors import ModelError
 from tenfold.core.text import size_text
 from tenfold.data.decode.preprocessing import Preprocessing
@@ -96,7 +96,7 @@ class Classifier:
                 f"{size_text(self.preprocessing.image_size)}; prepare the data at that size"
             )
         batches = image_batches(images, self.batch_size or _default_batch_size(size, self.device), self.device)
-        with use_onednn(True):  # evaluation must not depend on the kernels used for training
+        with use_onednn(True), full_float32():  # evaluation must not depend on how the network was trained
             return predict_logits(
                 self.model,
                 batches,

@@ -1,0 +1,61 @@
+"""Fused layers: the same training as by the network's own layers."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tenfold.data.decode.preprocessing import Preprocessing
+from tenfold.data.types import Batch, Mixture
+from tenfold.engine.eager import EagerStep
+from tenfold.engine.fused import fused_loss
+from tenfold.engine.graphs import warm_up
+from tenfold.engine.precision import Hardware
+from tenfold.models.build import build_model
+from tenfold.optim.build import OptimizerSettings, build_optimizer
+
+CPU = Hardware(torch.device("cpu"), autocast=None, threads=1)
+PREPROCESSING = Preprocessing((32, 32), "crop", (0.5, 0.4, 0.45), (0.2, 0.25, 0.3))
+
+
+@pytest.fixture(autouse=True)
+def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces functions, forward and backward, without writing and compiling C++, which takes a minute on a CPU."""
+    compile_function = torch.compile
+
+    def traced(function: Any, **options: Any) -> Any:
+        return compile_function(function, backend="aot_eager", **options)
+
+    monkeypatch.setattr(torch, "compile", traced)
+
+
+def make_step(*, fused: bool) -> tuple[EagerStep, torch.nn.Module, Any]:
+    torch.manual_seed(0)
+    model = build_model("quick", {"widths": [8, 16], "directions": 4}, num_classes=4, image_size=(32, 32)).train()
+    optimizer = build_optimizer(model, OptimizerSettings("muon", 0.5, 0.85, nesterov=True, weight_decay=0.0))
+    loss = fused_loss(model, PREPROCESSING, 0.2) if fused else None
+    return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, fused=loss), model, optimizer
+
+
+def batch(side: int, mixture: Mixture | None = None) -> Batch:
+    generator = torch.Generator().manual_seed(side)
+    images = torch.randint(0, 256, (8, 3, side, side), dtype=torch.uint8, generator=generator)
+    return Batch(images, torch.arange(8) % 4, torch.arange(8), mixture)
+
+
+def test_fused_steps_train_like_plain_ones_at_every_image_size() -> None:
+    mixed = Mixture(torch.zeros(8, dtype=torch.int64), torch.full((8,), 0.5))
+    batches = [batch(16), batch(24), batch(16), batch(24, mixed)]
+    plain, fused = (make_step(fused=value) for value in (False, True))
+    for example in batches:
+        (loss, logits), (fused_value, fused_logits) = plain[0](example), fused[0](example)
+        torch.testing.assert_close(fused_value, loss)
+        torch.testing.assert_close(fused_logits, logits)
+    torch.testing.assert_close(fused[1].state_dict(), plain[1].state_dict())
+
+
+def test_a_warm_up_changes_neither_weights_nor_optimizer() -> None:
+    step, model, optimizer = make_step(fused=True)
+    before = {name: tensor.clone() for name, tensor in (model.state_dict() | optimizer.state_tensors()).items()}
+    warm_up(step, model, optimizer, [batch(16)])
+    torch.testing.assert_close(model.state_dict() | optimizer.state_tensors(), before, rtol=0, atol=0)
