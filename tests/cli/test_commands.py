@@ -354,10 +354,18 @@ def test_links_to_folders_are_not_followed(photos: Path) -> None:
     assert len(find_images([str(photos)]).images) == 4
 
 
+def test_files_without_a_suffix_are_predicted_if_they_start_as_images_do(photos: Path) -> None:
+    (photos / "photo").write_bytes(png())
+    (photos / "README").write_bytes(b"Photos of cats.")
+    found = find_images([str(photos)])
+    assert photos / "photo" in found.images
+    assert [path.name for path in found.skipped] == ["README", "notes.txt"]
+
+
 def test_names_without_images_are_refused_with_the_formats(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no images; expected files ending in .*\.png"):
+    with pytest.raises(DataError, match=r"holds no images; expected JPEG, PNG, .* or HEIC files"):
         find_images([str(tmp_path)])
-    with pytest.raises(DataError, match=r"no image matches .*\*\.png; expected files ending in"):
+    with pytest.raises(DataError, match=r"no image matches .*\*\.png; expected JPEG, PNG"):
         find_images([f"{tmp_path}/*.png"])
     with pytest.raises(UsageError, match="no images were given"):
         find_images([])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.image_files import tiff
 from harness.images import encoded, noise, png, write_tree
 from tenfold.core.errors import DataError
 from tenfold.data.request import DataRequest
@@ -99,6 +100,20 @@ def test_a_messy_folder_becomes_findings_and_is_not_changed(tmp_path: Path) -> N
     assert "train/fish" in by_rule["empty-class"].sentence
     order = [("error", "warning", "note").index(finding.severity) for finding in found.findings]
     assert order == sorted(order)
+
+
+def test_files_of_several_frames_and_of_16_bit_color_are_named(tmp_path: Path) -> None:
+    frames = [Image.new("L", (8, 8), value) for value in (0, 99)]
+    files = {
+        "cat/a.gif": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "cat/b.gif": encoded(frames[0], "GIF"),
+        "dog/pages": encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:]),
+        "dog/wide.tif": tiff(np.zeros((8, 8, 3), np.uint16), 2),
+    }
+    found = surveyed(write_tree(tmp_path, files))
+    assert sorted(found.examples["several frames"]) == ["cat/a.gif", "dog/pages"]
+    assert found.examples["16-bit"] == ["dog/wide.tif"]
+    assert found.formats == {"GIF": 2, "TIFF": 2}
 
 
 @pytest.mark.filterwarnings("ignore:Invalid APNG")  # decoding warns too; see data/decode/decode.py

@@ -32,6 +32,9 @@ Size = tuple[int, int] | None
 
 BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
 
+_ARRAYS_VERSION = 1
+"""Increased whenever arrays, which are not decoded, are brought to size in another way than before."""
+
 
 def build_dataset(request: DataRequest, progress: ProgressCallback = no_progress) -> Dataset:
     """Returns a dataset that is ready for training.
@@ -88,7 +91,7 @@ def _shapes(request: DataRequest, progress: ProgressCallback) -> Dataset:
     version = build_shapes(1, 1).fingerprint
 
     def key_for(size: Size) -> str:
-        return store_key("shapes", version, size, request.fit, DECODER_VERSION)
+        return store_key("shapes", version, size, request.fit, _ARRAYS_VERSION)
 
     def build(folder: Path) -> None:
         progress("Drawing shapes", 0, 0)
@@ -136,7 +139,7 @@ def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
     path = find_cifar(source, _data_dir(request), cache_folder())
     extracted = [file[:] for file in list_folder(path).files] if path and path.is_dir() else []
     checksums = [form.md5 for form in source.forms]
-    return store_key(name, checksums, extracted, size, request.fit, DECODER_VERSION)
+    return store_key(name, checksums, extracted, size, request.fit, _ARRAYS_VERSION)
 
 
 def _class_folders(request: DataRequest, progress: ProgressCallback) -> Dataset:

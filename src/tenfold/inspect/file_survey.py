@@ -1,6 +1,5 @@
 """Survey of image files by their headers: formats, sizes, color modes, and what decoding converts."""
 
-import io
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from tenfold.core.text import one_line
-from tenfold.data.decode.decode import FORMATS, FileSource
+from tenfold.data.decode.decode import FileSource, opened
 from tenfold.data.sources.class_folders import scan
 from tenfold.data.sources.layout import Layout
 from tenfold.data.types import ProgressCallback
@@ -21,10 +20,11 @@ CONVERTED = {
     "palette": "with a palette: converted to RGB",
     "alpha": "with transparency: laid over white",
     "CMYK": "in CMYK: converted to RGB, without a color profile",
-    "16-bit": "with 16 bits per channel: reduced to the upper 8",
+    "16-bit": "with 16 bits per channel: scaled to 8",
+    "several frames": "of several frames or pages: only the first is read",
     "EXIF-rotated": "with an EXIF orientation: rotated upright",
 }
-"""Kinds of files whose pixels change on the way to RGB, and how; see data/decode/decode.py."""
+"""Kinds of files whose pixels change on the way to RGB, and how; see data/decode/to_rgb.py."""
 
 _ORIENTATION_TAG = 0x0112
 _MAX_EXAMPLES = 5
@@ -53,11 +53,10 @@ class FileSurvey:
 
     def add(self, path: str, source: FileSource) -> None:
         """Reads one header. A file without a valid one counts as `unknown`; decoding reports the reason."""
-        stream = io.BytesIO(source) if isinstance(source, bytes) else source
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                with Image.open(stream, formats=FORMATS) as image:
+                with opened(source) as image:
                     kinds = _conversions(image)
                     self.sizes[image.height, image.width] += 1
                     self.modes[image.mode] += 1
@@ -119,6 +118,7 @@ def _conversions(image: Image.Image) -> Sequence[str]:
         "alpha": image.has_transparency_data,
         "CMYK": mode == "CMYK",
         "16-bit": mode.startswith("I") or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())),
+        "several frames": getattr(image, "is_animated", False),
         "EXIF-rotated": "exif" in image.info and image.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9),
     }
     return [kind for kind, is_true in applies.items() if is_true]

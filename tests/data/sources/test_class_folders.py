@@ -114,12 +114,13 @@ def test_odd_names_work_or_are_skipped_with_a_reason(tmp_path):
 
 
 def test_other_files_and_files_without_a_class_are_listed(tmp_path):
-    extra = {"a/notes.txt": b"", "a/README": b"", "a/x.gif": b"", "stray.png": png()}
+    extra = {"a/notes.txt": b"", "a/README": b"Read this.", "a/x.mp4": b"", "stray.png": png(), "a/list.csv": png()}
     layout = scan(write_tree(tmp_path, TWO | extra))
     assert reasons(layout) == {
         "a/notes.txt": "not an image: .txt",
         "a/README": "not an image: a name without a suffix",
-        "a/x.gif": "not an image: .gif",
+        "a/x.mp4": "not an image: .mp4",
+        "a/list.csv": "not an image: .csv",
         "stray.png": "not in a class folder",
     }
 
@@ -144,7 +145,7 @@ def test_an_empty_class_is_noted(tmp_path):
     ("files", "message"),
     [
         ({"a/1.png": b"", "a/2.png": b""}, "only one class, 'a'; expected images"),
-        ({"a/1.txt": b""}, r"no images; expected images \(\.bmp, .*\) as train/<class>/… and test/<class>/…, or"),
+        ({"a/1.txt": b""}, r"no images; expected images \(JPEG, .*\) as train/<class>/… and test/<class>/…, or"),
         ({}, "no images"),
         ({"1.png": b"", "2.png": b""}, "images but no class folder"),
         (
@@ -183,6 +184,17 @@ def test_a_folder_that_may_not_be_read_is_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert reasons(scan(root)) == {"c": "a folder that cannot be read (Permission denied)"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar"])
+def test_a_file_without_a_suffix_is_an_image_by_its_first_bytes(tmp_path, kind):
+    files = TWO | {"a/photo": png(7), "b/README": b"Read this."}
+    root = {"folder": write_tree, "a.zip": zipped, "a.tar": tarred}[kind](tmp_path / kind, files)
+    found = {}
+    for layout in (scan(root), scan(root, on_image=found.__setitem__)):
+        assert [entry.path for entry in layout.entries] == [*list(TWO)[:1], "a/photo", *list(TWO)[1:]]
+        assert reasons(layout) == {"b/README": "not an image: a name without a suffix"}
+    assert found.keys() == {*TWO, "a/photo"}
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz"])

@@ -150,13 +150,14 @@ def _expand(name: str) -> FoundImages:
     else:
         found = [match for match in map(Path, glob(name, recursive=True)) if match.is_file()]  # noqa: PTH207
         problem = f"no image matches {name}"
-    from tenfold.data.decode.decode import SUFFIXES
+    from tenfold.data.decode.decode import FORMAT_NAMES, is_image
 
     found.sort(key=_natural_order)
-    images = [each for each in found if each.suffix.lower() in SUFFIXES]
+    images = [each for each in found if is_image(each.name, each)]
     if not images:
-        raise DataError(f"{problem}; expected files ending in {', '.join(sorted(SUFFIXES))}")
-    return FoundImages(images, [each for each in found if each.suffix.lower() not in SUFFIXES])
+        raise DataError(f"{problem}; expected {FORMAT_NAMES} files")
+    taken = set(images)
+    return FoundImages(images, [each for each in found if each not in taken])
 
 
 def _visible_files(folder: Path) -> list[Path]:

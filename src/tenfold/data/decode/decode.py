@@ -2,59 +2,63 @@
 
 The rule, in this order:
 
-1. JPEG, PNG, WebP and BMP are read, recognized by content and not by suffix. Images of more than `MAX_PIXELS` pixels,
-   truncated files and empty files are refused.
-2. An animation is reduced to its first frame.
-3. 16-bit gray is divided by 257 and rounded; of 16-bit color the upper eight bits are kept.
-4. Palette and black-and-white images become RGB; transparency of any kind is composited over white; CMYK is converted
-   without a color profile. An embedded ICC profile is ignored: the values in the file are taken as sRGB.
-5. The EXIF orientation is applied.
+1. JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000, PNM and, with pillow-heif, HEIC are read, recognized by content and
+   not by suffix. Images of more than `MAX_PIXELS` pixels, truncated files and empty files are refused.
+2. Of an animation or a file of several pages, the first is read.
+3. The pixels become RGB of 8 bits; see `to_rgb.py`.
+4. The EXIF orientation is applied.
 """
 
 import io
+import logging
 import os
+import re
 import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path, PurePosixPath
 from posixpath import splitext
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped
+from tenfold.data.decode.to_rgb import orientation_of, to_upright_rgb
 
 Source = Path | bytes | BinaryIO
 """An image file: a path, the bytes of a file, or an open file."""
 FileSource = Path | bytes
 """A source that another process can open too."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp"})
-DECODER_VERSION = 1
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
+FORMAT_NAMES = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, JPEG 2000, PNM or HEIC"
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+    | {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pnm", ".ppm", ".pgm", ".pbm"}
+)
+DECODER_VERSION = 2
 """Increased whenever the rule above gives other pixels than before, so that old stores are not used."""
 
 MAX_PIXELS = 89_000_000
 """Just below the number of pixels from which on Pillow warns of a decompression bomb."""
 
-_ORIENTATION_TAG = 0x0112
-_ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_START_BYTES = 64
+_IMAGE_START = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF.{4}WEBP|BM.{4}\0{4}|GIF8[79]a|II[*+]\0|MM\0[*+]"
+    rb"|.{4}ftyp(?:avi[fs]|mif1|msf1|he[iv][cmsx])|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|P[1-6]\s+[#\d]",
+    re.DOTALL,
+)
+_HEIC_START = re.compile(rb".{4}ftyp(?!avi).*he[iv][cmsx]", re.DOTALL)
 
 # Pillow reports odd files, such as damaged EXIF data, as Python warnings, which say nothing to users of `predict` or of
 # the server. `warnings.catch_warnings` is not thread-safe, so this filter is set once, for Pillow's modules only.
 # `tenfold check` reads the warnings itself and reports them with the file.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# The same for what Pillow logs; a program that handles its log still gets it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def decode_image(source: Source, at_least: tuple[int, int] | None = None) -> Image.Image:
@@ -67,10 +71,10 @@ def decode_image(source: Source, at_least: tuple[int, int] | None = None) -> Ima
     Raises:
         DataError: when the file cannot be decoded; the message is only the reason.
     """
-    with _opened(source) as image:
+    with opened(source) as image:
         if at_least is not None:
             image.draft(None, (2 * max(at_least), 2 * max(at_least)))
-        return _decoded(image)
+        return to_upright_rgb(image)
 
 
 def decode_if(
@@ -85,9 +89,12 @@ def decode_if(
     Raises:
         DataError: when the file cannot be decoded; the message is only the reason.
     """
-    with _opened(source) as image:
+    with opened(source) as image:
         size = _upright_size(image)
-        return size, _decoded(image) if condition(size) else None
+        if not condition(size):
+            return size, None
+        decoded = to_upright_rgb(image)
+        return (decoded.height, decoded.width), decoded
 
 
 def image_size(source: Source) -> tuple[int, int]:
@@ -96,7 +103,7 @@ def image_size(source: Source) -> tuple[int, int]:
     Raises:
         DataError: when the header cannot be read; the message is only the reason.
     """
-    with _opened(source) as image:
+    with opened(source) as image:
         return _upright_size(image)
 
 
@@ -104,6 +111,29 @@ def is_image_name(name: str) -> bool:
     """Returns whether a file name, with `/` between its parts, has the suffix of an image file."""
     # `PurePosixPath` decides the special cases, but takes five times as long.
     return splitext(name)[1].lower() in SUFFIXES or PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def is_image(name: str, source: FileSource) -> bool:
+    """Returns whether a file is looked at: by its suffix, or by its first bytes where its name has no suffix.
+
+    Args:
+        name: see `is_image_name`.
+        source: the path or the bytes of the file; read only where the name has no suffix.
+    """
+    return is_image_name(name) or (has_no_suffix(name) and _starts_as_image(source))
+
+
+def has_no_suffix(name: str) -> bool:
+    """Returns whether a file name, with `/` between its parts, has no suffix, so that its content decides."""
+    return not PurePosixPath(name).suffix
+
+
+def _starts_as_image(source: FileSource) -> bool:
+    try:
+        with _stream(source) as stream:
+            return bool(_IMAGE_START.match(stream.read(_START_BYTES)))
+    except (DataError, OSError):  # no image is known to be there
+        return False
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -115,20 +145,51 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     with _reported_errors():
         if not image.width * image.height:
             raise DataError(f"it has {image.width}×{image.height} pixels")
-        return _decoded(image)
+        return to_upright_rgb(image)
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[ImageFile.ImageFile]:
-    """Yields the image with its header read. Every error in the `with` block becomes a DataError with the reason."""
+def opened(source: Source) -> Iterator[ImageFile.ImageFile]:
+    """Yields the image with its header read. Every error in the `with` block becomes a DataError with the reason.
+
+    Args:
+        source: see `decode_image`.
+    """
     with _reported_errors(), _stream(source) as stream:
-        if not stream.read(1):
+        start = stream.read(_START_BYTES)
+        if not start:
             raise DataError("the file is empty")
         stream.seek(0)
-        with Image.open(stream, formats=FORMATS) as image:
+        with _identified(stream, start) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
+
+
+def _identified(stream: BinaryIO, start: bytes) -> ImageFile.ImageFile:
+    try:
+        return Image.open(stream, formats=_formats(start))
+    except UnidentifiedImageError:
+        is_tiff = start[:2] in (b"II", b"MM")
+        kind = "a TIFF of an unusual kind, such as many bands or 64 bits" if is_tiff else "not an image"
+        raise DataError(f"{kind}, or damaged at its start") from None
+
+
+def _formats(start: bytes) -> tuple[str, ...]:
+    """Returns Pillow's names of the formats that a file with these first bytes may have."""
+    if start[4:8] != b"ftyp" or not _HEIC_START.match(start[: int.from_bytes(start[:4])]):
+        return FORMATS
+    _register_heic()
+    return ("HEIF",)
+
+
+@cache
+def _register_heic() -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except Exception:  # a build that does not fit this machine raises other errors than ImportError
+        raise DataError("a HEIC image, for which pillow-heif is needed: pip install -e '.[heic]'") from None
+    register_heif_opener(thumbnails=False)
 
 
 @contextmanager
@@ -137,8 +198,6 @@ def _reported_errors() -> Iterator[None]:
         yield
     except DataError:
         raise
-    except UnidentifiedImageError:
-        raise DataError("not a JPEG, PNG, WebP or BMP image, or damaged at its start") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"more than {MAX_PIXELS // 1_000_000} million pixels") from None
     except MemoryError:
@@ -169,43 +228,4 @@ def _reason(error: Exception) -> str:
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    return (width, height) if _orientation(image) >= 5 else (height, width)
-
-
-def _decoded(image: Image.Image) -> Image.Image:
-    image.load()
-    orientation = _orientation(image)
-    rgb = _to_rgb(image)
-    return rgb if orientation == 1 else rgb.transpose(_ORIENTATIONS[orientation])
-
-
-def _orientation(image: Image.Image) -> int:
-    """Returns the EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
-    if not any(key in image.info for key in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")):
-        return 1
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # an image with good pixels is not refused because of its metadata
-        return 1
-    return orientation if orientation in _ORIENTATIONS else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I"):
-        return _from_16_bit(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        background = Image.new("RGB", image.size, "white")
-        background.paste(rgba, mask=rgba.getchannel("A"))
-        return background
-    return image.convert("RGB")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64).clip(0, 65535)  # H W
-    gray = ((values + 128) // 257).astype(np.uint8)
-    if "transparency" in image.info:
-        gray[values == image.info["transparency"]] = 255
-    return Image.fromarray(gray).convert("RGB")
+    return (width, height) if orientation_of(image) >= 5 else (height, width)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped
-from tenfold.data.decode.decode import Source, decode_image
+from tenfold.data.decode.decode import FORMAT_NAMES, Source, decode_image
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def open_image(source: Source, name: str, at_least: tuple[int, int] | None = Non
     try:
         return decode_image(source, at_least)
     except DataError as error:
-        raise DataError(f"{escaped(name)}: {error}; expected a whole JPEG, PNG, WebP or BMP file") from None
+        raise DataError(f"{escaped(name)}: {error}; expected a whole {FORMAT_NAMES} file") from None
 
 
 def fit_image(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[np.uint8]:

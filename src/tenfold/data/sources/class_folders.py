@@ -16,7 +16,7 @@ from tenfold.core.disk import storage_errors
 from tenfold.core.errors import DataError
 from tenfold.core.registry import did_you_mean
 from tenfold.core.text import escaped
-from tenfold.data.decode.decode import FileSource, is_image_name
+from tenfold.data.decode.decode import FileSource, has_no_suffix, is_image, is_image_name
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES, is_archive, read_members
 from tenfold.data.sources.layout import Layout, arrange
 from tenfold.data.types import Skipped
@@ -178,7 +178,8 @@ def _scan_folder(
     images: list[str] = []
     skipped = list(listing.skipped)
     for file in listing.files:
-        if not _is_image(file.path, skipped):
+        if not is_image(file.path, root / file.path):
+            skipped.append(_no_image(file.path))
             continue
         images.append(file.path)
         if on_image:
@@ -192,23 +193,26 @@ def _scan_archive(path: Path, on_image: OnImage | None) -> tuple[list[str], list
     skipped: list[Skipped] = []
 
     def is_needed(name: str) -> bool:
-        if any(map(_is_hidden, name.split("/"))) or not _is_image(name, skipped):
+        if any(map(_is_hidden, name.split("/"))):
+            return False
+        if not is_image_name(name) and not has_no_suffix(name):
+            skipped.append(_no_image(name))
             return False
         if name in images:
             skipped.append(Skipped(name, "a second file of this name in the archive"))
             return False
         images[name] = None
-        return on_image is not None
+        return on_image is not None or has_no_suffix(name)
 
     for name, content in read_members(path, is_needed, skipped.append):
-        if on_image:
+        if not is_image(name, content):
+            del images[name]
+            skipped.append(_no_image(name))
+        elif on_image:
             on_image(name, content)
     return list(images), skipped, ()
 
 
-def _is_image(path: str, skipped: list[Skipped]) -> bool:
-    if is_image_name(path):
-        return True
+def _no_image(path: str) -> Skipped:
     suffix = escaped(PurePosixPath(path).suffix)
-    skipped.append(Skipped(path, f"not an image: {suffix or 'a name without a suffix'}"))
-    return False
+    return Skipped(path, f"not an image: {suffix or 'a name without a suffix'}")

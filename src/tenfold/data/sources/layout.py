@@ -11,14 +11,13 @@ import numpy as np
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped
-from tenfold.data.decode.decode import SUFFIXES
+from tenfold.data.decode.decode import FORMAT_NAMES
 from tenfold.data.splits import stratified_split
 from tenfold.data.types import Skipped
 
 SPLITS = ("train", "test", "val")
 ACCEPTED = (
-    f"expected images ({', '.join(sorted(SUFFIXES))}) as train/<class>/… and test/<class>/…, "
-    "or as <class>/…, with two classes or more"
+    f"expected images ({FORMAT_NAMES}) as train/<class>/… and test/<class>/…, or as <class>/…, with two classes or more"
 )
 _SPLIT_NAMES = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 

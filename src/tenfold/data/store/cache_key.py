@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 from tenfold.core.disk import storage_errors
-from tenfold.data.decode.decode import is_image_name
+from tenfold.data.decode.decode import has_no_suffix, is_image_name
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES
 from tenfold.data.sources.class_folders import FolderListing
 
@@ -32,9 +32,10 @@ def dataset_name(path: Path) -> str:
 
 
 def folder_digest(listing: FolderListing) -> str:
-    """Returns a hex digest of a folder's content: names of all files, and sizes and times of the images."""
-    images = [file for file in listing.files if is_image_name(file.path)]
-    others = [file.path for file in listing.files if not is_image_name(file.path)]
+    """Returns a hex digest of a folder's content: names of all files, and sizes and times of what may be an image."""
+    is_other = [not is_image_name(file.path) and not has_no_suffix(file.path) for file in listing.files]
+    images = [file for file, other in zip(listing.files, is_other, strict=True) if not other]
+    others = [file.path for file, other in zip(listing.files, is_other, strict=True) if other]
     skipped = [(file.path, file.reason) for file in listing.skipped]
     text = json.dumps([images, others, listing.empty_folders, skipped])
     return hashlib.sha256(text.encode()).hexdigest()

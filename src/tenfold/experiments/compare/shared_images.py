@@ -84,7 +84,8 @@ def _source_of(run: ComparedRun) -> tuple[str, str] | None:
     A dataset that was made in Python may have any name in the recipe, so the name of the dataset must fit the path.
     """
     path = Path(run.recipe.data.source)
-    if not all(map(is_image_name, run.image_names)) or dataset_name(path.absolute()) != run.dataset:
+    are_files = all("/" in name or is_image_name(name) for name in run.image_names)
+    if not are_files or dataset_name(path.absolute()) != run.dataset:
         return None
     return str(path), "" if path.is_absolute() else str(run.path.absolute().parent)
 
