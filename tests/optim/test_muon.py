@@ -106,3 +106,19 @@ def test_bfloat16_products_change_an_update_by_little() -> None:
     start = random(40, 12, 3, 3)
     start *= len(start) ** 0.5 / start.norm()
     assert (rounded - exact).norm() < 0.02 * (exact - start).norm()
+
+
+def test_a_fused_update_equals_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_function = torch.compile
+    # Only traced: writing and compiling C++ takes a minute on a CPU.
+    monkeypatch.setattr(torch, "compile", lambda *args, **options: compile_function(*args, backend="eager", **options))
+    weights = [nn.Parameter(random(8, 4, 3, 3).contiguous(memory_format=torch.channels_last)) for _ in range(2)]
+    rules = [Muon([weight], lr=0.1, momentum=0.6) for weight in weights]
+    rules[1].fuse()
+    for lr in (0.1, 0.05):
+        for weight, rule in zip(weights, rules, strict=True):
+            rule.move_lr_to_device()
+            rule.set_lr(lr)
+            weight.grad = random(8, 4, 3, 3, seed=int(100 * lr))
+            rule.step()
+    torch.testing.assert_close(*weights)

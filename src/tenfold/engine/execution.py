@@ -66,7 +66,11 @@ class StepContext:
         hardware, smoothing = self.hardware, self.label_smoothing
         by_layers = hardware.kernels == "layers"
         kernels = layers.CompiledLayers(self.model, hardware.threads) if by_layers else None
-        fused = fused_loss(self.model, self.preprocessing, smoothing) if hardware.fused else None
+        fused = None
+        if hardware.fused:
+            fused = fused_loss(self.model, self.preprocessing, smoothing)
+            for rule in self.optimizer.rules:
+                rule.fuse()
         eager = EagerStep(self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused)
         if hardware.kernels == "CUDA graph":
             return graphs.GraphedStep(eager, self.model, self.optimizer, self._examples(batch))

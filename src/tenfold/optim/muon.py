@@ -115,20 +115,35 @@ class Muon(UpdateRule):
         self._dtype = dtype
         self.state = {"momentum": self._zeros()}
         self._momentum = momentum
+        self._apply = _apply
+
+    def fuse(self) -> None:
+        """Fuses the operations between the matrix products by `torch.compile`."""
+        self.move_lr_to_device()  # a changed number would be compiled anew
+        self._apply = torch.compile(_apply, dynamic=False, fullgraph=True)
 
     def _update(self, weights: list[nn.Parameter], gradients: list[Tensor], state: State) -> None:
-        if not weights:
-            return
-        averages = state["momentum"]
-        torch._foreach_mul_(averages, self._momentum)
-        torch._foreach_add_(averages, gradients)
-        nesterov = torch._foreach_add(gradients, averages, alpha=self._momentum)
-        matrices = [_in_memory_order(*pair).flatten(1) for pair in zip(nesterov, weights, strict=True)]
-        updates = orthogonalize_all(matrices, self._dtype)
-        norms = torch._foreach_norm(list[Tensor](weights))
-        for weight, norm, update in zip(weights, norms, updates, strict=True):
-            # The scale of a filter has no effect before a normalization layer, and the next layer can undo it before a
-            # ReLU. A fixed norm fixes the effective learning rate.
-            weight.mul_(len(weight) ** 0.5 / norm)
-            ordered = _in_memory_order(weight, weight)
-            ordered.sub_(update.reshape(ordered.shape).to(weight.dtype) * self.lr)
+        if weights:
+            self._apply(list[Tensor](weights), gradients, state["momentum"], self._momentum, self.lr, self._dtype)
+
+
+def _apply(
+    weights: list[Tensor],
+    gradients: list[Tensor],
+    averages: list[Tensor],
+    momentum: float,
+    lr: float | Tensor,
+    dtype: torch.dtype,
+) -> None:
+    """Updates weights and the running averages of their gradients in place."""
+    torch._foreach_mul_(averages, momentum)
+    torch._foreach_add_(averages, gradients)
+    nesterov = torch._foreach_add(gradients, averages, alpha=momentum)
+    matrices = [_in_memory_order(*pair).flatten(1) for pair in zip(nesterov, weights, strict=True)]
+    updates = orthogonalize_all(matrices, dtype)
+    for weight, norm, update in zip(weights, torch._foreach_norm(weights), updates, strict=True):
+        # The scale of a filter has no effect before a normalization layer, and the next layer can undo it before a
+        # ReLU. A fixed norm fixes the effective learning rate.
+        weight.mul_(len(weight) ** 0.5 / norm)
+        ordered = _in_memory_order(weight, weight)
+        ordered.sub_(update.reshape(ordered.shape).to(weight.dtype) * lr)

@@ -48,6 +48,9 @@ class UpdateRule(ABC):
         """Makes the learning rate a tensor on the device, for a captured CUDA graph."""
         self.lr = torch.full((), float(self.lr), device=self.weights[0].device)
 
+    def fuse(self) -> None:  # noqa: B027 - most rules are one kernel already
+        """Fuses the operations of the update by `torch.compile`, where that pays."""
+
     def step(self) -> None:
         """Updates every weight that has a gradient, and sets the gradients to None."""
         indices, gradients = [], []
