@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.images import png
 from tenfold.cli.commands.predict import find_images
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, UsageError

@@ -171,7 +171,7 @@ def _identified(stream: BinaryIO, start: bytes) -> ImageFile.ImageFile:
         return Image.open(stream, formats=_formats(start))
     except UnidentifiedImageError:
         is_tiff = start[:2] in (b"II", b"MM")
-        kind = "a TIFF of an unusual kind, such as many bands or 64 bits" if is_tiff else "not an image"
+        kind = "a TIFF of an unusual kind, such as many bands or floating-point values" if is_tiff else "not an image"
         raise DataError(f"{kind}, or damaged at its start") from None
 
 
