@@ -140,33 +140,35 @@ def run_process(command: list[str], limit: float, entry: dict[str, Any], results
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0
     )
-    timer = threading.Timer(limit, kill, [process.pid])
-    timer.start()
+    watcher = threading.Thread(target=end_group, args=(process, limit))
+    watcher.start()
     tail: list[str] = []
-    try:
-        assert process.stdout is not None
-        for raw in process.stdout:
-            line = raw.decode("utf-8", "replace").rstrip("\n").rpartition("\r")[2]
-            show(line[:2000], results)
-            tail = [*tail, line[:300]][-TAIL:]
-            with contextlib.suppress(ValueError):
-                if line.startswith("{"):
-                    entry["lines"].append(json.loads(line))
-                    results.save()
-        entry["rc"] = process.wait()
-    finally:
-        timer.cancel()
-        kill(process.pid)
+    assert process.stdout is not None
+    for raw in process.stdout:
+        line = raw.decode("utf-8", "replace").rstrip("\n").rpartition("\r")[2]
+        show(line[:2000], results)
+        tail = [*tail, line[:300]][-TAIL:]
+        with contextlib.suppress(ValueError):
+            if line.startswith("{"):
+                entry["lines"].append(json.loads(line))
+                results.save()
+    watcher.join()
+    entry["rc"] = process.wait()
     entry["seconds"] = round(time.monotonic() - began, 1)
     entry["timed_out"] = entry["seconds"] >= limit
     if entry["rc"]:
         entry["tail"] = tail
 
 
-def kill(group: int) -> None:
-    """Ends every process of a group that is left."""
+def end_group(process: "subprocess.Popen[bytes]", limit: float) -> None:
+    """Waits for a process, at most `limit` seconds, and ends all that is left of its group.
+
+    Compilers keep worker processes, which would hold the output open.
+    """
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(limit)
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def show(line: str, results: Results) -> None:
