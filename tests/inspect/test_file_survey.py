@@ -14,6 +14,7 @@ from harness.image_files import tiff
 from harness.images import encoded, noise, png, write_tree
 from tenfold.core.errors import DataError
 from tenfold.data.request import DataRequest
+from tenfold.data.sources.rules import SourceRules
 from tenfold.inspect.dataset_check import inspect_source
 from tenfold.inspect.file_survey import FileSurvey, survey_files
 
@@ -61,7 +62,7 @@ def file_states(root: Path) -> dict[str, str]:
 
 
 def surveyed(path: Path) -> FileSurvey:
-    return survey_files(path, lambda *_: None)[0]
+    return survey_files(path, SourceRules(), lambda *_: None)[0]
 
 
 def test_each_kind_of_file_is_counted_and_named(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def given_dataset(data: object, section: DataSection) -> Dataset | None:
     given = in_memory(data, section)
     if given is None:
         return None
-    for key in ("data_dir", "exclude", "relabel"):
+    for key in ("splits", "classes_are_folders", "data_dir", "exclude", "relabel"):
         if value := getattr(section, key):
             raise DataError(f"data.{key} is {value}, but the data is in memory, which no file belongs to; leave it out")
     size = request_of(section).size

@@ -54,6 +54,8 @@ def evaluate(
     *,
     data: DataSource | None = None,
     data_dir: str | None = None,
+    splits: str | None = None,
+    classes_are_folders: bool | None = None,
     split: str | None = None,
     device: str = "auto",
     model: nn.Module | str | None = None,
@@ -67,6 +69,8 @@ def evaluate(
         data: as for `train`; the training dataset by default. Nothing is drawn from other data, and it may lack
             classes of the model.
         data_dir: folder that holds a copy of CIFAR.
+        splits: which folders of `data` are splits, such as `a=train,b=test`.
+        classes_are_folders: whether the outermost folders of `data` are classes, whatever their names.
         split: `train`, `val`, `test` or `all`; by default the test split, or all images of other data without one.
         device: see `load`.
         model: see `load`.
@@ -81,13 +85,16 @@ def evaluate(
     path = path_of(source, "run")
     classifier = _classifier(path, device, model, views)
     progress = progress or default_progress()
-    if data_dir is not None and not isinstance(data, str | Path | None):
-        raise UsageError(f"data_dir is {data_dir}, but the data is in memory; leave it out")
+    keys = {"data_dir": data_dir, "splits": splits, "classes_are_folders": classes_are_folders}
+    given = {key: value for key, value in keys.items() if value is not None}
+    if given and not isinstance(data, str | Path | None):
+        key, value = next(iter(given.items()))
+        raise UsageError(f"{key} is {value}, but the data is in memory; leave it out")
     if isinstance(data, Dataset):
         images = split_of(data, split or "test")
     elif data is None or isinstance(data, str | Path):
         name = None if data is None else str(data)
-        images = images_to_evaluate(classifier, path, name, data_dir, split, progress)
+        images = images_to_evaluate(classifier, path, name, given, split, progress)
     else:
         images = images_in_memory(data, split)
     progress.message(f"evaluating {images.text}")

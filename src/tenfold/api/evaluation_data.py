@@ -32,12 +32,15 @@ from tenfold.runs.run_folder import RunFolder
 
 _MAX_CLASSES_NAMED = 20
 
+READING_KEYS = ("splits", "classes_are_folders")
+"""Keys of `[data]` that say how the files of a source are read."""
+
 
 def images_to_evaluate(
     classifier: Classifier,
     source: Path,
     data: str | None,
-    data_dir: str | None,
+    given: Mapping[str, object],
     split: str | None,
     progress: Progress,
 ) -> LabeledImages:
@@ -50,7 +53,7 @@ def images_to_evaluate(
         classifier: knows image size, fit and class names.
         source: the run folder or model file.
         data: what `--data` names; None for the run's own.
-        data_dir: folder that holds a copy of CIFAR.
+        given: other keys of `[data]` that are given for `data`: `data_dir`, and how its files are read.
         split: `train`, `val`, `test`, `all`, or None.
         progress: receives messages.
 
@@ -63,13 +66,15 @@ def images_to_evaluate(
     section = _section(classifier, folder)
     if section is None and data is None:
         raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
-    if section is not None and (data is None or _same_source(data, section, folder)):
-        return _split_of_run(_own(section, folder, data_dir, split, progress), split or "test", progress)
+    if data is None and (rules := [key for key in given if key in READING_KEYS]):
+        raise UsageError(f"{rules[0]} says how other data is read, but no data was named; name it with --data")
+    if section is not None and (data is None or _same_source(data, section, given, folder)):
+        return _split_of_run(_own(section, folder, given, split, progress), split or "test", progress)
     assert data is not None
-    request = _foreign_request(section or _prepared_as(classifier, {}), data, data_dir)
+    request = _foreign_request(section or _prepared_as(classifier, {}), data, given)
     if data in BUILT_IN:
         return built_in_images(request, split, partial(check_known, classifier), progress.prepare)
-    scanned = scan_source(data)
+    scanned = scan_source(request)
     if section is not None and folder is not None:
         moved = _moved(scanned, section, folder, data, progress)
         if moved is not None:
@@ -95,11 +100,11 @@ def _split_of_run(dataset: Dataset, split: str, progress: Progress) -> LabeledIm
 
 
 def _own(
-    section: DataSection, folder: RunFolder | None, data_dir: str | None, split: str | None, progress: Progress
+    section: DataSection, folder: RunFolder | None, given: Mapping[str, object], split: str | None, progress: Progress
 ) -> Dataset:
     """Returns the dataset of the run itself; warns where it has changed since."""
     own = section if folder is None else recorded_section(section, folder.path)
-    own = own if data_dir is None else own.model_copy(update={"data_dir": data_dir})
+    own = own.model_copy(update=dict(given))
     dataset = dataset_of(own, progress)
     if folder is not None and _fingerprint(folder) not in ("", dataset.fingerprint):
         progress.warn(
@@ -133,8 +138,13 @@ def _run_folder(source: Path) -> RunFolder | None:
         return None
 
 
-def _same_source(data: str, section: DataSection, folder: RunFolder | None) -> bool:
-    """Returns whether `data` names the source of the run; the run's relative path counts from where the run was."""
+def _same_source(data: str, section: DataSection, given: Mapping[str, object], folder: RunFolder | None) -> bool:
+    """Returns whether `data` names the source of the run, read as it was for the run.
+
+    The run's relative path counts from where the run was.
+    """
+    if any(value != getattr(section, key) for key, value in given.items() if key in READING_KEYS):
+        return False
     if data in BUILT_IN or section.source in BUILT_IN:
         return data == section.source
     places = [expanded(section.source)] if folder is None else source_places(section.source, folder.path)
@@ -180,11 +190,12 @@ def _warn_of_same_names(
         progress.warn(f"{data} has the name of the data of this model, which may have been trained on these images")
 
 
-def _foreign_request(section: DataSection, data: str, data_dir: str | None) -> DataRequest:
+def _foreign_request(section: DataSection, data: str, given: Mapping[str, Any]) -> DataRequest:
     """Returns the request for data that the classifier was not trained on, prepared as in its `[data]`."""
-    if data_dir is None and expanded(section.data_dir).is_dir():
-        data_dir = section.data_dir
-    return replace(request_of(section), source=data, val_fraction=0.0, exclude="", relabel="", data_dir=data_dir or "")
+    data_dir = section.data_dir if expanded(section.data_dir).is_dir() else ""
+    own = {"source": data, "val_fraction": 0.0, "exclude": "", "relabel": "", "data_dir": data_dir}
+    as_found = {key: DataSection.model_fields[key].default for key in READING_KEYS}
+    return replace(request_of(section), **{**own, **as_found, **given})
 
 
 def _report(found: LabeledImages, progress: Progress) -> None:

@@ -116,6 +116,8 @@ def report_dataset(dataset: Dataset, progress: Progress) -> None:
     """Reports name and size of a dataset, its notes, and the files that were left out."""
     counts = " · ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
     progress.message(f"data: {dataset.name}, {len(dataset.classes)} classes, {counts}, {size_text(dataset.image_size)}")
+    if dataset.layout:
+        progress.message(dataset.layout)
     for note in (*dataset.notes, *label_warnings(dataset)):
         progress.message(note)
     if dataset.skipped:

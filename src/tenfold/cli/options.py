@@ -121,6 +121,15 @@ SourceArgument = Annotated[Path | None, source_argument()]
 DataDirOption = Annotated[
     str | None, option("--data-dir", metavar="FOLDER", help_text="Folder that holds a copy of CIFAR")
 ]
+SplitsOption = Annotated[
+    str | None,
+    option(
+        "--splits", metavar="FOLDER=SPLIT,…", help_text="Which folders are train, test and val, e.g. a=train,b=test"
+    ),
+]
+ClassesAreFoldersOption = Annotated[
+    bool, flag("--classes-are-folders", "Take the outermost folders for classes, whatever their names")
+]
 SetOption = Annotated[
     list[str] | None,
     option("--set", metavar="KEY=VALUE", help_text="Recipe key to change, e.g. data.image_size=64; may be repeated"),

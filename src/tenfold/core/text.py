@@ -1,5 +1,6 @@
 """Text for people: names made safe to show, and numbers with their units."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -154,3 +155,18 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Returns a key for natural sorting: numbers by value, upper case beside lower case.
+
+    Example:
+        >>> sorted(["b10", "b9", "A"], key=natural_key)
+        ['A', 'b9', 'b10']
+    """
+    parts = re.split(r"([0-9]+)", name.casefold())
+    numbers = [(len(digits.lstrip("0")), digits.lstrip("0")) for digits in parts[1::2]]
+    key: list[object] = [*parts]
+    key[1::2] = numbers
+    # Text and numbers alternate, so equal types are compared; the name itself decides between "1" and "01".
+    return (tuple(key), name)

@@ -16,21 +16,21 @@ from tenfold.core.errors import DataError, DownloadError
 from tenfold.core.text import escaped
 from tenfold.data.decode.decode import DECODER_VERSION
 from tenfold.data.labels import apply_lists
+from tenfold.data.listed_source import listed_source
+from tenfold.data.request import BUILT_IN as BUILT_IN
 from tenfold.data.request import DataRequest as DataRequest
 from tenfold.data.sources.cifar import downloadable, find_cifar, load_cifar, source_named
 from tenfold.data.sources.cifar_files import SOURCES
-from tenfold.data.sources.class_folders import check_source, list_folder
+from tenfold.data.sources.class_folders import list_folder
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.data.splits import stratified_split
-from tenfold.data.store.cache_key import archive_digest, dataset_name, folder_digest
+from tenfold.data.store.cache_key import dataset_name
 from tenfold.data.store.store import Build, open_if_valid, open_or_build, store_exists, store_key
 from tenfold.data.store.writer import fill_from_arrays, fill_from_folders
 from tenfold.data.types import Dataset, ProgressCallback, Split, no_progress
 
 Size = tuple[int, int] | None
 """Height and width in pixels, or None where the size is chosen automatically."""
-
-BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
 
 _ARRAYS_VERSION = 1
 """Increased whenever arrays, which are not decoded, are brought to size in another way than before."""
@@ -143,10 +143,7 @@ def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
 
 
 def _class_folders(request: DataRequest, progress: ProgressCallback) -> Dataset:
-    path = expanded(request.source)
-    check_source(path, BUILT_IN)
-    listing = list_folder(path) if path.is_dir() else None
-    digest = folder_digest(listing) if listing else archive_digest(path)
+    path, listing, digest = listed_source(request)
     settings = (request.test_fraction, request.split_seed, request.max_unreadable)
 
     def key_for(size: Size) -> str:

@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tenfold.core.disk import expanded
 from tenfold.core.errors import UsageError
 from tenfold.data.arrays import images_of, labels_of
-from tenfold.data.build import BUILT_IN, build_dataset
+from tenfold.data.build import build_dataset
 from tenfold.data.decode.decode import DECODER_VERSION
 from tenfold.data.in_memory import split_pairs
+from tenfold.data.listed_source import listed_source
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.cifar_files import SOURCES
-from tenfold.data.sources.class_folders import check_source, list_folder, scan
+from tenfold.data.sources.class_folders import scan
 from tenfold.data.sources.layout import Layout, draw_test, only_split
 from tenfold.data.sources.outlines import OUTLINES
-from tenfold.data.store.cache_key import archive_digest, dataset_name, folder_digest
+from tenfold.data.store.cache_key import dataset_name
 from tenfold.data.store.store import open_or_build, store_key
 from tenfold.data.store.writer import fill_for_evaluation
 from tenfold.data.types import Dataset, ProgressCallback, Skipped, Split
@@ -91,18 +91,15 @@ class Scanned(NamedTuple):
     digest: str
 
 
-def scan_source(source: str) -> Scanned:
+def scan_source(request: DataRequest) -> Scanned:
     """Lists the images of a folder or an archive without decoding one.
 
     Raises:
         DataError: when the source is missing or damaged, or holds no class folders.
         StorageError: when it cannot be read.
     """
-    path = expanded(source)
-    check_source(path, BUILT_IN)
-    listing = list_folder(path) if path.is_dir() else None
-    digest = folder_digest(listing) if listing else archive_digest(path)
-    return Scanned(scan(path, listing, for_training=False), digest)
+    path, listing, digest = listed_source(request)
+    return Scanned(scan(path, listing, rules=request.rules, for_training=False), digest)
 
 
 def labeled_images(

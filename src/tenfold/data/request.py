@@ -5,6 +5,10 @@ from typing import Literal
 
 from tenfold.core.errors import DataError
 from tenfold.data.decode.preprocessing import FITS, MAX_SIDE, MIN_SIDE
+from tenfold.data.sources.rules import SourceRules, parse_splits
+
+BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
+"""Names of datasets that are no paths."""
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,8 @@ class DataRequest:
 
     Args:
         source: `auto`, `shapes`, `cifar10`, `cifar100`, or the path of a folder or an archive of class folders.
+        splits: split by folder, such as `a=train,b=test`; empty to recognize them by their names.
+        classes_are_folders: whether the outer folders are classes, whatever their names.
         data_dir: folder where CIFAR is found or downloaded to; empty means the cache folder.
         image_size: side of a square in pixels, (height, width) in pixels, or `auto`.
         fit: `crop`, `pad` or `stretch`, see `fit_image`.
@@ -24,10 +30,13 @@ class DataRequest:
         relabel: CSV file that lists training images with new labels, see `labels.py`; empty means none.
 
     Raises:
-        DataError: when the image size or the fit is invalid.
+        DataError: when the image size, the fit or the splits are invalid, or a built-in dataset is to be read another
+            way.
     """
 
     source: str = "auto"
+    splits: str = ""
+    classes_are_folders: bool = False
     data_dir: str = ""
     image_size: Literal["auto"] | int | tuple[int, int] = "auto"
     fit: str = "crop"
@@ -44,6 +53,22 @@ class DataRequest:
         sides = self.size or (MIN_SIDE, MIN_SIDE)
         if not MIN_SIDE <= min(sides) <= max(sides) <= MAX_SIDE:
             raise DataError(f"data.image_size is {self.image_size}; expected {MIN_SIDE} to {MAX_SIDE} pixels, or auto")
+
+        rules = self.rules  # reports what is invalid before any file is read
+        if self.source in BUILT_IN and rules != SourceRules(max_unmatched=self.max_unreadable):
+            raise DataError(
+                f"{self.source} has its own labels and splits, so data.splits and data.classes_are_folders do not "
+                "apply; leave them out, or name a folder or an archive with --data"
+            )
+
+    @property
+    def rules(self) -> SourceRules:
+        """How the files of the source are read."""
+        return SourceRules(
+            splits=parse_splits(self.splits),
+            classes_are_folders=self.classes_are_folders,
+            max_unmatched=self.max_unreadable,
+        )
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -101,6 +101,7 @@ class Dataset:
         skipped: files that could not be used.
         notes: sentences that a user should read, such as the image size that was chosen.
         drawn: names of the splits that Tenfold drew at random from the source, of `test` and `val`.
+        layout: a sentence that says how the files of the source were understood; empty where there are none.
 
     Raises:
         DataError: when the splits differ in image size or a label is out of range.
@@ -116,6 +117,7 @@ class Dataset:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = field(default=())
     drawn: tuple[str, ...] = ()
+    layout: str = ""
 
     def __post_init__(self) -> None:
         for name, split in self.splits().items():

@@ -44,7 +44,7 @@ def inspect_source(request: DataRequest, progress: ProgressCallback = no_progres
     path = Path(request.source).expanduser()
     check_source(path, BUILT_IN)
     try:
-        survey, layout = survey_files(path, progress)
+        survey, layout = survey_files(path, request.rules, progress)
     except DataError as error:
         return _untrainable(path, error)
     try:
@@ -109,7 +109,10 @@ def _with_files(
 ) -> Inspection:
     """Returns the inspection with the findings on files added."""
     findings = by_severity([*found.findings, *file_findings(survey, layout, unreadable, refusal)])
-    return replace(found, survey=survey, unreadable=unreadable, skipped=layout.skipped, findings=findings)
+    understood = (layout.understood, *layout.tree) if layout.tree else ()
+    return replace(
+        found, survey=survey, unreadable=unreadable, skipped=layout.skipped, layout=understood, findings=findings
+    )
 
 
 def file_findings(

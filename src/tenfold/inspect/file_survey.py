@@ -12,6 +12,7 @@ from tenfold.core.text import one_line
 from tenfold.data.decode.decode import FileSource, opened
 from tenfold.data.sources.class_folders import scan
 from tenfold.data.sources.layout import Layout
+from tenfold.data.sources.rules import SourceRules
 from tenfold.data.types import ProgressCallback
 
 CONVERTED = {
@@ -85,11 +86,12 @@ class FileSurvey:
         }
 
 
-def survey_files(path: Path, progress: ProgressCallback) -> tuple[FileSurvey, Layout]:
+def survey_files(path: Path, rules: SourceRules, progress: ProgressCallback) -> tuple[FileSurvey, Layout]:
     """Reads the header of every image of a folder or archive and finds its classes in the same pass.
 
     Args:
-        path: a folder or archive of class folders.
+        path: a folder or an archive.
+        rules: how splits and classes are found.
         progress: called with the number of files read.
 
     Raises:
@@ -105,7 +107,7 @@ def survey_files(path: Path, progress: ProgressCallback) -> tuple[FileSurvey, La
         if num_files % _PROGRESS_INTERVAL == 1:
             progress("Reading image headers", num_files, 0)
 
-    return survey, scan(path, on_image=add)
+    return survey, scan(path, on_image=add, rules=rules)
 
 
 def _conversions(image: Image.Image) -> Sequence[str]:

@@ -70,6 +70,7 @@ class Inspection:
         survey: formats, modes and sizes of the files; None for data without files, such as arrays.
         unreadable: image files that cannot be decoded, and why.
         skipped: other files that were ignored, and why.
+        layout: how a folder or an archive was understood, and a drawing of its folders, one line each.
         pairs: exact and near duplicates, those across splits first.
         flat: images of a single color.
         leak: test images that have a duplicate in train.
@@ -85,6 +86,7 @@ class Inspection:
     survey: FileSurvey | None = None
     unreadable: tuple[Skipped, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    layout: tuple[str, ...] = ()
     pairs: tuple[DuplicatePair, ...] = ()
     flat: tuple[ImageRef, ...] = ()
     leak: Leak | None = None
@@ -107,6 +109,7 @@ class Inspection:
             "files": None if self.survey is None else self.survey.to_json(),
             "unreadable": [asdict(file) for file in self.unreadable],
             "skipped": [asdict(file) for file in self.skipped],
+            "layout": list(self.layout),
             "pairs": [asdict(pair) | {"across": pair.across, "conflict": pair.conflict} for pair in self.pairs],
             "one_colour": [asdict(image) for image in self.flat],
             "leak": None if self.leak is None else self.leak.to_json(),

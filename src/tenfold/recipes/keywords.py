@@ -12,6 +12,8 @@ def keyword_lines(
     *,
     prefix: str = "",
     data_dir: str | None = None,
+    splits: str | None = None,
+    classes_are_folders: bool = False,
     exclude: str | None = None,
     relabel: str | None = None,
     epochs: float | None = None,
@@ -27,6 +29,8 @@ def keyword_lines(
         overrides: `"section.key=value"` each.
         prefix: what messages write before a keyword: `--` on the command line.
         data_dir: `data.data_dir`.
+        splits: `data.splits`.
+        classes_are_folders: `data.classes_are_folders`.
         exclude: `data.exclude`.
         relabel: `data.relabel`.
         epochs: `train.duration` in epochs, above 0.
@@ -53,6 +57,8 @@ def keyword_lines(
         raise UsageError(f"{name} is {_text(batch_size)}; expected a whole number of at least 1")
     values = {
         "data.data_dir": data_dir,
+        "data.splits": splits,
+        "data.classes_are_folders": "true" if classes_are_folders else None,
         "data.exclude": exclude,
         "data.relabel": relabel,
         "train.duration": None if epochs is None else Duration(epochs, "epochs"),

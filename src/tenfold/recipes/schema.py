@@ -84,6 +84,8 @@ class DataSection(Section):
 
     Args:
         source: `auto`, `shapes`, `cifar10`, `cifar100`, a folder or an archive of class folders.
+        splits: split by folder, e.g. `a=train,b=test`; empty to recognize splits by the names of folders.
+        classes_are_folders: whether the outer folders are classes, also where they look like splits.
         data_dir: folder for downloads, or with a copy of CIFAR; empty means the cache folder.
         image_size: pixels (square), `[height, width]`, or `auto`: the original size if all images have the same and it
             is at most 64, else a suitable one.
@@ -101,6 +103,8 @@ class DataSection(Section):
     """
 
     source: str = "auto"
+    splits: str = ""
+    classes_are_folders: bool = False
     data_dir: str = ""
     image_size: Literal["auto"] | Side | HeightWidth = "auto"
     fit: Literal["crop", "pad", "stretch"] = "crop"

@@ -12,8 +12,8 @@ import pytest
 
 from harness.images import class_tree, png, write_tree
 from tenfold.core.errors import DataError, StorageError
+from tenfold.core.text import natural_key
 from tenfold.data.sources.class_folders import list_folder, read_images, scan
-from tenfold.data.sources.layout import natural_key
 
 TWO = {"a/1.png": png(1), "b/1.png": png(2)}
 
@@ -51,12 +51,13 @@ def test_splits_and_classes_are_found(tmp_path):
     ]  # fmt: skip
     assert members(layout, "test") == [("test/cat/0.png", "cat")]
     assert members(layout, "val") == [("val/dog/0.png", "dog")]
+    assert layout.understood == "layout: train → train, test → test, val → val"
     assert layout.notes == ()
 
 
 @pytest.mark.parametrize("name", ["valid", "validation", "Val"])
 def test_validation_folders_have_several_names(tmp_path, name):
-    root = class_tree(tmp_path, {"Train/a": 1, "Train/b": 1, f"{name}/a": 1})
+    root = class_tree(tmp_path, {"Train/a": 1, "Train/b": 1, "test/b": 1, f"{name}/a": 1})
     assert len(members(scan(root), "val")) == 1
 
 

@@ -9,15 +9,18 @@ import typer
 
 from tenfold.cli.last_run import last_of
 from tenfold.cli.options import (
+    ClassesAreFoldersOption,
     CsvOption,
     DataDirOption,
     ForceOption,
     JsonOption,
     SetOption,
+    SplitsOption,
     chosen_data,
     data_argument,
     data_option,
     option,
+    recipe_lines,
     required,
 )
 from tenfold.core.errors import UsageError
@@ -47,6 +50,8 @@ def check(
     ] = None,
     settings: SetOption = None,
     data_dir: DataDirOption = None,
+    splits: SplitsOption = None,
+    classes_are_folders: ClassesAreFoldersOption = False,
     force: ForceOption = False,
 ) -> None:
     """Checks images and labels before any training.
@@ -65,7 +70,8 @@ def check(
 
     source = required(chosen_data(data_source, data), "DATA")
     check_outputs({"--csv": as_csv, "--json": as_json, "--html": html}, force=force)
-    section = _data_settings(settings or [], data_dir)
+    lines = recipe_lines(settings, data_dir=data_dir, splits=splits, classes_are_folders=classes_are_folders)
+    section = _data_settings(lines)
 
     from tenfold.api import check as api
     from tenfold.cli.terminal import progress_for
@@ -86,8 +92,8 @@ def check(
         raise typer.Exit(1)
 
 
-def _data_settings(lines: Sequence[str], data_dir: str | None) -> dict[str, object]:
-    """Returns the keys of `[data]` that `--set` and `--data-dir` give, as `api.check` takes them."""
+def _data_settings(lines: Sequence[str]) -> dict[str, object]:
+    """Returns the keys of `[data]` that `--set` and the flags give, as `api.check` takes them."""
     from tenfold.recipes.load import key_of, resolve
     from tenfold.recipes.schema import Recipe
 
@@ -97,15 +103,15 @@ def _data_settings(lines: Sequence[str], data_dir: str | None) -> dict[str, obje
     if other:
         raise UsageError(f"--set {other[0]} is not about the data; expected keys that begin with data.")
     names = {key.split(".")[1] for key in keys}
-    values: dict[str, object] = {key: value for key, value in changed.model_dump().items() if key in names}
-    return values | ({"data_dir": data_dir} if data_dir is not None else {})
+    return {key: value for key, value in changed.model_dump().items() if key in names}
 
 
 def _print(found: "Inspection") -> None:
     from tenfold.cli.output import render
+    from tenfold.core.text import printable
     from tenfold.report.tables.check_tables import balance_table, effect_line, findings_table, headline
 
-    render(headline(found))
+    render(headline(found), *map(printable, found.layout))
     if found.counts:
         render(balance_table(found.counts))
     if found.findings:

@@ -7,8 +7,10 @@ import typer
 
 from tenfold.cli.grammar import Command
 from tenfold.cli.options import (
+    ClassesAreFoldersOption,
     DataDirOption,
     SetOption,
+    SplitsOption,
     argument,
     chosen_data,
     data_argument,
@@ -60,6 +62,8 @@ def get(
     data_source: Annotated[str | None, data_argument(None)] = None,
     data: Annotated[str | None, data_option(None)] = None,
     data_dir: DataDirOption = None,
+    splits: SplitsOption = None,
+    classes_are_folders: ClassesAreFoldersOption = False,
     settings: SetOption = None,
 ) -> None:
     """Downloads and prepares images before training.
@@ -73,7 +77,8 @@ def get(
     from tenfold.recipes.schema import Recipe
 
     source = required(chosen_data(data_source, data), "DATA")
-    recipe = resolve(resolve(Recipe(), recipe_lines(settings, data_dir=data_dir)), {"data.source": source})
+    lines = recipe_lines(settings, data_dir=data_dir, splits=splits, classes_are_folders=classes_are_folders)
+    recipe = resolve(resolve(Recipe(), lines), {"data.source": source})
 
     from tenfold.api import data as api
     from tenfold.cli.terminal import progress_for
@@ -82,7 +87,7 @@ def get(
 
     with progress_for(sys.stderr) as progress:
         dataset = api.dataset_of(recipe.data, progress)
-    for note in (*dataset.notes, *label_warnings(dataset)):
+    for note in filter(None, (dataset.layout, *dataset.notes, *label_warnings(dataset))):
         progress.message(note)
     for skipped in dataset.skipped:
         progress.message(printable(f"skipped {skipped.path}: {skipped.reason}"))

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tenfold.cli.options import (
+    ClassesAreFoldersOption,
     DataDirOption,
     ForceOption,
     JsonOption,
     ModelOption,
     SourceArgument,
+    SplitsOption,
     ViewsOption,
     WeightsOption,
     data_option,
@@ -28,6 +30,8 @@ def evaluate(
     source: SourceArgument = None,
     data: Annotated[str | None, data_option("the run's")] = None,
     data_dir: DataDirOption = None,
+    splits: SplitsOption = None,
+    classes_are_folders: ClassesAreFoldersOption = False,
     weights: WeightsOption = None,
     model: ModelOption = None,
     split: Annotated[
@@ -66,6 +70,8 @@ def evaluate(
             chosen,
             data=data,
             data_dir=data_dir,
+            splits=splits,
+            classes_are_folders=classes_are_folders or None,
             device=device,
             split=split,
             model=model,

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tenfold.cli.options import (
+    ClassesAreFoldersOption,
     DataDirOption,
     ForceOption,
     SetOption,
+    SplitsOption,
     chosen_data,
     data_argument,
     data_option,
@@ -43,6 +45,8 @@ def show(
     recipe: Annotated[str, recipe_option("quick")] = "quick",
     settings: SetOption = None,
     data_dir: DataDirOption = None,
+    splits: SplitsOption = None,
+    classes_are_folders: ClassesAreFoldersOption = False,
     output: Annotated[Path, output_file("preview.png")] = Path("preview.png"),
     force: ForceOption = False,
 ) -> None:
@@ -58,7 +62,8 @@ def show(
 
     source = chosen_data(data_source, data) or "auto"
     check_image_name("--output", output)
-    chosen = resolve(load_recipe(recipe, recipe_lines(settings, data_dir=data_dir)), {"data.source": source})
+    lines = recipe_lines(settings, data_dir=data_dir, splits=splits, classes_are_folders=classes_are_folders)
+    chosen = resolve(load_recipe(recipe, lines), {"data.source": source})
 
     from tenfold.api import data as api
     from tenfold.cli.terminal import progress_for

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tenfold.cli.options import (
+    ClassesAreFoldersOption,
     DataDirOption,
     ForceOption,
     SetOption,
+    SplitsOption,
     chosen_data,
     data_argument,
     data_option,
@@ -58,6 +60,8 @@ def suspects(
     ] = None,
     settings: SetOption = None,
     data_dir: DataDirOption = None,
+    splits: SplitsOption = None,
+    classes_are_folders: ClassesAreFoldersOption = False,
     device: Annotated[str | None, device_option("the recipe's")] = None,
     output: Annotated[Path, output_file("suspects.csv")] = Path("suspects.csv"),
     sheet: Annotated[
@@ -85,7 +89,9 @@ def suspects(
     limit = None if top is None else _number_or_fraction(top)
     check_image_name("--sheet", sheet)
     check_outputs({"--output": output, "--sheet": sheet}, force=force)
-    lines = recipe_lines(settings, data_dir=data_dir, device=device)
+    lines = recipe_lines(
+        settings, data_dir=data_dir, splits=splits, classes_are_folders=classes_are_folders, device=device
+    )
     load_recipe(recipe, lines)  # reports a mistake before torch is imported, which takes a second
 
     from tenfold.api import suspects as api

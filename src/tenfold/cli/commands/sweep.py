@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tenfold.cli.options import (
+    ClassesAreFoldersOption,
     DataDirOption,
     EpochsOption,
     ExcludeOption,
@@ -15,6 +16,7 @@ from tenfold.cli.options import (
     RunsOption,
     SeedsOption,
     SetOption,
+    SplitsOption,
     TargetOption,
     batch_size_option,
     chosen_data,
@@ -55,6 +57,8 @@ def sweep(
     ] = None,
     seeds: SeedsOption = None,
     data_dir: DataDirOption = None,
+    splits: SplitsOption = None,
+    classes_are_folders: ClassesAreFoldersOption = False,
     exclude: ExcludeOption = None,
     relabel: RelabelOption = None,
     settings: SetOption = None,
@@ -95,7 +99,8 @@ def sweep(
     """
     source = chosen_data(data_source, data)
     short: dict[str, Any] = {
-        "data_dir": data_dir, "exclude": exclude, "relabel": relabel, "epochs": epochs, "batch_size": batch_size,
+        "data_dir": data_dir, "splits": splits, "classes_are_folders": classes_are_folders,
+        "exclude": exclude, "relabel": relabel, "epochs": epochs, "batch_size": batch_size,
         "lr": lr, "target": target, "device": device,
     }  # fmt: skip
     if resume is not None:

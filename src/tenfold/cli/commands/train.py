@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tenfold.cli.commands.sweep import print_results as print_sweep
 from tenfold.cli.commands.sweep import refuse_beside_resume
 from tenfold.cli.options import (
+    ClassesAreFoldersOption,
     DataDirOption,
     EpochsOption,
     ExcludeOption,
@@ -18,6 +19,7 @@ from tenfold.cli.options import (
     RunsOption,
     SeedsOption,
     SetOption,
+    SplitsOption,
     TargetOption,
     batch_size_option,
     chosen_data,
@@ -50,6 +52,8 @@ def train(
     recipe: Annotated[str | None, recipe_option("quick")] = None,
     data: Annotated[str | None, data_option("the recipe's")] = None,
     data_dir: DataDirOption = None,
+    splits: SplitsOption = None,
+    classes_are_folders: ClassesAreFoldersOption = False,
     exclude: ExcludeOption = None,
     relabel: RelabelOption = None,
     settings: SetOption = None,
@@ -103,6 +107,8 @@ def train(
     lines = recipe_lines(
         settings,
         data_dir=data_dir,
+        splits=splits,
+        classes_are_folders=classes_are_folders,
         exclude=exclude,
         relabel=relabel,
         epochs=epochs,
@@ -115,6 +121,7 @@ def train(
     if resume is not None:
         given: dict[str, Any] = {"--recipe": recipe, "--exclude": exclude, "--relabel": relabel}
         given |= {"--batch-size": batch_size, "--seed": seed, "--seeds": seeds}
+        given |= {"--splits": splits, "--classes-are-folders": classes_are_folders or None}
         given |= {"--resplit": resplit or None, "--name": name, "--runs": runs, "--budget": budget}
         refused = [flag for flag, value in given.items() if value is not None]
         refused += [f"--set {line}" for line in settings or [] if not line.strip().startswith(_RESUME_KEYS)]

@@ -1,8 +1,7 @@
-"""Reads class folders, in a folder or in an archive: lists their images and reads the files.
+"""Reads a folder or an archive: lists its images, with the splits and classes of `folder_layout`, and reads the files.
 
-Two layouts are known: `train|test[|val]/<class>/…` and `<class>/…`. Folders inside a class belong to the class; one
-folder that contains everything is ignored. Names that begin with a dot and `__MACOSX` are ignored without a note; every
-other file that cannot be used is listed with the reason. Nothing is ever written here.
+Names that begin with a dot and `__MACOSX` are ignored without a note; every other file that cannot be used is listed
+with the reason. Nothing is ever written here.
 """
 
 import os
@@ -18,7 +17,9 @@ from tenfold.core.registry import did_you_mean
 from tenfold.core.text import escaped
 from tenfold.data.decode.decode import FileSource, has_no_suffix, is_image, is_image_name
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES, is_archive, read_members
-from tenfold.data.sources.layout import Layout, arrange
+from tenfold.data.sources.folder_layout import FoundFiles, arrange_folders
+from tenfold.data.sources.layout import Layout
+from tenfold.data.sources.rules import SourceRules
 from tenfold.data.types import Skipped
 
 OnImage = Callable[[str, FileSource], None]
@@ -49,25 +50,34 @@ class FolderListing:
 
 
 def scan(
-    path: Path, listing: FolderListing | None = None, on_image: OnImage | None = None, *, for_training: bool = True
+    path: Path,
+    listing: FolderListing | None = None,
+    on_image: OnImage | None = None,
+    *,
+    rules: SourceRules | None = None,
+    for_training: bool = True,
 ) -> Layout:
     """Finds the images and classes of a folder or an archive.
 
     Args:
-        path: a folder or an archive of class folders.
+        path: a folder or an archive.
         listing: what `list_folder` returned for the folder, if it was called already.
-        on_image: called with each image, which saves a second pass through an archive.
-        for_training: see `arrange`.
+        on_image: called with each image, which saves a second pass through an archive; of a folder with those of the
+            layout only.
+        rules: how splits and classes are found.
+        for_training: see `arranged`.
 
     Raises:
-        DataError: when there is nothing at `path`, or see `arrange`.
+        DataError: when there is nothing at `path`, or see `arrange_folders`.
     """
     check_source(path)
-    if path.is_dir():
-        found = _scan_folder(path, listing or list_folder(path), on_image)
-    else:
-        found = _scan_archive(path, on_image)
-    return arrange(path, *found, for_training=for_training)
+    is_folder = path.is_dir()
+    found = _scan_folder(path, listing or list_folder(path)) if is_folder else _scan_archive(path, on_image)
+    layout = arrange_folders(path, found, rules or SourceRules(), for_training=for_training)
+    if is_folder and on_image:
+        for entry in layout.entries:
+            on_image(entry.path, path / entry.path)
+    return layout
 
 
 def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
@@ -171,24 +181,18 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _scan_folder(
-    root: Path, listing: FolderListing, on_image: OnImage | None
-) -> tuple[list[str], list[Skipped], tuple[str, ...]]:
-    """Returns the paths of images, the files that were skipped, and the empty folders."""
-    images: list[str] = []
+def _scan_folder(root: Path, listing: FolderListing) -> FoundFiles:
     skipped = list(listing.skipped)
+    images = []
     for file in listing.files:
-        if not is_image(file.path, root / file.path):
+        if is_image(file.path, root / file.path):
+            images.append(file.path)
+        else:
             skipped.append(_no_image(file.path))
-            continue
-        images.append(file.path)
-        if on_image:
-            on_image(file.path, root / file.path)
-    return images, skipped, listing.empty_folders
+    return FoundFiles(images, skipped, listing.empty_folders)
 
 
-def _scan_archive(path: Path, on_image: OnImage | None) -> tuple[list[str], list[Skipped], tuple[str, ...]]:
-    """Returns what `_scan_folder` returns, for an archive."""
+def _scan_archive(path: Path, on_image: OnImage | None) -> FoundFiles:
     images: dict[str, None] = {}
     skipped: list[Skipped] = []
 
@@ -210,7 +214,7 @@ def _scan_archive(path: Path, on_image: OnImage | None) -> tuple[list[str], list
             skipped.append(_no_image(name))
         elif on_image:
             on_image(name, content)
-    return list(images), skipped, ()
+    return FoundFiles(list(images), skipped)
 
 
 def _no_image(path: str) -> Skipped:

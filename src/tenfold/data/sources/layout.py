@@ -1,7 +1,5 @@
-"""Assigns image paths to classes and splits: a pure function of the names, for folders and archives alike."""
+"""The images of a source with their splits and labels: what every kind of source is turned into."""
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,37 +8,56 @@ from typing import NamedTuple
 import numpy as np
 
 from tenfold.core.errors import DataError
-from tenfold.core.text import escaped
+from tenfold.core.text import escaped, natural_key
 from tenfold.data.decode.decode import FORMAT_NAMES
+from tenfold.data.sources.rules import SPLITS as SPLITS
 from tenfold.data.splits import stratified_split
 from tenfold.data.types import Skipped
 
-SPLITS = ("train", "test", "val")
 ACCEPTED = (
     f"expected images ({FORMAT_NAMES}) as train/<class>/… and test/<class>/…, or as <class>/…, with two classes or more"
 )
-_SPLIT_NAMES = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+
+LAYOUT_VERSION = 2
+"""Increased whenever the same files give other splits or labels than before, so that old stores are not used."""
+
+
+class UnlabeledError(DataError):
+    """A source holds images, and no class folders that say what they show."""
+
+
+class Placed(NamedTuple):
+    """An image file with its split, its class and the group that it belongs to, or an empty text."""
+
+    path: str
+    split: str
+    class_name: str
+    group: str = ""
 
 
 class ImageEntry(NamedTuple):
-    """An image file: its path in the source, its split and its label."""
+    """An image file: its path in the source, its split, its label and its group."""
 
     path: str
     split: str
     label: int
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The images, classes and splits of a folder or an archive of class folders.
+    """The images, classes and splits of a folder or an archive.
 
     Args:
         root: the folder or the archive.
         classes: class names in natural order; a label is an index into it.
         entries: the images, train before test before val, within each in natural order of their paths.
-        skipped: other files, and images in no class folder, with the reason.
+        skipped: other files, and images without a class, with the reason.
         notes: sentences that a user should read.
         drawn: names of the splits that were drawn at random.
+        has_splits: whether the source says which images are for what; else all are for training.
+        understood: a sentence that says how the source was understood.
+        tree: a drawing of the folders, one a line.
     """
 
     root: Path
@@ -49,101 +66,48 @@ class Layout:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     drawn: tuple[str, ...] = ()
+    has_splits: bool = False
+    understood: str = ""
+    tree: tuple[str, ...] = ()
 
     def indices_of(self, split: str) -> list[int]:
         """Returns the indices in `entries` of the images of a split, ascending."""
         return [index for index, entry in enumerate(self.entries) if entry.split == split]
 
 
-def natural_key(name: str) -> tuple[object, ...]:
-    """Returns a key for natural sorting: numbers by value, upper case beside lower case.
-
-    Example:
-        >>> sorted(["b10", "b9", "A"], key=natural_key)
-        ['A', 'b9', 'b10']
-    """
-    parts = re.split(r"([0-9]+)", name.casefold())
-    numbers = [(len(digits.lstrip("0")), digits.lstrip("0")) for digits in parts[1::2]]
-    key: list[object] = [*parts]
-    key[1::2] = numbers
-    # Text and numbers alternate, so equal types are compared; the name itself decides between "1" and "01".
-    return (tuple(key), name)
+HELD_OUT_NOTE = "val is the only held-out split, so it is the test split"
 
 
-class _Placed(NamedTuple):
-    split: str
-    class_name: str
-    path: str
-
-
-def arrange(
-    root: Path,
-    paths: Sequence[str],
-    skipped: Iterable[Skipped],
-    empty_folders: Iterable[str],
-    *,
-    for_training: bool = True,
+def arranged(
+    root: Path, placed: Sequence[Placed], skipped: Iterable[Skipped], understood: str, *, for_training: bool
 ) -> Layout:
-    """Assigns image files to splits and classes.
+    """Returns the layout of images whose splits and classes are known.
+
+    A validation split without a test split is the held-out data, so it becomes the test split.
 
     Args:
-        root: the source, for messages.
-        paths: paths of image files, with `/` between parts.
-        skipped: files that were left out already.
-        empty_folders: paths of empty folders.
+        root: the source.
+        placed: its images.
+        skipped: files that were left out.
+        understood: a sentence that says how the source was understood.
         for_training: whether the classes are those of train, two or more; else those of all images, one or more.
 
     Raises:
-        DataError: when there are no images or too few classes, or for training a class that train does not have.
+        DataError: when there are too few classes, or for training a class that train does not have.
     """
-    if not paths:
-        raise DataError(f"{escaped(str(root))} holds no images; {ACCEPTED}")
-    depth = _wrapper_depth(paths)
-    has_splits = _has_splits(paths, depth)
-    all_skipped = list(skipped)
-    placed: list[_Placed] = []
-    for path in paths:
-        split, class_name, reason = _place(path.split("/")[depth:], has_splits)
-        if reason:
-            all_skipped.append(Skipped(path, reason))
-        else:
-            placed.append(_Placed(split, class_name, path))
+    splits, notes = {image.split for image in placed}, []
+    if splits == {"train", "val"}:
+        placed = [image._replace(split="test") if image.split == "val" else image for image in placed]
+        notes = [HELD_OUT_NOTE]
     classes = _classes(root, placed) if for_training else _all_classes(root, placed)
     labels = {class_name: label for label, class_name in enumerate(classes)}
-    placed.sort(key=lambda image: (SPLITS.index(image.split), natural_key(image.path)))
-    entries = tuple(ImageEntry(path, split, labels[class_name]) for split, class_name, path in placed)
-    notes = tuple(_empty_notes(empty_folders, depth, has_splits, labels))
-    return Layout(root, classes, entries, tuple(all_skipped), notes)
+    ordered = sorted(placed, key=lambda image: (SPLITS.index(image.split), natural_key(image.path)))
+    entries = tuple(ImageEntry(path, split, labels[class_name], group) for path, split, class_name, group in ordered)
+    has_splits = splits != {"train"}
+    return Layout(root, classes, entries, tuple(skipped), tuple(notes), has_splits=has_splits, understood=understood)
 
 
-def _wrapper_depth(paths: Sequence[str]) -> int:
-    """Returns 1 where one folder contains everything, else 0."""
-    parts = [path.split("/", 3) for path in paths]
-    is_wrapped = len({part[0] for part in parts}) == 1 and all(len(part) >= 3 for part in parts)
-    return int(is_wrapped and parts[0][0].lower() not in _SPLIT_NAMES)
-
-
-def _has_splits(paths: Sequence[str], depth: int) -> bool:
-    """Returns whether the outer folders are splits; a class called `train` would contain its images directly."""
-    depths: Counter[int] = Counter()
-    for path in paths:
-        parts = path.split("/")[depth:]
-        if parts[0].lower() in _SPLIT_NAMES:
-            depths[min(len(parts), 3)] += 1
-    return depths[3] > depths[2]
-
-
-def _place(parts: list[str], has_splits: bool) -> tuple[str, str, str]:
-    """Returns split and class, and the reason where an image has none."""
-    if not has_splits:
-        return ("train", parts[0], "") if len(parts) >= 2 else ("", "", "not in a class folder")
-    split = _SPLIT_NAMES.get(parts[0].lower(), "")
-    if not split:
-        return "", "", "outside train, test and val"
-    return (split, parts[1], "") if len(parts) >= 3 else ("", "", "not in a class folder")
-
-
-def _classes(root: Path, placed: list[_Placed]) -> tuple[str, ...]:
+def _classes(root: Path, placed: Sequence[Placed]) -> tuple[str, ...]:
     trained = {image.class_name for image in placed if image.split == "train"}
     classes = tuple(sorted(trained, key=natural_key))
     untrained = sorted({(image.split, image.class_name) for image in placed if image.class_name not in trained})
@@ -155,13 +119,13 @@ def _classes(root: Path, placed: list[_Placed]) -> tuple[str, ...]:
         )
     if len(classes) < 2:
         found = f"only one class, '{escaped(classes[0])}'" if classes else "images but no class folder"
-        raise DataError(f"{escaped(str(root))} holds {found}; {ACCEPTED}")
+        raise UnlabeledError(f"{escaped(str(root))} holds {found}; {ACCEPTED}")
     return classes
 
 
-def _all_classes(root: Path, placed: list[_Placed]) -> tuple[str, ...]:
+def _all_classes(root: Path, placed: Sequence[Placed]) -> tuple[str, ...]:
     if not placed:
-        raise DataError(
+        raise UnlabeledError(
             f"{escaped(str(root))} holds images but no class folder; expected the images of each class in a folder "
             "with its name"
         )
@@ -174,8 +138,8 @@ def only_split(layout: Layout, split: str) -> Layout:
     Raises:
         DataError: when it has no such split; the message names those it has.
     """
-    root, paths = escaped(str(layout.root)), [entry.path for entry in layout.entries]
-    if split != "all" and not _has_splits(paths, _wrapper_depth(paths)):
+    root = escaped(str(layout.root))
+    if split != "all" and not layout.has_splits:
         raise DataError(f"{root} has class folders but no {split} folder; leave --split out to evaluate all images")
     chosen = [entry for entry in layout.entries if split in ("all", entry.split)]
     if not chosen:
@@ -183,7 +147,7 @@ def only_split(layout: Layout, split: str) -> Layout:
         raise DataError(f"{root} has no split '{split}'; expected {found} or all")
     classes = tuple(layout.classes[label] for label in sorted({entry.label for entry in chosen}))
     labels = {name: label for label, name in enumerate(classes)}
-    entries = tuple(ImageEntry(path, "test", labels[layout.classes[label]]) for path, _, label in chosen)
+    entries = tuple(entry._replace(split="test", label=labels[layout.classes[entry.label]]) for entry in chosen)
     return replace(layout, classes=classes, entries=entries)
 
 
@@ -191,14 +155,6 @@ def name_list(names: Sequence[str], max_names: int = 10) -> str:
     """Returns the names separated by commas; of more than `max_names` the rest is counted."""
     rest = f" and {len(names) - max_names} more" if len(names) > max_names else ""
     return ", ".join(escaped(name) for name in names[:max_names]) + rest
-
-
-def _empty_notes(empty_folders: Iterable[str], depth: int, has_splits: bool, labels: dict[str, int]) -> Iterable[str]:
-    level = depth + (2 if has_splits else 1)
-    for folder in empty_folders:
-        parts = folder.split("/")
-        if len(parts) == level and parts[-1] not in labels:
-            yield f"class folder '{escaped(folder)}' holds no images: left out"
 
 
 def drawn_note(missing: str, fraction: float, num_images: int, seed: int) -> str:

@@ -30,6 +30,7 @@ class Index:
         skipped: path and reason of every file that was left out, unreadable images included.
         notes: sentences that a user should read.
         drawn: names of the splits that were drawn at random.
+        layout: how the source was understood.
         created: when the store was made, UTC.
         format: version of the layout.
     """
@@ -42,6 +43,7 @@ class Index:
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     drawn: tuple[str, ...] = ()
+    layout: str = ""
     created: str = ""
     format: int = FORMAT
 

@@ -150,6 +150,7 @@ def open_store(path: Path) -> Dataset:
         skipped=tuple(Skipped(*entry) for entry in index.skipped),
         notes=index.notes,
         drawn=index.drawn,
+        layout=index.layout,
     )
 
 

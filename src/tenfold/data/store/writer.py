@@ -196,7 +196,7 @@ def fill_from_folders(
     """
     size_scan = SizeScan(progress)
     with size_scan.pool:
-        layout = scan(path, listing, None if request.size else size_scan)
+        layout = scan(path, listing, None if request.size else size_scan, rules=request.rules)
     layout = draw_test(layout, request.test_fraction, request.split_seed)
     size, size_note = (request.size, "") if request.size else choose_size(size_scan.sizes, request.fit)
     decoded = size_scan.decoded if set(size_scan.sizes) == {size} else {}
@@ -240,5 +240,6 @@ def _write_labels_and_index(folder: Path, layout: Layout, result: DecodeResult, 
         skipped=(*result.unreadable, *skipped),
         notes=tuple(result.notes),
         drawn=layout.drawn,
+        layout=layout.understood,
     )
     write_index(folder, index, dict(result.paths))

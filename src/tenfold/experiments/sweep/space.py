@@ -89,6 +89,8 @@ def complete_recipe(base: Recipe, settings: Mapping[str, Value], overrides: Over
         dataset_keys = {
             "data.source": base.data.source,
             "data.data_dir": base.data.data_dir,
+            "data.splits": base.data.splits,
+            "data.classes_are_folders": base.data.classes_are_folders,
             "data.exclude": base.data.exclude,
             "data.relabel": base.data.relabel,
             "data.image_size": list(size) if isinstance(size, tuple) else size,

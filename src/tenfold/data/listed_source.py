@@ -1,0 +1,42 @@
+"""What `--data` names by path: checked, its files listed, and a digest of everything that decides its images."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from tenfold.core.disk import expanded
+from tenfold.data.request import BUILT_IN, DataRequest
+from tenfold.data.sources.class_folders import FolderListing, check_source, list_folder
+from tenfold.data.sources.layout import LAYOUT_VERSION
+from tenfold.data.store.cache_key import archive_digest, folder_digest
+
+
+class ListedSource(NamedTuple):
+    """A folder or an archive.
+
+    Args:
+        path: its path.
+        listing: the files of a folder; None for an archive.
+        digest: hex digest of its content and of how it is read.
+    """
+
+    path: Path
+    listing: FolderListing | None
+    digest: str
+
+
+def listed_source(request: DataRequest) -> ListedSource:
+    """Lists the files of a request's source; no image is opened.
+
+    Raises:
+        DataError: when there is no such source.
+        StorageError: when it cannot be read.
+    """
+    path = expanded(request.source)
+    check_source(path, BUILT_IN)
+    listing = list_folder(path) if path.is_dir() else None
+    content = folder_digest(listing) if listing else archive_digest(path)
+    rules = [request.splits, request.classes_are_folders]
+    text = json.dumps([LAYOUT_VERSION, content, *rules])
+    return ListedSource(path, listing, hashlib.sha256(text.encode()).hexdigest())
