@@ -1,0 +1,57 @@
+"""What all tables of a recipe have in common: their base class, and the types of their keys."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from tenfold.recipes.durations import Duration
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+ProperFraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Pixels = Annotated[int, Field(ge=0)]
+Side = Annotated[int, Field(ge=8, le=1024)]
+# TOML has arrays but no tuples, and a strict schema does not convert a list to a tuple.
+HeightWidth = Annotated[
+    tuple[Side, Side], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+]
+Length = Annotated[Duration, BeforeValidator(Duration.parse), PlainSerializer(str)]
+
+
+def _increasing_fractions(value: object) -> object:
+    fractions = value if isinstance(value, list | tuple) else ()
+    numbers = all(isinstance(fraction, int | float) and not isinstance(fraction, bool) for fraction in fractions)
+    if not fractions or not numbers or not all(a < b for a, b in pairwise((0, *fractions, 1))):
+        raise ValueError(f"found {repr(value)[:80]}, expected increasing fractions of the run, e.g. [0.5, 0.75]")
+    return tuple(map(float, fractions))
+
+
+IncreasingFractions = Annotated[tuple[float, ...], BeforeValidator(_increasing_fractions)]
+
+
+def _image_size_schedule(value: object) -> object:
+    pairs: Sequence[Any] = value if isinstance(value, list | tuple) else [None]
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+        raise ValueError(f"found {repr(value)[:80]}, expected pairs [until, size], e.g. [[0.5, 0.625]]")
+    if not pairs:
+        return ()
+    _increasing_fractions([until for until, _ in pairs])
+    return tuple((float(until), _size_fraction(size)) for until, size in pairs)
+
+
+def _size_fraction(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(f"found {value!r}, expected a fraction of the image size between 0 and 1")
+    return float(value)
+
+
+ImageSizeSchedule = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_image_size_schedule)]
+
+
+class Section(BaseModel):
+    """A table of a recipe. Unknown keys are errors, and values are not converted silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
