@@ -36,6 +36,13 @@ def test_each_image_needs_a_path() -> None:
         Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64), ("a.png",))
 
 
+def test_each_image_needs_a_group_and_keeps_it_in_a_subset() -> None:
+    images, labels = np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64)
+    with pytest.raises(DataError, match="1 groups for 2 images"):
+        Split(images, labels, groups=("a",))
+    assert Split(images, labels, groups=("a", "b")).subset(np.array([1])).groups == ("b",)
+
+
 def test_a_subset_keeps_images_labels_and_paths_together() -> None:
     whole = split()
     part = whole.subset(np.array([3, 0]))

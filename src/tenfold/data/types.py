@@ -37,6 +37,8 @@ class Split:
         images: uint8 [N, H, W, 3], often memory-mapped.
         labels: int64 [N], each in [0, number of classes).
         paths: path of each image in its source (N names), or None for images that never were files.
+        groups: what must not be torn apart by a split, such as the patient of each image (N names); an empty name is an
+            image of its own. None where nothing is known.
 
     Raises:
         DataError: when a shape or a dtype is wrong.
@@ -45,6 +47,7 @@ class Split:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     paths: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
@@ -54,8 +57,9 @@ class Split:
                 f"labels are {self.labels.dtype} {list(self.labels.shape)}; "
                 f"expected int64 [{len(self.images)}], one for each image"
             )
-        if self.paths is not None and len(self.paths) != len(self.images):
-            raise DataError(f"{len(self.paths)} paths for {len(self.images)} images; expected one each")
+        for name, values in (("paths", self.paths), ("groups", self.groups)):
+            if values is not None and len(values) != len(self.images):
+                raise DataError(f"{len(values)} {name} for {len(self.images)} images; expected one each")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,11 +69,13 @@ class Split:
 
     def subset(self, indices: NDArray[np.int64]) -> "Split":
         """Returns the images at `indices` (int64 [M], each in [0, N)), in that order."""
-        paths = None if self.paths is None else tuple(self.paths[i] for i in indices)
-        return Split(self.images[indices], self.labels[indices], paths)
+        paths, groups = (
+            None if names is None else tuple(names[i] for i in indices) for names in (self.paths, self.groups)
+        )
+        return Split(self.images[indices], self.labels[indices], paths, groups)
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the images and labels in hex; paths do not count. Images are read in pieces."""
+        """Returns the SHA-256 of images and labels in hex, without paths and groups. Images are read in pieces."""
         content = hashlib.sha256(repr(self.images.shape).encode())
         rows = max(1, _DIGEST_BYTES // max(1, self.images[:1].nbytes))
         for first in range(0, len(self), rows):

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from tenfold.core import durable
 from tenfold.core.errors import DataError, StorageError
-from tenfold.data.store.format import Index, PixelFile, write_index
+from tenfold.data.store.format import Index, PixelFile, read_index, write_index
 from tenfold.data.store.leak_cache import read_leaks, write_leaks
 from tenfold.data.store.store import (
     delete_all,
@@ -50,6 +50,18 @@ def refuse(folder: Path) -> None:
 
 def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_store_keeps_the_groups_of_its_images():
+    groups = {"train": ["x", "x", "y", ""], "test": ["z", "z"]}
+
+    def fill_with_groups(folder: Path) -> None:
+        fill(folder)
+        write_index(folder, read_index(folder), {"train": None, "test": None}, groups)
+
+    opened = open_or_build("tiny", KEY, fill_with_groups)
+    assert {name: list(split.groups or ()) for name, split in opened.splits().items()} == groups
+    assert open_or_build("tiny", store_key("other"), fill).train.groups is None
 
 
 def test_a_store_is_built_once_and_opened_again():

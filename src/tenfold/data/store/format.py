@@ -15,6 +15,7 @@ from tenfold.core.disk import display_path
 from tenfold.core.errors import DataError
 
 FORMAT = 1
+GROUPS = "groups.json"
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,16 @@ class Index:
     format: int = FORMAT
 
 
-def write_index(folder: Path, index: Index, paths: dict[str, list[str] | None]) -> None:
+def write_index(
+    folder: Path, index: Index, paths: dict[str, list[str] | None], groups: dict[str, list[str]] | None = None
+) -> None:
     """Writes the last files of a store.
 
     Args:
         folder: folder of the unfinished store.
         index: its `created` is set here.
         paths: paths of the images of each split, or None for images that never were files.
+        groups: group of each image of each split, see `Split`; None where no image has one.
 
     Raises:
         StorageError: when the disk refuses.
@@ -62,6 +66,8 @@ def write_index(folder: Path, index: Index, paths: dict[str, list[str] | None]) 
     stamped = replace(index, created=datetime.now(UTC).isoformat(timespec="seconds"))
     value = {"pictures" if key == "num_images" else key: item for key, item in asdict(stamped).items()}
     durable.write_json(folder / "paths.json", paths)
+    if groups is not None:
+        durable.write_json(folder / GROUPS, groups)
     durable.write_json(folder / "index.json", value)
 
 

@@ -3,6 +3,7 @@
     <cache>/stores/<name>-<16 digits of the key>/
         train-images.npy · train-labels.npy      and the same for test and possibly val
         paths.json                               path of each image in its source, by split
+        groups.json                              group of each image, by split; only where images have one
         index.json                               everything else, see format.py
         manifest.json                            sizes and digests, written by core/durable.py
     <cache>/locks/                               one empty file per store, locked while the store is built
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from sys import intern
 
 import numpy as np
 
@@ -26,7 +28,7 @@ from tenfold.core.disk import TEMPORARY_PREFIX, storage_errors
 from tenfold.core.errors import DataError, StorageError, TenfoldError
 from tenfold.core.locks import locked
 from tenfold.core.registry import did_you_mean
-from tenfold.data.store.format import FORMAT, Index, read_index
+from tenfold.data.store.format import FORMAT, GROUPS, Index, read_index
 from tenfold.data.store.leak_cache import delete_leaks
 from tenfold.data.types import Dataset, ProgressCallback, Skipped, Split, no_progress
 
@@ -138,7 +140,8 @@ def open_store(path: Path) -> Dataset:
     with storage_errors("read", path):
         index = read_index(path)
         paths = json.loads((path / "paths.json").read_bytes())
-        splits = {split: _open_split(path, split, paths[split]) for split in index.num_images}
+        groups = json.loads((path / GROUPS).read_bytes()) if (path / GROUPS).is_file() else {}
+        splits = {split: _open_split(path, split, paths[split], groups.get(split)) for split in index.num_images}
     return Dataset(
         name=index.name,
         classes=index.classes,
@@ -154,10 +157,15 @@ def open_store(path: Path) -> Dataset:
     )
 
 
-def _open_split(path: Path, split: str, names: list[str] | None) -> Split:
+def _open_split(path: Path, split: str, names: list[str] | None, groups: list[str] | None) -> Split:
     images = np.load(path / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(path / f"{split}-labels.npy", allow_pickle=False)
-    return Split(images.view(np.ndarray), labels, None if names is None else tuple(names))
+    return Split(
+        images.view(np.ndarray),
+        labels,
+        None if names is None else tuple(names),
+        None if groups is None else tuple(map(intern, groups)),  # few names of many images
+    )
 
 
 def _fingerprint(path: Path, index: Index) -> str:

@@ -36,12 +36,14 @@ class DecodeResult:
     Args:
         paths: paths of the images of each split, in the order in which they were written.
         labels: int64 [N] for each split, in the same order.
+        groups: groups of the images of each split, in the same order.
         unreadable: path and reason of each image that could not be decoded.
         notes: sentences that a user should read.
     """
 
     paths: dict[str, list[str]] = field(default_factory=dict)
     labels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -116,6 +118,7 @@ def _decode_result(layout: Layout, reasons: dict[int, str], digests: NDArray[np.
     }
     for split, indices in readable.items():
         result.paths[split] = [layout.entries[index].path for index in indices]
+        result.groups[split] = [layout.entries[index].group for index in indices]
         result.labels[split] = np.array([layout.entries[index].label for index in indices], dtype=np.int64)
     for first, second in (("train", "test"), ("train", "val"), ("val", "test")):
         duplicates = _duplicates(layout, digests, readable.get(first, []), readable.get(second, []))
@@ -242,4 +245,5 @@ def _write_labels_and_index(folder: Path, layout: Layout, result: DecodeResult, 
         drawn=layout.drawn,
         layout=layout.understood,
     )
-    write_index(folder, index, dict(result.paths))
+    has_groups = any(map(any, result.groups.values()))
+    write_index(folder, index, dict(result.paths), result.groups if has_groups else None)
