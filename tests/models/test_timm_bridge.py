@@ -17,7 +17,7 @@ from harness.tiny import photo_folder
 from harness.torchvision_users import import_with_torchvision
 from tenfold.cli.main import main
 from tenfold.core.errors import ModelError, RecipeError
-from tenfold.models.build import build_model, check_model
+from tenfold.models.build import build_model, check_model, limited_weights
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.model_file import load_model
 
@@ -67,6 +67,22 @@ def test_every_family_trains_on_one_small_image(family: str) -> None:
 
 def test_arguments_reach_timm() -> None:
     assert build("test_vit", embed_dim=32).embed_dim == 32
+
+
+@pytest.mark.parametrize("arguments", [{"depth": 10**12}, {"embed_dim": -(10**9)}, {"block_fn": {"x": [10**9]}}])
+def test_an_argument_far_above_any_width_or_depth_is_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(RecipeError, match=rf"model\.{next(iter(arguments))} has a number above 65,536; expected a"):
+        build("test_vit", **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"depth": 60_000}, {"embed_dim": 60_000}])
+def test_a_network_far_larger_than_the_weights_for_it_is_not_built(arguments: dict[str, object]) -> None:
+    with (
+        limited_weights({"weight": torch.zeros(9)}, "m.safetensors"),
+        pytest.raises(ModelError, match=r"the network described in m\.safetensors is larger than its weights \(1 tens"),
+    ):
+        build("test_vit", **arguments)
+    build("test_vit")
 
 
 def test_a_network_with_a_fixed_image_size_gets_it() -> None:

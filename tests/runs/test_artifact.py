@@ -1,7 +1,9 @@
 """Saving, loading and evaluating classifiers."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +100,40 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
         load_state(model, {"a": torch.zeros(1), "b": torch.zeros(1)}, path, "net")
 
 
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "message"),
+    [
+        ("quick", {"depth": 10**9}, "m.safetensors describes a network that cannot be built: model.depth = 1000000000"),
+        ("quick", {"widths": [10**6, 10**6]}, r"model\.widths\.0 = 1000000: Input should be less than"),
+        ("quick", {"widths": [60_000, 60_000]}, "is larger than its weights|can't allocate"),
+        ("resnet18", {"blocks": [10**6]}, r"model\.blocks\.0 = 1000000: Input should be less than or equal to 200"),
+        ("resnet18", {"blocks": [200] * 4, "width": 1}, "the network described in .* is larger than its weights"),
+        ("mlp", {"hidden": [1] * 10**6}, "List should have at most 100 items|at most 100"),
+        ("mlp", {"hidden": [60_000, 60_000]}, "is larger than its weights .* get it again from a source you trust"),
+        ("tutorial", {"kernels": 10**9}, r"model\.kernels = 1000000000"),
+    ],
+)
+def test_a_model_file_cannot_ask_for_a_network_larger_than_its_weights(
+    architecture: str, arguments: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    classifier().save(path, architecture=architecture, arguments=arguments, metrics={})
+    start = time.process_time()
+    with pytest.raises(ModelError, match=message) as caught:
+        Classifier.load(path)
+    assert time.process_time() - start < 10
+    assert len(str(caught.value)) < 1_000
+
+
+def test_the_largest_input_of_a_network_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    large = replace(classifier().preprocessing, image_size=(4096, 4096))
+    replace(classifier(), preprocessing=large).save(path, architecture="quick", arguments={}, metrics={})
+    path.write_bytes(path.read_bytes().replace(b"[4096, 4096]", b"[4097, 4096]"))
+    with pytest.raises(ModelError, match=r"image size is \(4097, 4096\); expected at most 16,777,216 pixels"):
+        Classifier.load(path)
+
+
 def test_images_of_another_size_are_an_error() -> None:
     with pytest.raises(ModelError, match="images are 20×8, but the model was trained for 16×16"):
         classifier().logits(make_split(2, 0, (8, 20)).images)
@@ -145,6 +181,12 @@ def test_the_name_of_another_network_is_an_error(tmp_path: Path) -> None:
         load_plain_weights(tmp_path / "net.pth", "mlp")
     with pytest.raises(RecipeError, match="unknown model 'tutoriel'; did you mean 'tutorial'"):
         load_plain_weights(tmp_path / "net.pth", "tutoriel")
+
+
+def test_weights_with_too_many_outputs_are_an_error(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(10**9, 0)}, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match="1,000,000,000 outputs; expected 1 to 1,000,000"):
+        load_plain_weights(tmp_path / "a.pth", "mlp")
 
 
 def test_weights_without_a_linear_layer_are_an_error(tmp_path: Path) -> None:

@@ -179,6 +179,39 @@ def test_saving_to_a_missing_folder_is_an_error(tmp_path: Path) -> None:
         save_model(tmp_path / "missing" / "a", state(), CARD)
 
 
+def test_a_class_name_that_occurs_twice_is_an_error(tmp_path: Path) -> None:
+    save_model(tmp_path / "a.safetensors", state(), replace(CARD, classes=("cat", "dog", "cat")))
+    with pytest.raises(ModelError, match=r"a\.safetensors has the class 'cat' more than once; expected different"):
+        load_model(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_weights_that_are_not_finite_are_an_error(value: float, dtype: torch.dtype, tmp_path: Path) -> None:
+    broken = state() | {"fc.weight": torch.tensor([[1.0, value]], dtype=dtype)}
+    save_model(tmp_path / "a.safetensors", broken, CARD)
+    write_state_dict(tmp_path / "a.pth", broken)
+    message = r"a\.(safetensors|pth) has weights that are not finite numbers, in 'fc.weight': training has diverged, or"
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path / "a.safetensors")
+    with pytest.raises(ModelError, match=message):
+        read_state_dict(tmp_path / "a.pth")
+
+
+def test_weights_of_8_bits_are_checked_too(tmp_path: Path) -> None:
+    weight = torch.tensor([1.0, float("nan")]).to(torch.float8_e4m3fn)
+    save_model(tmp_path / "a.safetensors", {"fc.weight": weight}, CARD)
+    with pytest.raises(ModelError, match=r"not finite numbers, in 'fc\.weight'"):
+        load_model(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("weight", [torch.zeros(1).expand(10**13), torch.eye(2).to_sparse()])
+def test_weights_that_claim_more_values_than_the_file_holds_are_an_error(weight: Tensor, tmp_path: Path) -> None:
+    torch.save({"fc.weight": weight}, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"does not store every value of 'fc\.weight'; expected tensors by name"):
+        read_state_dict(tmp_path / "a.pth")
+
+
 # Plain state_dicts
 
 

@@ -1,20 +1,27 @@
 """The registry of networks; builds a network from its name and arguments."""
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from inspect import signature
+from reprlib import repr as short_repr
+from threading import get_ident
 from typing import Annotated, Any
 
 import torch
 from pydantic import ConfigDict, Field, ValidationError, validate_call
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.registry import Registry, did_you_mean
-from tenfold.models.timm_bridge import PREFIX, build_timm
+from tenfold.models.timm_bridge import MAX_ARGUMENT, PREFIX, build_timm
 
-PositiveInt = Annotated[int, Field(ge=1)]
-"""Type of widths, depths and kernel sizes in the arguments of a builder; values below 1 are rejected."""
+PositiveInt = Annotated[int, Field(ge=1, le=MAX_ARGUMENT)]
+"""Type of widths and kernel sizes in the arguments of a builder. The bound is far above what can be trained: it is for
+recipes with a mistyped number and for model files that were made to fill the memory."""
+
+Depth = Annotated[int, Field(ge=1, le=200)]
+"""Type of a number of layers, each of which takes time to build."""
 
 models: Registry[Callable[..., nn.Module]] = Registry("model", RecipeError)
 """Builders `(num_classes, image_size, **arguments) -> nn.Module`. The arguments are keys of a recipe's `[model]`."""
@@ -45,9 +52,45 @@ def build_model(name: str, arguments: Mapping[str, Any], *, num_classes: int, im
         return checked(num_classes=num_classes, image_size=image_size, **arguments)
     except ValidationError as error:
         first = error.errors()[0]
-        raise RecipeError(f"model.{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from error
+        raise RecipeError(
+            f"model.{'.'.join(map(str, first['loc']))} = {short_repr(first['input'])}: {first['msg']}"
+        ) from error
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"model '{name}' cannot be built with {dict(arguments)}: {error}") from error
+
+
+@contextmanager
+def limited_weights(state: Mapping[str, Tensor], source: str) -> Iterator[None]:
+    """Ends the building of a network, in this thread, that is far larger than the weights that it will receive.
+
+    A network may register some weights that it replaces or drops later, hence twice as many are allowed, and some more.
+
+    Args:
+        state: the weights by name.
+        source: what the message calls their file.
+
+    Raises:
+        ModelError: in the block, before memory is filled.
+    """
+    thread, num_tensors, num_values = get_ident(), 0, 0
+    total = sum(weight.numel() for weight in state.values())
+
+    def count(module: nn.Module, name: str, weight: Tensor | None) -> None:
+        nonlocal num_tensors, num_values
+        if weight is None or get_ident() != thread:
+            return
+        num_tensors, num_values = num_tensors + 1, num_values + weight.numel()
+        if num_tensors > 2 * len(state) + 1_000 or num_values > 2 * total + 10_000_000:
+            raise ModelError(
+                f"the network described in {source} is larger than its weights ({len(state):,} tensors with {total:,} "
+                "values); the file is damaged or was made to fill the memory, get it again from a source you trust"
+            )
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def default_arguments(name: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tenfold.core.errors import ModelError
 from tenfold.core.text import size_text
 from tenfold.models.blocks import BatchNorm
-from tenfold.models.build import PositiveInt, models
+from tenfold.models.build import Depth, PositiveInt, models
 
 
 class BasicBlock(nn.Module):
@@ -82,7 +82,7 @@ def resnet18(
     num_classes: int,
     image_size: tuple[int, int],
     width: PositiveInt = 64,
-    blocks: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (2, 2, 2, 2),
+    blocks: Annotated[Sequence[Depth], Field(min_length=1)] = (2, 2, 2, 2),
 ) -> nn.Module:
     """ResNet-18 for small images: 11.2 million parameters for ten classes; see `ResNet`.
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tenfold.core.errors import ModelError
 from tenfold.core.text import size_text
 from tenfold.models.blocks import BatchNorm
-from tenfold.models.build import PositiveInt, models
+from tenfold.models.build import Depth, PositiveInt, models
 
 _VALUES_PER_CHUNK = 2_000_000
 """Image values whose patches are unfolded at once; bounds the memory, also for large images."""
@@ -173,7 +173,7 @@ def quick(
     num_classes: int,
     image_size: tuple[int, int],
     widths: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (32, 64, 128),
-    depth: PositiveInt = 2,
+    depth: Depth = 2,
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 9,
     momentum: Annotated[float, Field(gt=0, le=1)] = 0.4,
     directions: Annotated[int, Field(ge=1, le=12)] = 12,

@@ -5,7 +5,7 @@ timm is imported only when such a network is built. It needs the torchvision rel
 Shapes: B images, H×W pixels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,9 @@ from tenfold.core.registry import did_you_mean
 from tenfold.core.text import size_text
 
 PREFIX = "timm:"
+
+MAX_ARGUMENT = 65_536
+"""Largest number in the arguments of a network; the largest width or depth that anyone could mean is far below."""
 
 _RESERVED_ARGUMENTS = ("num_classes", "in_chans", "img_size", "checkpoint_path")
 """Arguments of timm that the data determines, or that would make a model file depend on another file."""
@@ -77,12 +80,27 @@ def _check(timm: ModuleType, name: str, arguments: Mapping[str, Any]) -> None:
         raise RecipeError(
             f"timm {timm.__version__} has no network '{name}'{suggestion or '; timm.list_models() lists all'}"
         )
-    for key in arguments:
+    for key, value in arguments.items():
+        if any(abs(number) > MAX_ARGUMENT for number in _numbers(value)):
+            raise RecipeError(
+                f"model.{key} has a number above {MAX_ARGUMENT:,}; expected a width or depth of a network"
+            )
         if key in _RESERVED_ARGUMENTS or key.startswith("pretrained"):
             raise RecipeError(
                 f"model.{key} cannot be set: a timm network is trained from scratch, "
                 "and the data determines its classes and image size"
             )
+
+
+def _numbers(value: object) -> Iterator[float]:
+    """Yields the numbers in an argument, also those in lists and mappings."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _numbers(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _numbers(each)
 
 
 def _reason(error: Exception) -> str:

@@ -24,7 +24,7 @@ def _one_or_list(kind: Any) -> PlainValidator:
     return PlainValidator(lambda value: (many if isinstance(value, list | tuple) else one).validate_python(value))
 
 
-Widths = Sequence[PositiveInt]
+Widths = Annotated[Sequence[PositiveInt], Field(max_length=100)]
 Kernels = Annotated[int | Sequence[int], _one_or_list(PositiveInt)]
 Pooled = Annotated[bool | Sequence[bool], _one_or_list(bool)]
 DropoutRate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]

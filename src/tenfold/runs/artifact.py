@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tenfold.core.devices import full_float32, use_onednn
-from tenfold.core.errors import ModelError
+from tenfold.core.disk import display_path
+from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.text import size_text
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.loader import image_batches
@@ -25,7 +26,7 @@ from tenfold.data.sources.cifar_files import CIFAR10
 from tenfold.data.types import Split
 from tenfold.evaluate.logits import predict_logits
 from tenfold.evaluate.metrics import Evaluation, accuracy, evaluate_logits
-from tenfold.models.build import build_model
+from tenfold.models.build import build_model, limited_weights
 from tenfold.runs.model_file import ModelCard, load_model, read_state_dict, save_model
 
 CUSTOM_ARCHITECTURE = "custom"
@@ -175,8 +176,9 @@ class Classifier:
         """
         state, card = load_model(path)
         settings = card.recipe.get("evaluate", {})
+        network = load_state(model or _build(card, state, path), state, path, card.architecture)
         return cls(
-            model=load_state(model or _build(card, path), state, path, card.architecture).to(device or "cpu").eval(),
+            model=network.to(device or "cpu").eval(),
             classes=card.classes,
             preprocessing=card.preprocessing,
             batch_size=settings.get("batch_size", 0),
@@ -193,15 +195,19 @@ def _default_batch_size(size: tuple[int, ...], device: torch.device) -> int:
     return max(8, num_images * 32 * 32 // prod(size))
 
 
-def _build(card: ModelCard, path: Path) -> nn.Module:
+def _build(card: ModelCard, state: Mapping[str, Tensor], path: Path) -> nn.Module:
     if card.architecture == CUSTOM_ARCHITECTURE:
         raise ModelError(
             f"{path} contains the weights of your own network; pass the network: "
             "tenfold.load(path, model=YourNetwork())"
         )
     size, num_classes = card.preprocessing.image_size, len(card.classes)
-    with torch.random.fork_rng(devices=[]):  # the random weights are replaced at once
-        return build_model(card.architecture, card.arguments, num_classes=num_classes, image_size=size)
+    # The random weights are replaced at once.
+    with torch.random.fork_rng(devices=[]), limited_weights(state, display_path(path)):
+        try:
+            return build_model(card.architecture, card.arguments, num_classes=num_classes, image_size=size)
+        except RecipeError as error:
+            raise ModelError(f"{display_path(path)} describes a network that cannot be built: {error}") from error
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path, name: str) -> nn.Module:
@@ -236,6 +242,7 @@ def _differences(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) ->
 
 
 _TUTORIAL_IMAGE_SIZE = (32, 32)
+_MAX_CLASSES = 1_000_000
 _TUTORIAL_MEAN_AND_STD = (0.5, 0.5, 0.5)
 
 
@@ -268,4 +275,6 @@ def _num_outputs(state: dict[str, Tensor], path: Path) -> int:
     matrices = [weight for weight in state.values() if weight.ndim == 2]
     if not matrices:
         raise ModelError(f"{path} contains no linear layer, so the number of classes is unknown; expected a classifier")
+    if not 0 < len(matrices[-1]) <= _MAX_CLASSES:
+        raise ModelError(f"{path} has {len(matrices[-1]):,} outputs; expected 1 to {_MAX_CLASSES:,}")
     return len(matrices[-1])

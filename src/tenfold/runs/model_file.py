@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,9 @@ def load_model(path: Path) -> tuple[dict[str, "Tensor"], ModelCard]:
                 "for plain weights use a .pth file and name its network with --model"
             )
         card = ModelCard.from_json(_json_object(description))
-        return _tensors(data), card
+        state = _tensors(data)
+        _check_finite(state)
+        return state, card
     except ModelError as error:
         raise ModelError(f"{display_path(path)} {error}") from error
 
@@ -181,6 +184,9 @@ def write_state_dict(path: Path, state: Mapping[str, "Tensor"]) -> None:
 def _class_names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise TypeError("classes must be a list of names")
+    twice = sorted(name for name, count in Counter(value).items() if count > 1)
+    if twice:
+        raise ModelError(f"has the class {twice[0]!r} more than once; expected different names, get the file again")
     return tuple(value)
 
 
@@ -255,4 +261,23 @@ def _checked(state: object, path: Path) -> dict[str, "Tensor"]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise ModelError(f"{display_path(path)} contains a {type(value).__name__} under {name!r}; {expected}")
-    return {name: value.detach() for name, value in state.items()}
+        # A tensor may repeat few stored values, and claim terabytes.
+        if value.layout != torch.strided or value.nbytes > value.untyped_storage().nbytes():
+            raise ModelError(f"{display_path(path)} does not store every value of {name!r}; {expected}")
+    tensors = {name: value.detach() for name, value in state.items()}
+    try:
+        _check_finite(tensors)
+    except ModelError as error:
+        raise ModelError(f"{display_path(path)} {error}") from error
+    return tensors
+
+
+def _check_finite(state: Mapping[str, "Tensor"]) -> None:
+    """Raises ModelError, without the file name, when a weight is not a finite number: it would predict nothing."""
+    for name, weight in state.items():
+        values = weight.float() if weight.is_floating_point() and weight.itemsize == 1 else weight
+        if not values.isfinite().all():
+            raise ModelError(
+                f"has weights that are not finite numbers, in {name!r}: training has diverged, or the file is damaged; "
+                "use an earlier file or train again with a smaller learning rate (--lr)"
+            )

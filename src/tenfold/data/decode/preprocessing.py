@@ -26,6 +26,9 @@ MIN_SIDE = 8
 MAX_SIDE = 1024
 """Smallest and largest side in pixels that images may be fitted to."""
 
+_MAX_INPUT_PIXELS = 1 << 24
+"""Largest input of a network: arrays may be larger than `MAX_SIDE`, and a model file may ask for anything."""
+
 _PADDING_GREY = (128, 128, 128)
 
 
@@ -125,6 +128,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if len(self.image_size) != 2 or min(self.image_size) < 1:
             raise DataError(f"image size is {self.image_size}; expected height and width, each at least 1")
+        if self.image_size[0] * self.image_size[1] > _MAX_INPUT_PIXELS:
+            raise DataError(f"image size is {self.image_size}; expected at most {_MAX_INPUT_PIXELS:,} pixels")
         if self.fit not in FITS:
             raise DataError(f"fit is '{self.fit}'; expected {', '.join(FITS)}")
         if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
