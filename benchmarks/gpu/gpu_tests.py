@@ -1,4 +1,4 @@
-"""Runs the tests that need a GPU; prints their counts and the failures.
+"""Runs the tests that need a GPU; prints each failure at once, then counts and reasons.
 
 python benchmarks/gpu/gpu_tests.py [PYTEST ARGUMENTS]
 """
@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 from common import DRY_RUN, WORK, emit
 
-COMMAND = ("-m", "pytest", "tests/gpu", "-m", "gpu", "-q", "-p", "no:cacheprovider", "--tb=short")
+COMMAND = ("-m", "pytest", "tests/gpu", "-m", "gpu", "-v", "-p", "no:cacheprovider", "--tb=short")
 
 
 def main() -> None:
@@ -19,7 +19,14 @@ def main() -> None:
     report.unlink(missing_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"} if DRY_RUN else dict(os.environ)
     command = [sys.executable, *COMMAND, f"--junitxml={report}", *sys.argv[1:]]
-    code = subprocess.run(command, check=False, env=environment).returncode
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="")
+        name, _, outcome = line.strip().partition(" ")
+        if "::" in name and outcome.startswith(("FAILED", "ERROR")):
+            emit(failed_test=name)
+    code = process.wait()
     if report.is_file():
         suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
         failures = {
@@ -30,7 +37,7 @@ def main() -> None:
         }
         slowest = sorted((float(case.get("time", 0)), case.get("name")) for case in suite.iter("testcase"))[-8:]
         counts = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
-        emit(**counts, seconds=suite.get("time"), failed=failures, slowest=slowest[::-1])
+        emit(**counts, seconds=suite.get("time"), reasons=failures, slowest=slowest[::-1])
     sys.exit(code)
 
 

@@ -40,7 +40,7 @@ class Part(NamedTuple):
 
 PARTS = {
     "data": Part(120, ("prepare.py", "DATA")),
-    "tests": Part(100, ("gpu_tests.py", "--timeout", "120")),
+    "tests": Part(150, ("gpu_tests.py", "--timeout", "120")),
     "step": Part(150, ("steps.py",)),
     "profile": Part(60, ("kernels.py",)),
     "airbench94": Part(240, ("peers.py", "airbench94_muon.py", "--runs", "10")),
