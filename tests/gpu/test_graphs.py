@@ -55,16 +55,32 @@ def test_a_graph_follows_the_schedule_of_the_learning_rate(tmp_path: Path, sched
     assert distance(weights(constant), weights(graph), start) > 0.1
 
 
+FAST94 = (
+    *("model.widths=[16, 32]", "train.batch_size=16", "optim.lr=0.1", "train.precision=bfloat16"),
+    "train.progressive=[]",  # the compiler takes its time for each size
+)
+
+
+def fused_run(folder: Path) -> tenfold.Run:
+    return trained(folder, "fast94", *FAST94, "train.fuse=true", "train.execution=compiled")
+
+
+@pytest.fixture(scope="module")
+def fused(tmp_path_factory: pytest.TempPathFactory) -> tenfold.Run:
+    return fused_run(tmp_path_factory.mktemp("fused"))
+
+
 @cuda_only
-def test_fast94_fused_by_the_compiler_trains_like_eager_steps_and_repeats_its_bits(tmp_path: Path) -> None:
-    more = ("model.widths=[16, 32]", "train.batch_size=16", "optim.lr=0.1", "train.precision=bfloat16")
-    more = (*more, "train.progressive=[]")  # the compiler takes its time for each size
-    eager = trained(tmp_path, "fast94", *more, "train.fuse=false")
-    fused, again = (trained(tmp_path, "fast94", *more, "train.fuse=true", "train.execution=compiled") for _ in range(2))
-    assert "compiled" in fused.summary["hardware"]
+def test_steps_fused_by_the_compiler_train_like_eager_steps(tmp_path: Path, fused: tenfold.Run) -> None:
+    eager = trained(tmp_path, "fast94", *FAST94, "train.fuse=false")
+    assert "compiled steps, fused layers" in fused.summary["hardware"]
     assert abs(losses(eager)[0] - losses(fused)[0]) < 0.02, "the first step differs by rounding alone"
     assert_same_training(eager, fused, {}, tolerance=0.15)
-    assert digests(again.path) == digests(fused.path)
+
+
+@cuda_only
+def test_fused_steps_repeat_their_bits(tmp_path: Path, fused: tenfold.Run) -> None:
+    assert digests(fused_run(tmp_path).path) == digests(fused.path)
 
 
 @pytest.mark.parametrize("execution", ["eager", GRAPH])

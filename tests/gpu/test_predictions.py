@@ -12,7 +12,7 @@ pytestmark = gpu_tests
 
 NETWORKS = {
     "quick": ("train.batch_size=50", "train.duration=3 epochs", "optim.lr=0.5", "model.widths=[32, 64]"),
-    "tutorial": ("train.duration=4 epochs", "train.batch_size=4", "optim.lr=0.02"),
+    "tutorial": ("train.duration=1000 steps", "train.batch_size=4", "optim.lr=0.005", "data.normalize=data"),
     "resnet18": ("train.batch_size=50", "train.duration=3 epochs", "model.width=16", "optim.lr=0.05"),
 }
 TOLERANCE = 1e-4

@@ -50,13 +50,17 @@ def test_a_stopwatch_counts_the_work_of_the_device(device: torch.device) -> None
         ("quick", ("data.augment.cutout=8", "optim.ema=0.9")),
         ("quick", ("data.pruning=0.5", "train.precision=bfloat16")),
         ("resnet18", ("train.progressive=[[0.4, 0.5], [0.7, 0.75]]",)),
-        ("tutorial", ("train.duration=0.5 s",)),
     ],
 )
 def test_steps_do_not_wait_for_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, more: tuple[str, ...], execution: str
 ) -> None:
     assert_no_step_waits(tmp_path, monkeypatch, name, *more, f"train.execution={execution}")
+
+
+def test_steps_of_a_run_of_seconds_do_not_wait_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = f"train.execution={GRAPH}"  # prepared before the seconds begin
+    assert_no_step_waits(tmp_path, monkeypatch, "tutorial", "train.duration=0.5 s", graph)
 
 
 @pytest.mark.parametrize("setting", ["mixup=1", "cutmix=1"])
@@ -87,7 +91,8 @@ def assert_no_step_waits(folder: Path, monkeypatch: pytest.MonkeyPatch, name: st
     monkeypatch.setattr(RunningMetrics, "update", update_and_forbid)
     monkeypatch.setattr(RunningMetrics, "compute", allow_and_compute)
     monkeypatch.setattr(RunTimes, "pause_training", allow_and_pause)
-    monkeypatch.setattr("tenfold.data.loader._BLOCK", 1)  # each batch is gathered and augmented by itself
+    for block in ("_BLOCK", "_GPU_BLOCK"):  # each batch is gathered and augmented by itself
+        monkeypatch.setattr(f"tenfold.data.loader.{block}", 1)
     augmented = ("data.augment.flip=random", "data.augment.shift=2", "data.augment.first_epoch=true")
     trained(folder, name, *augmented, "train.log_every=1000", "train.checkpoint_every=1000 steps", *more)
     assert len(guarded) >= 15

@@ -26,14 +26,17 @@ DEVICE = torch.device("cpu" if DRY_RUN else "cuda")
 GRAPH = "eager" if DRY_RUN else "compiled"
 """The `train.execution` of a step that is captured as a CUDA graph."""
 
+# PyTorch's compiler and libraries warn about much that is harmless, and differently in each version.
+_HARMLESS = (
+    *("UserWarning", "DeprecationWarning", "FutureWarning", "ResourceWarning", "RuntimeWarning:torch"),
+    "pytest.PytestUnraisableExceptionWarning",
+)
 _AVAILABLE = torch.cuda.is_available()
 gpu_tests = [
     pytest.mark.gpu,
     pytest.mark.skipif(not _AVAILABLE and not DRY_RUN, reason=NO_GPU),
     pytest.mark.timeout(120),
-    # PyTorch's compiler and libraries warn about much that is harmless, and differently in each version.
-    *(pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("UserWarning", "DeprecationWarning", "FutureWarning")),
-    pytest.mark.filterwarnings("ignore::RuntimeWarning:torch"),
+    *(pytest.mark.filterwarnings(f"ignore::{kind}") for kind in _HARMLESS),
 ]
 """The `pytestmark` of every file of tests/gpu."""
 cuda_only = pytest.mark.skipif(DRY_RUN or not _AVAILABLE, reason=NO_GPU)
@@ -98,7 +101,7 @@ def weights(run: tenfold.Run) -> dict[str, Tensor]:
 def first_weights(name: str, *more: str, data: Dataset | None = None) -> dict[str, Tensor]:
     """Returns the weights and buffers with which a run of these settings starts, on the CPU."""
     data = easy_images() if data is None else data
-    model = make_classifier(load_recipe(name, settings(name, *more)), data, None).model
+    model = make_classifier(load_recipe(name, settings(name, *more)), data, None, DEVICE).model
     return {key: value.detach().clone() for key, value in model.state_dict().items()}
 
 
