@@ -47,6 +47,13 @@ def predict(
     as_csv: CsvOption = None,
     device: Annotated[str, device_option("auto")] = "auto",
     views: ViewsOption = None,
+    reject_below: Annotated[
+        str | None, option("--reject-below", metavar="P", help_text="Answer 'unsure' below this probability, as in 0.7")
+    ] = None,
+    reject_errors: Annotated[
+        str | None,
+        option("--reject-errors", metavar="SHARE", help_text="Answer 'unsure' so that of the others 2% are wrong"),
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Predicts the class of images.
@@ -55,11 +62,14 @@ def predict(
     standard error says where they are not. Files of other kinds in a folder are skipped and counted. An image that
     cannot be read is reported, and the others are still predicted; the exit code is then 1.
 
+    --reject-errors 2% reads the probability off the validation or test predictions of the run.
+
     \b
     Examples:
       tenfold predict runs/cifar10-quick-20260101-120000 cat.jpg
       tenfold predict runs/mine photos/ --csv labels.csv
       tenfold predict runs/mine/best.safetensors "photos/**/*.png" --top 3
+      tenfold predict runs/mine photos/ --reject-errors 2%
       tenfold predict --weights cifar_net.pth --model tutorial cat.jpg
     """
     names = files or []
@@ -72,6 +82,7 @@ def predict(
     from tenfold.cli.output import check_outputs, deliver, json_text, note
 
     check_outputs({"--json": as_json, "--csv": as_csv}, force=force)
+    unsure_below = _unsure_below(chosen, reject_below, reject_errors, views)
     paths, skipped = find_images(names)
     if skipped:
         note(_skipped_line(skipped))
@@ -80,11 +91,14 @@ def predict(
 
     predictions = list(api.load(chosen, device=device, model=model, views=views).predict_all(paths))
     if as_json is not None:
-        deliver(json_text([_as_dict(prediction) for prediction in predictions]), as_json)
+        deliver(json_text([_as_dict(prediction, unsure_below) for prediction in predictions]), as_json)
     if as_csv is not None:
-        deliver(_csv_text(predictions, top), as_csv)
+        deliver(_csv_text(predictions, top, unsure_below), as_csv)
     if as_json is None and as_csv is None:
-        _print_table(predictions, top)
+        _print_table(predictions, top, unsure_below)
+    if unsure_below is not None:
+        num_unsure = sum(_is_unsure(prediction, unsure_below) for prediction in predictions)
+        note(f"{num_unsure:,} of {len(predictions):,} answers are unsure")
     if not all(prediction.calibrated for prediction in predictions if prediction.error is None):
         note(f"probabilities are not calibrated: {_NO_TEMPERATURE if views is None else _OTHER_VIEWS}")
     failed = [prediction for prediction in predictions if prediction.error is not None]
@@ -93,6 +107,42 @@ def predict(
     if failed:
         note(f"{len(failed):,} of {len(predictions):,} images could not be read")
         raise typer.Exit(1)
+
+
+def _unsure_below(chosen: Path, reject_below: str | None, reject_errors: str | None, views: str | None) -> float | None:
+    """Returns the probability below which answers are unsure, or None where none was asked for."""
+    if reject_below is not None and reject_errors is not None:
+        raise UsageError("--reject-below and --reject-errors were both given; expected one of them")
+    if reject_below is not None:
+        return _share(reject_below, "--reject-below")
+    if reject_errors is None:
+        return None
+    if views is not None:
+        raise UsageError("--reject-errors reads predictions with the views as trained; leave --views out")
+    max_errors = _share(reject_errors, "--reject-errors")
+
+    from tenfold.api.reject import reject_threshold
+    from tenfold.cli.output import note
+
+    threshold = reject_threshold(chosen, max_errors)
+    note(str(threshold))
+    return threshold.probability
+
+
+def _share(text: str, flag: str) -> float:
+    """Returns a share that is written as 0.02, 2% or 2 %."""
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / (100 if number != text.strip() else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise UsageError(f"{flag} is {text}; expected a share between 0 and 1, such as 0.02 or 2%")
+    return share
+
+
+def _is_unsure(prediction: "Prediction", unsure_below: float | None) -> bool:
+    return unsure_below is not None and prediction.error is None and prediction.probability < unsure_below
 
 
 def _is_classifier(path: Path) -> bool:
@@ -174,43 +224,51 @@ def _natural_order(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
-def _as_dict(prediction: "Prediction") -> dict[str, object]:
+def _as_dict(prediction: "Prediction", unsure_below: float | None) -> dict[str, object]:
     from dataclasses import asdict
 
     entry = {**asdict(prediction), "path": _as_utf8(prediction.path)}
     if prediction.error is None:
         del entry["error"]
+        if unsure_below is not None:
+            entry["unsure"] = _is_unsure(prediction, unsure_below)
     else:
         entry["probability"] = None  # there is no prediction
         del entry["raw_probability"], entry["calibrated"]
     return entry
 
 
-def _csv_text(predictions: "Sequence[Prediction]", top: int) -> str:
-    """Returns a CSV with a row for each image: path, label and probability of the `top` classes, error."""
+def _csv_text(predictions: "Sequence[Prediction]", top: int, unsure_below: float | None) -> str:
+    """Returns a CSV with a row for each image: path, label and probability of the `top` classes, error, unsure."""
     ranks = [""] + [f"_{rank}" for rank in range(2, top + 1)]
     header = ["path", *(f"{column}{rank}" for rank in ranks for column in ("label", "probability")), "error"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(header if unsure_below is None else [*header, "unsure"])
     for prediction in predictions:
         cells = [cell for label, p in _best(prediction, top) for cell in (label, f"{p:.6f}")]
         cells += [""] * (len(header) - 2 - len(cells))
-        writer.writerow([_as_utf8(prediction.path), *cells, prediction.error or ""])
+        answer = "" if prediction.error else str(_is_unsure(prediction, unsure_below)).lower()
+        unsure = [] if unsure_below is None else [answer]
+        writer.writerow([_as_utf8(prediction.path), *cells, prediction.error or "", *unsure])
     return text.getvalue()
 
 
-def _print_table(predictions: "Sequence[Prediction]", top: int) -> None:
+def _print_table(predictions: "Sequence[Prediction]", top: int, unsure_below: float | None) -> None:
     from tenfold.cli.output import render
     from tenfold.core.text import percent
     from tenfold.report.tables.run_tables import listing, prediction_table
 
     read = [prediction for prediction in predictions if prediction.error is None]
+
+    def marked(prediction: "Prediction", text: str) -> str:
+        return f"unsure ({text})" if _is_unsure(prediction, unsure_below) else text
+
     if read and top == 1:
-        render(prediction_table([(each.path, each.label or "", each.probability) for each in read]))
+        render(prediction_table([(each.path, marked(each, each.label or ""), each.probability) for each in read]))
     elif read:
-        cells = [[each.path, ", ".join(f"{label} {percent(p)}" for label, p in _best(each, top))] for each in read]
-        render(listing(["path", "labels"], cells))
+        texts = [", ".join(f"{label} {percent(p)}" for label, p in _best(each, top)) for each in read]
+        render(listing(["path", "labels"], [[e.path, marked(e, text)] for e, text in zip(read, texts, strict=True)]))
 
 
 def _reason(prediction: "Prediction") -> str:
