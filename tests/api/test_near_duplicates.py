@@ -10,8 +10,8 @@ import tenfold
 from harness.runs import tiny_run, without_plots
 from harness.tiny import photo_folder
 from tenfold.core.progress import SilentProgress
+from tenfold.data.duplicates.search import find_duplicates
 from tenfold.evaluate.intervals import wilson
-from tenfold.inspect.duplicates import find_duplicates
 from tenfold.runs.run_folder import RunFolder
 
 SETTINGS = ["model.hidden=[4]", "train.duration=1 epochs", "train.min_steps=0", "train.threads=1", "train.device=cpu"]

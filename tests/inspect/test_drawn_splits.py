@@ -12,11 +12,11 @@ from harness.scenes import scene, scenes
 from tenfold.api.data import in_memory
 from tenfold.core.errors import StorageError
 from tenfold.data.build import DataRequest, build_dataset
+from tenfold.data.duplicates.search import find_duplicates
 from tenfold.data.store.leak_cache import delete_leaks
 from tenfold.data.types import Dataset
 from tenfold.inspect import drawn_splits
 from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
-from tenfold.inspect.duplicates import find_duplicates
 from tenfold.recipes.schema import DataSection
 
 

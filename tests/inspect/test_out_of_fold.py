@@ -16,8 +16,9 @@ from harness.runs import StopAfter
 from harness.tiny import dataset, recipe
 from tenfold.core.errors import DataError, Interrupted, TrainingError
 from tenfold.core.progress import SilentProgress
+from tenfold.data.splits import stratified_folds
 from tenfold.inspect import out_of_fold
-from tenfold.inspect.out_of_fold import out_of_fold_logits, scale_duration, stratified_folds
+from tenfold.inspect.out_of_fold import out_of_fold_logits, scale_duration
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.load import resolve
 

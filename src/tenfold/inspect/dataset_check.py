@@ -10,14 +10,14 @@ import numpy as np
 from tenfold.core.errors import DataError
 from tenfold.core.text import plural
 from tenfold.data.build import BUILT_IN, build_dataset
+from tenfold.data.duplicates.dataset_images import DatasetImages, ImageRef
+from tenfold.data.duplicates.search import DuplicatePair, duplicate_pairs, find_duplicates, find_leak
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.class_folders import check_source
 from tenfold.data.sources.layout import SPLITS, Layout
 from tenfold.data.store.cache_key import dataset_name
 from tenfold.data.types import Dataset, Leak, ProgressCallback, Skipped, no_progress
 from tenfold.inspect.balance import class_counts, count_labels, label_findings
-from tenfold.inspect.dataset_images import DatasetImages, ImageRef
-from tenfold.inspect.duplicates import DuplicatePair, duplicate_pairs, find_duplicates, find_leak
 from tenfold.inspect.file_survey import CONVERTED, FileSurvey, survey_files
 from tenfold.inspect.findings import Finding, Inspection, by_severity
 

@@ -7,10 +7,10 @@ half of such a pair measures memorization.
 from collections.abc import Iterator, Mapping
 
 from tenfold.core.text import size_text
+from tenfold.data.duplicates.dataset_images import DatasetImages
+from tenfold.data.duplicates.search import find_duplicates, find_leak
 from tenfold.data.store.leak_cache import read_leaks, write_leaks
 from tenfold.data.types import Dataset, Leak, ProgressCallback
-from tenfold.inspect.dataset_images import DatasetImages
-from tenfold.inspect.duplicates import find_duplicates, find_leak
 
 MAX_IMAGES = 20_000
 MAX_PIXELS = 200_000_000

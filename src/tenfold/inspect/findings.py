@@ -7,9 +7,9 @@ it is; a `note` is good to know.
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+from tenfold.data.duplicates.dataset_images import ImageRef
+from tenfold.data.duplicates.search import DuplicatePair
 from tenfold.data.types import Dataset, Leak, Skipped
-from tenfold.inspect.dataset_images import ImageRef
-from tenfold.inspect.duplicates import DuplicatePair
 from tenfold.inspect.file_survey import FileSurvey
 
 _SEVERITIES = ("error", "warning", "note")

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from tenfold.core.errors import DataError, Stopped, TrainingError
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.core.randomness import derive_seed, generator_for
+from tenfold.core.randomness import derive_seed
 from tenfold.core.text import percent
+from tenfold.data.splits import stratified_folds
 from tenfold.data.types import Dataset
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.loop import train
@@ -95,31 +96,6 @@ def scale_duration(recipe: Recipe, factor: float) -> Recipe:
     amount = duration.amount * factor
     scaled = replace(duration, amount=ceil(amount) if duration.unit == "steps" else amount)
     return resolve(recipe, {"train.duration": scaled, "train.min_steps": ceil(min_steps * factor)})
-
-
-def stratified_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """Assigns images to folds in turn, class by class in random order.
-
-    Args:
-        labels: int64 [N], at least 0.
-        folds: number of folds, at least 1.
-        seed: at least 0.
-
-    Returns:
-        The fold of each image, int64 [N] in [0, folds). Fold sizes differ by at most one, in all and in each class.
-
-    Example:
-        >>> np.bincount(stratified_folds(np.array([0, 0, 0, 0, 1, 1]), 2, seed=0)).tolist()
-        [3, 3]
-    """
-    shuffled: list[NDArray[np.int64]] = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        order = torch.randperm(len(members), generator=generator_for(seed, "folds", int(label)))
-        shuffled.append(members[order.numpy()])
-    fold_of = np.empty(len(labels), np.int64)
-    fold_of[np.concatenate(shuffled)] = np.arange(len(labels)) % folds
-    return fold_of
 
 
 def _train_and_predict(recipe: Recipe, dataset: Dataset, progress: Progress) -> NDArray[np.float32]:

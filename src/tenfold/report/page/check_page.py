@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tenfold.core.text import printable
+from tenfold.data.duplicates.dataset_images import ImageRef
+from tenfold.data.duplicates.search import DuplicatePair
 from tenfold.data.types import Dataset
-from tenfold.inspect.dataset_images import ImageRef
-from tenfold.inspect.duplicates import DuplicatePair
 from tenfold.inspect.findings import Inspection
 from tenfold.report.page.rendering import render
 from tenfold.report.page.sprites import SpriteSheet, sprite_sheet

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.data.duplicates.dataset_images import DatasetImages, ImageRef, Indices
+from tenfold.data.duplicates.similarity import NUM_EVEN, Floats, ImageFeatures, image_features, likeness
 from tenfold.data.types import Leak, ProgressCallback
-from tenfold.inspect.dataset_images import DatasetImages, ImageRef, Indices
-from tenfold.inspect.similarity import NUM_EVEN, Floats, ImageFeatures, image_features, likeness
 
 MIN_AGREEMENT = 0.75
 """Pairs whose signatures agree less are not compared; docs/check.md says what this misses."""

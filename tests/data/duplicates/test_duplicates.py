@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from harness.images import noise
 from harness.scenes import brighter, jpeg, resized_and_back, scene, scenes, shifted
+from tenfold.data.duplicates import search as duplicates
+from tenfold.data.duplicates.dataset_images import DatasetImages
+from tenfold.data.duplicates.search import candidate_pairs, duplicate_pairs, find_duplicates, find_leak
+from tenfold.data.duplicates.similarity import image_features, likeness
 from tenfold.data.sources.shapes import build_shapes
-from tenfold.inspect import duplicates
 from tenfold.inspect.dataset_check import inspect_dataset
-from tenfold.inspect.dataset_images import DatasetImages
-from tenfold.inspect.duplicates import candidate_pairs, duplicate_pairs, find_duplicates, find_leak
-from tenfold.inspect.similarity import image_features, likeness
 
 EDITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "re-encoded": lambda image: jpeg(image, 80),
