@@ -19,6 +19,7 @@ from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, with_valida
 from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.cifar import find_cifar
 from tenfold.data.sources.cifar_files import SOURCES
+from tenfold.data.sources.label_files import labels_from, moved_labels
 from tenfold.data.sources.layout import drawn_note
 from tenfold.data.store.store import list_stores
 from tenfold.data.types import Dataset, Split
@@ -125,7 +126,7 @@ def given_dataset(data: object, section: DataSection) -> Dataset | None:
     given = in_memory(data, section)
     if given is None:
         return None
-    for key in ("splits", "classes_are_folders", "data_dir", "exclude", "relabel"):
+    for key in ("labels", "splits", "classes_are_folders", "data_dir", "exclude", "relabel"):
         if value := getattr(section, key):
             raise DataError(f"data.{key} is {value}, but the data is in memory, which no file belongs to; leave it out")
     size = request_of(section).size
@@ -167,6 +168,8 @@ def recorded_section(section: DataSection, folder: Path, source: str | None = No
                 "or give data= in Python: a path, or the images where they were in memory"
             )
         found["source"] = str(existing[0])
+    if section.labels:
+        found["labels"] = moved_labels(section.labels, Path(section.source), Path(str(found["source"])))
     if section.data_dir and not Path(section.data_dir).expanduser().is_dir():
         found["data_dir"] = ""
     for key in ("exclude", "relabel"):
@@ -183,7 +186,8 @@ def absolute_paths(section: DataSection) -> dict[str, object]:
     """
     named = {key: getattr(section, key) for key in ("source", "data_dir", "exclude", "relabel")}
     paths = {key: expanded(text) for key, text in named.items() if text and (key != "source" or text not in BUILT_IN)}
-    return {f"data.{key}": str(path.absolute()) for key, path in paths.items() if path.exists()}
+    absolute: dict[str, object] = {f"data.{key}": str(path.absolute()) for key, path in paths.items() if path.exists()}
+    return absolute | ({"data.labels": labels_from(section.labels, expanded(section.source))} if section.labels else {})
 
 
 def request_of(section: DataSection) -> DataRequest:

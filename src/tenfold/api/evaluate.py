@@ -54,6 +54,7 @@ def evaluate(
     *,
     data: DataSource | None = None,
     data_dir: str | None = None,
+    labels: str | None = None,
     splits: str | None = None,
     classes_are_folders: bool | None = None,
     split: str | None = None,
@@ -69,6 +70,7 @@ def evaluate(
         data: as for `train`; the training dataset by default. Nothing is drawn from other data, and it may lack
             classes of the model.
         data_dir: folder that holds a copy of CIFAR.
+        labels: where the labels of `data` come from, as the key `data.labels` says.
         splits: which folders of `data` are splits, such as `a=train,b=test`.
         classes_are_folders: whether the outermost folders of `data` are classes, whatever their names.
         split: `train`, `val`, `test` or `all`; by default the test split, or all images of other data without one.
@@ -85,7 +87,7 @@ def evaluate(
     path = path_of(source, "run")
     classifier = _classifier(path, device, model, views)
     progress = progress or default_progress()
-    keys = {"data_dir": data_dir, "splits": splits, "classes_are_folders": classes_are_folders}
+    keys = {"data_dir": data_dir, "labels": labels, "splits": splits, "classes_are_folders": classes_are_folders}
     given = {key: value for key, value in keys.items() if value is not None}
     if given and not isinstance(data, str | Path | None):
         key, value = next(iter(given.items()))

@@ -23,6 +23,7 @@ from tenfold.data.evaluation import (
     split_of,
 )
 from tenfold.data.request import DataRequest
+from tenfold.data.sources.label_files import labels_from
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import DataSection, Recipe
@@ -32,7 +33,7 @@ from tenfold.runs.run_folder import RunFolder
 
 _MAX_CLASSES_NAMED = 20
 
-READING_KEYS = ("splits", "classes_are_folders")
+READING_KEYS = ("labels", "splits", "classes_are_folders")
 """Keys of `[data]` that say how the files of a source are read."""
 
 
@@ -68,13 +69,15 @@ def images_to_evaluate(
         raise UsageError(f"{source} does not name its training dataset; name a dataset with --data")
     if data is None and (rules := [key for key in given if key in READING_KEYS]):
         raise UsageError(f"{rules[0]} says how other data is read, but no data was named; name it with --data")
+    if given.get("labels") and data is not None:
+        given = {**given, "labels": labels_from(str(given["labels"]), expanded(data))}
     if section is not None and (data is None or _same_source(data, section, given, folder)):
         return _split_of_run(_own(section, folder, given, split, progress), split or "test", progress)
     assert data is not None
     request = _foreign_request(section or _prepared_as(classifier, {}), data, given)
     if data in BUILT_IN:
         return built_in_images(request, split, partial(check_known, classifier), progress.prepare)
-    scanned = scan_source(request)
+    scanned = _scanned(request, section, folder)
     if section is not None and folder is not None:
         moved = _moved(scanned, section, folder, data, progress)
         if moved is not None:
@@ -85,6 +88,16 @@ def images_to_evaluate(
     found = labeled_images(scanned, request, split, partial(check_known, classifier), progress.prepare)
     _report(found, progress)
     return found
+
+
+def _scanned(request: DataRequest, section: DataSection | None, folder: RunFolder | None) -> Scanned:
+    """Lists foreign data. Where nothing says how it is read, it is read as the run's data if that works."""
+    if section is not None and folder is not None and not any(getattr(request, key) for key in READING_KEYS):
+        own = recorded_section(section, folder.path, request.source)
+        if any(getattr(own, key) for key in READING_KEYS):
+            with suppress(DataError):
+                return scan_source(replace(request, **{key: getattr(own, key) for key in READING_KEYS}))
+    return scan_source(request)
 
 
 def _split_of_run(dataset: Dataset, split: str, progress: Progress) -> LabeledImages:

@@ -121,6 +121,14 @@ SourceArgument = Annotated[Path | None, source_argument()]
 DataDirOption = Annotated[
     str | None, option("--data-dir", metavar="FOLDER", help_text="Folder that holds a copy of CIFAR")
 ]
+LabelsOption = Annotated[
+    str | None,
+    option(
+        "--labels",
+        metavar="TABLE|name:REGEX",
+        help_text="Labels from a table, e.g. t.csv or t.csv:file=id,label=breed, or from file names by a pattern",
+    ),
+]
 SplitsOption = Annotated[
     str | None,
     option(

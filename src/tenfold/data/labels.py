@@ -23,9 +23,8 @@ from tenfold.core.errors import DataError
 from tenfold.core.registry import did_you_mean
 from tenfold.core.text import plural
 from tenfold.data.sources.layout import name_list
+from tenfold.data.sources.tables import Row, check_cells, csv_rows
 from tenfold.data.types import Dataset, Split
-
-_DELIMITERS = ",;\t"  # spreadsheets in many countries write semicolons
 
 
 class Suspect(NamedTuple):
@@ -106,8 +105,8 @@ def read_list(path: Path, *columns: str) -> list[ListRow]:
         raise DataError(f"there is no list {display_path(path)}; expected a CSV such as `tenfold suspects` writes")
     with storage_errors("read", path):
         text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    header, *rows = _cells(path, text) or [(1, [])]
-    names = [name.strip() for name in header[1]]
+    header, *rows = csv_rows(str(path), text) or [Row(1, [])]
+    names = [name.strip() for name in header.cells]
     if "path" not in names:
         names = ["path" if name == "picture" else name for name in names]
     if not set(columns) <= set(names):
@@ -117,26 +116,11 @@ def read_list(path: Path, *columns: str) -> list[ListRow]:
         )
     listed = []
     for line, cells in rows:
-        if len(cells) != len(names):
-            raise DataError(
-                f"line {line} of {display_path(path)} has {plural(len(cells), 'cell')}; "
-                f"expected {len(names)} as in line 1"
-            )
+        check_cells(str(path), Row(line, cells), names)
         row = dict(zip(names, cells, strict=True))
         suggested = row["suggested"] if "suggested" in columns else ""
         listed.append(ListRow(line, row["path"], row.get("split", ""), suggested))
     return listed
-
-
-def _cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
-    """Returns number and cells of the non-empty lines of a table."""
-    first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        return [(reader.line_num, cells) for cells in reader if any(cells)]
-    except csv.Error as error:
-        raise DataError(f"line {reader.line_num} of {display_path(path)} is not valid CSV: {error}; fix it") from error
 
 
 Position = tuple[str, int]

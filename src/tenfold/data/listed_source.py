@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tenfold.core.disk import expanded
 from tenfold.data.request import BUILT_IN, DataRequest
 from tenfold.data.sources.class_folders import FolderListing, check_source, list_folder
+from tenfold.data.sources.label_files import files_on_disk
 from tenfold.data.sources.layout import LAYOUT_VERSION
 from tenfold.data.store.cache_key import archive_digest, folder_digest
 
@@ -37,6 +38,7 @@ def listed_source(request: DataRequest) -> ListedSource:
     check_source(path, BUILT_IN)
     listing = list_folder(path) if path.is_dir() else None
     content = folder_digest(listing) if listing else archive_digest(path)
-    rules = [request.splits, request.classes_are_folders]
-    text = json.dumps([LAYOUT_VERSION, content, *rules])
+    names = [file.path for file in listing.files] if listing else []
+    files = [archive_digest(file) for file in files_on_disk(path, names, request.rules.labels)]
+    text = json.dumps([LAYOUT_VERSION, content, request.labels, files, request.splits, request.classes_are_folders])
     return ListedSource(path, listing, hashlib.sha256(text.encode()).hexdigest())

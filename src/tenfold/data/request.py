@@ -5,7 +5,7 @@ from typing import Literal
 
 from tenfold.core.errors import DataError
 from tenfold.data.decode.preprocessing import FITS, MAX_SIDE, MIN_SIDE
-from tenfold.data.sources.rules import SourceRules, parse_splits
+from tenfold.data.sources.rules import SourceRules, parse_labels, parse_splits
 
 BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
 """Names of datasets that are no paths."""
@@ -17,6 +17,7 @@ class DataRequest:
 
     Args:
         source: `auto`, `shapes`, `cifar10`, `cifar100`, or the path of a folder or an archive of class folders.
+        labels: where labels come from, see `parse_labels`; empty for class folders.
         splits: split by folder, such as `a=train,b=test`; empty to recognize them by their names.
         classes_are_folders: whether the outer folders are classes, whatever their names.
         data_dir: folder where CIFAR is found or downloaded to; empty means the cache folder.
@@ -30,11 +31,12 @@ class DataRequest:
         relabel: CSV file that lists training images with new labels, see `labels.py`; empty means none.
 
     Raises:
-        DataError: when the image size, the fit or the splits are invalid, or a built-in dataset is to be read another
-            way.
+        DataError: when the image size, the fit, the labels or the splits are invalid, or a built-in dataset is to be
+            read another way.
     """
 
     source: str = "auto"
+    labels: str = ""
     splits: str = ""
     classes_are_folders: bool = False
     data_dir: str = ""
@@ -57,14 +59,15 @@ class DataRequest:
         rules = self.rules  # reports what is invalid before any file is read
         if self.source in BUILT_IN and rules != SourceRules(max_unmatched=self.max_unreadable):
             raise DataError(
-                f"{self.source} has its own labels and splits, so data.splits and data.classes_are_folders do not "
-                "apply; leave them out, or name a folder or an archive with --data"
+                f"{self.source} has its own labels and splits, so data.labels, data.splits and "
+                "data.classes_are_folders do not apply; leave them out, or name a folder or an archive with --data"
             )
 
     @property
     def rules(self) -> SourceRules:
         """How the files of the source are read."""
         return SourceRules(
+            labels=parse_labels(self.labels),
             splits=parse_splits(self.splits),
             classes_are_folders=self.classes_are_folders,
             max_unmatched=self.max_unreadable,

@@ -12,6 +12,7 @@ def keyword_lines(
     *,
     prefix: str = "",
     data_dir: str | None = None,
+    labels: str | None = None,
     splits: str | None = None,
     classes_are_folders: bool = False,
     exclude: str | None = None,
@@ -29,6 +30,7 @@ def keyword_lines(
         overrides: `"section.key=value"` each.
         prefix: what messages write before a keyword: `--` on the command line.
         data_dir: `data.data_dir`.
+        labels: `data.labels`.
         splits: `data.splits`.
         classes_are_folders: `data.classes_are_folders`.
         exclude: `data.exclude`.
@@ -57,6 +59,7 @@ def keyword_lines(
         raise UsageError(f"{name} is {_text(batch_size)}; expected a whole number of at least 1")
     values = {
         "data.data_dir": data_dir,
+        "data.labels": labels,
         "data.splits": splits,
         "data.classes_are_folders": "true" if classes_are_folders else None,
         "data.exclude": exclude,

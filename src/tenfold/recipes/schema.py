@@ -46,6 +46,7 @@ class DataSection(Section):
 
     Args:
         source: `auto`, `shapes`, `cifar10`, `cifar100`, a folder or an archive of class folders.
+        labels: a table, or `name:REGEX` for file names (docs/data.md); empty for class folders.
         splits: split by folder, e.g. `a=train,b=test`; empty to recognize splits by the names of folders.
         classes_are_folders: whether the outer folders are classes, also where they look like splits.
         data_dir: folder for downloads, or with a copy of CIFAR; empty means the cache folder.
@@ -65,6 +66,7 @@ class DataSection(Section):
     """
 
     source: str = "auto"
+    labels: str = ""
     splits: str = ""
     classes_are_folders: bool = False
     data_dir: str = ""

@@ -14,6 +14,7 @@ from tenfold.cli.options import (
     DataDirOption,
     ForceOption,
     JsonOption,
+    LabelsOption,
     SetOption,
     SplitsOption,
     chosen_data,
@@ -50,6 +51,7 @@ def check(
     ] = None,
     settings: SetOption = None,
     data_dir: DataDirOption = None,
+    labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
     force: ForceOption = False,
@@ -70,7 +72,9 @@ def check(
 
     source = required(chosen_data(data_source, data), "DATA")
     check_outputs({"--csv": as_csv, "--json": as_json, "--html": html}, force=force)
-    lines = recipe_lines(settings, data_dir=data_dir, splits=splits, classes_are_folders=classes_are_folders)
+    lines = recipe_lines(
+        settings, data_dir=data_dir, labels=labels, splits=splits, classes_are_folders=classes_are_folders
+    )
     section = _data_settings(lines)
 
     from tenfold.api import check as api

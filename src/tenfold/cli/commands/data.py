@@ -9,6 +9,7 @@ from tenfold.cli.grammar import Command
 from tenfold.cli.options import (
     ClassesAreFoldersOption,
     DataDirOption,
+    LabelsOption,
     SetOption,
     SplitsOption,
     argument,
@@ -62,6 +63,7 @@ def get(
     data_source: Annotated[str | None, data_argument(None)] = None,
     data: Annotated[str | None, data_option(None)] = None,
     data_dir: DataDirOption = None,
+    labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
     settings: SetOption = None,
@@ -77,7 +79,9 @@ def get(
     from tenfold.recipes.schema import Recipe
 
     source = required(chosen_data(data_source, data), "DATA")
-    lines = recipe_lines(settings, data_dir=data_dir, splits=splits, classes_are_folders=classes_are_folders)
+    lines = recipe_lines(
+        settings, data_dir=data_dir, labels=labels, splits=splits, classes_are_folders=classes_are_folders
+    )
     recipe = resolve(resolve(Recipe(), lines), {"data.source": source})
 
     from tenfold.api import data as api

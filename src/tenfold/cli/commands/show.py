@@ -8,6 +8,7 @@ from tenfold.cli.options import (
     ClassesAreFoldersOption,
     DataDirOption,
     ForceOption,
+    LabelsOption,
     SetOption,
     SplitsOption,
     chosen_data,
@@ -45,6 +46,7 @@ def show(
     recipe: Annotated[str, recipe_option("quick")] = "quick",
     settings: SetOption = None,
     data_dir: DataDirOption = None,
+    labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
     output: Annotated[Path, output_file("preview.png")] = Path("preview.png"),
@@ -62,7 +64,9 @@ def show(
 
     source = chosen_data(data_source, data) or "auto"
     check_image_name("--output", output)
-    lines = recipe_lines(settings, data_dir=data_dir, splits=splits, classes_are_folders=classes_are_folders)
+    lines = recipe_lines(
+        settings, data_dir=data_dir, labels=labels, splits=splits, classes_are_folders=classes_are_folders
+    )
     chosen = resolve(load_recipe(recipe, lines), {"data.source": source})
 
     from tenfold.api import data as api

@@ -8,6 +8,7 @@ from tenfold.cli.options import (
     ClassesAreFoldersOption,
     DataDirOption,
     ForceOption,
+    LabelsOption,
     SetOption,
     SplitsOption,
     chosen_data,
@@ -60,6 +61,7 @@ def suspects(
     ] = None,
     settings: SetOption = None,
     data_dir: DataDirOption = None,
+    labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
     device: Annotated[str | None, device_option("the recipe's")] = None,
@@ -90,7 +92,12 @@ def suspects(
     check_image_name("--sheet", sheet)
     check_outputs({"--output": output, "--sheet": sheet}, force=force)
     lines = recipe_lines(
-        settings, data_dir=data_dir, splits=splits, classes_are_folders=classes_are_folders, device=device
+        settings,
+        data_dir=data_dir,
+        labels=labels,
+        splits=splits,
+        classes_are_folders=classes_are_folders,
+        device=device,
     )
     load_recipe(recipe, lines)  # reports a mistake before torch is imported, which takes a second
 

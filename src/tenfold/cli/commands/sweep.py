@@ -10,6 +10,7 @@ from tenfold.cli.options import (
     EpochsOption,
     ExcludeOption,
     JobsOption,
+    LabelsOption,
     LearningRateOption,
     RelabelOption,
     ReportOption,
@@ -57,6 +58,7 @@ def sweep(
     ] = None,
     seeds: SeedsOption = None,
     data_dir: DataDirOption = None,
+    labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
     exclude: ExcludeOption = None,
@@ -99,7 +101,7 @@ def sweep(
     """
     source = chosen_data(data_source, data)
     short: dict[str, Any] = {
-        "data_dir": data_dir, "splits": splits, "classes_are_folders": classes_are_folders,
+        "data_dir": data_dir, "labels": labels, "splits": splits, "classes_are_folders": classes_are_folders,
         "exclude": exclude, "relabel": relabel, "epochs": epochs, "batch_size": batch_size,
         "lr": lr, "target": target, "device": device,
     }  # fmt: skip

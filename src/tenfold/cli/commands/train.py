@@ -13,6 +13,7 @@ from tenfold.cli.options import (
     EpochsOption,
     ExcludeOption,
     JobsOption,
+    LabelsOption,
     LearningRateOption,
     RelabelOption,
     ReportOption,
@@ -52,6 +53,7 @@ def train(
     recipe: Annotated[str | None, recipe_option("quick")] = None,
     data: Annotated[str | None, data_option("the recipe's")] = None,
     data_dir: DataDirOption = None,
+    labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
     exclude: ExcludeOption = None,
@@ -107,6 +109,7 @@ def train(
     lines = recipe_lines(
         settings,
         data_dir=data_dir,
+        labels=labels,
         splits=splits,
         classes_are_folders=classes_are_folders,
         exclude=exclude,
@@ -121,7 +124,7 @@ def train(
     if resume is not None:
         given: dict[str, Any] = {"--recipe": recipe, "--exclude": exclude, "--relabel": relabel}
         given |= {"--batch-size": batch_size, "--seed": seed, "--seeds": seeds}
-        given |= {"--splits": splits, "--classes-are-folders": classes_are_folders or None}
+        given |= {"--labels": labels, "--splits": splits, "--classes-are-folders": classes_are_folders or None}
         given |= {"--resplit": resplit or None, "--name": name, "--runs": runs, "--budget": budget}
         refused = [flag for flag, value in given.items() if value is not None]
         refused += [f"--set {line}" for line in settings or [] if not line.strip().startswith(_RESUME_KEYS)]

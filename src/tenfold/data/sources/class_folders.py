@@ -1,4 +1,4 @@
-"""Reads a folder or an archive: lists its images, with the splits and classes of `folder_layout`, and reads the files.
+"""Reads a folder or an archive: lists its images, with the splits and classes of `arrange`, and reads the files.
 
 Names that begin with a dot and `__MACOSX` are ignored without a note; every other file that cannot be used is listed
 with the reason. Nothing is ever written here.
@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from tenfold.core.registry import did_you_mean
 from tenfold.core.text import escaped
 from tenfold.data.decode.decode import FileSource, has_no_suffix, is_image, is_image_name
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES, is_archive, read_members
-from tenfold.data.sources.folder_layout import FoundFiles, arrange_folders
+from tenfold.data.sources.arrange import arrange
+from tenfold.data.sources.folder_layout import FoundFiles
 from tenfold.data.sources.layout import Layout
 from tenfold.data.sources.rules import SourceRules
 from tenfold.data.types import Skipped
@@ -68,16 +70,24 @@ def scan(
         for_training: see `arranged`.
 
     Raises:
-        DataError: when there is nothing at `path`, or see `arrange_folders`.
+        DataError: when there is nothing at `path`, or see `arrange`.
     """
     check_source(path)
     is_folder = path.is_dir()
     found = _scan_folder(path, listing or list_folder(path)) if is_folder else _scan_archive(path, on_image)
-    layout = arrange_folders(path, found, rules or SourceRules(), for_training=for_training)
+    layout = arrange(path, found, rules or SourceRules(), partial(_read_file, path), for_training=for_training)
     if is_folder and on_image:
         for entry in layout.entries:
             on_image(entry.path, path / entry.path)
     return layout
+
+
+def _read_file(root: Path, name: str) -> bytes:
+    """Returns the bytes of a file of a folder or an archive by its path there."""
+    if root.is_dir():
+        with storage_errors("read", root / name):
+            return (root / name).read_bytes()
+    return next(content for _, content in read_members(root, name.__eq__, lambda skipped: None))
 
 
 def check_source(path: Path, other_names: Sequence[str] = ()) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped
 from tenfold.data.sources.folder_tree import Folder, all_folders
+from tenfold.data.sources.layout import UnlabeledError
 from tenfold.data.sources.rules import SPLITS, is_split_word, split_role
 
 _MAX_SHARED = 3
@@ -157,7 +158,7 @@ def _split_plan(name: str, node: Folder, labeled: Mapping[str, str]) -> FolderPl
     if twice:
         raise _ask(name, node, list(labeled), f"are named like splits, several like {twice[0]}")
     if not labeled:
-        raise DataError(
+        raise UnlabeledError(
             f"{name} has the folders {_listed(sorted(node.folders))}, which are named like splits and hold images but "
             "no class folders; expected train/<class>/… and test/<class>/…, or --labels to say where the labels are; "
             "if the folders are the classes: --classes-are-folders"

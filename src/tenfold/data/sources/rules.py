@@ -60,6 +60,15 @@ class LabelRule:
     columns: Mapping[str, str] = field(default_factory=dict)
     names: str = ""
 
+    @property
+    def text(self) -> str:
+        """The setting `data.labels` that is parsed as this rule."""
+        if self.pattern is not None:
+            return f"name:{self.pattern.pattern}"
+        options = {**self.columns, **({"names": self.names} if self.names else {})}
+        listed = ",".join(f"{key}={value}" for key, value in options.items())
+        return ":".join(part for part in (self.table, listed) if part)
+
 
 def parse_labels(text: str) -> LabelRule | None:
     """Returns the parsed setting `data.labels`, or None where it is empty.

@@ -89,6 +89,7 @@ def complete_recipe(base: Recipe, settings: Mapping[str, Value], overrides: Over
         dataset_keys = {
             "data.source": base.data.source,
             "data.data_dir": base.data.data_dir,
+            "data.labels": base.data.labels,
             "data.splits": base.data.splits,
             "data.classes_are_folders": base.data.classes_are_folders,
             "data.exclude": base.data.exclude,
