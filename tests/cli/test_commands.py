@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness.images import png
 from tenfold.cli.commands.predict import find_images
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, UsageError
+from tenfold.deploy.predictor import Prediction
 from tenfold.models.build import default_arguments
 from tenfold.recipes.load import load_recipe, recipe_names
 
@@ -297,6 +299,22 @@ def test_predict_says_once_that_probabilities_are_not_calibrated(
     assert captured.err.count("not calibrated") == 1
     assert f"probabilities are not calibrated: {reason}" in captured.err
     assert "not calibrated" not in captured.out
+
+
+def test_images_very_unlike_the_training_images_are_named_in_one_line(
+    fake_api: Any, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warned = [
+        Prediction(f"{n}.png", "cat", 0.9, {"cat": 0.9}, calibrated=True, warning="4×3, trained") for n in range(2)
+    ]
+    usual = Prediction("2.png", "cat", 0.9, {"cat": 0.9}, calibrated=True)
+    predictor = SimpleNamespace(predict_all=lambda paths: [*warned, usual])
+    monkeypatch.setattr("tenfold.api.evaluate.load", lambda *args, **keywords: predictor)
+    assert main(["predict", "run", str(photos), "--json"]) == 0
+    shown = capsys.readouterr()
+    line = "2 of 3 images are very unlike the training images in size or shape: 0.png (4×3, trained)"
+    assert shown.err.count("unlike") == shown.err.count(line) == 1
+    assert [each.get("warning") for each in json.loads(shown.out)] == ["4×3, trained", "4×3, trained", None]
 
 
 def test_predict_csv_has_columns_for_the_top_classes(

@@ -217,6 +217,17 @@ def test_the_size_is_chosen_from_the_images(sizes, chosen, note):
             raise DataError(text)
 
 
+@pytest.mark.parametrize("size", ["auto", 16])
+def test_a_dataset_knows_the_median_size_of_its_training_images_in_their_files(tmp_path, size):
+    large = encoded(Image.new("RGB", (600, 400)), "JPEG")
+    files = {f"train/{name}/{n}.jpg": large if n < 3 else png(n, 80, 50) for name in "ab" for n in range(5)}
+    files |= {f"test/{name}/{n}.png": png(10 + n, 90, 90) for name in "ab" for n in range(9)}
+    source = write_tree(tmp_path / "photos", files)
+    assert dataset_of(source, image_size=size).typical_size == (400, 600)
+    assert dataset_of(source, image_size=size).typical_size == (400, 600)  # from the store
+    assert dataset_of("shapes", image_size=16).typical_size == (32, 32)
+
+
 def test_unreadable_images_are_listed_and_left_out(tmp_path):
     root = class_tree(tmp_path / "d", {"train/a": 20, "train/b": 20, "test/a": 2, "test/b": 2})
     write_tree(root, {"train/a/3.png": b"", "train/b/notes.txt": b"text"})

@@ -118,6 +118,21 @@ def test_images_are_read_when_predictions_are_needed(
     assert len(read_paths) == 2
 
 
+def test_an_image_very_unlike_the_training_images_is_predicted_with_a_warning(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    preprocessing = replace(predictor.classifier.preprocessing, typical_size=(32, 32))
+    known = Predictor(replace(predictor.classifier, preprocessing=preprocessing))
+    large = Image.new("RGB", (400, 300))
+    large.save(tmp_path / "large.jpg")  # decoded at a fraction of its size
+    pixels = np.zeros((300, 400, 3), np.uint8)
+    with Image.open(tmp_path / "large.jpg") as unread:
+        for source in (tmp_path / "large.jpg", large, pixels, unread):
+            assert known.predict(source).warning == "400×300, trained on images of about 32×32"
+            assert predictor.predict(source).warning is None
+    assert known.predict(pixels[:40, :30]).warning is None
+
+
 def test_no_images_give_no_predictions(predictor: Predictor) -> None:
     assert list(predictor.predict_all([])) == []
 

@@ -107,6 +107,7 @@ class Dataset:
         skipped: files that could not be used.
         notes: sentences that a user should read, such as the image size that was chosen.
         drawn: names of the splits that Tenfold drew at random from the source, of `test` and `val`.
+        typical_size: median height and width of the training images before they were brought to size; None if unknown.
         layout: a sentence that says how the files of the source were understood; empty where there are none.
 
     Raises:
@@ -123,6 +124,7 @@ class Dataset:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = field(default=())
     drawn: tuple[str, ...] = ()
+    typical_size: tuple[int, int] | None = None
     layout: str = ""
 
     def __post_init__(self) -> None:

@@ -49,6 +49,7 @@ class Prediction:
         raw_probability: of `label` as the network gives it, without a temperature.
         calibrated: whether a temperature was fitted, so that of the images with a probability of 0.8, about 80 % are
             predicted correctly.
+        warning: how the image is very unlike the training images in size or shape; None if it is not, or unknown.
     """
 
     path: str
@@ -58,6 +59,7 @@ class Prediction:
     error: str | None = None
     raw_probability: float = 0.0
     calibrated: bool = False
+    warning: str | None = None
 
     def __repr__(self) -> str:
         if self.error is not None:
@@ -154,7 +156,9 @@ class Predictor:
             order = sorted(range(len(raw)), key=lambda index: -raw[index])  # calibrated ones may be rounded to equal
             ranked = {self.classes[index]: shown[index] for index in order}
             label = self.classes[order[0]]
-            yield Prediction(each.name, label, ranked[label], ranked, None, raw[order[0]], self.calibrated)
+            yield Prediction(
+                each.name, label, ranked[label], ranked, None, raw[order[0]], self.calibrated, each.warning
+            )
 
     def _probabilities(self, images: NDArray[np.uint8]) -> Iterator[tuple[list[float], list[float]]]:
         """Yields the raw probabilities of each image, and those to show."""
@@ -181,6 +185,7 @@ class _Decoded:
     name: str
     image: NDArray[np.uint8] | None
     error: str | None = None
+    warning: str | None = None
 
 
 def _decode_all(sources: Sequence[ImageSource], first: int, preprocessing: Preprocessing) -> list[_Decoded]:
@@ -203,13 +208,19 @@ def _decode(source: ImageSource, position: int, preprocessing: Preprocessing) ->
     name = str(source) if isinstance(source, str | Path) else str(position)
     try:
         if isinstance(source, str | Path):
-            return _Decoded(name, preprocessing.load(Path(source), name))
+            return _of_file(Path(source), name, preprocessing)
         if isinstance(source, Image.Image) and _is_unread_jpeg(source):
-            return _Decoded(name, preprocessing.load(Path(os.fsdecode(source.filename)), name))
+            return _of_file(Path(os.fsdecode(source.filename)), name, preprocessing)
         image = _upright(source, name) if isinstance(source, Image.Image) else Image.fromarray(image_of(source, name))
-        return _Decoded(name, fit_image(image, preprocessing.image_size, preprocessing.fit))
+        warning = preprocessing.warning_about((image.height, image.width))
+        return _Decoded(name, fit_image(image, preprocessing.image_size, preprocessing.fit), None, warning)
     except DataError as error:
         return _Decoded(name, None, str(error))
+
+
+def _of_file(path: Path, name: str, preprocessing: Preprocessing) -> _Decoded:
+    size, image = preprocessing.load_sized(path, name)
+    return _Decoded(name, image, None, preprocessing.warning_about(size))
 
 
 def _is_unread_jpeg(image: Image.Image) -> TypeGuard[ImageFile.ImageFile]:

@@ -145,9 +145,9 @@ def _check_output(model: nn.Module, images: Tensor, classes: tuple[str, ...]) ->
 def make_preprocessing(recipe: Recipe, dataset: Dataset) -> Preprocessing:
     """Returns the preprocessing of a run: mean and std of the training pixels, or one half where the recipe says so."""
     if recipe.data.normalize == "half":
-        return Preprocessing(dataset.image_size, dataset.fit, _HALF, _HALF)
+        return Preprocessing(dataset.image_size, dataset.fit, _HALF, _HALF, dataset.typical_size)
     mean, std = channel_statistics(dataset.train.images)
-    return Preprocessing(dataset.image_size, dataset.fit, mean, std)
+    return Preprocessing(dataset.image_size, dataset.fit, mean, std, dataset.typical_size)
 
 
 @contextmanager

@@ -278,6 +278,30 @@ def test_preprocessing_is_restored_exactly_from_json():
     assert Preprocessing.from_json(made.to_json()) == made
 
 
+def test_the_typical_size_is_stored_and_old_descriptions_have_none():
+    made = Preprocessing((8, 8), "crop", (0.5,) * 3, (0.5,) * 3, typical_size=(300, 400))
+    assert Preprocessing.from_json(made.to_json()) == made
+    old = {key: value for key, value in made.to_json().items() if key != "typical_size"}
+    assert Preprocessing.from_json(old).typical_size is None
+    assert Preprocessing.from_json(old).to_json() == old
+    with pytest.raises(DataError, match=r"typical size is \(0, 4\); expected height and width"):
+        Preprocessing.from_json(old | {"typical_size": [0, 4]})
+
+
+@pytest.mark.parametrize(
+    ("size", "is_unlike"),
+    [
+        ((30, 40), False), ((300, 400), False), ((303, 404), True), ((3, 4), False), ((2, 4), True),
+        ((40, 30), False), ((30, 120), False), ((30, 121), True), ((74, 33), False), ((100, 40), True),
+    ],
+)  # fmt: skip
+def test_images_of_another_size_or_shape_than_the_training_images_are_warned_about(size, is_unlike):
+    made = Preprocessing((8, 8), "crop", (0.5,) * 3, (0.5,) * 3, typical_size=(30, 40))
+    text = f"{size[1]}×{size[0]}, trained on images of about 40×30"
+    assert made.warning_about(size) == (text if is_unlike else None)
+    assert Preprocessing((8, 8), "crop", (0.5,) * 3, (0.5,) * 3).warning_about(size) is None
+
+
 @pytest.mark.parametrize("value", [{}, {"image_size": [32], "fit": "crop", "mean": [0] * 3, "std": [1] * 3},
                                    {"image_size": [32, 32], "fit": "crop", "mean": "abc", "std": [1] * 3}])  # fmt: skip
 def test_damaged_preprocessing_is_refused(value):

@@ -24,6 +24,7 @@ from tenfold.cli.options import (
     option,
     source_argument,
 )
+from tenfold.cli.reject import unsure_threshold
 from tenfold.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def predict(
     from tenfold.cli.output import check_outputs, deliver, json_text, note
 
     check_outputs({"--json": as_json, "--csv": as_csv}, force=force)
-    unsure_below = _unsure_below(chosen, reject_below, reject_errors, views)
+    unsure_below = unsure_threshold(chosen, reject_below, reject_errors, views)
     paths, skipped = find_images(names)
     if skipped:
         note(_skipped_line(skipped))
@@ -101,44 +102,15 @@ def predict(
         note(f"{num_unsure:,} of {len(predictions):,} answers are unsure")
     if not all(prediction.calibrated for prediction in predictions if prediction.error is None):
         note(f"probabilities are not calibrated: {_NO_TEMPERATURE if views is None else _OTHER_VIEWS}")
+    unlike = [prediction for prediction in predictions if prediction.warning is not None]
+    if unlike:
+        note(_unlike_line(unlike, len(predictions)))
     failed = [prediction for prediction in predictions if prediction.error is not None]
     for prediction in failed:
         note(f"tenfold: error: {_reason(prediction)}")
     if failed:
         note(f"{len(failed):,} of {len(predictions):,} images could not be read")
         raise typer.Exit(1)
-
-
-def _unsure_below(chosen: Path, reject_below: str | None, reject_errors: str | None, views: str | None) -> float | None:
-    """Returns the probability below which answers are unsure, or None where none was asked for."""
-    if reject_below is not None and reject_errors is not None:
-        raise UsageError("--reject-below and --reject-errors were both given; expected one of them")
-    if reject_below is not None:
-        return _share(reject_below, "--reject-below")
-    if reject_errors is None:
-        return None
-    if views is not None:
-        raise UsageError("--reject-errors reads predictions with the views as trained; leave --views out")
-    max_errors = _share(reject_errors, "--reject-errors")
-
-    from tenfold.api.reject import reject_threshold
-    from tenfold.cli.output import note
-
-    threshold = reject_threshold(chosen, max_errors)
-    note(str(threshold))
-    return threshold.probability
-
-
-def _share(text: str, flag: str) -> float:
-    """Returns a share that is written as 0.02, 2% or 2 %."""
-    number = text.strip().removesuffix("%")
-    try:
-        share = float(number) / (100 if number != text.strip() else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 < share < 1:
-        raise UsageError(f"{flag} is {text}; expected a share between 0 and 1, such as 0.02 or 2%")
-    return share
 
 
 def _is_unsure(prediction: "Prediction", unsure_below: float | None) -> bool:
@@ -191,6 +163,14 @@ def _skipped_line(skipped: Sequence[Path]) -> str:
     return f"{plural(len(skipped), 'other file')} skipped: {', '.join(names + ['…'] * (len(skipped) > _NAMES_SHOWN))}"
 
 
+def _unlike_line(unlike: "Sequence[Prediction]", total: int) -> str:
+    """Returns the line that counts the images that are very unlike the training images, and names the first."""
+    from tenfold.core.text import printable
+
+    first = f"{printable(_as_utf8(unlike[0].path))} ({unlike[0].warning})"
+    return f"{len(unlike):,} of {total:,} images are very unlike the training images in size or shape: {first}"
+
+
 def _expand(name: str) -> FoundImages:
     path = Path(name)
     if path.is_dir():
@@ -228,6 +208,8 @@ def _as_dict(prediction: "Prediction", unsure_below: float | None) -> dict[str, 
     from dataclasses import asdict
 
     entry = {**asdict(prediction), "path": _as_utf8(prediction.path)}
+    if prediction.warning is None:
+        del entry["warning"]
     if prediction.error is None:
         del entry["error"]
         if unsure_below is not None:

@@ -71,10 +71,19 @@ def decode_image(source: Source, at_least: tuple[int, int] | None = None) -> Ima
     Raises:
         DataError: when the file cannot be decoded; the message is only the reason.
     """
+    return decode_sized(source, at_least)[1]
+
+
+def decode_sized(source: Source, at_least: tuple[int, int] | None = None) -> tuple[tuple[int, int], Image.Image]:
+    """Returns height and width of the upright image in its file, and the image; see `decode_image`.
+
+    The image is smaller than its file says where `at_least` allows it.
+    """
     with opened(source) as image:
+        size = _upright_size(image)
         if at_least is not None:
             image.draft(None, (2 * max(at_least), 2 * max(at_least)))
-        return to_upright_rgb(image)
+        return size, to_upright_rgb(image)
 
 
 def decode_if(

@@ -3,19 +3,20 @@
 `decode.py` turns a file into RGB. Shapes: B images, H×W pixels, 3 channels (red, green, blue).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tenfold.core.errors import DataError
-from tenfold.core.text import escaped
-from tenfold.data.decode.decode import FORMAT_NAMES, Source, decode_image
+from tenfold.core.text import escaped, size_text
+from tenfold.data.decode.decode import FORMAT_NAMES, Source, decode_sized
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,9 @@ MAX_SIDE = 1024
 
 _MAX_INPUT_PIXELS = 1 << 24
 """Largest input of a network: arrays may be larger than `MAX_SIDE`, and a model file may ask for anything."""
+
+_MAX_SCALE, _MAX_STRETCH = 10, 3
+"""How much larger or smaller, and how much wider or narrower than the training images an image may be, as factors."""
 
 _PADDING_GREY = (128, 128, 128)
 
@@ -44,8 +48,12 @@ def open_image(source: Source, name: str, at_least: tuple[int, int] | None = Non
     Raises:
         DataError: when the file is no such image, is damaged, empty or too large; with name and reason.
     """
+    return _open_sized(source, name, at_least)[1]
+
+
+def _open_sized(source: Source, name: str, at_least: tuple[int, int] | None) -> tuple[tuple[int, int], Image.Image]:
     try:
-        return decode_image(source, at_least)
+        return decode_sized(source, at_least)
     except DataError as error:
         raise DataError(f"{escaped(name)}: {error}; expected a whole {FORMAT_NAMES} file") from None
 
@@ -110,6 +118,7 @@ class Preprocessing:
         fit: see `fit_image`.
         mean: mean of each channel, for pixels in [0, 1].
         std: standard deviation of each channel, for pixels in [0, 1], above 0.
+        typical_size: median height and width of the training images before they were brought to size; None if unknown.
 
     Raises:
         DataError: when a value is invalid.
@@ -124,6 +133,7 @@ class Preprocessing:
     fit: str
     mean: Channels
     std: Channels
+    typical_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if len(self.image_size) != 2 or min(self.image_size) < 1:
@@ -134,6 +144,8 @@ class Preprocessing:
             raise DataError(f"fit is '{self.fit}'; expected {', '.join(FITS)}")
         if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
             raise DataError(f"mean is {self.mean}, std {self.std}; expected three finite numbers each")
+        if self.typical_size is not None and not (len(self.typical_size) == 2 and min(self.typical_size) >= 1):
+            raise DataError(f"typical size is {self.typical_size}; expected height and width, each at least 1")
         if min(self.std) <= 0:
             raise DataError(f"std is {self.std}; expected three numbers above 0")
 
@@ -147,8 +159,33 @@ class Preprocessing:
         Raises:
             DataError: when the file cannot be read.
         """
+        return self.load_sized(source, name)[1]
+
+    def load_sized(self, source: Source, name: str = "") -> tuple[tuple[int, int], NDArray[np.uint8]]:
+        """Returns height and width of the image in its file, and what `load` returns."""
         name = name or (str(source) if isinstance(source, Path) else "image")
-        return fit_image(open_image(source, name, at_least=self.image_size), self.image_size, self.fit)
+        size, image = _open_sized(source, name, self.image_size)
+        return size, fit_image(image, self.image_size, self.fit)
+
+    def warning_about(self, size: tuple[int, int]) -> str | None:
+        """Returns how an image of this height and width is very unlike the training images, or None if it is not.
+
+        Very unlike is one that is more than ten times as large or as small along its sides, or more than three times as
+        wide or as narrow for its height.
+
+        Example:
+            >>> half = Preprocessing((32, 32), "crop", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), typical_size=(32, 32))
+            >>> half.warning_about((3000, 4000))
+            '4000×3000, trained on images of about 32×32'
+        """
+        if self.typical_size is None:
+            return None
+        (height, width), (typical_height, typical_width) = size, self.typical_size
+        scale = math.sqrt(height * width / (typical_height * typical_width))
+        stretch = width / height / (typical_width / typical_height)
+        if max(scale, 1 / scale) <= _MAX_SCALE and max(stretch, 1 / stretch) <= _MAX_STRETCH:
+            return None
+        return f"{size_text(size)}, trained on images of about {size_text(self.typical_size)}"
 
     def normalize(self, images: "torch.Tensor") -> "torch.Tensor":
         """Returns (images / 255 − mean) / std.
@@ -171,6 +208,7 @@ class Preprocessing:
             "fit": self.fit,
             "mean": list(self.mean),
             "std": list(self.std),
+            **({} if self.typical_size is None else {"typical_size": list(self.typical_size)}),
         }
 
     @classmethod
@@ -185,7 +223,9 @@ class Preprocessing:
             red, green, blue = _numbers(value["mean"])
             mean = red, green, blue
             red, green, blue = _numbers(value["std"])
-            return cls((int(height), int(width)), str(value["fit"]), mean, (red, green, blue))
+            typical = tuple(int(side) for side in _numbers(value.get("typical_size", ())))
+            fit, std = str(value["fit"]), (red, green, blue)
+            return cls((int(height), int(width)), fit, mean, std, cast("tuple[int, int]", typical) if typical else None)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"preprocessing is not readable ({escaped(str(error))}); expected image_size, fit, mean, std"

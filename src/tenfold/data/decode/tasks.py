@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tenfold.core.errors import DataError
-from tenfold.data.decode.decode import FileSource, decode_if, decode_image, image_size
+from tenfold.data.decode.decode import FileSource, decode_if, decode_sized, image_size
 from tenfold.data.decode.preprocessing import MIN_SIDE, fit_image
 
 MAX_KEPT_SIDE = 64
@@ -19,7 +19,7 @@ class DecodedImage(NamedTuple):
         data: uint8 [H, W, 3] as bytes; empty where the image was not decoded.
         digest: hash of `data`, which finds duplicates; 0 where there are no data.
         reason: why the image cannot be read, or an empty string.
-        size: height and width of the image in its file; only `decode_if_small` fills it.
+        size: height and width of the image in its file; None where its header cannot be read.
     """
 
     data: bytes
@@ -37,12 +37,13 @@ def decode_to_size(source: FileSource, size: tuple[int, int], fit: str) -> Decod
         fit: see `fit_image`.
     """
     try:
-        data = fit_image(decode_image(source, at_least=size), size, fit).tobytes()
+        own_size, image = decode_sized(source, at_least=size)
+        data = fit_image(image, size, fit).tobytes()
     except DataError as error:
         return DecodedImage(b"", reason=str(error))
     except MemoryError:
         return DecodedImage(b"", reason="too large for the memory of this machine")
-    return DecodedImage(data, _digest(data))
+    return DecodedImage(data, _digest(data), size=own_size)
 
 
 def decode_if_small(source: FileSource) -> DecodedImage:

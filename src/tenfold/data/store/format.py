@@ -32,6 +32,7 @@ class Index:
         notes: sentences that a user should read.
         drawn: names of the splits that were drawn at random.
         layout: how the source was understood.
+        typical_size: median height and width of the training images in their files; None if unknown.
         created: when the store was made, UTC.
         format: version of the layout.
     """
@@ -45,6 +46,7 @@ class Index:
     notes: tuple[str, ...] = ()
     drawn: tuple[str, ...] = ()
     layout: str = ""
+    typical_size: tuple[int, int] | None = None
     created: str = ""
     format: int = FORMAT
 
@@ -85,6 +87,8 @@ def read_index(path: Path) -> Index:
     value.setdefault("drawn", _drawn_of(value["notes"]))
     for key in ("classes", "notes", "drawn"):
         value[key] = tuple(value[key])
+    typical = value.get("typical_size")
+    value["typical_size"] = None if typical is None else tuple(typical)
     value["skipped"] = tuple((str(name), str(reason)) for name, reason in value["skipped"])
     return Index(num_images=value.pop("pictures"), **value)
 

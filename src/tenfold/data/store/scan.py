@@ -108,11 +108,16 @@ def choose_size(sizes: Counter[tuple[int, int]], fit: str) -> tuple[tuple[int, i
             return (height, width), ""
         found = f"images are {width}×{height}"
     else:
-        height, width = (_median(sizes, axis) for axis in (0, 1))
+        height, width = median_size(sizes)
         found = f"images have different sizes (median {width}×{height})"
     side = 64 if min(height, width) >= 48 else 32
     note = f"{found}: brought to {side}×{side} by {_FIT_NAMES[fit]}; change with --set data.image_size=…"
     return (side, side), note
+
+
+def median_size(sizes: Counter[tuple[int, int]]) -> tuple[int, int]:
+    """Returns the median height and the median width of images, from the number of images of each size, one or more."""
+    return _median(sizes, 0), _median(sizes, 1)
 
 
 def _median(sizes: Counter[tuple[int, int]], axis: int) -> int:

@@ -153,6 +153,7 @@ def open_store(path: Path) -> Dataset:
         skipped=tuple(Skipped(*entry) for entry in index.skipped),
         notes=index.notes,
         drawn=index.drawn,
+        typical_size=index.typical_size,
         layout=index.layout,
     )
 

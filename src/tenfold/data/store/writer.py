@@ -3,6 +3,7 @@
 Shapes: N images of a split, H×W pixels, 3 channels.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from tenfold.data.sources.class_folders import FolderListing, read_images, scan
 from tenfold.data.sources.layout import SPLITS, Layout, draw_test
 from tenfold.data.store.cache_key import dataset_name
 from tenfold.data.store.format import Index, PixelFile, write_index
-from tenfold.data.store.scan import SizeScan, check_labels, check_unreadable, choose_size
+from tenfold.data.store.scan import SizeScan, check_labels, check_unreadable, choose_size, median_size
 from tenfold.data.types import Dataset, ProgressCallback
 
 _DECODE_PROGRESS_EVERY = 64
@@ -39,6 +40,7 @@ class DecodeResult:
         groups: groups of the images of each split, in the same order.
         unreadable: path and reason of each image that could not be decoded.
         notes: sentences that a user should read.
+        train_sizes: number of training images of each height and width in their files.
     """
 
     paths: dict[str, list[str]] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class DecodeResult:
     groups: dict[str, list[str]] = field(default_factory=dict)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    train_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
 
 def decode_all(
@@ -77,6 +80,7 @@ def decode_all(
     digests = np.zeros(len(layout.entries), dtype=np.uint64)
     # An image whose decoding is never reported was deleted after it was listed.
     reasons = dict.fromkeys(range(len(layout.entries)), "no longer there")
+    train_sizes: Counter[tuple[int, int]] = Counter()
     num_done = 0
 
     def add(index: int, image: DecodedImage) -> None:
@@ -88,6 +92,8 @@ def decode_all(
             split = layout.entries[index].split
             image_files[split].write(index - starts[split], image.data)
             digests[index] = image.digest
+            if split == "train" and image.size is not None:
+                train_sizes[image.size] += 1
         num_done += 1
         if num_done % _DECODE_PROGRESS_EVERY == 0 or num_done == len(layout.entries):
             progress("Preparing images", num_done, len(layout.entries))
@@ -106,7 +112,9 @@ def decode_all(
                 remaining.append(index)
         for index, source in read_images(layout, remaining, files) if remaining else ():
             pool.put(index, source)
-    return _decode_result(layout, reasons, digests)
+    result = _decode_result(layout, reasons, digests)
+    result.train_sizes = train_sizes
+    return result
 
 
 def _decode_result(layout: Layout, reasons: dict[int, str], digests: NDArray[np.uint64]) -> DecodeResult:
@@ -164,7 +172,8 @@ def fill_from_arrays(
         _write_images(folder / f"{name}-images.npy", split.images, request, progress)
         np.save(folder / f"{name}-labels.npy", split.labels)
     counts = {name: len(split) for name, split in splits.items()}
-    index = Index(dataset.name, dataset.classes, request.fit, source, counts)
+    own_size = dataset.image_size
+    index = Index(dataset.name, dataset.classes, request.fit, source, counts, typical_size=own_size)
     write_index(folder, index, dict.fromkeys(splits))
 
 
@@ -244,6 +253,7 @@ def _write_labels_and_index(folder: Path, layout: Layout, result: DecodeResult, 
         notes=tuple(result.notes),
         drawn=layout.drawn,
         layout=layout.understood,
+        typical_size=median_size(result.train_sizes) if result.train_sizes else None,
     )
     has_groups = any(map(any, result.groups.values()))
     write_index(folder, index, dict(result.paths), result.groups if has_groups else None)
