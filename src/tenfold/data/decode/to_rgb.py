@@ -31,6 +31,8 @@ _ORIENTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_ORIENTATION_SOURCES = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
+
 _BITS_TAG, _PHOTOMETRIC_TAG, _BANDS_TAG, _PLANES_TAG, _VALUES_TAG = 258, 262, 277, 284, 339
 _WHITE_IS_ZERO, _SEPARATE, _UNSIGNED = 0, 2, 1
 
@@ -54,8 +56,7 @@ def to_upright_rgb(image: Image.Image) -> Image.Image:
 
 def orientation_of(image: Image.Image) -> int:
     """Returns the EXIF orientation, 1 to 8; 1 where there is none, it cannot be read, or Pillow applies it itself."""
-    keys = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
-    if image.format == "TIFF" or not any(key in image.info for key in keys):
+    if image.format == "TIFF" or _ORIENTATION_SOURCES.isdisjoint(image.info):
         return 1
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
@@ -79,7 +80,8 @@ def _check_tiff(image: Image.Image) -> None:
 
 def _of_8_bits(image: Image.Image) -> Image.Image:
     """Returns an image with its pixels read, and with values of 8 bits."""
-    if any(_is_16_bit_color(tile) for tile in getattr(image, "tile", ())):
+    # Only these formats have 16-bit color that Pillow gives in part; the test would cost 1 % of a small JPEG.
+    if image.format in ("PNG", "TIFF") and any(map(_is_16_bit_color, getattr(image, "tile", ()))):
         return _scaled_color(image)
     image.load()
     return _scaled_gray(image) if image.mode.startswith("I") else image
