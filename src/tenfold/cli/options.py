@@ -114,7 +114,7 @@ def _with_default(help_text: str, default: object) -> str:
     return f"{help_text}." if default is None else f"{help_text} (default: {default})."
 
 
-_DATA_HELP = "Dataset: shapes, cifar10, cifar100, auto, or a folder or archive of class folders"
+_DATA_HELP = "Dataset: shapes, cifar10, cifar100, auto, a folder or archive of images, or a .parquet or .npz file"
 _RECIPE_HELP = "Recipe: a shipped name, a TOML file or timm:NAME"
 
 SourceArgument = Annotated[Path | None, source_argument()]

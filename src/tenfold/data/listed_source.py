@@ -8,17 +8,18 @@ from typing import NamedTuple
 from tenfold.core.disk import expanded
 from tenfold.data.request import BUILT_IN, DataRequest
 from tenfold.data.sources.class_folders import FolderListing, check_source, list_folder
-from tenfold.data.sources.label_files import files_on_disk
+from tenfold.data.sources.containers import container_files
+from tenfold.data.sources.label_files import files_on_disk, labels_key
 from tenfold.data.sources.layout import LAYOUT_VERSION
 from tenfold.data.store.cache_key import archive_digest, folder_digest
 
 
 class ListedSource(NamedTuple):
-    """A folder or an archive.
+    """A folder or a file of images.
 
     Args:
         path: its path.
-        listing: the files of a folder; None for an archive.
+        listing: the files of a folder; None for a file.
         digest: hex digest of its content and of how it is read.
     """
 
@@ -39,6 +40,9 @@ def listed_source(request: DataRequest) -> ListedSource:
     listing = list_folder(path) if path.is_dir() else None
     content = folder_digest(listing) if listing else archive_digest(path)
     names = [file.path for file in listing.files] if listing else []
-    files = [archive_digest(file) for file in files_on_disk(path, names, request.rules.labels)]
-    text = json.dumps([LAYOUT_VERSION, content, request.labels, files, request.splits, request.classes_are_folders])
+    others = [*files_on_disk(path, names, request.rules.labels), *(path / file for file in container_files(names))]
+    files = [archive_digest(file) for file in others]
+    text = json.dumps(
+        [LAYOUT_VERSION, content, labels_key(request.labels, path), files, request.splits, request.classes_are_folders]
+    )
     return ListedSource(path, listing, hashlib.sha256(text.encode()).hexdigest())

@@ -13,6 +13,7 @@ import pytest
 from harness.images import png, write_tree
 from tenfold.core.errors import DataError
 from tenfold.data.build import build_dataset
+from tenfold.data.listed_source import listed_source
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.rules import parse_labels
 
@@ -251,6 +252,17 @@ def test_a_changed_table_is_prepared_anew(tmp_path):
     renamed = [(name, label.replace("cat", "lynx")) for name, label in PETS]
     write_tree(root, {"t.csv": table_text(("id", "label"), renamed).encode()})
     assert build(root, "t.csv").classes == ("dog", "lynx")
+
+
+def test_a_table_is_the_same_by_another_path(tmp_path, monkeypatch):
+    root = pets(tmp_path / "d", t__csv=table_text(("id", "label"), PETS))
+    monkeypatch.chdir(tmp_path)
+    for labels in ("t.csv", "d/t.csv", str(root / "t.csv")):
+        assert build(root, labels).layout == "labels: column label of t.csv, files in id"
+    digests = {
+        listed_source(DataRequest(str(root), labels=path)).digest for path in ("t.csv", "d/t.csv", str(root / "t.csv"))
+    }
+    assert len(digests) == 1
 
 
 def test_a_rule_is_written_as_it_is_read():

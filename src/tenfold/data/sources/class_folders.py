@@ -19,7 +19,15 @@ from tenfold.core.text import escaped
 from tenfold.data.decode.decode import FileSource, has_no_suffix, is_image, is_image_name
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES, is_archive, read_members
 from tenfold.data.sources.arrange import arrange
+from tenfold.data.sources.containers import (
+    CONTAINER_SUFFIXES,
+    arrange_container,
+    container_files,
+    is_container,
+    open_container,
+)
 from tenfold.data.sources.folder_layout import FoundFiles
+from tenfold.data.sources.label_files import label_names
 from tenfold.data.sources.layout import Layout
 from tenfold.data.sources.rules import SourceRules
 from tenfold.data.types import Skipped
@@ -73,12 +81,18 @@ def scan(
         DataError: when there is nothing at `path`, or see `arrange`.
     """
     check_source(path)
-    is_folder = path.is_dir()
-    found = _scan_folder(path, listing or list_folder(path)) if is_folder else _scan_archive(path, on_image)
-    layout = arrange(path, found, rules or SourceRules(), partial(_read_file, path), for_training=for_training)
-    if is_folder and on_image:
-        for entry in layout.entries:
-            on_image(entry.path, path / entry.path)
+    rules = rules or SourceRules()
+    listing = listing or (list_folder(path) if path.is_dir() else None)
+    files = container_files([file.path for file in listing.files]) if listing else []
+    if files or is_container(path):
+        names = label_names(path, rules.labels)
+        layout = arrange_container(path, open_container(path, files, rules), names, for_training=for_training)
+    else:
+        found = _scan_folder(path, listing) if listing else _scan_archive(path, on_image)
+        layout = arrange(path, found, rules, partial(_read_file, path), for_training=for_training)
+    if on_image and not is_archive(path):
+        for index, source in read_images(layout, range(len(layout.entries)), {}):
+            on_image(layout.entries[index].path, source)
     return layout
 
 
@@ -102,15 +116,15 @@ def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
         StorageError: when the path cannot be checked.
     """
     with storage_errors("read", path):
-        if path.is_dir() or (path.is_file() and is_archive(path)):
+        if path.is_dir() or (path.is_file() and (is_archive(path) or is_container(path))):
             return
         exists = path.exists()
     name = escaped(str(path))
-    found = f"{name} is neither a folder nor an archive" if exists else f"{name} does not exist"
+    found = f"{name} is neither a folder nor an archive of images" if exists else f"{name} does not exist"
     others = f", or one of: {', '.join(other_names)}" if other_names else ""
     raise DataError(
         f"{found}{did_you_mean(path.name, other_names)}; expected a folder or an archive of class folders "
-        f"({', '.join(ARCHIVE_SUFFIXES)}){others}"
+        f"({', '.join(ARCHIVE_SUFFIXES)}), a Parquet or NumPy file ({', '.join(CONTAINER_SUFFIXES)}){others}"
     )
 
 
@@ -126,10 +140,12 @@ def read_images(layout: Layout, indices: Sequence[int], files: Mapping[str, byte
         DataError: when the archive cannot be read.
     """
     index_of = {layout.entries[index].path: index for index in indices}
-    if layout.root.is_dir():
-        yield from ((index, layout.root / path) for path, index in index_of.items())
-    elif index_of.keys() <= files.keys():
+    if index_of.keys() <= files.keys():
         yield from ((index, files[path]) for path, index in index_of.items())
+    elif layout.read:
+        yield from ((index_of[path], content) for path, content in layout.read(index_of.keys()))
+    elif layout.root.is_dir():
+        yield from ((index, layout.root / path) for path, index in index_of.items())
     else:
         for path, content in read_members(layout.root, index_of.__contains__, lambda skipped: None):
             if path in index_of:  # of two members with one name the first is used

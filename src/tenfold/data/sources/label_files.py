@@ -83,15 +83,25 @@ def _table(root: Path, found: FoundFiles, name: str, read: ReadFile) -> tuple[Ta
         )
     with storage_errors("read", path):
         content = path.read_bytes()
-    folder = path.absolute().parent
-    is_inside = root.is_dir() and folder.is_relative_to(root.absolute())
-    return read_table(name, content), folder.relative_to(root.absolute()).as_posix() if is_inside else ""
+    inner = _name_in_source(root, str(path))
+    return read_table(inner, content), "" if inner == str(path) else inner.rpartition("/")[0]
+
+
+def _name_in_source(root: Path, name: str) -> str:
+    """Returns the path in a folder of one of its files, and the name of another file unchanged."""
+    path, folder = Path(name).absolute(), root.absolute()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else name
 
 
 def file_of(root: Path, name: str) -> Path | None:
     """Returns the file that a setting names: in the source where that is a folder, else by its path; or None."""
     places = [root / name, expanded(name)] if root.is_dir() else [expanded(name)]
     return next((place for place in places if place.is_file()), None)
+
+
+def labels_key(text: str, root: Path) -> str:
+    """Returns the setting `data.labels` without the places of its files, whose content decides."""
+    return _with_files(text, lambda name: _name_in_source(root, str(file_of(root, name) or name)).rpartition("/")[2])
 
 
 def labels_from(text: str, root: Path) -> str:

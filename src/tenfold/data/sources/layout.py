@@ -1,7 +1,7 @@
 """The images of a source with their splits and labels: what every kind of source is turned into."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,10 @@ ACCEPTED = (
 
 LAYOUT_VERSION = 2
 """Increased whenever the same files give other splits or labels than before, so that old stores are not used."""
+
+
+ReadRows = Callable[[Collection[str]], Iterator[tuple[str, bytes]]]
+"""Yields the path of each of these images and the bytes of its file."""
 
 
 class UnlabeledError(DataError):
@@ -58,6 +62,7 @@ class Layout:
         has_splits: whether the source says which images are for what; else all are for training.
         understood: a sentence that says how the source was understood.
         tree: a drawing of the folders, one a line.
+        read: reads images of a source that is neither a folder of files nor an archive; None for these.
     """
 
     root: Path
@@ -69,6 +74,7 @@ class Layout:
     has_splits: bool = False
     understood: str = ""
     tree: tuple[str, ...] = ()
+    read: ReadRows | None = field(default=None, compare=False, repr=False)
 
     def indices_of(self, split: str) -> list[int]:
         """Returns the indices in `entries` of the images of a split, ascending."""

@@ -11,6 +11,7 @@ from tenfold.core.disk import storage_errors
 from tenfold.data.decode.decode import has_no_suffix, is_image_name
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES
 from tenfold.data.sources.class_folders import FolderListing
+from tenfold.data.sources.containers import CONTAINER_SUFFIXES
 
 _MAX_HASHED = 1 << 30
 _END_BYTES = 1 << 20
@@ -25,7 +26,8 @@ def dataset_name(path: Path) -> str:
         'My-cats-dogs'
     """
     name = path.name or _FALLBACK_NAME
-    suffix = next((suffix for suffix in ARCHIVE_SUFFIXES[::-1] if name.lower().endswith(suffix)), "")
+    suffixes = (*ARCHIVE_SUFFIXES[::-1], *CONTAINER_SUFFIXES)
+    suffix = next((suffix for suffix in suffixes if name.lower().endswith(suffix)), "")
     stem = name[: len(name) - len(suffix)] if suffix and not path.is_dir() else name
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._]+", "-", plain)[:40].strip("-._") or _FALLBACK_NAME

@@ -1,0 +1,105 @@
+"""Files that hold many labeled images: Parquet files of Hugging Face, and NumPy archives.
+
+Both are lists of rows with a name, a split and a label each; images are read in a second pass, as bytes of image files.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from tenfold.core.errors import DataError
+from tenfold.core.text import escaped
+from tenfold.data.decode.decode import is_image_name
+from tenfold.data.sources.folder_layout import unlabeled_text
+from tenfold.data.sources.folder_tree import folder_tree, tree_lines
+from tenfold.data.sources.layout import Layout, Placed, arranged
+from tenfold.data.sources.npz import NpzImages
+from tenfold.data.sources.parquet_images import ParquetImages
+from tenfold.data.sources.rules import SourceRules
+from tenfold.data.types import Skipped
+
+CONTAINER_SUFFIXES = (".parquet", ".npz")
+
+
+class Container(Protocol):
+    """A source of labeled images that is no folder of files.
+
+    Attributes:
+        text: how it was understood, for people.
+    """
+
+    text: str
+
+    def images(self) -> list[Placed]:
+        """Returns every image; the class of an unlabeled one is an empty text, the split of others too."""
+
+    def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yields the path of each of these images and the bytes of its file."""
+
+
+def is_container(path: Path) -> bool:
+    """Returns whether a file has the name of a container."""
+    return path.name.casefold().endswith(CONTAINER_SUFFIXES)
+
+
+def container_files(paths: Sequence[str]) -> list[str]:
+    """Returns the Parquet files among the files of a folder; none where it holds image files, which they may label."""
+    files = [path for path in paths if path.casefold().endswith(".parquet")]
+    return [] if files and any(map(is_image_name, paths)) else files
+
+
+def open_container(root: Path, files: Sequence[str], rules: SourceRules) -> Container:
+    """Opens a container without reading images.
+
+    Args:
+        root: a file, or the folder that holds `files`.
+        files: paths of Parquet files in a folder; empty for a file.
+        rules: how it is read.
+
+    Raises:
+        DataError: when it is damaged, or its images or labels are not found.
+    """
+    if rules.splits or rules.classes_are_folders or (rules.labels and (rules.labels.table or rules.labels.pattern)):
+        raise DataError(
+            f"{escaped(str(root))} has its own labels and splits, so data.splits, data.classes_are_folders and tables "
+            "do not apply; leave them out, or name its columns: --labels label=COLUMN"
+        )
+    if root.name.casefold().endswith(".npz"):
+        return NpzImages(root)
+    return ParquetImages(root, files, rules.labels.columns if rules.labels else {})
+
+
+def arrange_container(root: Path, container: Container, names: Sequence[str], *, for_training: bool) -> Layout:
+    """Returns the layout of the images of a container.
+
+    Args:
+        root: the source, for messages.
+        container: its images.
+        names: name of each numeric label; empty to take labels as they are.
+        for_training: see `arranged`.
+
+    Raises:
+        DataError: see `arranged`.
+    """
+    images = container.images()
+    unlabeled = Counter(image.path.rpartition("/")[0] for image in images if not image.class_name)
+    outside = Counter(image.path.rpartition("/")[0] for image in images if image.class_name and not image.split)
+    skipped = [Skipped(path, "outside train, test and val") for path in outside]
+    placed = [_named(image, names) for image in images if image.class_name and image.split]
+    understood = f"layout: {container.text}{unlabeled_text(unlabeled.items())}"
+    layout = arranged(root, placed, skipped, understood, for_training=for_training)
+    tree = tree_lines(folder_tree([image.path for image in images]), {}, ())
+    return replace(layout, tree=(escaped(root.name), *tree), read=container.read)
+
+
+def _named(image: Placed, names: Sequence[str]) -> Placed:
+    if not names:
+        return image
+    if image.class_name.isdecimal() and int(image.class_name) < len(names):
+        return image._replace(class_name=names[int(image.class_name)])
+    raise DataError(
+        f"{escaped(image.path)} has the label '{escaped(image.class_name)}'; expected a number from 0 to "
+        f"{len(names) - 1}, one for each name"
+    )

@@ -1,0 +1,103 @@
+"""NumPy archives of labeled images: `train_images` and `train_labels` as MedMNIST has them, or similar names."""
+
+import io
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tenfold.core.errors import DataError
+from tenfold.core.text import escaped, one_line
+from tenfold.data.arrays import images_of
+from tenfold.data.sources.layout import Placed
+from tenfold.data.sources.rules import SPLITS
+
+_KEYS = (
+    *((split, f"{split}_images", f"{split}_labels") for split in SPLITS),
+    *((split, f"x_{split}", f"y_{split}") for split in SPLITS),
+    ("val", "valid_images", "valid_labels"),
+    ("train", "images", "labels"),
+    ("train", "x", "y"),
+)
+_EXPECTED = (
+    "uint8 images with labels: train_images and train_labels (also test_, val_), x_train and y_train, or images and "
+    "labels"
+)
+
+
+class NpzImages:
+    """The images of a `.npz` file.
+
+    Args:
+        root: the file.
+
+    Raises:
+        DataError: when it is damaged, or its arrays are no images with labels.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._name = escaped(str(root))
+        arrays = self._load(root)
+        self._splits: dict[str, tuple[NDArray[np.uint8], list[str]]] = {}
+        pairs = []
+        for split, images, labels in _KEYS:
+            if images in arrays and labels in arrays and split not in self._splits:
+                self._splits[split] = self._checked(images, arrays[images], labels, arrays[labels])
+                pairs.append(f"{images} → {split}")
+        if not self._splits:
+            found = ", ".join(map(escaped, list(arrays)[:12])) or "(none)"
+            raise DataError(f"{self._name} has the arrays {found}; expected {_EXPECTED}")
+        self.text = ", ".join(pairs)
+
+    def images(self) -> list[Placed]:
+        """Returns every image; its path is its split and its row."""
+        return [
+            Placed(f"{split}/{row:07}", split, label)
+            for split, (_, labels) in self._splits.items()
+            for row, label in enumerate(labels)
+        ]
+
+    def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yields the path of each of these images and its pixels as a PPM file."""
+        for path in paths:
+            split, _, row = path.partition("/")
+            yield path, _ppm(self._splits[split][0][int(row)])
+
+    def _load(self, root: Path) -> dict[str, NDArray[np.generic]]:
+        known = {name for _, *names in _KEYS for name in names}
+        try:
+            with root.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
+        except (OSError, EOFError, BadZipFile, MemoryError, AttributeError) as error:
+            raise DataError(f"{self._name} cannot be read as a NumPy archive: {one_line(str(error))[:100]}") from error
+        except ValueError as error:  # NumPy's answer to a pickle
+            raise DataError(
+                f"{self._name} holds arrays of Python objects, which may run code and are not read; expected "
+                f"{_EXPECTED}"
+            ) from error
+
+    def _checked(
+        self, images_name: str, images: NDArray[np.generic], labels_name: str, labels: NDArray[np.generic]
+    ) -> tuple[NDArray[np.uint8], list[str]]:
+        """Returns images, uint8 and one of [N, H, W, 3], [N, 3, H, W] and [N, H, W], and their labels."""
+        if images.ndim == 4 and images.shape[3] == 1:
+            images = images[..., 0]
+        images_of(images[:1], f"{images_name} of {self._name}")  # says what is wrong with them
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.dtype.kind not in "iuU" or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"{labels_name} of {self._name} are {labels.dtype} {list(labels.shape)}; expected one integer or "
+                f"name for each of the {len(images)} images"
+            )
+        return images.astype(np.uint8, copy=False), labels.astype(str).tolist()
+
+
+def _ppm(image: NDArray[np.uint8]) -> bytes:
+    """Returns the bytes of a PPM file of one image; no pixel changes."""
+    stream = io.BytesIO()
+    Image.fromarray(images_of(image[None], "image")[0]).save(stream, "PPM")
+    return stream.getvalue()
