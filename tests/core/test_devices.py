@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tenfold.core.devices import choose_device, full_float32, supports_bfloat16
+from tenfold.core.devices import choose_device, supports_bfloat16, use_tf32
 from tenfold.core.errors import DeviceError, UsageError
 
 
@@ -52,9 +52,9 @@ def test_bfloat16_support_is_a_bool() -> None:
     assert not supports_bfloat16(torch.device("meta"))
 
 
-def test_float32_is_full_only_inside_the_block() -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+def test_tf32_is_selected_only_inside_the_block(enabled: bool) -> None:
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    with full_float32():
-        assert not torch.backends.cudnn.allow_tf32
-        assert not torch.backends.cuda.matmul.allow_tf32
+    with use_tf32(enabled):
+        assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == enabled
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before

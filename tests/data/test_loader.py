@@ -231,7 +231,8 @@ def test_draws_made_ahead_are_those_of_their_epoch(monkeypatch: pytest.MonkeyPat
     ahead, plain = (Loader(split, Order(12, 4, seed=3), augmentation, torch.device("cpu")) for _ in range(2))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # needs a GPU
     ahead._home = torch.device("cuda")
-    for epoch in (0, 1, 2, 5, 6, 1):
+    for epoch, next_epoch in ((0, 1), (1, 2), (2, 9), (5, 6), (1, 2)):
         drawn, expected = ahead._drawn(epoch, 2), plain._drawn(epoch, 2)
+        ahead._draw_ahead(next_epoch, 2)
         assert torch.equal(drawn.indices, expected.indices)
         torch.testing.assert_close(drawn.tables, expected.tables, rtol=0, atol=0)

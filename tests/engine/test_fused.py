@@ -10,6 +10,7 @@ from tenfold.data.types import Batch, Mixture
 from tenfold.engine.eager import EagerStep
 from tenfold.engine.fused import fused_loss
 from tenfold.engine.graphs import warm_up
+from tenfold.engine.kernels.gpu_layers import GpuLayers
 from tenfold.engine.precision import Hardware
 from tenfold.models.build import build_model
 from tenfold.optim.build import OptimizerSettings, build_optimizer
@@ -33,8 +34,10 @@ def make_step(*, fused: bool) -> tuple[EagerStep, torch.nn.Module, Any]:
     torch.manual_seed(0)
     model = build_model("quick", {"widths": [8, 16], "directions": 4}, num_classes=4, image_size=(32, 32)).train()
     optimizer = build_optimizer(model, OptimizerSettings("muon", 0.5, 0.85, nesterov=True, weight_decay=0.0))
-    loss = fused_loss(model, PREPROCESSING, 0.2) if fused else None
-    return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, fused=loss), model, optimizer
+    if not fused:
+        return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2), model, optimizer
+    loss, shapes = fused_loss(model, PREPROCESSING, 0.2), [batch(side).images.shape for side in (16, 24)]
+    return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, GpuLayers(model), loss, shapes), model, optimizer
 
 
 def batch(side: int, mixture: Mixture | None = None) -> Batch:
@@ -45,7 +48,7 @@ def batch(side: int, mixture: Mixture | None = None) -> Batch:
 
 def test_fused_steps_train_like_plain_ones_at_every_image_size() -> None:
     mixed = Mixture(torch.zeros(8, dtype=torch.int64), torch.full((8,), 0.5))
-    batches = [batch(16), batch(24), batch(16), batch(24, mixed)]
+    batches = [batch(16), batch(24), batch(16), batch(24, mixed), batch(20)]
     plain, fused = (make_step(fused=value) for value in (False, True))
     for example in batches:
         (loss, logits), (fused_value, fused_logits) = plain[0](example), fused[0](example)
@@ -59,3 +62,10 @@ def test_a_warm_up_changes_neither_weights_nor_optimizer() -> None:
     before = {name: tensor.clone() for name, tensor in (model.state_dict() | optimizer.state_tensors()).items()}
     warm_up(step, model, optimizer, [batch(16)])
     torch.testing.assert_close(model.state_dict() | optimizer.state_tensors(), before, rtol=0, atol=0)
+
+
+def test_a_second_network_of_the_same_kind_is_not_compiled_again() -> None:
+    make_step(fused=True)[0](batch(16))
+    compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    make_step(fused=True)[0](batch(16))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled > 0

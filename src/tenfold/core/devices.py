@@ -42,14 +42,17 @@ def supports_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
-    """Makes a GPU compute float32 products and convolutions in float32 inside a `with` block.
+def use_tf32(enabled: bool) -> Iterator[None]:
+    """Selects how a GPU computes products and convolutions of float32 inside a `with` block.
 
-    PyTorch's convolutions round their inputs to 10 bits (TF32) on recent GPUs, which moves probabilities by 1e-3.
+    Args:
+        enabled: whether it rounds their inputs to 10 bits (TF32): several times as fast, and probabilities move by up
+            to 1e-3. PyTorch does so for convolutions by default.
+
     https://pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
     """
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = enabled
     try:
         yield
     finally:

@@ -102,7 +102,8 @@ class Loader:
             losses: float [N], the latest loss of each image; with them the epoch is pruned (see `pruned_order`).
         """
         size = self.order.batch_size
-        order, draws = self._epoch_order(epoch, losses)
+        num_repetitions = 1 if losses is None else max_repetitions(self.order.count, self._pruning)
+        order, draws = self._epoch_order(epoch, num_repetitions, losses)
         image_bytes = self._images.shape[1:].numel()
         block = max(1, (_GPU_BLOCK if self._home.type == "cuda" else _BLOCK) // (size * image_bytes)) * size
         indices, repetitions = (tensor[start * size :] for tensor in order)
@@ -116,27 +117,31 @@ class Loader:
             mixtures: Iterable[Mixture | None] = repeat(None)
             if mixture is not None:
                 mixtures = map(Mixture, *(self._to_device(tensor).split(size) for tensor in mixture))
+            self._draw_ahead(epoch + 1, num_repetitions)  # now that the device has work
             yield from map(Batch, images.split(size), labels.split(size), index.split(size), mixtures)
 
-    def _epoch_order(self, epoch: int, losses: Tensor | None) -> tuple[EpochOrder, dict[str, Tensor]]:
+    def _epoch_order(
+        self, epoch: int, num_repetitions: int, losses: Tensor | None
+    ) -> tuple[EpochOrder, dict[str, Tensor]]:
         """Returns the order of an epoch, and its augmentation draws by name: [R, N, …] each."""
-        order = self.order
-        drawn = self._drawn(epoch, 1 if losses is None else max_repetitions(order.count, self._pruning))
+        drawn = self._drawn(epoch, num_repetitions)
         indices = drawn.indices.to(self._home, non_blocking=True)
         shown = EpochOrder(indices, torch.zeros_like(indices))
         if losses is not None:
-            pruned = pruned_order(losses.to(self._home), self._pruning, seed=order.seed, epoch=epoch)
+            pruned = pruned_order(losses.to(self._home), self._pruning, seed=self.order.seed, epoch=epoch)
             shown = EpochOrder(*(tensor[: len(indices)] for tensor in pruned))
         return shown, {name: table.to(self._home, non_blocking=True) for name, table in drawn.tables.items()}
 
     def _drawn(self, epoch: int, num_repetitions: int) -> _Drawn:
-        """Returns the random numbers of an epoch; for a GPU a thread draws those of the next epoch meanwhile."""
-        if self._home.type != "cuda":
-            return self._draw(epoch, num_repetitions)
+        """Returns the random numbers of an epoch, drawn ahead or now."""
         task = self._ahead.pop((epoch, num_repetitions), None)
-        drawn = self._draw(epoch, num_repetitions) if task is None else task.result()
-        self._ahead = {(epoch + 1, num_repetitions): self._thread.submit(self._draw, epoch + 1, num_repetitions)}
-        return drawn
+        self._ahead.clear()
+        return self._draw(epoch, num_repetitions) if task is None else task.result()
+
+    def _draw_ahead(self, epoch: int, num_repetitions: int) -> None:
+        """Lets a thread draw the random numbers of an epoch while the GPU is busy with the one before it."""
+        if self._home.type == "cuda" and not self._ahead:
+            self._ahead[epoch, num_repetitions] = self._thread.submit(self._draw, epoch, num_repetitions)
 
     def _draw(self, epoch: int, num_repetitions: int) -> _Drawn:
         tables = [

@@ -112,7 +112,8 @@ def pruned_order(losses: Tensor, fraction: float, *, seed: int, epoch: int) -> E
     generator = generator_for(seed, "pruning", epoch)
 
     def permutation(size: int) -> Tensor:
-        return torch.randperm(size, generator=generator).to(device)
+        drawn = torch.randperm(size, generator=generator)
+        return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn
 
     num_easy, num_easy_shown = _easy_counts(count, fraction)
     num_hard = count - num_easy

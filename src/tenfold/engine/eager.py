@@ -1,5 +1,6 @@
 """The training step in PyTorch's eager mode: for every network, optimizer and device."""
 
+from collections.abc import Container
 from contextlib import AbstractContextManager, nullcontext
 from math import isfinite
 
@@ -38,6 +39,7 @@ class EagerStep:
         label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
         kernels: context in which layers run as compiled kernels; see `CompiledLayers`.
         fused: replaces forward and loss of batches that are not mixed; see `fused_loss`.
+        fused_shapes: shapes of the images that `fused` takes: each would be compiled at its first call.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class EagerStep:
         label_smoothing: float = 0.0,
         kernels: AbstractContextManager[object] | None = None,
         fused: LossAndLogits | None = None,
+        fused_shapes: Container[torch.Size] = (),
     ) -> None:
         self._model = model
         self._optimizer = optimizer
@@ -62,6 +65,7 @@ class EagerStep:
         )
         self._kernels = nullcontext() if kernels is None else kernels
         self._fused = fused
+        self._fused_shapes = fused_shapes
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the loss, float [], and the logits, float [B, C].
@@ -70,8 +74,8 @@ class EagerStep:
             LossNotFiniteError: when the loss is not finite and the device is a CPU, where checking is free; no weight
                 has changed.
         """
-        if self._fused is not None and batch.mixture is None:
-            with self._autocast:
+        if self._fused is not None and batch.mixture is None and batch.images.shape in self._fused_shapes:
+            with self._autocast, self._kernels:
                 loss, logits = self._fused(batch.images, batch.labels)
         else:
             with self._autocast, self._kernels:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from time import perf_counter
@@ -21,6 +21,7 @@ from tenfold.engine import graphs
 from tenfold.engine.eager import EagerStep
 from tenfold.engine.fused import fused_loss
 from tenfold.engine.kernels import layers, programs, tutorial_step
+from tenfold.engine.kernels.gpu_layers import GpuLayers
 from tenfold.engine.precision import Hardware
 from tenfold.models.tutorial import TutorialNet
 from tenfold.optim.build import CombinedOptimizer
@@ -64,18 +65,22 @@ class StepContext:
             StorageError: when the cache folder cannot be written.
         """
         hardware, smoothing = self.hardware, self.label_smoothing
-        by_layers = hardware.kernels == "layers"
-        kernels = layers.CompiledLayers(self.model, hardware.threads) if by_layers else None
-        fused = None
-        if hardware.fused:
-            fused = fused_loss(self.model, self.preprocessing, smoothing)
+        by_layers, examples = hardware.kernels == "layers", self._examples(batch)
+        kernels: AbstractContextManager[object] | None = None
+        fused, fused_shapes = None, [example.images.shape for example in examples]
+        if by_layers:
+            kernels = layers.CompiledLayers(self.model, hardware.threads)
+        elif hardware.fused:
+            kernels, fused = GpuLayers(self.model), fused_loss(self.model, self.preprocessing, smoothing)
             for rule in self.optimizer.rules:
                 rule.fuse()
-        eager = EagerStep(self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused)
+        eager = EagerStep(
+            self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused, fused_shapes
+        )
         if hardware.kernels == "CUDA graph":
-            return graphs.GraphedStep(eager, self.model, self.optimizer, self._examples(batch))
+            return graphs.GraphedStep(eager, self.model, self.optimizer, examples)
         if hardware.fused:
-            graphs.warm_up(eager, self.model, self.optimizer, self._examples(batch))
+            graphs.warm_up(eager, self.model, self.optimizer, examples)
         if by_layers or not hardware.compiled:
             return eager
         assert isinstance(self.model, TutorialNet)
@@ -84,8 +89,8 @@ class StepContext:
         )
 
     def _examples(self, batch: Batch) -> list[Batch]:
-        """Returns a batch of each image size."""
-        fractions = [1.0, *(fraction for _, fraction in self.progressive)]
+        """Returns a batch of each image size, which are needed on a GPU alone."""
+        fractions = [1.0, *(fraction for _, fraction in self.progressive if self.hardware.device.type == "cuda")]
         return [batch._replace(images=shrink(batch.images, fraction)) for fraction in fractions]
 
     def check_compiled(self, batch_size: int, *, mixed: bool) -> None:

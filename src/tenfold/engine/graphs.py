@@ -59,7 +59,7 @@ class _Captured:
         self._batch = batch._replace(images=batch.images.clone(), labels=batch.labels.clone(), mixture=None)
         self._graph = torch.cuda.CUDAGraph()
         _on_side_stream(lambda: eager(self._batch), batch.images.device)
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # a thread may draw the next epoch
             self._loss, self._logits = eager(self._batch)
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -259,4 +259,7 @@ def _last_checkpoint(setup: Setup) -> str:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or ("memory" in text and "alloc" in text)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or ("memory" in text and "alloc" in text):
+        return True
+    # What cuBLAS and cuDNN say where no memory is left for their workspace.
+    return "cublas_status_alloc_failed" in text or "unable to find an engine to execute" in text

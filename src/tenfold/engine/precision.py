@@ -22,6 +22,8 @@ class Hardware:
         onednn: whether convolutions on a CPU use oneDNN, which is slower for a few small images.
         compiled: whether the training step is compiled.
         fused: whether forward and backward pass are fused by `torch.compile`; only on a CUDA GPU.
+        deterministic: whether convolutions on a CUDA GPU give the same bits in every run; otherwise the fastest ones
+            are measured and used.
     """
 
     device: torch.device
@@ -30,6 +32,7 @@ class Hardware:
     onednn: bool = True
     compiled: bool = False
     fused: bool = False
+    deterministic: bool = True
 
     def __str__(self) -> str:
         precision = "float32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
@@ -51,15 +54,16 @@ class Hardware:
     @contextmanager
     def active(self) -> Iterator[None]:
         """Applies the process-wide settings of this run, and restores the previous ones at the end."""
-        threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+        threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
+        deterministic, benchmark = cudnn.deterministic, cudnn.benchmark
         torch.set_num_threads(self.threads)
-        torch.backends.cudnn.deterministic = True  # the same seed must give the same bits
+        cudnn.deterministic, cudnn.benchmark = self.deterministic, not self.deterministic
         try:
             with use_onednn(self.onednn), keep_freed_memory():
                 yield
         finally:
             torch.set_num_threads(threads)
-            torch.backends.cudnn.deterministic = deterministic
+            cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
 
 
 def choose_hardware(train: TrainSection) -> Hardware:
@@ -77,4 +81,5 @@ def choose_hardware(train: TrainSection) -> Hardware:
         threads=train.threads or torch.get_num_threads(),
         onednn=train.onednn,
         fused=train.fuse and device.type == "cuda",
+        deterministic=train.deterministic or device.type != "cuda",
     )

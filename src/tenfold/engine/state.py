@@ -103,6 +103,7 @@ class State:
         """Raises LossNotFiniteError when a weight is not finite: an update may overflow after a finite loss."""
         finite = [weight.isfinite().all() for weight in self.model.parameters()]
         if not torch.stack(finite).all():
+            self.metrics.state_tensors()  # raises for the first loss that was not finite, if one was
             raise LossNotFiniteError(steps_ago=1)
 
     def load(self, checkpoint: Checkpoint) -> None:

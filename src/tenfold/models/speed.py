@@ -146,7 +146,7 @@ class SpeedNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits, float [B, num_classes], for normalized images, float [B, 3, H, W]."""
         features = self.groups(self.activation(self.whiten(images)))  # B C h w
-        features = F.adaptive_max_pool2d(features, 1).flatten(1)  # B C
+        features = F.max_pool2d(features, features.shape[2:]).flatten(1)  # B C
         logits: Tensor = self.head(features) * self.scale
         return logits
 

@@ -37,6 +37,8 @@ class TrainSection(Section):
             measures the available ones and uses the faster one.
         fuse: whether layers are fused into fewer kernels on a CUDA GPU: steps take less time, after a compilation of up
             to a minute for each image size. No effect elsewhere.
+        deterministic: whether the same seed gives the same bits on a CUDA GPU. Otherwise the fastest convolutions are
+            measured and used, which may be others in the next run, and a resumed run ends with slightly other weights.
     """
 
     duration: Length = Duration(2, "epochs")
@@ -58,6 +60,7 @@ class TrainSection(Section):
     progressive: ImageSizeSchedule = ()
     execution: Literal["auto", "eager", "compiled"] = "auto"
     fuse: bool = False
+    deterministic: bool = True
 
 
 class EvaluateSection(Section):
@@ -69,11 +72,14 @@ class EvaluateSection(Section):
             image; `shifts` adds both again, shifted by one pixel each way (six views). Each view costs a forward pass.
         unsure_below: confidence threshold, in (0, 1]. Images whose plain view is predicted above it skip the other
             views; with 1 all images get all views.
+        precision: `float32`; or `tf32`, which on a GPU is several times as fast and moves probabilities by up to 1e-3,
+            so that a few images in a thousand may be predicted otherwise than on a CPU.
     """
 
     batch_size: Annotated[int, Field(ge=0)] = 0
     views: Literal["plain", "mirror", "shifts"] = "plain"
     unsure_below: Annotated[float, Field(gt=0, le=1)] = 1.0
+    precision: Literal["float32", "tf32"] = "float32"
 
     @model_validator(mode="before")
     @classmethod

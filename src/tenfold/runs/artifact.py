@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tenfold.core.devices import full_float32, use_onednn
+from tenfold.core.devices import use_onednn, use_tf32
 from tenfold.core.disk import display_path
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.text import size_text
@@ -44,6 +44,7 @@ class Classifier:
         batch_size: images per batch in evaluation; 0 chooses a size for the device.
         views: test-time augmentation (TTA): the views of each image whose logits are averaged; a key of `VIEWS`.
         unsure_below: see `averaged_logits`.
+        precision: `float32`, or `tf32`; see `use_tf32`.
         recipe: the training recipe, as plain values; empty if unknown.
         temperature: divisor of the logits that calibrates the probabilities of these weights and views, above 0; None
             if none was fitted.
@@ -61,6 +62,7 @@ class Classifier:
     batch_size: int = 0
     views: str = "plain"
     unsure_below: float = 1.0
+    precision: str = "float32"
     recipe: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     names_assumed: bool = False
@@ -85,7 +87,7 @@ class Classifier:
             images: uint8 [N, H, W, 3], preprocessed to the size that the network was trained for.
 
         Returns:
-            Two tensors, float32 [N, C] on the CPU. They are always computed in float32.
+            Two tensors, float32 [N, C] on the CPU. They are computed in float32 whatever the training used.
 
         Raises:
             ModelError: when the images have another size than the training images.
@@ -97,7 +99,7 @@ class Classifier:
                 f"{size_text(self.preprocessing.image_size)}; prepare the data at that size"
             )
         batches = image_batches(images, self.batch_size or _default_batch_size(size, self.device), self.device)
-        with use_onednn(True), full_float32():  # evaluation must not depend on how the network was trained
+        with use_onednn(True), use_tf32(self.precision == "tf32"):  # whatever the network was trained with
             return predict_logits(
                 self.model,
                 batches,
@@ -184,6 +186,7 @@ class Classifier:
             batch_size=settings.get("batch_size", 0),
             views=settings.get("views", "mirror" if settings.get("mirror") else "plain"),  # `mirror`: old files
             unsure_below=settings.get("unsure_below", 1.0),
+            precision=settings.get("precision", "float32"),
             recipe=card.recipe,
             temperature=card.temperature,
         )
