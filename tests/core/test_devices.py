@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tenfold.core.devices import choose_device, supports_bfloat16, use_tf32
+from tenfold.core.devices import choose_device, evaluation_kernels, supports_bfloat16
 from tenfold.core.errors import DeviceError, UsageError
 
 
@@ -52,9 +52,12 @@ def test_bfloat16_support_is_a_bool() -> None:
     assert not supports_bfloat16(torch.device("meta"))
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_tf32_is_selected_only_inside_the_block(enabled: bool) -> None:
+@pytest.mark.parametrize("tf32", [True, False])
+def test_kernels_for_evaluation_are_selected_only_inside_the_block(tf32: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    with use_tf32(enabled):
-        assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == enabled
+    with evaluation_kernels(tf32=tf32):
+        assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == tf32
+        assert not torch.backends.cudnn.benchmark
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
+    assert torch.backends.cudnn.benchmark

@@ -42,21 +42,25 @@ def supports_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
-def use_tf32(enabled: bool) -> Iterator[None]:
-    """Selects how a GPU computes products and convolutions of float32 inside a `with` block.
+def evaluation_kernels(*, tf32: bool) -> Iterator[None]:
+    """Selects the kernels for evaluation inside a `with` block, whatever the network was trained with.
+
+    On a CPU, convolutions use oneDNN. On a GPU they are not measured first: the number of images varies.
 
     Args:
-        enabled: whether it rounds their inputs to 10 bits (TF32): several times as fast, and probabilities move by up
-            to 1e-3. PyTorch does so for convolutions by default.
+        tf32: whether a GPU rounds the inputs of float32 products and convolutions to 10 bits: several times as fast,
+            and probabilities move by up to 1e-3. PyTorch does so for convolutions by default.
 
     https://pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
     """
-    convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = enabled
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    previous = cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark
+    cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark = tf32, tf32, False
     try:
-        yield
+        with use_onednn(True):
+            yield
     finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
+        cudnn.allow_tf32, products.allow_tf32, cudnn.benchmark = previous
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tenfold.core.devices import use_onednn, use_tf32
+from tenfold.core.devices import evaluation_kernels
 from tenfold.core.disk import display_path
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.text import size_text
@@ -44,7 +44,7 @@ class Classifier:
         batch_size: images per batch in evaluation; 0 chooses a size for the device.
         views: test-time augmentation (TTA): the views of each image whose logits are averaged; a key of `VIEWS`.
         unsure_below: see `averaged_logits`.
-        precision: `float32`, or `tf32`; see `use_tf32`.
+        precision: `float32`, or `tf32` on a GPU; see `evaluation_kernels`.
         recipe: the training recipe, as plain values; empty if unknown.
         temperature: divisor of the logits that calibrates the probabilities of these weights and views, above 0; None
             if none was fitted.
@@ -99,7 +99,7 @@ class Classifier:
                 f"{size_text(self.preprocessing.image_size)}; prepare the data at that size"
             )
         batches = image_batches(images, self.batch_size or _default_batch_size(size, self.device), self.device)
-        with use_onednn(True), use_tf32(self.precision == "tf32"):  # whatever the network was trained with
+        with evaluation_kernels(tf32=self.precision == "tf32"):
             return predict_logits(
                 self.model,
                 batches,
