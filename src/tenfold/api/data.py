@@ -15,14 +15,14 @@ from tenfold.core.errors import DataError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.core.text import size_text
-from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, with_validation
+from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, redrawn
 from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.cifar import find_cifar
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.label_files import labels_from, moved_labels
 from tenfold.data.sources.layout import drawn_note
 from tenfold.data.store.store import list_stores
-from tenfold.data.types import Dataset, Split
+from tenfold.data.types import Dataset, Split, no_progress
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import DataSection, Recipe
 from tenfold.runs.folders import source_places
@@ -114,7 +114,7 @@ def in_memory(data: object, section: DataSection) -> Dataset | None:
         data = replace(data, fit=section.fit)  # decides how images are resized that are predicted later
     if not data.fingerprint:  # made by hand: runs and the cache must tell its images from others
         data = replace(data, fingerprint=_digest(list(data.splits().values()), data.classes))
-    return with_validation(data, section.val_fraction, section.split_seed)
+    return redrawn(data, request_of(section), no_progress)
 
 
 def given_dataset(data: object, section: DataSection) -> Dataset | None:

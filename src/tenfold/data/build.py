@@ -4,7 +4,6 @@ Every dataset goes through a store, so that only the first time takes long. A bu
 of that name; `./shapes` is the folder.
 """
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +14,7 @@ from tenfold.core.disk import expanded
 from tenfold.core.errors import DataError, DownloadError
 from tenfold.core.text import escaped
 from tenfold.data.decode.decode import DECODER_VERSION
+from tenfold.data.draw import with_duplicate_groups, with_fold, with_validation
 from tenfold.data.labels import apply_lists
 from tenfold.data.listed_source import listed_source
 from tenfold.data.request import BUILT_IN as BUILT_IN
@@ -23,7 +23,6 @@ from tenfold.data.sources.cifar import downloadable, find_cifar, load_cifar, sou
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.class_folders import list_folder
 from tenfold.data.sources.shapes import build_shapes
-from tenfold.data.splits import stratified_split
 from tenfold.data.store.cache_key import dataset_name
 from tenfold.data.store.store import Build, open_if_valid, open_or_build, store_exists, store_key
 from tenfold.data.store.writer import fill_from_arrays, fill_from_folders
@@ -66,7 +65,31 @@ def build_dataset(request: DataRequest, progress: ProgressCallback = no_progress
         note = f"data_dir {escaped(request.data_dir)} has no effect on {dataset.name}: it names a folder of CIFAR"
         dataset = replace(dataset, notes=(note, *dataset.notes))
     exclude, relabel = (expanded(name) if name else None for name in (request.exclude, request.relabel))
-    dataset = apply_lists(dataset, exclude, relabel)
+    return redrawn(dataset, request, progress, lambda found: apply_lists(found, exclude, relabel))
+
+
+def redrawn(
+    dataset: Dataset,
+    request: DataRequest,
+    progress: ProgressCallback,
+    edited: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+) -> Dataset:
+    """Returns the dataset with the splits that a request draws from its images: by duplicates, folds, validation.
+
+    Args:
+        dataset: with a train and a test split.
+        request: what to draw.
+        progress: called with what is being done.
+        edited: applies lists of images, which name those of train; before folds are drawn.
+
+    Raises:
+        DataError: when a split cannot be drawn.
+    """
+    if request.group == "duplicates":
+        dataset = with_duplicate_groups(dataset, request.test_fraction, request.split_seed, progress)
+    dataset = edited(dataset)
+    if request.folds:
+        dataset = with_fold(dataset, request.folds, request.fold, request.split_seed)
     return with_validation(dataset, request.val_fraction, request.split_seed)
 
 
@@ -145,6 +168,7 @@ def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
 def _class_folders(request: DataRequest, progress: ProgressCallback) -> Dataset:
     path, listing, digest = listed_source(request)
     settings = (request.test_fraction, request.split_seed, request.max_unreadable)
+    settings += (request.group,) if request.group else ()  # without it, the key of earlier versions
 
     def key_for(size: Size) -> str:
         return store_key(digest, size, request.fit, *settings, DECODER_VERSION)
@@ -166,22 +190,3 @@ def _prepared(
     if automatic is not None and automatic.image_size == request.size:
         return automatic
     return open_or_build(name, key_for(request.size), build, progress)
-
-
-def with_validation(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """Returns the dataset with a validation split drawn from train, if it has none and one is requested."""
-    if dataset.val is not None or fraction == 0:
-        return dataset
-    rest, drawn = stratified_split(dataset.train.labels, fraction, seed)
-    if not len(drawn):
-        raise DataError(
-            f"{dataset.name} has one training image per class and none left for validation; set data.val_fraction=0"
-        )
-    text = f"{dataset.fingerprint} val {fraction!r} {seed}"
-    return replace(
-        dataset,
-        train=dataset.train.subset(rest),
-        val=dataset.train.subset(drawn),
-        fingerprint=hashlib.sha256(text.encode()).hexdigest(),
-        drawn=(*dataset.drawn, "val"),
-    )

@@ -15,6 +15,7 @@ from tenfold.data.listed_source import listed_source
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.class_folders import scan
+from tenfold.data.sources.groups import grouped
 from tenfold.data.sources.layout import Layout, draw_test, only_split
 from tenfold.data.sources.outlines import OUTLINES
 from tenfold.data.store.cache_key import dataset_name
@@ -133,15 +134,18 @@ def labeled_images(
 
 
 def has_test_images(scanned: Scanned, request: DataRequest, test_images: Mapping[str, str]) -> bool:
-    """Returns whether training on a source would test on these images, by their names alone.
+    """Returns whether training on a source may test on these images, by their names alone.
+
+    Folds and groups of duplicates are drawn from the images themselves: then any image of the source may be tested.
 
     Args:
         scanned: its files.
         request: as for training.
         test_images: class name by path.
     """
-    layout = draw_test(scanned.layout, request.test_fraction, request.split_seed)
-    entries = [layout.entries[index] for index in layout.indices_of("test")]
+    layout = draw_test(grouped(scanned.layout, request.group_rule), request.test_fraction, request.split_seed)
+    by_content = request.folds or request.group == "duplicates"
+    entries = [entry for entry in layout.entries if by_content or entry.split == "test"]
     return {entry.path: layout.classes[entry.label] for entry in entries}.items() >= test_images.items()
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tenfold.core.errors import DataError
+from tenfold.core.text import escaped
 from tenfold.data.decode.preprocessing import FITS, MAX_SIDE, MIN_SIDE
+from tenfold.data.sources.groups import GroupRule, parse_group, with_group_column
 from tenfold.data.sources.rules import SourceRules, parse_labels, parse_splits
 
 BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
@@ -25,7 +27,10 @@ class DataRequest:
         fit: `crop`, `pad` or `stretch`, see `fit_image`.
         val_fraction: fraction of train that becomes the validation split, in [0, 1); ignored where the source has one.
         test_fraction: fraction that is drawn for testing where the source has no test split, in (0, 1).
-        split_seed: seed of both draws.
+        split_seed: seed of all draws.
+        group: which images no draw tears apart, see `parse_group`; empty means the groups that labels name.
+        folds: number of folds of a cross-validation; 0 means none.
+        fold: the fold that is tested, from 1; 0 trains on all folds.
         max_unreadable: fraction of unreadable images above which preparing fails, in [0, 1).
         exclude: CSV file that lists training images to leave out, see `labels.py`; empty means none.
         relabel: CSV file that lists training images with new labels, see `labels.py`; empty means none.
@@ -45,6 +50,9 @@ class DataRequest:
     val_fraction: float = 0.0
     test_fraction: float = 0.2
     split_seed: int = 0
+    group: str = ""
+    folds: int = 0
+    fold: int = 0
     max_unreadable: float = 0.05
     exclude: str = ""
     relabel: str = ""
@@ -56,6 +64,16 @@ class DataRequest:
         if not MIN_SIDE <= min(sides) <= max(sides) <= MAX_SIDE:
             raise DataError(f"data.image_size is {self.image_size}; expected {MIN_SIDE} to {MAX_SIDE} pixels, or auto")
 
+        if not 0 <= self.fold <= self.folds or self.folds == 1:
+            raise DataError(
+                f"data.fold is {self.fold} and data.folds {self.folds}; expected 2 folds or more, and one of them or 0"
+            )
+        rule = self.group_rule
+        if self.source in BUILT_IN and (rule.pattern is not None or rule.column):
+            raise DataError(
+                f"data.group is '{escaped(self.group)}', but the images of {self.source} have no file names and no "
+                "label table; expected duplicates"
+            )
         rules = self.rules  # reports what is invalid before any file is read
         if self.source in BUILT_IN and rules != SourceRules(max_unmatched=self.max_unreadable):
             raise DataError(
@@ -64,10 +82,15 @@ class DataRequest:
             )
 
     @property
+    def group_rule(self) -> GroupRule:
+        """Which images belong together."""
+        return parse_group(self.group)
+
+    @property
     def rules(self) -> SourceRules:
         """How the files of the source are read."""
         return SourceRules(
-            labels=parse_labels(self.labels),
+            labels=with_group_column(parse_labels(self.labels), self.group_rule.column),
             splits=parse_splits(self.splits),
             classes_are_folders=self.classes_are_folders,
             max_unmatched=self.max_unreadable,

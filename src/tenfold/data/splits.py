@@ -9,7 +9,80 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.core.errors import DataError
+from tenfold.core.text import escaped, plural
+
 Indices = NDArray[np.int64]
+
+
+class Labels(NamedTuple):
+    """What a draw needs to know of a dataset.
+
+    Args:
+        labels: int64 [N], at least 0.
+        groups: name of each image's group, or None where images have no groups; an empty name is an image of its own.
+        classes: class names in the order of the labels.
+        source: what a message calls the dataset.
+    """
+
+    labels: NDArray[np.int64]
+    groups: Sequence[str] | None
+    classes: Sequence[str]
+    source: str
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether an image has a group."""
+        return self.groups is not None and any(self.groups)
+
+    def check(self, parts: int, what: str, remedy: str) -> None:
+        """Raises DataError unless each class has enough groups for `parts` parts, or images where there are no groups.
+
+        Args:
+            parts: number of parts.
+            what: what the parts are, such as `train and test`.
+            remedy: what to do.
+        """
+        groups = self.groups if self.has_groups else None
+        counts = num_groups(self.labels, groups or [""] * len(self.labels), len(self.classes))
+        for label in np.flatnonzero((counts > 0) & (counts < parts))[:1]:
+            noun = "image" if groups is None else "group"
+            names = {groups[i] for i in np.flatnonzero(self.labels == label)} - {""} if groups else set()
+            first = f" ('{escaped(min(names))}')" if names else ""
+            raise DataError(
+                f"{self.source} has the images of class '{self.classes[label]}' in {plural(counts[label], 'group')}"
+                f"{first}; expected {parts} or more for {what}: {remedy}"
+                if groups
+                else f"{self.source} has {plural(counts[label], noun)} of class '{self.classes[label]}'; expected "
+                f"{parts} or more for {what}: {remedy}"
+            )
+
+
+def draw(images: Labels, fraction: float, seed: int, what: str) -> tuple[Indices, Indices]:
+    """Draws a fraction of each class; no group is torn apart.
+
+    Args:
+        images: to draw from.
+        fraction: fraction to draw, in [0, 1).
+        seed: any integer.
+        what: the two sides, such as `train and test`.
+
+    Returns:
+        Indices of the rest and of the drawn images, see `stratified_split` and `grouped_split`.
+
+    Raises:
+        DataError: when groups make the draw impossible.
+    """
+    if not images.has_groups or images.groups is None or fraction == 0:
+        return stratified_split(images.labels, fraction, seed)
+    remedy = "choose other groups with data.group, or make folders train/ and test/ yourself"
+    images.check(2, what, remedy)
+    try:
+        return grouped_split(images.labels, images.groups, fraction, seed)
+    except ValueError as error:
+        raise DataError(
+            f"the groups of {images.source} leave no draw in which {what} have images of each class ({error}); {remedy}"
+        ) from None
 
 
 def stratified_split(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[Indices, Indices]:

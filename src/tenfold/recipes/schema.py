@@ -57,6 +57,10 @@ class DataSection(Section):
         val_fraction: fraction of the training images in the validation split, stratified by class.
         test_fraction: fraction of the images in the test split if the source has none, stratified by class.
         split_seed: seed of the splits.
+        group: which images stay in one split: a regular expression for paths whose group names it, such as
+            `(patient[0-9]+)`; the column of a label table; `duplicates`; `none`. Empty means the groups of the labels.
+        folds: number of folds of a cross-validation, as `--folds` sets it; 0 means none.
+        fold: the fold that is tested, from 1; 0 trains on all folds.
         max_unreadable: maximum fraction of unreadable files; more are an error.
         exclude: CSV file of training images to leave out, as from `tenfold suspects`; empty means none.
         relabel: CSV file of training images with new labels in the column `suggested`; empty means none.
@@ -76,6 +80,9 @@ class DataSection(Section):
     val_fraction: Fraction = 0.0
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: int = 0
+    group: str = ""
+    folds: Annotated[int, Field(ge=0)] = 0
+    fold: Annotated[int, Field(ge=0)] = 0
     max_unreadable: Fraction = 0.05
     exclude: str = ""
     relabel: str = ""

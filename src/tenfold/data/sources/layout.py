@@ -11,7 +11,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, natural_key
 from tenfold.data.decode.decode import FORMAT_NAMES
 from tenfold.data.sources.rules import SPLITS as SPLITS
-from tenfold.data.splits import stratified_split
+from tenfold.data.splits import Labels, draw
 from tenfold.data.types import Skipped
 
 ACCEPTED = (
@@ -163,12 +163,29 @@ def name_list(names: Sequence[str], max_names: int = 10) -> str:
     return ", ".join(escaped(name) for name in names[:max_names]) + rest
 
 
-def drawn_note(missing: str, fraction: float, num_images: int, seed: int) -> str:
-    """Returns the sentence that says that test images were drawn, because the source has none."""
+_NO_TEST = "no test "
+
+
+def drawn_note(missing: str, fraction: float, num_images: int, seed: int, *, grouped: bool = False) -> str:
+    """Returns the sentence that says that test images were drawn, because the source has no test `folder` or `images`.
+
+    Args:
+        missing: what the source has not, such as `test folder`.
+        fraction: fraction that was asked for.
+        num_images: number of drawn images.
+        seed: of the draw.
+        grouped: whether whole groups were drawn.
+    """
+    groups = ", in whole groups" if grouped else ""
     return (
-        f"no {missing}: {fraction:.3g} of each class was drawn for testing ({num_images} images, seed {seed}); "
+        f"no {missing}: {fraction:.3g} of each class was drawn for testing{groups} ({num_images} images, seed {seed}); "
         "change with --set data.test_fraction=…"
     )
+
+
+def without_drawn_note(notes: Iterable[str]) -> tuple[str, ...]:
+    """Returns the notes without that of `drawn_note`, for a dataset whose test images are drawn again."""
+    return tuple(note for note in notes if not note.startswith(_NO_TEST))
 
 
 def draw_test(layout: Layout, fraction: float, seed: int) -> Layout:
@@ -180,14 +197,17 @@ def draw_test(layout: Layout, fraction: float, seed: int) -> Layout:
         seed: seed of the draw.
 
     Raises:
+        DataError: when groups make the draw impossible.
         ValueError: when `fraction` is out of range.
     """
     if layout.indices_of("test"):
         return layout
     train = layout.indices_of("train")
     labels = np.array([layout.entries[index].label for index in train], dtype=np.int64)
-    drawn = {train[i] for i in stratified_split(labels, fraction, seed)[1]}
+    groups = [layout.entries[index].group for index in train]
+    images = Labels(labels, groups, layout.classes, escaped(str(layout.root)))
+    drawn = {train[i] for i in draw(images, fraction, seed, "train and test")[1]}
     entries = [entry._replace(split="test") if index in drawn else entry for index, entry in enumerate(layout.entries)]
     entries.sort(key=lambda entry: SPLITS.index(entry.split))
-    note = drawn_note("test folder", fraction, len(drawn), seed)
+    note = drawn_note("test folder", fraction, len(drawn), seed, grouped=images.has_groups)
     return replace(layout, entries=tuple(entries), notes=(*layout.notes, note), drawn=("test",))

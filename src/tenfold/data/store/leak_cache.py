@@ -1,13 +1,14 @@
-"""Remembers which images of drawn splits have a duplicate in train, so that seeds and sweeps look once.
+"""Remembers which images are duplicates, so that seeds and sweeps look once.
 
-    <cache>/duplicates/<name>-<16 digits of the fingerprint>.json
+    <cache>/duplicates/<name>-<16 digits of the fingerprint>.json         duplicates of drawn splits in train
+    <cache>/duplicates/<name>-<16 digits of the fingerprint>.groups.json  which images are duplicates of each other
 
 A file that is missing, damaged or from another version counts as none: the images are compared again.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,31 @@ def write_leaks(dataset: Dataset, version: int, leaks: Mapping[str, Leak]) -> No
         durable.write_json(_file(dataset), {"version": version, "fingerprint": dataset.fingerprint, "leaks": entries})
 
 
+def read_groups(dataset: Dataset, version: int) -> list[int] | None:
+    """Returns what `write_groups` wrote for this dataset, or None.
+
+    Args:
+        dataset: N images in all splits, identified by its fingerprint.
+        version: of the search for duplicates.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        value = json.loads(_file(dataset, ".groups").read_bytes())
+        groups = [int(group) for group in value["groups"]]
+        known = (value["version"], value["fingerprint"], len(groups))
+        if dataset.fingerprint and known == (version, dataset.fingerprint, sum(map(len, dataset.splits().values()))):
+            return groups
+    return None
+
+
+def write_groups(dataset: Dataset, version: int, groups: Sequence[int]) -> None:
+    """Writes a number for each image of a dataset, equal for duplicates. A cache that cannot be written costs time."""
+    if dataset.fingerprint:
+        entry = {"version": version, "fingerprint": dataset.fingerprint, "groups": list(groups)}
+        with suppress(StorageError):
+            durable.make_folder(_file(dataset).parent)
+            durable.write_json(_file(dataset, ".groups"), entry)
+
+
 def delete_leaks(name: str) -> None:
     """Deletes what was remembered of all datasets of a name.
 
@@ -55,8 +81,8 @@ def delete_leaks(name: str) -> None:
                 durable.disk.remove(file)
 
 
-def _file(dataset: Dataset) -> Path:
-    return cache_folder() / "duplicates" / f"{_file_part(dataset.name)}-{dataset.fingerprint[:16]}.json"
+def _file(dataset: Dataset, kind: str = "") -> Path:
+    return cache_folder() / "duplicates" / f"{_file_part(dataset.name)}-{dataset.fingerprint[:16]}{kind}.json"
 
 
 def _file_part(name: str) -> str:

@@ -20,6 +20,7 @@ from tenfold.data.decode.tasks import DecodedImage, decode_to_size
 from tenfold.data.decode.workers import DecodePool
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.class_folders import FolderListing, read_images, scan
+from tenfold.data.sources.groups import grouped
 from tenfold.data.sources.layout import SPLITS, Layout, draw_test
 from tenfold.data.store.cache_key import dataset_name
 from tenfold.data.store.format import Index, PixelFile, write_index
@@ -209,7 +210,7 @@ def fill_from_folders(
     size_scan = SizeScan(progress)
     with size_scan.pool:
         layout = scan(path, listing, None if request.size else size_scan, rules=request.rules)
-    layout = draw_test(layout, request.test_fraction, request.split_seed)
+    layout = draw_test(grouped(layout, request.group_rule), request.test_fraction, request.split_seed)
     size, size_note = (request.size, "") if request.size else choose_size(size_scan.sizes, request.fit)
     decoded = size_scan.decoded if set(size_scan.sizes) == {size} else {}
     result = decode_all(layout, folder, size, request.fit, progress, decoded, size_scan.files)
