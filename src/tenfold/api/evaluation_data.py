@@ -207,6 +207,7 @@ def _foreign_request(section: DataSection, data: str, given: Mapping[str, Any]) 
     """Returns the request for data that the classifier was not trained on, prepared as in its `[data]`."""
     data_dir = section.data_dir if expanded(section.data_dir).is_dir() else ""
     own = {"source": data, "val_fraction": 0.0, "exclude": "", "relabel": "", "data_dir": data_dir}
+    own |= {"group": "", "folds": 0, "fold": 0}
     as_found = {key: DataSection.model_fields[key].default for key in READING_KEYS}
     return replace(request_of(section), **{**own, **as_found, **given})
 

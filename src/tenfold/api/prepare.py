@@ -14,6 +14,7 @@ from tenfold.data.types import Dataset, Leak
 from tenfold.engine.target import settings_for_target
 from tenfold.inspect.balance import label_warnings
 from tenfold.inspect.drawn_splits import drawn_leaks
+from tenfold.inspect.groups import group_lines, group_warnings
 from tenfold.models.build import check_names
 from tenfold.recipes.load import key_of, load_recipe, resolve
 from tenfold.recipes.schema import Recipe
@@ -118,8 +119,10 @@ def report_dataset(dataset: Dataset, progress: Progress) -> None:
     progress.message(f"data: {dataset.name}, {len(dataset.classes)} classes, {counts}, {size_text(dataset.image_size)}")
     if dataset.layout:
         progress.message(dataset.layout)
-    for note in (*dataset.notes, *label_warnings(dataset)):
+    for note in (*dataset.notes, *group_lines(dataset), *label_warnings(dataset)):
         progress.message(note)
+    for warning in group_warnings(dataset):
+        progress.warn(warning)
     if dataset.skipped:
         first = dataset.skipped[0]
         progress.warn(f"{plural(len(dataset.skipped), 'file')} left out, the first: {first.path} ({first.reason})")

@@ -138,6 +138,14 @@ SplitsOption = Annotated[
 ClassesAreFoldersOption = Annotated[
     bool, flag("--classes-are-folders", "Take the outermost folders for classes, whatever their names")
 ]
+GroupOption = Annotated[
+    str | None,
+    option(
+        "--group",
+        metavar="REGEX|COLUMN|duplicates",
+        help_text="Images that stay in one split: a pattern for paths, e.g. '(patient[0-9]+)', a column, or duplicates",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     option("--set", metavar="KEY=VALUE", help_text="Recipe key to change, e.g. data.image_size=64; may be repeated"),

@@ -167,8 +167,8 @@ def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
 
 def _class_folders(request: DataRequest, progress: ProgressCallback) -> Dataset:
     path, listing, digest = listed_source(request)
-    settings = (request.test_fraction, request.split_seed, request.max_unreadable)
-    settings += (request.group,) if request.group else ()  # without it, the key of earlier versions
+    group = [request.group] if request.group else []  # without it, the key of earlier versions
+    settings = (request.test_fraction, request.split_seed, request.max_unreadable, *group)
 
     def key_for(size: Size) -> str:
         return store_key(digest, size, request.fit, *settings, DECODER_VERSION)

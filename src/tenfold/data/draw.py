@@ -6,12 +6,12 @@ N images, G groups.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.errors import DataError
-from tenfold.core.text import plural
 from tenfold.data.duplicates.dataset_images import DatasetImages
 from tenfold.data.duplicates.search import Duplicates, find_duplicates
 from tenfold.data.sources.layout import drawn_note, without_drawn_note
@@ -71,11 +71,7 @@ def with_duplicate_groups(dataset: Dataset, fraction: float, seed: int, progress
     parts = {
         name: replace(split, groups=tuple(names[images.split_range(name)])) for name, split in dataset.splits().items()
     }
-    several = sizes[sizes > 1]
-    found = (
-        f"duplicates: {plural(len(several), 'group')} of {several.sum():,} images" if len(several) else "no duplicates"
-    )
-    dataset = replace(dataset, **parts, notes=(*dataset.notes, found))
+    dataset = replace(dataset, train=parts["train"], test=parts["test"], val=parts.get("val"))
     return _redrawn(dataset, fraction, seed) if "test" in dataset.drawn else dataset
 
 
@@ -144,11 +140,26 @@ def with_fold(dataset: Dataset, folds: int, fold: int, seed: int) -> Dataset:
     )
 
 
-def shared_groups(dataset: Dataset) -> dict[str, int]:
-    """Returns the number of images of each split but train whose group is in train too; {} without groups."""
-    train = set(dataset.train.groups or ()) - {""}
+class GroupCounts(NamedTuple):
+    """The groups of a dataset.
+
+    Args:
+        groups: number of groups in each split; images of their own do not count.
+        shared: number of images of each split but train whose group is in train too.
+    """
+
+    groups: dict[str, int]
+    shared: dict[str, int]
+
+
+def group_counts(dataset: Dataset) -> GroupCounts | None:
+    """Returns how many groups a dataset has, and what they share; None where images have no groups."""
+    groups = {name: set(split.groups or ()) - {""} for name, split in dataset.splits().items()}
+    if not any(groups.values()):
+        return None
     others = {name: split for name, split in dataset.splits().items() if name != "train"}
-    return {name: sum(group in train for group in split.groups or ()) for name, split in others.items() if train}
+    shared = {name: sum(group in groups["train"] for group in split.groups or ()) for name, split in others.items()}
+    return GroupCounts({name: len(found) for name, found in groups.items()}, shared)
 
 
 def _labels(parts: Sequence[Split], dataset: Dataset) -> Labels:
@@ -161,13 +172,15 @@ def _take(parts: Sequence[Split], indices: Indices) -> Split:
     if len(parts) == 1:
         return parts[0].subset(indices)
     starts = np.cumsum([0, *map(len, parts)])
-    chosen = [part.subset(indices[(indices >= a) & (indices < b)] - a) for part, a, b in zip(parts, starts, starts[1:])]
-    first = chosen[0]
+    chosen = [
+        part.subset(indices[(indices >= first) & (indices < first + len(part))] - first)
+        for part, first in zip(parts, starts.tolist(), strict=False)
+    ]
     return Split(
         np.concatenate([part.images for part in chosen]),
         np.concatenate([part.labels for part in chosen]),
-        None if first.paths is None else tuple(path for part in chosen for path in part.paths or ()),
-        None if first.groups is None else tuple(name for part in chosen for name in part.groups or ()),
+        None if parts[0].paths is None else tuple(path for part in chosen for path in part.paths or ()),
+        None if parts[0].groups is None else tuple(name for part in chosen for name in part.groups or ()),
     )
 
 

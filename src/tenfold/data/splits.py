@@ -45,17 +45,14 @@ class Labels(NamedTuple):
         """
         groups = self.groups if self.has_groups else None
         counts = num_groups(self.labels, groups or [""] * len(self.labels), len(self.classes))
-        for label in np.flatnonzero((counts > 0) & (counts < parts))[:1]:
-            noun = "image" if groups is None else "group"
-            names = {groups[i] for i in np.flatnonzero(self.labels == label)} - {""} if groups else set()
-            first = f" ('{escaped(min(names))}')" if names else ""
-            raise DataError(
-                f"{self.source} has the images of class '{self.classes[label]}' in {plural(counts[label], 'group')}"
-                f"{first}; expected {parts} or more for {what}: {remedy}"
-                if groups
-                else f"{self.source} has {plural(counts[label], noun)} of class '{self.classes[label]}'; expected "
-                f"{parts} or more for {what}: {remedy}"
-            )
+        for label in np.flatnonzero((counts > 0) & (counts < parts)).tolist()[:1]:
+            number, name = int(counts[label]), escaped(self.classes[label])
+            found = f"{plural(number, 'image')} of class '{name}'"
+            if groups is not None:
+                names = {groups[index] for index in np.flatnonzero(self.labels == label).tolist()} - {""}
+                first = escaped(min(names, default=""))
+                found = f"all images of class '{name}' in {plural(number, 'group')} ('{first}')"
+            raise DataError(f"{self.source} has {found}; expected {parts} or more for {what}: {remedy}")
 
 
 def draw(images: Labels, fraction: float, seed: int, what: str) -> tuple[Indices, Indices]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from tenfold.data.draw import group_counts
 from tenfold.data.types import Dataset, Leak, Split
 from tenfold.engine.calibrate import fit_calibration
 from tenfold.engine.changes import recipe_changes
@@ -16,6 +17,7 @@ from tenfold.engine.state import State
 from tenfold.engine.target import target_summary
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import Evaluation
+from tenfold.recipes.schema import Recipe
 from tenfold.runs.changes import Change
 from tenfold.runs.log import read_log
 from tenfold.runs.tables import PredictionRow
@@ -75,7 +77,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
         "total_seconds": round(state.times.total_seconds(), 3),
         "sessions": sum(entry["event"] in ("started", "resumed") for entry in events),
         "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
-        "dataset": _dataset_summary(dataset),
+        "dataset": {**_dataset_summary(dataset), "groups": _groups(recipe, dataset)},
         "hardware": str(setup.hardware),
         "changes": [*map(asdict, recipe_changes(recipe, dataset)), *_logged_changes(events)],
         "evaluations": _evaluations(events, plan),
@@ -114,6 +116,12 @@ def _dataset_summary(dataset: Dataset) -> dict[str, Any]:
         "train_counts": dict(zip(dataset.classes, counts, strict=True)),
         "clipped": clipped_fraction(dataset.train),
     }
+
+
+def _groups(recipe: Recipe, dataset: Dataset) -> dict[str, Any] | None:
+    """Returns what the groups are, their number in each split, and how many images share one with train."""
+    found = group_counts(dataset)
+    return None if found is None else {"by": recipe.data.group or "labels", **found._asdict()}
 
 
 def _near_duplicates(dataset: Dataset, leak: Leak | None, logits: Tensor) -> dict[str, Any] | None:

@@ -73,5 +73,5 @@ def _sentence(split: str, leak: Leak) -> str:
         return f"{found} validation images have a near duplicate in train ({leak.exact:,} exact)"
     return (
         f"{found} {split} images have a near duplicate in train ({leak.exact:,} exact): accuracy on them measures "
-        "memorization; tenfold check lists them, and a test folder of your own keeps such images apart"
+        "memorization; --group duplicates keeps such images in one split, and tenfold check lists them"
     )

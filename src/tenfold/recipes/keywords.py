@@ -15,6 +15,7 @@ def keyword_lines(
     labels: str | None = None,
     splits: str | None = None,
     classes_are_folders: bool = False,
+    group: str | None = None,
     exclude: str | None = None,
     relabel: str | None = None,
     epochs: float | None = None,
@@ -33,6 +34,7 @@ def keyword_lines(
         labels: `data.labels`.
         splits: `data.splits`.
         classes_are_folders: `data.classes_are_folders`.
+        group: `data.group`.
         exclude: `data.exclude`.
         relabel: `data.relabel`.
         epochs: `train.duration` in epochs, above 0.
@@ -62,6 +64,7 @@ def keyword_lines(
         "data.labels": labels,
         "data.splits": splits,
         "data.classes_are_folders": "true" if classes_are_folders else None,
+        "data.group": group,
         "data.exclude": exclude,
         "data.relabel": relabel,
         "train.duration": None if epochs is None else Duration(epochs, "epochs"),

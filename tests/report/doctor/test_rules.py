@@ -456,7 +456,7 @@ def duplicated(total: int, left: int, accuracy: float | None) -> Evidence:
 def test_near_duplicates_are_reported_with_the_accuracy_without_them() -> None:
     text = text_of(near_duplicates(duplicated(200, 188, 0.8)))
     assert "12 of 200 test images have a near duplicate in train (6.0 %): without them the accuracy is 80.0 %" in text
-    assert "make folders train/ and test/ yourself" in text
+    assert "--group duplicates" in text
     for fine in (duplicated(200, 200, 0.8), duplicated(1000, 995, 0.8), evidence()):
         assert near_duplicates(fine) is None
 

@@ -13,6 +13,7 @@ from tenfold.cli.options import (
     CsvOption,
     DataDirOption,
     ForceOption,
+    GroupOption,
     JsonOption,
     LabelsOption,
     SetOption,
@@ -54,6 +55,7 @@ def check(
     labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
+    group: GroupOption = None,
     force: ForceOption = False,
 ) -> None:
     """Checks images and labels before any training.
@@ -73,7 +75,12 @@ def check(
     source = required(chosen_data(data_source, data), "DATA")
     check_outputs({"--csv": as_csv, "--json": as_json, "--html": html}, force=force)
     lines = recipe_lines(
-        settings, data_dir=data_dir, labels=labels, splits=splits, classes_are_folders=classes_are_folders
+        settings,
+        data_dir=data_dir,
+        labels=labels,
+        splits=splits,
+        classes_are_folders=classes_are_folders,
+        group=group,
     )
     section = _data_settings(lines)
 

@@ -9,6 +9,7 @@ from tenfold.cli.options import (
     DataDirOption,
     EpochsOption,
     ExcludeOption,
+    GroupOption,
     JobsOption,
     LabelsOption,
     LearningRateOption,
@@ -61,6 +62,7 @@ def sweep(
     labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
+    group: GroupOption = None,
     exclude: ExcludeOption = None,
     relabel: RelabelOption = None,
     settings: SetOption = None,
@@ -102,7 +104,7 @@ def sweep(
     source = chosen_data(data_source, data)
     short: dict[str, Any] = {
         "data_dir": data_dir, "labels": labels, "splits": splits, "classes_are_folders": classes_are_folders,
-        "exclude": exclude, "relabel": relabel, "epochs": epochs, "batch_size": batch_size,
+        "group": group, "exclude": exclude, "relabel": relabel, "epochs": epochs, "batch_size": batch_size,
         "lr": lr, "target": target, "device": device,
     }  # fmt: skip
     if resume is not None:

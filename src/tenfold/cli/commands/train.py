@@ -12,6 +12,7 @@ from tenfold.cli.options import (
     DataDirOption,
     EpochsOption,
     ExcludeOption,
+    GroupOption,
     JobsOption,
     LabelsOption,
     LearningRateOption,
@@ -56,6 +57,7 @@ def train(
     labels: LabelsOption = None,
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
+    group: GroupOption = None,
     exclude: ExcludeOption = None,
     relabel: RelabelOption = None,
     settings: SetOption = None,
@@ -112,6 +114,7 @@ def train(
         labels=labels,
         splits=splits,
         classes_are_folders=classes_are_folders,
+        group=group,
         exclude=exclude,
         relabel=relabel,
         epochs=epochs,
@@ -125,6 +128,7 @@ def train(
         given: dict[str, Any] = {"--recipe": recipe, "--exclude": exclude, "--relabel": relabel}
         given |= {"--batch-size": batch_size, "--seed": seed, "--seeds": seeds}
         given |= {"--labels": labels, "--splits": splits, "--classes-are-folders": classes_are_folders or None}
+        given |= {"--group": group}
         given |= {"--resplit": resplit or None, "--name": name, "--runs": runs, "--budget": budget}
         refused = [flag for flag, value in given.items() if value is not None]
         refused += [f"--set {line}" for line in settings or [] if not line.strip().startswith(_RESUME_KEYS)]

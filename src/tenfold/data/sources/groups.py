@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, plural
 from tenfold.data.sources.layout import Layout
+from tenfold.data.sources.rules import LabelRule
 
 _EXPECTED = (
     "a regular expression for the path of an image with the name of its group in parentheses, such as "
@@ -52,6 +53,23 @@ def parse_group(text: str) -> GroupRule:
     if not pattern.groups:
         raise DataError(f"data.group '{escaped(text)}' has no group in parentheses; expected {_EXPECTED}")
     return GroupRule(pattern=pattern)
+
+
+def with_group_column(labels: LabelRule | None, column: str) -> LabelRule | None:
+    """Returns the rule for labels with the column that names the groups; without a table, that of the source's own.
+
+    Raises:
+        DataError: when the labels do not come from a table.
+    """
+    if not column:
+        return labels
+    if labels is not None and labels.pattern is not None:
+        raise DataError(
+            f"data.group names the column '{escaped(column)}', but the labels come from file names; name the group in "
+            "their pattern, (?P<group>…), or expected " + _EXPECTED
+        )
+    rule = labels or LabelRule()
+    return replace(rule, columns={**rule.columns, "group": column})
 
 
 def grouped(layout: Layout, rule: GroupRule) -> Layout:

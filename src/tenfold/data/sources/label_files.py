@@ -41,8 +41,8 @@ def named_tables(root: Path, found: FoundFiles, rule: LabelRule, read: ReadFile)
         tables = [_in_source(path, read) for path in tables_in(found) if is_metadata(path)]
         if not tables:
             raise DataError(
-                f"data.labels names columns and no table, but {escaped(str(root))} has no {' or '.join(_METADATA)}; "
-                "expected a table: --labels 't.csv:label=COLUMN'"
+                f"columns were named (data.labels, data.group) and no table, but {escaped(str(root))} has no "
+                f"{' or '.join(_METADATA)}; expected a table: --labels 't.csv:label=COLUMN'"
             )
     else:
         tables = [_table(root, found, rule.table, read)]

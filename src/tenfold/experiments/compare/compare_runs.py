@@ -47,7 +47,7 @@ def compare_runs(runs: Sequence[ComparedRun], warnings: Sequence[str] = ()) -> C
     return Comparison(
         runs=tuple(runs),
         differences=differences,
-        notes=tuple(filter(None, (splits.overlap_note(), _training_note(comparable, differences)))),
+        notes=tuple(filter(None, (splits.overlap_note(), _group_note(runs), _training_note(comparable, differences)))),
         pairs=tuple(_run_pairs(splits, all_pairs=len(runs) <= _MAX_ALL_PAIRS)),
         unpaired=_unpaired_reason(comparable),
         groups=tuple(groups),
@@ -136,6 +136,19 @@ def _training_note(
         return None
     keys = [key for key in differences if key.startswith("data.") and not key.startswith(_KEYS_OF_BATCHES)]
     return f"the training data differ: {', '.join(keys) or 'images were added, removed or changed between the runs'}"
+
+
+def _group_note(runs: Sequence[ComparedRun]) -> str | None:
+    """Returns a sentence that says which runs have splits that keep groups together, or None."""
+    by: dict[str, list[str]] = {}
+    for run in runs:
+        by.setdefault(run.grouped_by, []).append(run.name)
+    if set(by) == {""}:
+        return None
+    if len(by) == 1:
+        return f"the splits of all runs keep groups together, by {runs[0].grouped_by}"
+    parts = [f"{_names_text(names)} by {rule}" if rule else f"{_names_text(names)} none" for rule, names in by.items()]
+    return f"the splits keep different groups together: {'; '.join(parts)}"
 
 
 def _unpaired_reason(comparable: Sequence[Sequence[ComparedRun]]) -> str | None:

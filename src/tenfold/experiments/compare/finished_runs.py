@@ -45,6 +45,7 @@ class ComparedRun:
         evaluation: of its best model on the test split.
         dataset: name of its dataset.
         fingerprint: of its dataset.
+        grouped_by: what its splits keep together, as in the recipe's `data.group`; empty for nothing.
         test_digest: of the images and labels of its test split; empty for runs before version 0.2.
         val_accuracy: the best one, or None without a validation split.
         parameters: number of parameters of its network.
@@ -64,6 +65,7 @@ class ComparedRun:
     evaluation: Evaluation
     dataset: str
     fingerprint: str
+    grouped_by: str
     test_digest: str
     val_accuracy: float | None
     parameters: int
@@ -188,6 +190,7 @@ def _read(folder: RunFolder, name: str) -> ComparedRun:
             evaluation=Evaluation.from_json(summary["evaluation"]),
             dataset=str(summary["dataset"]["name"]),
             fingerprint=str(summary["dataset"]["fingerprint"]),
+            grouped_by=str((summary["dataset"].get("groups") or {}).get("by", "")),
             test_digest=str(summary["dataset"].get("test_digest", "")),
             val_accuracy=summary["val_accuracy"],
             parameters=int(summary["parameters"]),

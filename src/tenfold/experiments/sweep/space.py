@@ -92,6 +92,8 @@ def complete_recipe(base: Recipe, settings: Mapping[str, Value], overrides: Over
             "data.labels": base.data.labels,
             "data.splits": base.data.splits,
             "data.classes_are_folders": base.data.classes_are_folders,
+            "data.group": base.data.group,
+            "data.folds": base.data.folds,
             "data.exclude": base.data.exclude,
             "data.relabel": base.data.relabel,
             "data.image_size": list(size) if isinstance(size, tuple) else size,

@@ -32,8 +32,8 @@ def near_duplicates(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis(
         "near-duplicates",
         sentence,
-        "Keep images of one scene, person or video together: make folders train/ and test/ yourself, each with the "
-        "class folders, instead of the split drawn at random. To see the pairs: tenfold check DATA.",
+        "Keep images of one scene, person or video in one split: --group duplicates, or --group '(patient[0-9]+)' "
+        "where file names say what belongs together. To see the pairs: tenfold check DATA.",
     )
 
 

@@ -71,7 +71,17 @@ def _data(dataset: Mapping[str, Any]) -> str:
     splits = [f"{count(counts[split])} {word}" for split, word in _SPLITS.items() if split in counts]
     images = f"{', '.join(splits)} images" if splits else ""
     size = size_text(dataset["image_size"]) if "image_size" in dataset else ""
-    return " · ".join(filter(None, [dataset.get("name"), images, size and f"{size} pixels"]))
+    return " · ".join(filter(None, [dataset.get("name"), images, size and f"{size} pixels", _groups(dataset)]))
+
+
+def _groups(dataset: Mapping[str, Any]) -> str:
+    """Returns which groups the splits keep together, and how many images share one with train."""
+    found = dataset.get("groups")
+    if not found:
+        return ""
+    torn = {split: number for split, number in found["shared"].items() if number}
+    shared = [f"{count(number)} {split} images share one with train" for split, number in torn.items()]
+    return f"groups by {found['by']}: {', '.join(shared) or 'none in two splits'}"
 
 
 def _recipe(recipe: Recipe, summary: Mapping[str, Any]) -> str:
