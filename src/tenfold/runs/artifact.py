@@ -44,11 +44,11 @@ class Classifier:
         batch_size: images per batch in evaluation; 0 chooses a size for the device.
         views: test-time augmentation (TTA): the views of each image whose logits are averaged; a key of `VIEWS`.
         unsure_below: see `averaged_logits`.
-        precision: `float32`, or `tf32` on a GPU; see `evaluation_kernels`.
         recipe: the training recipe, as plain values; empty if unknown.
         temperature: divisor of the logits that calibrates the probabilities of these weights and views, above 0; None
             if none was fitted.
         names_assumed: whether the weights came without class names, so that `classes` is a guess.
+        precision: `float32`, or `tf32` on a GPU; see `evaluation_kernels`.
 
     Example:
         >>> classifier = Classifier.load(Path("runs/shapes-quick/last.safetensors"))  # doctest: +SKIP
@@ -62,10 +62,10 @@ class Classifier:
     batch_size: int = 0
     views: str = "plain"
     unsure_below: float = 1.0
-    precision: str = "float32"
     recipe: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     names_assumed: bool = False
+    precision: str = "float32"
 
     def with_views(self, views: str) -> "Classifier":
         """Returns the classifier with other views, without the temperature if it was fitted to others."""
