@@ -17,6 +17,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.text import size_text
 from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, redrawn
 from tenfold.data.in_memory import read_in_memory
+from tenfold.data.sources.address import is_address, is_fetched, pinned
 from tenfold.data.sources.cifar import find_cifar
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.label_files import labels_from, moved_labels
@@ -160,7 +161,7 @@ def recorded_section(section: DataSection, folder: Path, source: str | None = No
         DataError: when the recorded source is nowhere; the message says how to name its new place.
     """
     found: dict[str, object] = {"source": source or section.source}
-    if source is None and section.source not in BUILT_IN:
+    if source is None and section.source not in BUILT_IN and not is_address(section.source):
         existing = source_places(section.source, folder)
         if not existing:
             raise DataError(
@@ -187,6 +188,8 @@ def absolute_paths(section: DataSection) -> dict[str, object]:
     named = {key: getattr(section, key) for key in ("source", "data_dir", "exclude", "relabel")}
     paths = {key: expanded(text) for key, text in named.items() if text and (key != "source" or text not in BUILT_IN)}
     absolute: dict[str, object] = {f"data.{key}": str(path.absolute()) for key, path in paths.items() if path.exists()}
+    if is_address(section.source):
+        absolute["data.source"] = pinned(section.source)
     return absolute | ({"data.labels": labels_from(section.labels, expanded(section.source))} if section.labels else {})
 
 
@@ -206,6 +209,8 @@ def _digest(splits: Sequence[Split | None], classes: Sequence[str]) -> str:
 
 def needs_download(section: DataSection) -> bool:
     """Returns whether preparing the dataset would download it. Charts and pages do without it then."""
+    if is_address(section.source):
+        return not is_fetched(section.source)
     if section.source not in SOURCES or any(store.name == section.source for store in list_stores()):
         return False
     folder = Path(section.data_dir).expanduser() if section.data_dir else None

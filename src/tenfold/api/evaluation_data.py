@@ -23,6 +23,7 @@ from tenfold.data.evaluation import (
     split_of,
 )
 from tenfold.data.request import DataRequest
+from tenfold.data.sources.address import is_address, without_checksum
 from tenfold.data.sources.label_files import labels_from
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe, resolve
@@ -77,7 +78,7 @@ def images_to_evaluate(
     request = _foreign_request(section or _prepared_as(classifier, {}), data, given)
     if data in BUILT_IN:
         return built_in_images(request, split, partial(check_known, classifier), progress.prepare)
-    scanned = _scanned(request, section, folder)
+    scanned = _scanned(request, section, folder, progress)
     if section is not None and folder is not None:
         moved = _moved(scanned, section, folder, data, progress)
         if moved is not None:
@@ -90,14 +91,17 @@ def images_to_evaluate(
     return found
 
 
-def _scanned(request: DataRequest, section: DataSection | None, folder: RunFolder | None) -> Scanned:
+def _scanned(
+    request: DataRequest, section: DataSection | None, folder: RunFolder | None, progress: Progress
+) -> Scanned:
     """Lists foreign data. Where nothing says how it is read, it is read as the run's data if that works."""
     if section is not None and folder is not None and not any(getattr(request, key) for key in READING_KEYS):
         own = recorded_section(section, folder.path, request.source)
         if any(getattr(own, key) for key in READING_KEYS):
             with suppress(DataError):
-                return scan_source(replace(request, **{key: getattr(own, key) for key in READING_KEYS}))
-    return scan_source(request)
+                rules = {key: getattr(own, key) for key in READING_KEYS}
+                return scan_source(replace(request, **rules), progress.prepare)
+    return scan_source(request, progress.prepare)
 
 
 def _split_of_run(dataset: Dataset, split: str, progress: Progress) -> LabeledImages:
@@ -158,8 +162,8 @@ def _same_source(data: str, section: DataSection, given: Mapping[str, object], f
     """
     if any(value != getattr(section, key) for key, value in given.items() if key in READING_KEYS):
         return False
-    if data in BUILT_IN or section.source in BUILT_IN:
-        return data == section.source
+    if any(source in BUILT_IN or is_address(source) for source in (data, section.source)):
+        return without_checksum(data) == without_checksum(section.source)
     places = [expanded(section.source)] if folder is None else source_places(section.source, folder.path)
     return expanded(data).resolve() in [place.resolve() for place in places]
 

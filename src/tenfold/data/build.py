@@ -16,9 +16,10 @@ from tenfold.core.text import escaped
 from tenfold.data.decode.decode import DECODER_VERSION
 from tenfold.data.draw import with_duplicate_groups, with_fold, with_validation
 from tenfold.data.labels import apply_lists
-from tenfold.data.listed_source import listed_source
+from tenfold.data.listed_source import listed_source, on_disk
 from tenfold.data.request import BUILT_IN as BUILT_IN
 from tenfold.data.request import DataRequest as DataRequest
+from tenfold.data.sources.address import is_address, note_on
 from tenfold.data.sources.cifar import downloadable, find_cifar, load_cifar, source_named
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.class_folders import list_folder
@@ -59,8 +60,10 @@ def build_dataset(request: DataRequest, progress: ProgressCallback = no_progress
         dataset = _shapes(request, progress)
     elif request.source in SOURCES:
         dataset = _cifar(request, request.source, progress)
+    elif is_address(request.source):
+        dataset = _from_address(request, progress)
     else:
-        dataset = _class_folders(request, progress)
+        dataset = _files(request, progress)
     if request.data_dir and request.source not in ("auto", *SOURCES):
         note = f"data_dir {escaped(request.data_dir)} has no effect on {dataset.name}: it names a folder of CIFAR"
         dataset = replace(dataset, notes=(note, *dataset.notes))
@@ -165,7 +168,13 @@ def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
     return store_key(name, checksums, extracted, size, request.fit, _ARRAYS_VERSION)
 
 
-def _class_folders(request: DataRequest, progress: ProgressCallback) -> Dataset:
+def _from_address(request: DataRequest, progress: ProgressCallback) -> Dataset:
+    local = on_disk(request, progress)
+    dataset = _files(local, progress)
+    return replace(dataset, notes=(note_on(request.source, Path(local.source)), *dataset.notes))
+
+
+def _files(request: DataRequest, progress: ProgressCallback) -> Dataset:
     path, listing, digest = listed_source(request)
     group = [request.group] if request.group else []  # without it, the key of earlier versions
     settings = (request.test_fraction, request.split_seed, request.max_unreadable, *group)

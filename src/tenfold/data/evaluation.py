@@ -11,7 +11,7 @@ from tenfold.data.arrays import images_of, labels_of
 from tenfold.data.build import build_dataset
 from tenfold.data.decode.decode import DECODER_VERSION
 from tenfold.data.in_memory import split_pairs
-from tenfold.data.listed_source import listed_source
+from tenfold.data.listed_source import listed_source, on_disk
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.class_folders import scan
@@ -92,14 +92,14 @@ class Scanned(NamedTuple):
     digest: str
 
 
-def scan_source(request: DataRequest) -> Scanned:
+def scan_source(request: DataRequest, progress: ProgressCallback) -> Scanned:
     """Lists the images of a folder or an archive without decoding one.
 
     Raises:
         DataError: when the source is missing or damaged, or holds no class folders.
         StorageError: when it cannot be read.
     """
-    path, listing, digest = listed_source(request)
+    path, listing, digest = listed_source(on_disk(request, progress))
     return Scanned(scan(path, listing, rules=request.rules, for_training=False), digest)
 
 

@@ -2,16 +2,30 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tenfold.core.disk import expanded
 from tenfold.data.request import BUILT_IN, DataRequest
+from tenfold.data.sources.address import fetched, is_address
 from tenfold.data.sources.class_folders import FolderListing, check_source, list_folder
 from tenfold.data.sources.containers import container_files
 from tenfold.data.sources.label_files import files_on_disk, labels_key
 from tenfold.data.sources.layout import LAYOUT_VERSION
 from tenfold.data.store.cache_key import archive_digest, folder_digest
+from tenfold.data.types import ProgressCallback
+
+
+def on_disk(request: DataRequest, progress: ProgressCallback) -> DataRequest:
+    """Returns the request with the file that its source names; an address is downloaded on its first use.
+
+    Raises:
+        DataError, DownloadError, StorageError: see `fetched`.
+    """
+    if not is_address(request.source):
+        return request
+    return replace(request, source=str(fetched(request.source, progress)))
 
 
 class ListedSource(NamedTuple):

@@ -12,6 +12,7 @@ from tenfold.core.text import plural
 from tenfold.data.build import BUILT_IN, build_dataset
 from tenfold.data.duplicates.dataset_images import DatasetImages, ImageRef
 from tenfold.data.duplicates.search import DuplicatePair, duplicate_pairs, find_duplicates, find_leak
+from tenfold.data.listed_source import on_disk
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.class_folders import check_source
 from tenfold.data.sources.layout import SPLITS, Layout
@@ -41,6 +42,7 @@ def inspect_source(request: DataRequest, progress: ProgressCallback = no_progres
     """
     if request.source in BUILT_IN:
         return inspect_dataset(build_dataset(request, progress), progress)
+    request = on_disk(request, progress)
     path = Path(request.source).expanduser()
     check_source(path, BUILT_IN)
     try:

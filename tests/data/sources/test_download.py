@@ -16,7 +16,7 @@ from harness.nasty_server import FAULTS, STATUSES, serving
 from harness.skip_rule import OTHER_SYSTEM
 from tenfold.core import durable
 from tenfold.core.errors import DataError, DownloadError, StorageError
-from tenfold.data.sources.download import download
+from tenfold.data.sources.download import Checksum, download
 from tenfold.data.sources.transport import RefusedError, open_url, reachable
 
 CONTENT = random.Random(0).randbytes(200_000)
@@ -37,7 +37,15 @@ PERMANENT = sorted(set(FAULTS) - TEMPORARY)
 
 
 def fetch(target: Path, *urls: str, size: int | None = len(CONTENT), attempts: int = 3, timeout: float = 1.0) -> Path:
-    return download(urls, target, md5=MD5, size=size, attempts=attempts, timeout=timeout, sleep=lambda seconds: None)
+    return download(
+        urls,
+        target,
+        checksum=Checksum("md5", MD5),
+        size=size,
+        attempts=attempts,
+        timeout=timeout,
+        sleep=lambda seconds: None,
+    )
 
 
 def leave_part(target: Path, content: bytes) -> None:
@@ -165,7 +173,7 @@ def test_no_server_at_all_is_an_error(tmp_path: Path) -> None:
 def test_pauses_between_rounds_grow(tmp_path: Path) -> None:
     pauses: list[float] = []
     with serving(CONTENT, "500") as served, pytest.raises(DownloadError, match="HTTP status 500"):
-        download([served.url], tmp_path / "file", md5=MD5, attempts=4, sleep=pauses.append)
+        download([served.url], tmp_path / "file", checksum=Checksum("md5", MD5), attempts=4, sleep=pauses.append)
     assert pauses == sorted(pauses)
     assert len(pauses) == 3
 
@@ -173,7 +181,7 @@ def test_pauses_between_rounds_grow(tmp_path: Path) -> None:
 def test_progress_ends_at_the_total(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     with serving(CONTENT) as served:
-        download([served.url], tmp_path / "f", md5=MD5, progress=lambda *step: steps.append(step))
+        download([served.url], tmp_path / "f", checksum=Checksum("md5", MD5), progress=lambda *step: steps.append(step))
     assert steps[-1] == ("Downloading f", len(CONTENT), len(CONTENT))
     assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
 
@@ -212,8 +220,8 @@ def test_a_refusing_disk_is_one_line(tmp_path: Path, operation: str, monkeypatch
 CLIENT = """
 import sys
 from pathlib import Path
-from tenfold.data.sources.download import download
-download([sys.argv[1]], Path(sys.argv[2]), md5=sys.argv[3], size=int(sys.argv[4]))
+from tenfold.data.sources.download import Checksum, download
+download([sys.argv[1]], Path(sys.argv[2]), checksum=Checksum("md5", sys.argv[3]), size=int(sys.argv[4]))
 """
 
 
@@ -258,7 +266,7 @@ def test_a_waiting_process_reports_it(tmp_path: Path) -> None:
         first.start()
         while not served.ranges:
             time.sleep(0.01)
-        download([served.url], target, md5=MD5, progress=on_progress)
+        download([served.url], target, checksum=Checksum("md5", MD5), progress=on_progress)
         first.join()
     assert descriptions[0] == "Waiting for another process that downloads file"
 

@@ -18,7 +18,7 @@ from tenfold.core.errors import DataError, UsageError
 from tenfold.core.registry import did_you_mean
 from tenfold.data.sources.archive import read_members
 from tenfold.data.sources.cifar_files import SOURCES, CifarForm, CifarSource, Part
-from tenfold.data.sources.download import REMEDY, check_md5, download
+from tenfold.data.sources.download import REMEDY, Checksum, check_file, download
 from tenfold.data.sources.transport import reachable
 from tenfold.data.sources.unpickle import read_batch
 from tenfold.data.types import ProgressCallback, no_progress
@@ -139,7 +139,7 @@ def _fetch(source: CifarSource, root: Path, progress: ProgressCallback) -> tuple
     form = source.forms[0]
     urls = [_address(base, form.archive) for base in mirrors(source)]
     target = root / form.archive
-    return form, download(urls, target, md5=form.md5, size=form.size, progress=progress)
+    return form, download(urls, target, checksum=Checksum("md5", form.md5), size=form.size, progress=progress)
 
 
 def _address(base: str, archive: str) -> str:
@@ -164,7 +164,7 @@ def _from_folder(form: CifarForm, folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _from_archive(form: CifarForm, archive: Path, progress: ProgressCallback) -> Iterator[tuple[str, bytes]]:
     progress(f"Verifying {form.archive}", 0, 0)
-    check_md5(archive, form.md5)
+    check_file(archive, Checksum("md5", form.md5))
     part_names = {f"{form.folder}/{part.name}": part.name for part in (*form.train, *form.test)}
     for name, content in read_members(archive, part_names.__contains__, lambda skipped: None):
         yield part_names[name], content

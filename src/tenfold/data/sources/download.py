@@ -10,6 +10,7 @@ from http.client import HTTPResponse
 from io import RawIOBase
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from tenfold.core import durable
 from tenfold.core.disk import display_path, storage_errors
@@ -20,8 +21,28 @@ from tenfold.data.sources.transport import TEMPORARY_ERRORS, RefusedError, TryAg
 from tenfold.data.types import ProgressCallback, no_progress
 
 REMEDY = "download it by hand into a folder and pass that as --data-dir, or name other servers in TENFOLD_MIRRORS"
-_MAX_BYTES = 4 << 30  # for a file of unknown size
+_MAX_BYTES = 64 << 30  # for a file of unknown size
 _MIN_NEW_BYTES = 1 << 20
+
+
+class Checksum(NamedTuple):
+    """What a file must have: the kind of its checksum, `md5` or `sha256`, and the hex digits."""
+
+    kind: str
+    digits: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper().replace('SHA', 'SHA-')} {self.digits}"
+
+    def of(self, path: Path) -> "Checksum":
+        """Returns the checksum of this kind that a file has.
+
+        Raises:
+            StorageError: when the file cannot be read.
+        """
+        with storage_errors("read", path), path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.new(self.kind, usedforsecurity=False))
+        return Checksum(self.kind, digest.hexdigest())
 
 
 @dataclass(frozen=True)
@@ -29,7 +50,7 @@ class _Transfer:
     """One file that is downloaded; `part` is the file that grows."""
 
     target: Path
-    md5: str
+    checksum: "Checksum | None"
     size: int | None
     progress: ProgressCallback
     timeout: float
@@ -50,27 +71,17 @@ class _Transfer:
             durable.disk.remove(self.part)
 
 
-def md5_of(path: Path) -> str:
-    """Returns the MD5 of a file as hex digits.
-
-    Raises:
-        StorageError: when the file cannot be read.
-    """
-    with storage_errors("read", path), path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def check_md5(path: Path, expected: str) -> None:
-    """Compares the MD5 of a file with the expected one.
+def check_file(path: Path, expected: Checksum, remedy: str = REMEDY) -> None:
+    """Compares the checksum of a file with the expected one.
 
     Raises:
         DataError: when they differ; the message names the file, both checksums and the remedy.
     """
-    actual = md5_of(path)
+    actual = expected.of(path)
     if actual != expected:
         raise DataError(
-            f"{display_path(path)} ({path.stat().st_size} bytes) has MD5 {actual}, expected {expected}: it is cut "
-            f"short or altered; move it away so that it is downloaded again, or {REMEDY}"
+            f"{display_path(path)} ({path.stat().st_size} bytes) has {actual}, expected {expected.digits}: it is cut "
+            f"short or altered; move it away so that it is downloaded again, or {remedy}"
         )
 
 
@@ -78,12 +89,13 @@ def download(
     urls: Sequence[str],
     target: Path,
     *,
-    md5: str,
+    checksum: Checksum | None,
     size: int | None = None,
     progress: ProgressCallback = no_progress,
     attempts: int = 3,
     timeout: float = 10.0,
     sleep: Callable[[float], None] = time.sleep,
+    remedy: str = REMEDY,
 ) -> Path:
     """Downloads a file from the first server that delivers it, and returns its path.
 
@@ -93,12 +105,13 @@ def download(
     Args:
         urls: addresses of the same file, tried in turn; https, or http on this machine.
         target: final path; the file appears there only when its checksum is right.
-        md5: expected checksum, in hex digits.
+        checksum: expected checksum; None accepts what arrives.
         size: expected size in bytes, where known.
         progress: called with a description, the bytes that have arrived and the total (0 where unknown).
         attempts: number of rounds through `urls` that may bring nothing new, at least 1.
         timeout: seconds that a server may be silent; within that time it must also send 1 KiB/s.
         sleep: called with the seconds to wait between rounds.
+        remedy: what an error message says to do.
 
     Raises:
         DownloadError: when no server delivers; the message names the file, the checksum, every reason and the remedy.
@@ -108,10 +121,10 @@ def download(
     with storage_errors("write", target.parent):
         durable.disk.make_folder(target.parent)
     with _lock(target, progress):
-        if target.exists():
-            check_md5(target, md5)
-        else:
-            _fetch(_Transfer(target, md5, size, progress, timeout), urls, attempts, sleep)
+        if not target.exists():
+            _fetch(_Transfer(target, checksum, size, progress, timeout), urls, attempts, sleep, remedy)
+        elif checksum:
+            check_file(target, checksum, remedy)
     return target
 
 
@@ -123,7 +136,9 @@ def _lock(target: Path, progress: ProgressCallback) -> Iterator[None]:
         yield
 
 
-def _fetch(transfer: _Transfer, urls: Sequence[str], attempts: int, sleep: Callable[[float], None]) -> None:
+def _fetch(
+    transfer: _Transfer, urls: Sequence[str], attempts: int, sleep: Callable[[float], None], remedy: str
+) -> None:
     reasons: dict[str, str] = {}
     usable = list(urls)
     most, attempts_left = transfer.num_bytes(), attempts
@@ -144,17 +159,17 @@ def _fetch(transfer: _Transfer, urls: Sequence[str], attempts: int, sleep: Calla
         if attempts_left and usable:
             sleep(min(8.0, 0.5 * 2 ** (attempts - attempts_left)))
     tried = "; ".join(f"{url}: {reason}" for url, reason in reasons.items()) or "no server was named"
-    expected = f"MD5 {transfer.md5}" + (f" and {transfer.size} bytes" if transfer.size else "")
-    raise DownloadError(f"{transfer.target.name} could not be downloaded ({tried}); expected {expected}; {REMEDY}")
+    expected = f"; expected {transfer.checksum}" if transfer.checksum else ""
+    expected += f" and {transfer.size} bytes" if transfer.size else ""
+    raise DownloadError(f"{transfer.target.name} could not be downloaded ({tried}){expected}; {remedy}")
 
 
 def _publish(transfer: _Transfer) -> None:
     """Gives the complete file its final name, or deletes it when its checksum is wrong."""
-    actual = md5_of(transfer.part)
-    if actual != transfer.md5:
+    if transfer.checksum and (actual := transfer.checksum.of(transfer.part)) != transfer.checksum:
         num_bytes = transfer.num_bytes()
         transfer.delete_part()
-        raise TryAgainError(f"{num_bytes} bytes with MD5 {actual} arrived, expected MD5 {transfer.md5}")
+        raise TryAgainError(f"{num_bytes} bytes with {actual} arrived, expected {transfer.checksum}")
     with storage_errors("write", transfer.target):
         durable.disk.sync(transfer.part)
         durable.disk.replace(transfer.part, transfer.target)
