@@ -234,5 +234,28 @@ def test_draws_made_ahead_are_those_of_their_epoch(monkeypatch: pytest.MonkeyPat
     for epoch, next_epoch in ((0, 1), (1, 2), (2, 9), (5, 6), (1, 2)):
         drawn, expected = ahead._drawn(epoch, 2), plain._drawn(epoch, 2)
         ahead._draw_ahead(next_epoch, 2)
-        assert torch.equal(drawn.indices, expected.indices)
+        assert torch.equal(drawn.order.indices, expected.order.indices)
         torch.testing.assert_close(drawn.tables, expected.tables, rtol=0, atol=0)
+
+
+def test_a_balanced_epoch_repeats_images_of_a_small_class_with_draws_of_their_own() -> None:
+    split = noise_split(40)
+    split = Split(split.images, (torch.arange(40) >= 37).long().numpy())
+    loaded = Loader(split, Order(40, 6, 1, drop_last=True), Augmentation(shift=2), CPU, balance=1.0)
+    batches = list(loaded.epoch(2))
+    labels, images, indices = (torch.cat([batch[i] for batch in batches]) for i in (1, 0, 2))
+    assert len(labels) == 36
+    assert 15 <= int(labels.sum()) <= 20
+    of_one = images[indices == 38].flatten(1)
+    assert len(of_one) > 1
+    assert len(of_one.unique(dim=0)) > len(of_one) / 2  # shifts of two pixels have 25 different results
+    assert_same(list(loaded.epoch(2, start=3)), batches[3:])
+
+
+def test_partners_in_a_balanced_epoch_are_as_even_as_its_images() -> None:
+    split = noise_split(40)
+    split = Split(split.images, (torch.arange(40) >= 36).long().numpy())
+    loaded = Loader(split, Order(40, 40, 1), Augmentation(mixup=1.0), CPU, balance=1.0)
+    (batch,) = loaded.epoch(0)
+    assert batch.mixture is not None
+    assert 12 <= int(batch.mixture.labels.sum()) <= 28  # about 4 of 40 as stored

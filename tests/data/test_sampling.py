@@ -1,4 +1,4 @@
-"""Tests of epoch orders: shuffling, and pruning by loss."""
+"""Tests of epoch orders: shuffling, evening out classes, and pruning by loss."""
 
 import pytest
 import torch
@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from tenfold.data.sampling import Difficulty, EpochOrder, Order, max_repetitions, pruned_order
+from tenfold.data.sampling import (
+    Difficulty,
+    EpochOrder,
+    Order,
+    balanced_counts,
+    balanced_order,
+    max_repetitions,
+    pruned_order,
+)
 from tenfold.data.types import Batch
 
 orders = st.builds(Order, st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**40), st.booleans(), st.booleans())
@@ -139,3 +147,39 @@ def test_a_checkpoint_within_an_epoch_stores_old_and_new_losses() -> None:
     assert after.epoch_losses is not None
     assert after.epoch_losses.isinf().all()
     assert epoch_losses(after) == epoch_losses(before)
+
+
+def uneven_labels() -> torch.Tensor:
+    """Labels of 40, 0, 4 and 1 images, mixed."""
+    labels = torch.tensor([0] * 40 + [2] * 4 + [3])
+    return labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
+
+
+def test_a_balanced_epoch_shows_every_class_equally_often_and_keeps_its_length():
+    labels = uneven_labels()
+    order = balanced_order(labels, 1.0, seed=0, epoch=0)
+    assert torch.bincount(labels[order.indices]).tolist() == [15, 0, 15, 15]
+    assert len(order.indices[labels[order.indices] == 0].unique()) == 15  # other images of a large class, none twice
+    shown = torch.bincount(order.indices, minlength=len(labels))[labels == 2]
+    assert sorted(shown.tolist()) == [3, 4, 4, 4]  # images of a small class take turns
+
+
+@pytest.mark.parametrize(("balance", "counts"), [(0.0, [40, 0, 4, 1]), (0.5, [28, 0, 9, 8]), (1.0, [15, 0, 15, 15])])
+def test_balance_moves_the_classes_in_a_line_from_their_sizes_to_equal_ones(balance, counts):
+    assert balanced_counts(uneven_labels(), balance).tolist() == counts
+
+
+def test_a_balanced_order_is_a_function_of_seed_and_epoch():
+    labels = uneven_labels()
+    first, again = (balanced_order(labels, 0.7, seed=1, epoch=3) for _ in range(2))
+    assert all(map(torch.equal, first, again))
+    for other in (balanced_order(labels, 0.7, seed=1, epoch=4), balanced_order(labels, 0.7, seed=2, epoch=3)):
+        assert not torch.equal(first.indices, other.indices)
+
+
+def test_no_two_images_of_a_balanced_epoch_share_their_augmentation_draws():
+    order = balanced_order(uneven_labels(), 1.0, seed=0, epoch=0)
+    pairs = set(zip(order.repetitions.tolist(), order.rows.tolist(), strict=True))
+    assert len(pairs) == len(order.indices)
+    assert set(order.repetitions.tolist()) == {0, 1}
+    assert torch.equal(order.rows[order.repetitions == 0], order.indices[order.repetitions == 0])

@@ -30,14 +30,15 @@ def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", traced)
 
 
-def make_step(*, fused: bool) -> tuple[EagerStep, torch.nn.Module, Any]:
+def make_step(*, fused: bool, weights: torch.Tensor | None = None) -> tuple[EagerStep, torch.nn.Module, Any]:
     torch.manual_seed(0)
     model = build_model("quick", {"widths": [8, 16], "directions": 4}, num_classes=4, image_size=(32, 32)).train()
     optimizer = build_optimizer(model, OptimizerSettings("muon", 0.5, 0.85, nesterov=True, weight_decay=0.0))
     if not fused:
-        return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2), model, optimizer
-    loss, shapes = fused_loss(model, PREPROCESSING, 0.2), [batch(side).images.shape for side in (16, 24)]
-    return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, GpuLayers(model), loss, shapes), model, optimizer
+        return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, class_weights=weights), model, optimizer
+    loss, shapes = fused_loss(model, PREPROCESSING, 0.2, weights), [batch(side).images.shape for side in (16, 24)]
+    step = EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, GpuLayers(model), loss, shapes, weights)
+    return step, model, optimizer
 
 
 def batch(side: int, mixture: Mixture | None = None) -> Batch:
@@ -46,10 +47,11 @@ def batch(side: int, mixture: Mixture | None = None) -> Batch:
     return Batch(images, torch.arange(8) % 4, torch.arange(8), mixture)
 
 
-def test_fused_steps_train_like_plain_ones_at_every_image_size() -> None:
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 4.0, 1.0, 1.0])])
+def test_fused_steps_train_like_plain_ones_at_every_image_size(weights: torch.Tensor | None) -> None:
     mixed = Mixture(torch.zeros(8, dtype=torch.int64), torch.full((8,), 0.5))
     batches = [batch(16), batch(24), batch(16), batch(24, mixed), batch(20)]
-    plain, fused = (make_step(fused=value) for value in (False, True))
+    plain, fused = (make_step(fused=value, weights=weights) for value in (False, True))
     for example in batches:
         (loss, logits), (fused_value, fused_logits) = plain[0](example), fused[0](example)
         torch.testing.assert_close(fused_value, loss)

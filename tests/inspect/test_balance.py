@@ -20,7 +20,7 @@ def black_images(train: list[int], test: list[int]) -> Dataset:
 
 def test_ordinary_data_gives_no_warning() -> None:
     assert label_warnings(build_shapes(1000, 200)) == ()
-    assert label_warnings(black_images([10, 99], [60, 60])) == ()
+    assert label_warnings(black_images([34, 99], [60, 60])) == ()
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,22 @@ def test_ordinary_data_gives_no_warning() -> None:
     [
         ([50, 0], [100, 100], "1 class has no train images: 'c1'"),
         ([50, 50], [200, 0], "1 class has no test images: 'c1'"),
-        ([50, 9], [100, 100], "1 class has fewer than 10 training images: 'c1' (9); add more images of it"),
-        ([20, 9, 3], [50, 50, 50], "2 classes have fewer than 10 training images: 'c1' (9), 'c2' (3); add more images"),
-        ([500, 50], [100, 100], "class imbalance: 'c0' has 500 training images, 'c1' has 50, 10 times fewer; compare"),
+        ([20, 9], [100, 100], "1 class has fewer than 10 training images: 'c1' (9); add more images of it"),
+        ([20, 9, 8], [50, 50, 50], "2 classes have fewer than 10 training images: 'c1' (9), 'c2' (8); add more images"),
+        ([500, 50], [100, 100], "class imbalance: 'c0' has 500 training images, 'c1' has 50, 10 times fewer; judge"),
         ([50, 50], [10, 20], "only 30 test images: a 95 % interval of the accuracy is up to 34 points wide"),
         ([50, 50], [1, 0], "only 1 test image: a 95 % interval of the accuracy is up to 79 points wide"),
     ],
 )
 def test_unusual_class_counts_give_a_warning(train: list[int], test: list[int], sentence: str) -> None:
     assert label_warnings(black_images(train, test))[-1].startswith(sentence)
+
+
+def test_imbalance_is_not_mentioned_where_a_recipe_makes_up_for_it() -> None:
+    uneven = black_images([400, 20], [100, 100])
+    (warning,) = label_warnings(uneven)
+    assert warning.endswith("--set optim.class_weights=balanced or --set data.balance=1")
+    assert label_warnings(uneven, balanced=True) == ()
 
 
 def test_many_tiny_classes_are_counted_and_the_first_are_named() -> None:

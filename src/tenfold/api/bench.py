@@ -238,7 +238,7 @@ def _prepared(
         chosen = resolve(chosen, {"train.device": device})
     choose_device(chosen.train.device)  # reports a missing device before any work is done
     dataset = build_dataset(request_of(chosen.data), progress.prepare)
-    report_dataset(dataset, progress)
+    report_dataset(dataset, progress, chosen)
     return chosen, dataset
 
 

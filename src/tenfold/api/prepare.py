@@ -113,13 +113,14 @@ def prepared_dataset(recipe: Recipe, progress: Progress) -> Prepared:
     return Prepared(dataset, leaks, perf_counter() - began if prepared_now else 0.0)
 
 
-def report_dataset(dataset: Dataset, progress: Progress) -> None:
-    """Reports name and size of a dataset, its notes, and the files that were left out."""
+def report_dataset(dataset: Dataset, progress: Progress, recipe: Recipe) -> None:
+    """Reports name and size of a dataset, its notes, what is unusual about its labels, and files that were left out."""
     counts = " · ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
     progress.message(f"data: {dataset.name}, {len(dataset.classes)} classes, {counts}, {size_text(dataset.image_size)}")
     if dataset.layout:
         progress.message(dataset.layout)
-    for note in (*dataset.notes, *group_lines(dataset), *label_warnings(dataset)):
+    balanced = recipe.optim.class_weights != "none" or recipe.data.balance > 0
+    for note in (*dataset.notes, *group_lines(dataset), *label_warnings(dataset, balanced=balanced)):
         progress.message(note)
     for warning in group_warnings(dataset):
         progress.warn(warning)

@@ -125,7 +125,7 @@ def suspects(
     chosen = scale_duration(chosen, longer)
     choose_device(chosen.train.device)  # reports a missing device before any work is done
     dataset = given_dataset(data, chosen.data) or dataset_of(chosen.data, progress)
-    report_dataset(dataset, progress)
+    report_dataset(dataset, progress, chosen)
     names, joined = _joined(dataset)
     preflight.check_network(chosen, joined)
     probabilities = np.zeros((len(names), len(joined.classes)))  # N C

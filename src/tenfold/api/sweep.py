@@ -136,7 +136,7 @@ def sweep(
             f"--resplit has nothing to vary: {dataset.name} has its own test split and draws no validation images; "
             "leave --resplit out, or draw some: --set data.val_fraction=0.1"
         )
-    report_dataset(dataset, progress)
+    report_dataset(dataset, progress, base)
     base = with_actual_data(base, dataset)
     jobs, threads = share_cores(
         plan.trials, torch.get_num_threads(), jobs=jobs, threads=base.train.threads, on_gpu=on_gpu

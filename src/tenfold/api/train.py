@@ -147,7 +147,7 @@ def train(
         chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
     check_early(chosen, Path(runs), name, check_network=model is None)
     dataset, leaks, preparing = prepared_dataset(chosen, progress) if given is None else Prepared(given)
-    report_dataset(dataset, progress)
+    report_dataset(dataset, progress, chosen)
     chosen, plan = with_actual_data(chosen, dataset), None
     make_plan(chosen, dataset)  # a recipe that does not fit its data must not leave a run folder
     if model is None:

@@ -7,7 +7,7 @@ Shapes: N images of the split, M images that an epoch shows, B images in a batch
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import repeat
 from time import perf_counter
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tenfold.data.augment import Augmentation
-from tenfold.data.sampling import EpochOrder, Order, max_repetitions, pruned_order
+from tenfold.data.sampling import EpochOrder, Order, balanced_order, max_repetitions, pruned_order
 from tenfold.data.types import Batch, Mixture, Split
 
 _BLOCK, _GPU_BLOCK = 3 * 1024**2, 64 * 1024**2
@@ -44,12 +44,17 @@ class _Drawn(NamedTuple):
     """The random numbers of one epoch, on the CPU.
 
     Args:
-        indices: see `Order.indices`.
+        order: of the epoch; a balanced one holds N images, also where the last batch is left out.
         tables: augmentation draws by name, [R, N, …] each.
     """
 
-    indices: Tensor
+    order: EpochOrder
     tables: dict[str, Tensor]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "_Drawn":
+        """Returns the same numbers after a change of each tensor."""
+        tables = {name: change(table) for name, table in self.tables.items()}
+        return _Drawn(EpochOrder(*map(change, self.order)), tables)
 
 
 class Loader:
@@ -62,6 +67,7 @@ class Loader:
         device: device of the batches.
         memory_format: memory format of a batch's images.
         pruning: fraction of the images that is shown less often once their losses are known, in [0, 1).
+        balance: how far each epoch evens out the classes, in [0, 1]; see `balanced_order`.
 
     Attributes:
         seconds: host time spent on gathering and augmenting so far; a caller may reset it.
@@ -79,17 +85,19 @@ class Loader:
         device: torch.device,
         memory_format: torch.memory_format = torch.channels_last,
         pruning: float = 0.0,
+        balance: float = 0.0,
     ) -> None:
         self.order = order
         self.seconds = 0.0
-        self._pruning = pruning
+        self._pruning, self._balance = pruning, balance
         self._augmentation = augmentation
         self._device = device
         self._memory_format = memory_format
         images = image_tensor(split)  # N H W 3
         self._home = device if _fits_on(device, images) else torch.device("cpu")
         self._images = images.to(self._home)
-        self._labels = torch.from_numpy(split.labels).to(self._home)
+        self._all_labels = torch.from_numpy(split.labels)
+        self._labels = self._all_labels.to(self._home)
         self._thread = ThreadPoolExecutor(1)  # starts with its first task
         self._ahead: dict[tuple[int, int], Future[_Drawn]] = {}
 
@@ -102,15 +110,17 @@ class Loader:
             losses: float [N], the latest loss of each image; with them the epoch is pruned (see `pruned_order`).
         """
         size = self.order.batch_size
-        num_repetitions = 1 if losses is None else max_repetitions(self.order.count, self._pruning)
-        order, draws = self._epoch_order(epoch, num_repetitions, losses)
+        num_repetitions = 2 if self._balance else 1
+        if losses is not None:
+            num_repetitions = max_repetitions(self.order.count, self._pruning)
+        drawn = self._epoch_order(epoch, num_repetitions, losses)
         image_bytes = self._images.shape[1:].numel()
         block = max(1, (_GPU_BLOCK if self._home.type == "cuda" else _BLOCK) // (size * image_bytes)) * size
-        indices, repetitions = (tensor[start * size :] for tensor in order)
-        blocks = zip(indices.split(block), repetitions.split(block), strict=True) if len(indices) else ()
-        for index, repetition in blocks:  # int64 [at most `block`] each
+        for first in range(start * size, self.order.num_images, block):
+            part = drawn.order.at(slice(first, min(first + block, self.order.num_images)))
+            index = part.indices  # at most `block`
             began = perf_counter()
-            images, mixture = self._augmented(index, repetition, draws)
+            images, mixture = self._augmented(part, drawn)
             images = images.contiguous(memory_format=self._memory_format)
             self.seconds += perf_counter() - began  # without the transfer: it may wait for other work of the device
             images, labels = self._to_device(images), self._to_device(self._labels[index])
@@ -120,17 +130,13 @@ class Loader:
             self._draw_ahead(epoch + 1, num_repetitions)  # now that the device has work
             yield from map(Batch, images.split(size), labels.split(size), index.split(size), mixtures)
 
-    def _epoch_order(
-        self, epoch: int, num_repetitions: int, losses: Tensor | None
-    ) -> tuple[EpochOrder, dict[str, Tensor]]:
-        """Returns the order of an epoch, and its augmentation draws by name: [R, N, …] each."""
-        drawn = self._drawn(epoch, num_repetitions)
-        indices = drawn.indices.to(self._home, non_blocking=True)
-        shown = EpochOrder(indices, torch.zeros_like(indices))
-        if losses is not None:
-            pruned = pruned_order(losses.to(self._home), self._pruning, seed=self.order.seed, epoch=epoch)
-            shown = EpochOrder(*(tensor[: len(indices)] for tensor in pruned))
-        return shown, {name: table.to(self._home, non_blocking=True) for name, table in drawn.tables.items()}
+    def _epoch_order(self, epoch: int, num_repetitions: int, losses: Tensor | None) -> _Drawn:
+        """Returns the order of an epoch and its augmentation draws, where the images are."""
+        drawn = self._drawn(epoch, num_repetitions).map(lambda tensor: tensor.to(self._home, non_blocking=True))
+        if losses is None:
+            return drawn
+        pruned = pruned_order(losses.to(self._home), self._pruning, seed=self.order.seed, epoch=epoch)
+        return drawn._replace(order=pruned)
 
     def _drawn(self, epoch: int, num_repetitions: int) -> _Drawn:
         """Returns the random numbers of an epoch, drawn ahead or now."""
@@ -148,27 +154,35 @@ class Loader:
             self._augmentation.draw(self.order.count, seed=self.order.seed, epoch=epoch + index * _REPETITION_STRIDE)
             for index in range(num_repetitions)
         ]
-        drawn = _Drawn(
-            self.order.indices(epoch), {name: torch.stack([table[name] for table in tables]) for name in tables[0]}
-        )
-        if self._home.type != "cuda":
-            return drawn
+        drawn = _Drawn(self._shown(epoch), {name: torch.stack([table[name] for table in tables]) for name in tables[0]})
         # From pinned memory a GPU copies while it computes; otherwise the host would wait for all queued steps.
-        return _Drawn(drawn.indices.pin_memory(), {name: table.pin_memory() for name, table in drawn.tables.items()})
+        return drawn.map(Tensor.pin_memory) if self._home.type == "cuda" else drawn
 
-    def _augmented(
-        self, indices: Tensor, repetitions: Tensor, draws: dict[str, Tensor]
-    ) -> tuple[Tensor, Mixture | None]:
-        """Returns images as an epoch shows them, uint8 [B, 3, H, W], and what was mixed into them."""
-        rows = {name: table[repetitions, indices] for name, table in draws.items()}
-        images = self._augmentation.apply(self._gather(indices), rows)
+    def _shown(self, epoch: int) -> EpochOrder:
+        """Returns the order of an epoch that is not pruned."""
+        if self._balance:
+            return balanced_order(self._all_labels, self._balance, seed=self.order.seed, epoch=epoch)
+        indices = self.order.indices(epoch)
+        return EpochOrder(indices, torch.zeros_like(indices), rows=indices)
+
+    def _augmented(self, order: EpochOrder, drawn: _Drawn) -> tuple[Tensor, Mixture | None]:
+        """Returns images as an epoch shows them, uint8 [B, 3, H, W], and what was mixed into them.
+
+        A partner is drawn from the images as the epoch shows them: from all of them alike, or from a balanced epoch.
+        """
+        images, rows = self._changed(order, drawn)
         if "partner" not in rows:
             return images, None
-        partners = rows["partner"]
-        partner_rows = {name: table[0, partners] for name, table in draws.items()}  # as the epoch shows them first
-        partner_images = self._augmentation.apply(self._gather(partners), partner_rows)
+        chosen = rows["partner"]
+        partners = drawn.order.at(chosen) if self._balance else EpochOrder(chosen, torch.zeros_like(chosen), chosen)
+        partner_images, _ = self._changed(partners, drawn)
         images, weight = self._augmentation.mix(images, partner_images, rows)
-        return images, Mixture(self._labels[partners], weight)
+        return images, Mixture(self._labels[partners.indices], weight)
+
+    def _changed(self, order: EpochOrder, drawn: _Drawn) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns images after what changes each by itself, and their rows of all draws."""
+        rows = {name: table[order.repetitions, order.rows] for name, table in drawn.tables.items()}
+        return self._augmentation.apply(self._gather(order.indices), rows), rows
 
     def _gather(self, indices: Tensor) -> Tensor:
         return self._images.index_select(0, indices).permute(0, 3, 1, 2)  # B 3 H W, channels_last in memory

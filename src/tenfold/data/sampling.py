@@ -1,4 +1,4 @@
-"""Which training images an epoch shows, and in which order: shuffling, and pruning by loss.
+"""Which training images an epoch shows, and in which order: shuffling, evening out classes, and pruning by loss.
 
 Shapes: N images of the split, M images that an epoch shows, B images in a batch, C classes.
 """
@@ -21,10 +21,17 @@ class EpochOrder(NamedTuple):
     Args:
         indices: int64 [M], of images in the split, each in [0, N).
         repetitions: int64 [M]; 0 where the epoch shows an image for the first time, 1 for the second time, and so on.
+            In a balanced epoch 1 for every further time.
+        rows: int64 [M], row of the image in the augmentation draws of its repetition; equal pairs of both do not occur.
     """
 
     indices: Tensor
     repetitions: Tensor
+    rows: Tensor
+
+    def at(self, positions: Tensor | slice) -> "EpochOrder":
+        """Returns the order at some positions."""
+        return EpochOrder(*(tensor[positions] for tensor in self))
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ class Order:
     shuffle_once: bool = False
 
     @property
+    def num_images(self) -> int:
+        """Number of images in an epoch, at most N."""
+        return min(self.count, self.num_batches * self.batch_size)
+
+    @property
     def num_batches(self) -> int:
         """Number of batches in an epoch, at least 1."""
         full, rest = divmod(self.count, self.batch_size)
@@ -60,11 +72,58 @@ class Order:
 
     def indices(self, epoch: int) -> Tensor:
         """Returns the image indices of an epoch in order, int64 [M] with M at most N, on the CPU."""
-        num_used = min(self.count, self.num_batches * self.batch_size)
+        num_used = self.num_images
         if not self.shuffle and not self.shuffle_once:
             return torch.arange(num_used)
         purpose = ("order", epoch) if self.shuffle else ("order",)
         return torch.randperm(self.count, generator=generator_for(self.seed, *purpose))[:num_used]
+
+
+def balanced_counts(labels: Tensor, balance: float) -> Tensor:
+    """Returns how many images of each class an epoch shows, int64 [C], in total as many as there are.
+
+    Args:
+        labels: int64 [N]; C is the highest label plus 1.
+        balance: 0 for as many as are stored, 1 for equally many of each class that has any; in between, linear.
+
+    Example:
+        >>> labels = torch.tensor([0] * 8 + [1] * 2)
+        >>> [balanced_counts(labels, balance).tolist() for balance in (0.0, 0.5, 1.0)]
+        [[8, 2], [7, 3], [5, 5]]
+    """
+    stored = torch.bincount(labels).double()
+    wanted = (1 - balance) * stored + balance * (stored > 0) * (len(labels) / (stored > 0).sum())
+    shown = wanted.floor().long()
+    largest = (wanted - shown).argsort(descending=True, stable=True)  # remainders decide who gets the last images
+    shown[largest[: len(labels) - int(shown.sum())]] += 1
+    return shown
+
+
+def balanced_order(labels: Tensor, balance: float, *, seed: int, epoch: int) -> EpochOrder:
+    """Returns the order of an epoch that shows the classes more evenly. It is a pure function of its arguments.
+
+    The images of a small class take turns until they are enough; of a large class each epoch shows others.
+
+    Args:
+        labels: int64 [N], on the CPU.
+        balance: see `balanced_counts`.
+        seed: seed of the run.
+        epoch: number of the epoch, from 0.
+
+    Returns:
+        An order with M = N, on the CPU.
+    """
+    generator = generator_for(seed, "balance", epoch)
+    classes = labels.argsort(stable=True).split(torch.bincount(labels).tolist())
+    parts, repeated = [], []
+    for of_class, count in zip(classes, balanced_counts(labels, balance).tolist(), strict=True):
+        turns = torch.arange(count)
+        parts.append(of_class[torch.randperm(len(of_class), generator=generator)][turns % max(1, len(of_class))])
+        repeated.append(turns >= len(of_class))
+    indices, is_repeated = torch.cat(parts), torch.cat(repeated)
+    rows = torch.where(is_repeated, is_repeated.cumsum(0) - 1, indices)
+    mixed = torch.randperm(len(labels), generator=generator)
+    return EpochOrder(indices, is_repeated.long(), rows).at(mixed)
 
 
 _KEEP_RATIO = 6
@@ -123,7 +182,8 @@ def pruned_order(losses: Tensor, fraction: float, *, seed: int, epoch: int) -> E
     easy = by_loss[:num_easy][permutation(num_easy)][:num_easy_shown]
     mixed = permutation(count)
     repetitions = torch.cat([torch.zeros_like(easy), slots // num_hard])
-    return EpochOrder(torch.cat([easy, hard])[mixed], repetitions[mixed])
+    indices = torch.cat([easy, hard])[mixed]
+    return EpochOrder(indices, repetitions[mixed], rows=indices)
 
 
 _PRUNE_FROM, _PRUNE_UNTIL = 0.1, 0.85

@@ -13,7 +13,7 @@ from tenfold.engine.calibrate import fit_calibration
 from tenfold.engine.changes import recipe_changes
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.setup import Setup
-from tenfold.engine.state import State
+from tenfold.engine.state import Best, State
 from tenfold.engine.target import target_summary
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import Evaluation
@@ -66,6 +66,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
         **_headline(evaluation),
         "model": "last" if state.best is None else "best",
         "val_accuracy": None if state.best is None else state.best.accuracy,
+        "monitored": _monitored(recipe.train.monitor, state.best),
         "best_epoch": None if state.best is None else state.best.epoch,
         "target": target,
         "steps": state.step,
@@ -89,6 +90,13 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
     setup.save_model(evaluated, {**_headline(evaluation), "steps": state.step}, temperature)
     folder.write_summary(summary)
     return summary
+
+
+def _monitored(monitor: str, best: Best | None) -> dict[str, Any] | None:
+    """Returns the name of the figure that chose the best model, and its value on the validation split."""
+    if best is None:
+        return None
+    return {"figure": monitor, "value": -best.score if monitor == "loss" else best.score}
 
 
 def _logged_changes(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

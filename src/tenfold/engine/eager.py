@@ -6,12 +6,12 @@ from math import isfinite
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tenfold.core.errors import TrainingError
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch
 from tenfold.engine.fused import LossAndLogits
+from tenfold.engine.loss import mean_loss
 from tenfold.engine.precision import Hardware
 from tenfold.optim.build import CombinedOptimizer
 
@@ -40,6 +40,7 @@ class EagerStep:
         kernels: context in which layers run as compiled kernels; see `CompiledLayers`.
         fused: replaces forward and loss of batches that are not mixed; see `fused_loss`.
         fused_shapes: shapes of the images that `fused` takes: each would be compiled at its first call.
+        class_weights: float32 [C] on the device; see `mean_loss`.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class EagerStep:
         kernels: AbstractContextManager[object] | None = None,
         fused: LossAndLogits | None = None,
         fused_shapes: Container[torch.Size] = (),
+        class_weights: Tensor | None = None,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._normalize = preprocessing.normalize
         self._smoothing = label_smoothing
+        self._class_weights = class_weights
         self._on_cpu = hardware.device.type == "cpu"
         self._autocast = (
             nullcontext()
@@ -80,18 +83,9 @@ class EagerStep:
         else:
             with self._autocast, self._kernels:
                 logits = self._model(self._normalize(batch.images))  # B C
-            loss = self._loss(logits.float(), batch)
+            loss = mean_loss(logits.float(), batch.labels, self._smoothing, self._class_weights, batch.mixture)
         if self._on_cpu and not isfinite(loss.item()):
             raise LossNotFiniteError(steps_ago=0)
         loss.backward()
         self._optimizer.step()
         return loss.detach(), logits.detach()
-
-    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Returns the mean cross-entropy; for mixed images that of both labels, weighted by the mixing ratio."""
-        if batch.mixture is None:
-            return F.cross_entropy(logits, batch.labels, label_smoothing=self._smoothing)
-        labels, weight = batch.mixture
-        own = F.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=self._smoothing)  # B
-        partner = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self._smoothing)  # B
-        return (weight * own + (1 - weight) * partner).mean()

@@ -47,6 +47,7 @@ class StepContext:
         preprocessing: its `normalize` makes the model's input.
         hardware: see `Hardware`; must be active while steps run.
         label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
+        class_weights: float32 [C] on the device; see `mean_loss`.
         progressive: sizes of the images, which a step on a GPU is compiled for beforehand; see `SizeSchedule`.
     """
 
@@ -55,6 +56,7 @@ class StepContext:
     preprocessing: Preprocessing
     hardware: Hardware
     label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
     progressive: SizeSchedule = ()
 
     def build(self, batch: Batch) -> TrainStep:
@@ -64,18 +66,18 @@ class StepContext:
             TrainingError: when the step cannot be compiled.
             StorageError: when the cache folder cannot be written.
         """
-        hardware, smoothing = self.hardware, self.label_smoothing
+        hardware, smoothing, weights = self.hardware, self.label_smoothing, self.class_weights
         by_layers, examples = hardware.kernels == "layers", self._examples(batch)
         kernels: AbstractContextManager[object] | None = None
         fused, fused_shapes = None, [example.images.shape for example in examples]
         if by_layers:
             kernels = layers.CompiledLayers(self.model, hardware.threads)
         elif hardware.fused:
-            kernels, fused = GpuLayers(self.model), fused_loss(self.model, self.preprocessing, smoothing)
+            kernels, fused = GpuLayers(self.model), fused_loss(self.model, self.preprocessing, smoothing, weights)
             for rule in self.optimizer.rules:
                 rule.fuse()
         eager = EagerStep(
-            self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused, fused_shapes
+            self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused, fused_shapes, weights
         )
         if hardware.kernels == "CUDA graph":
             return graphs.GraphedStep(eager, self.model, self.optimizer, examples)
@@ -85,7 +87,7 @@ class StepContext:
             return eager
         assert isinstance(self.model, TutorialNet)
         return tutorial_step.CompiledTutorialStep(
-            self.model, self.optimizer, self.preprocessing, self.label_smoothing, len(batch.images)
+            self.model, self.optimizer, self.preprocessing, smoothing, len(batch.images), weights
         )
 
     def _examples(self, batch: Batch) -> list[Batch]:

@@ -17,7 +17,7 @@ from tenfold.engine.repeat import record_execution
 from tenfold.engine.running_metrics import RunningMetrics
 from tenfold.engine.setup import Setup, memory_format, training_loader
 from tenfold.engine.signals import StopRequest
-from tenfold.engine.state import Best, Row, State
+from tenfold.engine.state import Best, Row, State, monitored
 from tenfold.engine.times import RunTimes
 from tenfold.optim.averaging import WeightEMA
 from tenfold.optim.build import OptimizerSettings, build_optimizer
@@ -66,7 +66,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     if checkpoint is not None:
         state.load(checkpoint)
     with _clear_errors(setup, plan, state):
-        step, hardware, times.compile_seconds = _prepare(setup, state, loader, checkpoint)
+        step, hardware, times.compile_seconds = _prepare(setup, plan, state, loader, checkpoint)
     setup = record_execution(setup, hardware)
 
     with StopRequest() as stop, _shown(setup, plan), _clear_errors(setup, plan, state):
@@ -112,14 +112,17 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     return Trained(setup, state)
 
 
-def _prepare(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint | None) -> PreparedStep:
+def _prepare(setup: Setup, plan: Plan, state: State, loader: Loader, checkpoint: Checkpoint | None) -> PreparedStep:
     """Builds the training step. A resumed run keeps its execution: eager and compiled steps round differently."""
     execution = setup.recipe.train.execution
     if checkpoint is not None and execution == "auto":
         execution = "compiled" if checkpoint.state["compiled"] else "eager"
     smoothing = setup.recipe.optim.label_smoothing
     preprocessing, sizes = setup.classifier.preprocessing, setup.recipe.train.progressive
-    context = StepContext(state.model, state.optimizer, preprocessing, setup.hardware, smoothing, sizes)
+    weights = None
+    if plan.class_weights is not None:
+        weights = torch.tensor(plan.class_weights, device=setup.hardware.device)
+    context = StepContext(state.model, state.optimizer, preprocessing, setup.hardware, smoothing, weights, sizes)
     choose_threads = checkpoint is None and setup.recipe.train.threads == 0
     loading_seconds = loader.seconds
     prepared = prepare_step(execution, context, next(loader.epoch(0)), choose_threads=choose_threads)
@@ -132,11 +135,12 @@ def _prepare(setup: Setup, state: State, loader: Loader, checkpoint: Checkpoint 
 def _minimizes_another_loss(recipe: Recipe) -> bool:
     """Returns whether the minimized loss is not the plain cross-entropy of the images' own labels."""
     augment = recipe.data.augment
-    return bool(recipe.optim.label_smoothing or augment.mixup or augment.cutmix)
+    weighs = recipe.optim.class_weights != "none"
+    return bool(recipe.optim.label_smoothing or weighs or augment.mixup or augment.cutmix)
 
 
 def _ends_early(plan: Plan, state: State) -> bool:
-    """Returns whether the target is reached, or the validation accuracy has not improved for too long."""
+    """Returns whether the target is reached, or what is monitored has not improved for too long."""
     if state.best is None:
         return False
     return _target_reached(plan, state) or plan.patience_exceeded(state.step, state.best.epoch)
@@ -147,7 +151,7 @@ def _target_reached(plan: Plan, state: State) -> bool:
 
 
 def _evaluate(setup: Setup, plan: Plan, state: State) -> None:
-    """Evaluates the validation split, where there is one, logs a row and updates the best accuracy."""
+    """Evaluates the validation split, where there is one, logs a row and updates the best result."""
     state.times.pause_training()
     state.check_weights()
     if setup.dataset.val is None:
@@ -156,8 +160,9 @@ def _evaluate(setup: Setup, plan: Plan, state: State) -> None:
     with state.average.applied():
         evaluation = setup.classifier.evaluate(setup.dataset.val)
     _log_row(setup, plan, state, val_loss=evaluation.loss, val_accuracy=evaluation.accuracy)
-    if state.best is None or evaluation.accuracy > state.best.accuracy:
-        state.best = Best(evaluation.accuracy, plan.epoch_of(state.step), state.step)
+    score = monitored(setup.recipe.train.monitor, evaluation)
+    if state.best is None or score > state.best.score:
+        state.best = Best(evaluation.accuracy, plan.epoch_of(state.step), state.step, score)
 
 
 def _log_row(

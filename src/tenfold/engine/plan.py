@@ -7,6 +7,7 @@ from tenfold.core.errors import RecipeError
 from tenfold.data.resizing import SizeSchedule, shrink, size_fraction
 from tenfold.data.sampling import Order
 from tenfold.data.types import Batch, Dataset
+from tenfold.engine.loss import class_weights
 from tenfold.optim.schedules import Schedule, build_schedule
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import Recipe
@@ -36,10 +37,11 @@ class Plan:
         log_every: steps between two rows of the log.
         checkpoint_every: steps or seconds between two checkpoints.
         schedule: fraction of the run that is done → factor on the learning rates.
-        patience: epochs without a better validation accuracy that end the run; 0 for no early stopping.
+        patience: epochs without a better `train.monitor` that end the run; 0 for no early stopping.
         evaluate_every: steps, counted from the start of each epoch, after which the validation split is evaluated;
             it is always evaluated at the end of an epoch.
         target: validation accuracy that ends the run; 0 for none.
+        class_weights: see `class_weights` of `loss.py`.
         progressive: see `SizeSchedule`; empty where images keep their size throughout.
     """
 
@@ -54,6 +56,7 @@ class Plan:
     evaluate_every: int = 1
     target: float = 0.0
     progressive: SizeSchedule = ()
+    class_weights: tuple[float, ...] | None = None
 
     @property
     def length(self) -> tuple[int | None, float | None]:
@@ -108,7 +111,7 @@ class Plan:
         return bool(self.target and best_accuracy >= self.target)
 
     def patience_exceeded(self, step: int, best_epoch: int) -> bool:
-        """Returns whether the validation accuracy has not improved for `patience` whole epochs."""
+        """Returns whether `train.monitor` has not improved for `patience` whole epochs."""
         whole_epochs = step // self.steps_per_epoch  # without the epoch that a resumed run is in
         return bool(self.patience and whole_epochs - best_epoch >= self.patience)
 
@@ -117,13 +120,25 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     """Returns the plan of `recipe` on `dataset`.
 
     Raises:
-        RecipeError: when early stopping or a target is set without a validation split, or `train.evaluate_every` is
-            more than an epoch.
+        RecipeError: when early stopping, a target or a monitor is set without a validation split, a target beside
+            another monitor than the accuracy, `data.balance` without shuffling, `train.evaluate_every` is more than an
+            epoch, or a weight is that of a class that does not exist.
     """
     train, optim = recipe.train, recipe.optim
-    for key, value in (("early_stop", train.early_stop), ("target", train.target)):
+    other = train.monitor != "accuracy"
+    for key, value in (("early_stop", train.early_stop), ("target", train.target), ("monitor", other)):
         if value and dataset.val is None:
             raise RecipeError(f"train.{key} needs a validation split: set data.val_fraction, e.g. 0.1")
+    if train.target and other:
+        raise RecipeError(
+            f"train.target is an accuracy, and train.monitor is {train.monitor}, which would choose another model than "
+            "the one that reaches it; expected one of them"
+        )
+    if recipe.data.balance and not train.shuffle:
+        raise RecipeError(
+            f"data.balance = {recipe.data.balance:g} needs shuffled epochs, and train.shuffle is false; set "
+            "train.shuffle=true"
+        )
     batch_size = effective_batch_size(train.batch_size, len(dataset.train))
     steps_per_epoch = Order(len(dataset.train), batch_size, train.seed, drop_last=train.drop_last).num_batches
     steps = train.duration.steps(steps_per_epoch)
@@ -144,6 +159,7 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
             peak=optim.peak,
         ),
         progressive=train.progressive,
+        class_weights=class_weights(optim.class_weights, dataset, recipe.data.balance),
         patience=train.early_stop,
         evaluate_every=steps_per_epoch if dataset.val is None else evaluate_every,
         target=train.target,

@@ -72,7 +72,8 @@ def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loa
     augmentation = Augmentation(**recipe.data.augment.model_dump())
     augmentation.check(dataset.image_size)
     order = training_order(recipe, dataset)
-    return Loader(dataset.train, order, augmentation, hardware.device, memory_format(recipe), recipe.data.pruning)
+    data, images = recipe.data, memory_format(recipe)
+    return Loader(dataset.train, order, augmentation, hardware.device, images, data.pruning, data.balance)
 
 
 def training_order(recipe: Recipe, dataset: Dataset) -> Order:

@@ -1,5 +1,6 @@
 """Everything a run needs to resume from a checkpoint to the same bits."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.precision import Hardware
 from tenfold.engine.running_metrics import RunningMetrics
 from tenfold.engine.times import RunTimes
+from tenfold.evaluate.metrics import Evaluation
 from tenfold.optim.averaging import WeightEMA
 from tenfold.optim.build import CombinedOptimizer
 from tenfold.runs.checkpoint import Checkpoint, save_checkpoint
@@ -23,11 +25,31 @@ Row = dict[str, float | int | None]
 
 @dataclass
 class Best:
-    """The best validation accuracy so far, and the epoch and step (both from 1) that reached it."""
+    """The best validation result so far.
+
+    Args:
+        accuracy: its accuracy.
+        epoch: that reached it, from 1.
+        step: that reached it, from 1.
+        score: see `monitored`. Absent in checkpoints of earlier versions, whose score was the accuracy.
+    """
 
     accuracy: float
     epoch: int
     step: int
+    score: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.score):
+            self.score = self.accuracy
+
+
+def monitored(monitor: str, evaluation: Evaluation) -> float:
+    """Returns the figure that `train.monitor` names; higher is better, so of the loss the negative."""
+    if monitor == "loss":
+        return -evaluation.loss
+    score: float = getattr(evaluation, monitor)
+    return score
 
 
 @dataclass
@@ -62,7 +84,7 @@ class State:
 
     @property
     def is_best(self) -> bool:
-        """Whether the current weights have the best validation accuracy so far."""
+        """Whether the current weights have the best validation result so far."""
         return self.best is not None and self.best.step == self.step
 
     def save(self, folder: Path, hardware: Hardware) -> Path:

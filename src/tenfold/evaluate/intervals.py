@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 
 
-def wilson(correct: float, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(correct: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
     """Returns the bounds of Wilson's score interval for a fraction (Wilson, 1927), both in [0, 1].
 
     Args:
         correct: number of successes, in [0, total]; a mean over several runs need not be whole.
-        total: number of trials; with 0 trials nothing is known, and the interval is (0, 1).
+        total: number of trials, or an effective number; with 0 trials nothing is known, and the interval is (0, 1).
         confidence: probability that the interval contains the true fraction, in (0, 1).
 
     Raises:

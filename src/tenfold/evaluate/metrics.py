@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +16,10 @@ from tenfold.core.errors import DataError, ModelError
 from tenfold.core.text import interval as interval_text
 from tenfold.core.text import percent, plural
 from tenfold.evaluate.intervals import wilson
+from tenfold.evaluate.macro import Estimate, balanced_accuracy, macro_f1, roc_auc
+
+_TOP5_FROM = 11
+"""Number of classes from which the top-5 accuracy is a figure of its own; among ten it is half a guess."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Evaluation:
         loss: mean cross-entropy in nats.
         confusion: int64 [C, C], true class × predicted class.
         per_class: one result per class, in the order of the labels.
+        estimates: further figures by name, each with its 95 % interval: `balanced_accuracy` and `macro_f1`; where the
+            images have more than one class `roc_auc_ovr`; for more than ten classes `top5_accuracy`.
         plain_accuracy: accuracy without test-time augmentation (TTA), where all other results use TTA; else None.
     """
 
@@ -66,7 +73,18 @@ class Evaluation:
     loss: float
     confusion: Tensor
     per_class: tuple[ClassResult, ...]
+    estimates: Mapping[str, Estimate]
     plain_accuracy: float | None = None
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have images."""
+        return self.estimates["balanced_accuracy"].value
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that have images or are predicted."""
+        return self.estimates["macro_f1"].value
 
     def __repr__(self) -> str:
         return f"Evaluation({self.sentence('image')})"
@@ -88,6 +106,8 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "per_class": [asdict(result) for result in self.per_class],
             "plain_accuracy": self.plain_accuracy,
+            **{name: estimate.value for name, estimate in self.estimates.items()},
+            "intervals": {name: list(estimate.interval) for name, estimate in self.estimates.items()},
         }
 
     @classmethod
@@ -103,11 +123,15 @@ class Evaluation:
         )
         plain = {name: value[name] for name in ("accuracy", "correct", "total", "top5", "loss")}
         low, high = value["interval"]
+        confusion = torch.tensor(value["confusion"])
+        intervals = value.get("intervals", {})  # runs of earlier versions do not have them
+        known = {name: Estimate(value[name], (bounds[0], bounds[1])) for name, bounds in intervals.items()}
         return cls(
             **plain,
             interval=(low, high),
-            confusion=torch.tensor(value["confusion"]),
+            confusion=confusion,
             per_class=results,
+            estimates=known or mean_of_classes(confusion),
             plain_accuracy=value.get("plain_accuracy"),  # runs of earlier versions do not have it
         )
 
@@ -121,7 +145,7 @@ def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> E
         classes: C names, in the order of the labels.
 
     Returns:
-        Accuracy with interval, top-5 accuracy, loss, confusion matrix and per-class results.
+        Accuracy with interval, top-5 accuracy, loss, confusion matrix, per-class results and further figures.
 
     Raises:
         DataError: when there are no images, or a label is out of range.
@@ -132,16 +156,29 @@ def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> E
     total = len(labels)
     confusion = confusion_matrix(logits.argmax(1), labels, len(classes))
     correct = int(confusion.trace())
+    top5 = accuracy(logits, labels, k=5) if len(classes) > 5 else None
+    estimates = mean_of_classes(confusion)
+    if (area := roc_auc(logits.double().softmax(1).numpy(), labels.numpy())) is not None:
+        estimates["roc_auc_ovr"] = area
+    if top5 is not None and len(classes) >= _TOP5_FROM:
+        estimates["top5_accuracy"] = Estimate(top5, wilson(round(top5 * total), total))
     return Evaluation(
         accuracy=correct / total,
         interval=wilson(correct, total),
         correct=correct,
         total=total,
-        top5=accuracy(logits, labels, k=5) if len(classes) > 5 else None,
+        top5=top5,
         loss=float(F.cross_entropy(logits.double(), labels, reduction="sum")) / total,
         confusion=confusion,
         per_class=per_class_results(confusion, classes),
+        estimates=estimates,
     )
+
+
+def mean_of_classes(confusion: Tensor) -> dict[str, Estimate]:
+    """Returns `balanced_accuracy` and `macro_f1` of a confusion matrix, int64 [C, C], with their intervals."""
+    counts = confusion.numpy().astype(np.int64)
+    return {"balanced_accuracy": balanced_accuracy(counts), "macro_f1": macro_f1(counts)}
 
 
 def _check(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tenfold.core.text import plural, printable
 from tenfold.data.types import Dataset
 from tenfold.evaluate.intervals import wilson
+from tenfold.evaluate.macro import is_uneven
 from tenfold.inspect.findings import Finding
 
 ClassCounts = Mapping[str, int]
@@ -16,8 +17,8 @@ ClassCounts = Mapping[str, int]
 _MIN_CLASS_IMAGES = 10
 """Fewer training images of a class are not enough to train on."""
 
-_MAX_IMBALANCE = 10.0
-"""Ratio of the largest to the smallest class from which overall accuracy says little about the small classes."""
+REMEDIES = ("optim.class_weights=balanced", "data.balance=1")
+"""Settings that let small classes count more."""
 
 _MIN_TEST_IMAGES = 100
 """With fewer test images an accuracy is a rough estimate at best."""
@@ -43,14 +44,19 @@ def count_labels(classes: Sequence[str], labels: Mapping[str, NDArray[np.int64]]
     }
 
 
-def label_warnings(dataset: Dataset) -> tuple[str, ...]:
+def label_warnings(dataset: Dataset, *, balanced: bool = False) -> tuple[str, ...]:
     """Returns a sentence for each problem with the labels: empty, tiny or imbalanced classes, a small test split.
+
+    Args:
+        dataset: whose splits are counted.
+        balanced: whether a recipe lets small classes count more already; imbalance is not mentioned then.
 
     Example:
         >>> label_warnings(dataset)  # doctest: +SKIP
         ("1 class has fewer than 10 training images: 'bat' (3); add more images of it",)
     """
-    return tuple(finding.sentence for finding in label_findings(class_counts(dataset)))
+    findings = label_findings(class_counts(dataset))
+    return tuple(finding.sentence for finding in findings if not (balanced and finding.rule == "lopsided"))
 
 
 def label_findings(counts: Mapping[str, ClassCounts]) -> Iterator[Finding]:
@@ -88,17 +94,16 @@ def _tiny_classes(counts: ClassCounts) -> Iterator[Finding]:
 
 def _class_imbalance(counts: ClassCounts) -> Iterator[Finding]:
     present = {name: count for name, count in counts.items() if count}
-    if not present:
+    if not is_uneven(present.values()):
         return
     largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     ratio = present[largest] / present[smallest]
-    if ratio >= _MAX_IMBALANCE:
-        sentence = (
-            f"class imbalance: '{printable(largest)}' has {counts[largest]:,} training images, "
-            f"'{printable(smallest)}' has {counts[smallest]:,}, {ratio:.0f} times fewer; "
-            "compare per-class accuracies, not only the overall accuracy"
-        )
-        yield Finding("warning", "lopsided", sentence, 2, (largest, smallest))
+    sentence = (
+        f"class imbalance: '{printable(largest)}' has {counts[largest]:,} training images, "
+        f"'{printable(smallest)}' has {counts[smallest]:,}, {ratio:.2g} times fewer; judge by the balanced accuracy, "
+        f"and let small classes count more: {' or '.join(f'--set {remedy}' for remedy in REMEDIES)}"
+    )
+    yield Finding("warning", "lopsided", sentence, 2, (largest, smallest))
 
 
 def _small_test_split(num_images: int) -> Iterator[Finding]:

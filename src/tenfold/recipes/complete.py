@@ -42,7 +42,13 @@ def _section_lines(name: str, section: BaseModel) -> Iterator[str]:
         if values[key] is None:  # TOML cannot say that
             yield f"{f'# {key} =':<{_COMMENT_COLUMN}} # default: no value"
             continue
-        line = f"{key} = {json.dumps(values[key], ensure_ascii=False)}"  # JSON's literals are TOML's for these types
+        line = f"{key} = {_literal(values[key])}"
         yield line if key in section.model_fields_set else f"{line:<{_COMMENT_COLUMN}} # default"
     for key, value in inner.items():
         yield from _section_lines(f"{name}.{key}" if name else key, value)
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(name)} = {_literal(item)}" for name, item in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)  # JSON's literals are TOML's for the other types

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tenfold.recipes.section import (
+    ClassWeights,
     Fraction,
     HeightWidth,
     IncreasingFractions,
@@ -66,6 +67,8 @@ class DataSection(Section):
         relabel: CSV file of training images with new labels in the column `suggested`; empty means none.
         pruning: fraction of the training images, those with the lowest losses, that is used six times less often from
             the second epoch on; for long runs on data with reliable labels.
+        balance: how far each epoch evens out the classes: 0 shows images as often as they are stored, 1 every class
+            equally often. Epochs keep their length; images of small classes are shown several times.
         augment: see `AugmentSection`.
     """
 
@@ -87,7 +90,17 @@ class DataSection(Section):
     exclude: str = ""
     relabel: str = ""
     pruning: Fraction = 0.0
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     augment: AugmentSection = AugmentSection()
+
+    @model_validator(mode="after")
+    def _one_rule_for_repetitions(self) -> "DataSection":
+        if self.balance and self.pruning:
+            raise ValueError(
+                f"data.balance = {self.balance:g} and data.pruning = {self.pruning:g} both decide how often an image "
+                "is shown; expected one of them"
+            )
+        return self
 
 
 class ModelSection(BaseModel):
@@ -130,6 +143,9 @@ class OptimSection(Section):
         milestones: fractions of the run at which `step` lowers the learning rate.
         step_factor: factor of `step` on the learning rate at each milestone.
         peak: fraction of the run at which `one-cycle` reaches `lr`; it starts at lr / 25.
+        class_weights: weights of the classes in the loss: `none`; `balanced`, in proportion to 1 / images of the class
+            that an epoch shows; `sqrt`, to the square root of that; or numbers by class name, such as
+            `{cat = 1.0, dog = 2.5}`, where classes left out weigh 1.
         label_smoothing: fraction of the target that is spread over all classes.
         ema: decay of an exponential moving average of the weights per step, such as 0.999. The average is evaluated and
             saved as the model. 0 is off.
@@ -153,6 +169,7 @@ class OptimSection(Section):
     milestones: IncreasingFractions = (0.5, 0.75)
     step_factor: ProperFraction = 0.1
     peak: ProperFraction = 0.3
+    class_weights: ClassWeights = "none"
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
 

@@ -51,6 +51,24 @@ def _size_fraction(value: object) -> float:
 ImageSizeSchedule = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_image_size_schedule)]
 
 
+def _class_weights(value: object) -> object:
+    if isinstance(value, str) and value in ("none", "balanced", "sqrt"):
+        return value
+    if isinstance(value, dict) and value and all(map(_is_weight, value.values())):
+        return {str(name): float(weight) for name, weight in value.items()}
+    raise ValueError(
+        f"found {repr(value)[:80]}, expected 'none', 'balanced', 'sqrt', or weights above 0 by class name, e.g. "
+        "{cat = 1.0, dog = 2.5}"
+    )
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+ClassWeights = Annotated[str | dict[str, float], BeforeValidator(_class_weights)]
+
+
 class Section(BaseModel):
     """A table of a recipe. Unknown keys are errors, and values are not converted silently."""
 

@@ -43,14 +43,15 @@ def network_and_optimizer(
 
 
 def compiled_and_eager(
-    *arguments: Any, smoothing: float = 0.0, batch_size: int = 4, **settings: Any
+    *arguments: Any, smoothing: float = 0.0, weights: Tensor | None = None, batch_size: int = 4, **settings: Any
 ) -> tuple[CompiledTutorialStep, EagerStep, TutorialNet, TutorialNet]:
     """A compiled and an eager step, each with its own copy of the same network."""
     model, optimizer = network_and_optimizer(*arguments, **settings)
     eager_model, eager_optimizer = network_and_optimizer(*arguments, **settings)
     preprocessing = Preprocessing(settings.get("size", (32, 32)), "crop", PREPROCESSING.mean, PREPROCESSING.std)
-    step = CompiledTutorialStep(model, optimizer, preprocessing, smoothing, batch_size)
-    return step, EagerStep(eager_model, eager_optimizer, preprocessing, CPU, smoothing), model, eager_model
+    step = CompiledTutorialStep(model, optimizer, preprocessing, smoothing, batch_size, weights)
+    eager = EagerStep(eager_model, eager_optimizer, preprocessing, CPU, smoothing, class_weights=weights)
+    return step, eager, model, eager_model
 
 
 def batches(count: int, *, size: int = 4, image: tuple[int, int] = (32, 32), classes: int = 10) -> list[Batch]:
@@ -110,6 +111,14 @@ def test_every_tutorial_network_trains_as_in_eager_execution(
         (loss, logits), (expected_loss, expected_logits) = step(batch), eager(batch)
         assert torch.allclose(loss, expected_loss, atol=1e-5)
         assert torch.allclose(logits, expected_logits, atol=1e-4)
+    assert max_difference(model, eager_model) < 1e-5
+
+
+def test_class_weights_are_those_of_eager_execution() -> None:
+    weights = torch.tensor([0.2, 5.0, 1.0] + [1.0] * 7)
+    step, eager, model, eager_model = compiled_and_eager(lr=0.01, smoothing=0.2, weights=weights)
+    for batch in batches(20):
+        assert torch.allclose(step(batch)[0], eager(batch)[0], atol=1e-5)
     assert max_difference(model, eager_model) < 1e-5
 
 

@@ -122,11 +122,12 @@ def _noun(data: str | None, split: str | None) -> str:
 
 def _print(result: "Evaluation", noun: str) -> None:
     from tenfold.cli.output import render
-    from tenfold.report.tables.run_tables import accuracy_line, class_table, plain_line
+    from tenfold.report.tables.run_tables import accuracy_line, class_table, estimate_lines, plain_line
 
     render(
         accuracy_line(result.accuracy, result.interval, result.total, noun),
         *plain_line(result),
+        *estimate_lines(result),
         class_table([row for row in result.per_class if row.support]),
     )
     if confused := confusion_lines(result):

@@ -202,10 +202,12 @@ def _print_results(run: "Run") -> None:
     """Prints accuracy, metrics of each class, some predictions as the tutorials do, and the run doctor's findings."""
     from tenfold.cli.output import render, report_place
     from tenfold.core.disk import display_path
+    from tenfold.evaluate.macro import is_uneven
     from tenfold.report.doctor.diagnose import diagnose, doctor_lines
     from tenfold.report.tables.run_tables import (
         accuracy_line,
         class_table,
+        estimate_lines,
         ground_truth_lines,
         near_duplicate_line,
         plain_line,
@@ -215,8 +217,12 @@ def _print_results(run: "Run") -> None:
 
     result = run.evaluation
     headline = accuracy_line(result.accuracy, result.interval, result.total)
-    other_lines = [*plain_line(result), *near_duplicate_line(run.summary)]
-    render("", headline, *other_lines, class_table(result.per_class))
+    uneven = is_uneven(row.support for row in result.per_class) or is_uneven(
+        run.summary["dataset"].get("train_counts", {}).values()
+    )
+    figures = estimate_lines(result) if uneven else []
+    other_lines = [*figures[1:], *plain_line(result), *near_duplicate_line(run.summary)]
+    render("", *figures[:1], headline, *other_lines, class_table(result.per_class))
     folder = RunFolder.open(run.path)
     rows = folder.read_predictions()
     some = [rows[index] for index in sample_indices(len(rows), _IMAGES_SHOWN)]  # the first row of plots/predictions.png

@@ -62,6 +62,7 @@ class CompiledTutorialStep:
         preprocessing: normalizes images into the model's input.
         label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
         batch_size: maximum number of images in a batch.
+        class_weights: float32 [C] on the CPU; see `mean_loss`.
 
     Raises:
         TrainingError: when the compiler fails; the message holds its first error.
@@ -75,6 +76,7 @@ class CompiledTutorialStep:
         preprocessing: Preprocessing,
         label_smoothing: float,
         batch_size: int,
+        class_weights: Tensor | None = None,
     ) -> None:
         self._program = _load(compiled_program(model, preprocessing.image_size, batch_size))
         self._rules = cast(list[SGD], list(optimizer.rules))
@@ -84,6 +86,7 @@ class CompiledTutorialStep:
         finalize(self, self._program.destroy_network, self._network)
         self._mean, self._std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self._smoothing = label_smoothing
+        self._class_weights = class_weights  # kept alive for the program's pointer
         self._num_classes = model.layers[-1].out_features
         rule = self._rules[0]
         self._sgd = (ctypes.c_float * 4)(0.0, rule.momentum, rule.weight_decay, float(rule.nesterov))
@@ -106,6 +109,7 @@ class CompiledTutorialStep:
             batch.labels.data_ptr(),
             len(images),
             self._smoothing,
+            None if self._class_weights is None else self._class_weights.data_ptr(),
             self._sgd,
             logits.data_ptr(),
         )
@@ -159,7 +163,7 @@ def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     library.create_network.argtypes, library.create_network.restype = [pointer], pointer
     library.destroy_network.argtypes, library.destroy_network.restype = [pointer], None
-    library.train_step.argtypes = [*[pointer] * 6, integer, number, pointer, pointer]
+    library.train_step.argtypes = [*[pointer] * 6, integer, number, pointer, pointer, pointer]
     library.train_step.restype = number
     return library
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from tenfold.report.doctor.evaluation import near_duplicates, wide_interval
 from tenfold.report.doctor.evidence import Diagnosis, Evidence
 from tenfold.report.doctor.generalization import over_fit, unlike_validation
+from tenfold.report.doctor.imbalance import uneven_classes
 from tenfold.report.doctor.optimization import chance, not_finite, one_class, rate_too_high, rate_too_low
 from tenfold.report.doctor.resources import clipped_colors, cpu_beside_gpu, large_batch, slow_loading
 from tenfold.runs.run_folder import RunFolder
@@ -18,6 +19,7 @@ Rule = Callable[[Evidence], Diagnosis | None]
 
 RULES: tuple[Rule, ...] = (  # most serious first
     not_finite,
+    uneven_classes,
     one_class,
     chance,
     near_duplicates,
@@ -32,7 +34,11 @@ RULES: tuple[Rule, ...] = (  # most serious first
     clipped_colors,
 )
 
-_REDUNDANT = {"one-class": {"chance", "wide-interval"}, "over-fit": {"rate-too-low"}}
+_REDUNDANT = {
+    "uneven-classes": {"one-class", "chance"},
+    "one-class": {"chance", "wide-interval"},
+    "over-fit": {"rate-too-low"},
+}
 """Rules to leave out beside another: they follow from it, or their remedy would make things worse."""
 
 _MAX_DIAGNOSES = 5

@@ -43,12 +43,8 @@ def not_finite(evidence: Evidence) -> Diagnosis | None:
 
 def one_class(evidence: Evidence) -> Diagnosis | None:
     """Nearly all images are predicted as one class, also those of other classes."""
-    if not evidence.num_test:
-        return None
-    top = max(evidence.predicted_counts, key=evidence.predicted_counts.__getitem__)
-    num_others = evidence.num_test - evidence.true_counts[top]
-    num_wrong = sum(row.predicted == top != row.true for row in evidence.predictions)
-    if num_others < _MIN_OTHER_IMAGES or num_wrong < _ALWAYS * num_others:
+    top = always_predicted(evidence)
+    if top is None:
         return None
     predicted = evidence.predicted_counts[top] / evidence.num_test
     true = evidence.true_counts[top] / evidence.num_test
@@ -66,6 +62,16 @@ def one_class(evidence: Evidence) -> Diagnosis | None:
         f"{percent(true)} belong to it: the network does not separate the classes.",
         remedy,
     )
+
+
+def always_predicted(evidence: Evidence) -> str | None:
+    """Returns the class that nearly all test images of other classes are predicted as, or None."""
+    if not evidence.num_test:
+        return None
+    top = max(evidence.predicted_counts, key=evidence.predicted_counts.__getitem__)
+    num_others = evidence.num_test - evidence.true_counts[top]
+    num_wrong = sum(row.predicted == top != row.true for row in evidence.predictions)
+    return top if num_others >= _MIN_OTHER_IMAGES and num_wrong >= _ALWAYS * num_others else None
 
 
 def chance(evidence: Evidence) -> Diagnosis | None:

@@ -3,9 +3,10 @@
 N images, C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError
 from tenfold.data.types import Split
 from tenfold.evaluate.intervals import wilson
+from tenfold.evaluate.macro import NAMES, Estimate, balanced_accuracy, is_uneven, macro_f1
 from tenfold.evaluate.metrics import ClassResult, confusion_matrix, per_class_results
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.tables import PredictionRow
@@ -78,6 +80,21 @@ class Predictions:
     def per_class(self) -> tuple[ClassResult, ...]:
         """Precision, recall and F1 of each class."""
         return per_class_results(torch.from_numpy(self.confusion), self.classes)
+
+    def figures(self, summary: Mapping[str, Any]) -> dict[str, Estimate]:
+        """Returns further figures by their name on the page. Two need more than the predicted class: the summary's."""
+        recorded = summary.get("evaluation", {})
+        found = {
+            **{name: Estimate(recorded[name], bounds) for name, bounds in recorded.get("intervals", {}).items()},
+            "balanced_accuracy": balanced_accuracy(self.confusion),
+            "macro_f1": macro_f1(self.confusion),
+        }
+        return {text: found[name] for name, text in NAMES.items() if name in found}
+
+    def are_uneven(self, summary: Mapping[str, Any]) -> bool:
+        """Returns whether the classes of the test images or of the training images are uneven; see `is_uneven`."""
+        trained = summary.get("dataset", {}).get("train_counts", {})
+        return is_uneven(self.confusion.sum(1).tolist()) or is_uneven(trained.values())
 
 
 def load_predictions(folder: RunFolder) -> Predictions:

@@ -82,6 +82,8 @@ def page(
         "run.html",
         header=run_header(folder),
         predictions=predictions,
+        figures=predictions.figures(summary),
+        uneven=predictions.are_uneven(summary),
         findings=diagnose(folder),
         near_duplicates=near_duplicate_line(summary),
         curves=curve_charts(_with_test_accuracy(rows, predictions)),

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tenfold.core.text import interval, percent, plural, printable
 from tenfold.evaluate.intervals import wilson
+from tenfold.evaluate.macro import NAMES
 
 if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.evaluate.metrics import ClassResult, Evaluation
@@ -46,6 +47,16 @@ def plain_line(result: "Evaluation") -> list[str]:
         return []
     bounds = wilson(round(result.plain_accuracy * result.total), result.total)
     return [f"without TTA {percent(result.plain_accuracy)} (95 % interval {interval(bounds)})"]
+
+
+def estimate_lines(result: "Evaluation") -> list[str]:
+    """Returns a line for each further figure of an evaluation, such as `balanced accuracy 50.5 % (95 % interval …)`."""
+    found = result.estimates
+    return [
+        f"{text} {percent(found[name].value)} (95 % interval {interval(found[name].interval)})"
+        for name, text in NAMES.items()
+        if name in found
+    ]
 
 
 def near_duplicate_line(summary: Mapping[str, Any]) -> list[str]:

@@ -41,12 +41,13 @@ struct Network {
     LinearLayers linear_layers;
     float logits[BATCH_SIZE][CLASSES], logits_gradient[BATCH_SIZE][CLASSES];
 
-    // `sgd`: the update rules of weights and of biases.
-    float train_step(const ImageBatch& images, const int64_t* labels, int count, float smoothing, const Sgd* sgd) {
+    // `class_weights`: see cross_entropy. `sgd`: the update rules of weights and of biases.
+    float train_step(const ImageBatch& images, const int64_t* labels, int count, float smoothing,
+                     const float* class_weights, const Sgd* sgd) {
         std::apply([](auto&... layer) { (layer.begin_step(), ...); }, conv_layers);
         for (int b = 0; b < count; b++) forward_conv<0>(b, [&](int c, int y, int x) { return images(b, c, y, x); });
         forward_linear<0>();
-        float loss = cross_entropy(labels, count, smoothing);
+        float loss = cross_entropy(labels, count, smoothing, class_weights);
         if (!std::isfinite(loss)) return loss;  // no weight has changed
         backward_linear<LINEAR_COUNT - 1>(logits_gradient, sgd);
         for (int b = 0; b < count; b++) {
@@ -87,18 +88,22 @@ struct Network {
     }
 
     // Returns the mean cross-entropy and writes the gradient of the logits: zero for images that a smaller batch lacks.
-    // `smoothing` is the fraction of the target that is spread over all classes.
-    float cross_entropy(const int64_t* labels, int count, float smoothing) {
-        float loss = 0.0f;
+    // `smoothing` is the fraction of the target that is spread over all classes. With `class_weights`, which may be null,
+    // the mean is weighted: its divisor is the sum of the weights of the images' classes.
+    float cross_entropy(const int64_t* labels, int count, float smoothing, const float* class_weights) {
+        float loss = 0.0f, total = 0.0f;
+        auto weight = [&](int b) { return class_weights ? class_weights[labels[b]] : 1.0f; };
+        for (int b = 0; b < count; b++) total += weight(b);
         std::memset(logits_gradient, 0, sizeof logits_gradient);
         for (int b = 0; b < count; b++) {
             float greatest = *std::max_element(logits[b], logits[b] + CLASSES), sum = 0.0f;
             for (float logit : logits[b]) sum += std::exp(logit - greatest);
+            float divisor = total / weight(b);
             for (int k = 0; k < CLASSES; k++) {
                 float target = smoothing / CLASSES + (k == labels[b] ? 1.0f - smoothing : 0.0f);
                 float log_probability = logits[b][k] - greatest - std::log(sum);
-                loss -= target * log_probability / count;
-                logits_gradient[b][k] = (std::exp(log_probability) - target) / count;
+                loss -= target * log_probability / divisor;
+                logits_gradient[b][k] = (std::exp(log_probability) - target) / divisor;
             }
         }
         return loss;
@@ -149,14 +154,15 @@ extern "C" void destroy_network(void* network) { delete static_cast<Network*>(ne
 
 // Trains on `count` images, at most BATCH_SIZE, writes their logits and returns their loss. `strides`: of image, channel, row
 // and column. `settings`: learning rate, momentum, weight decay (of weights alone), 1 for Nesterov momentum. If the loss is not
-// finite, no weight changes.
+// finite, no weight changes. `class_weights`: one for each class, or null.
 extern "C" float train_step(void* network, const uint8_t* pixels, const int64_t* strides, const float* mean, const float* std,
-                            const int64_t* labels, int count, float smoothing, const float* settings, float* logits) {
+                            const int64_t* labels, int count, float smoothing, const float* class_weights,
+                            const float* settings, float* logits) {
     Network& self = *static_cast<Network*>(network);
     ImageBatch images{pixels, strides[0], strides[1], strides[2], strides[3], mean, std};
     Sgd sgd[2] = {{settings[0], settings[1], settings[2], settings[3] != 0.0f},
                   {settings[0], settings[1], 0.0f, settings[3] != 0.0f}};
-    float loss = self.train_step(images, labels, count, smoothing, sgd);
+    float loss = self.train_step(images, labels, count, smoothing, class_weights, sgd);
     std::memcpy(logits, self.logits, count * sizeof self.logits[0]);
     return loss;
 }
