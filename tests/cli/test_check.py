@@ -32,6 +32,21 @@ def test_warnings_are_printed_and_the_exit_code_is_0(photos: Path, capsys: pytes
     assert "test/cat/copy.png" in out
 
 
+def test_the_folders_are_drawn_as_a_tree(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(photos), "--html", str(tmp_path / "check.html")]) == 0
+    page = (tmp_path / "check.html").read_text(encoding="utf-8")
+    for text in (capsys.readouterr().out, page):
+        assert "layout: train → train, test → test" in text
+        assert "├── test/  25 images → test" in text
+
+
+def test_labels_and_splits_are_flags_of_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {f"{part}/{name}{n}.png": png(n + 9 * len(part)) for part in ("a", "bb") for name in "xy" for n in range(2)}
+    source = str(write_tree(tmp_path / "flat", files))
+    assert main(["check", source, "--labels", "name:(?P<label>[a-z])", "--splits", "a=train,bb=test"]) == 0
+    assert "flat, 4 train · 4 test, 2 classes" in capsys.readouterr().out
+
+
 def test_the_exit_code_of_an_error_is_1(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "train" / "fish").mkdir()
     assert main(["check", str(photos)]) == 1

@@ -46,8 +46,8 @@ def test_cifar10_in_the_form_of_hugging_face(tmp_path):
     assert dataset.train.paths[11] == "plain_text/train-00001-of-00002.parquet/0000001"
     assert np.array_equal(dataset.train.images[11], noise(32, 32, 11))
     assert dataset.layout == (
-        "layout: plain_text/test-00000-of-00001.parquet → test, plain_text/train-00000-of-00002.parquet → train, "
-        "plain_text/train-00001-of-00002.parquet → train, label in column label"
+        "layout: plain_text/train-00000-of-00002.parquet → train, plain_text/train-00001-of-00002.parquet → train, "
+        "plain_text/test-00000-of-00001.parquet → test, label in column label"
     )
 
 

@@ -1,1 +1,1 @@
-"""Where images come from: class folders, archives, CIFAR, built-in shapes, downloads."""
+"""Where images and labels come from: folders, archives, tables, Parquet, NumPy, CIFAR, shapes, downloads."""

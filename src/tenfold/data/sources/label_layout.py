@@ -116,8 +116,9 @@ def _read_rows(
     file, label = table.columns["file"], table.columns["label"]
     split, group = table.columns.get("split"), table.columns.get("group")
     table_role = split_role(table.table.name.rpartition("/")[2].rpartition(".")[0])
+    name = escaped(table.table.name)
     for line, cells in table.table.rows:
-        where = f"line {line} of {escaped(table.table.name)}"
+        where = f"line {line} of {name}"
         role = split_named(cells[split], where) if split is not None else ""
         paths = finder.find(cells[file], table.folder, role or table_role)
         if not cells[label].strip() or len(paths) != 1:

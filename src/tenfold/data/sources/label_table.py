@@ -1,7 +1,7 @@
 """Label tables: which column is which, and which image a row names."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from posixpath import splitext
 from typing import NamedTuple
 
@@ -95,12 +95,14 @@ class ImageFinder:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
-        self._by_name: defaultdict[str, list[str]] = defaultdict(list)
-        for path in self._paths:
-            name = path.rpartition("/")[2]
-            self._by_name[name].append(path)
-            if (stem := splitext(name)[0]) != name:
-                self._by_name[stem].append(path)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sequence[str]]:
+        return _grouped((path.rpartition("/")[2], path) for path in self._paths)
+
+    @cached_property
+    def _by_stem(self) -> Mapping[str, Sequence[str]]:
+        return _grouped((splitext(path)[0].rpartition("/")[2], path) for path in self._paths)
 
     def find(self, written: str, folder: str = "", role: str = "") -> Sequence[str]:
         """Returns the images that a text may name.
@@ -114,12 +116,25 @@ class ImageFinder:
         for exact in (f"{folder}/{name}", name) if folder else (name,):
             if exact in self._paths:
                 return [exact]
-        found = [path for path in self._by_name.get(name.rpartition("/")[2], ()) if _ends(path, name)]
+        last = name.rpartition("/")[2]
+        found = self._by_name.get(last) or self._by_stem.get(last) or []
+        if "/" in name:
+            found = [path for path in found if _ends(path, name)]
         if len(found) > 1 and (folder or role):
             preferred = [path for path in found if path.startswith(f"{folder}/")] if folder else []
             preferred = preferred or [path for path in found if role and role_of_path(path) == role]
             found = preferred or found
         return sorted(found)
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Mapping[str, Sequence[str]]:
+    groups: dict[str, list[str]] = {}
+    for name, path in pairs:
+        if name in groups:
+            groups[name].append(path)
+        else:
+            groups[name] = [path]
+    return groups
 
 
 def _ends(path: str, name: str) -> bool:

@@ -11,7 +11,7 @@ from tenfold.core.text import escaped
 from tenfold.data.sources.label_table import LABEL_COLUMNS, role_of_path, split_named
 from tenfold.data.sources.layout import Placed
 from tenfold.data.sources.parquet_files import open_parquet
-from tenfold.data.sources.rules import split_role
+from tenfold.data.sources.rules import SPLITS, split_role
 
 _IMAGE_COLUMNS = ("image", "img", "picture", "photo", "bytes")
 _BATCH = 256
@@ -38,7 +38,8 @@ class ParquetImages:
         roles = {file: role_of_path(file) or split_role(file.rpartition("/")[2]) for file in self._paths}
         for file in self._paths:
             self._images += self._rows(file, roles[file] if any(roles.values()) else "train")
-        named = [f"{escaped(file)} → {role}" for file, role in roles.items() if role]
+        ordered = sorted(((SPLITS.index(role), file) for file, role in roles.items() if role))
+        named = [f"{escaped(file)} → {SPLITS[split]}" for split, file in ordered]
         self.text = f"{_counted(named) or escaped(root.name)}, label in column {escaped(self._label)}"
 
     def images(self) -> list[Placed]:

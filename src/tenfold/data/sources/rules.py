@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped
@@ -27,6 +28,7 @@ _LABELS_FORM = (
 )
 
 
+@lru_cache(maxsize=4096)  # the same few folders and cells, tens of thousands of times
 def split_role(name: str) -> str:
     """Returns the split that a name stands for, by a word in it: `train`, `test`, `val`, or nothing.
 
