@@ -246,6 +246,16 @@ def test_a_table_that_agrees_with_the_folders_does_not_matter(tmp_path):
     assert build(root).classes == ("cat", "dog")
 
 
+def test_a_table_that_names_the_images_and_is_not_used_is_noted(tmp_path):
+    rows = [*PETS, ("c", "nv"), ("d", "mel")]
+    root = pets(tmp_path / "d", "part_1", meta__csv=table_text(("image_id", "dx"), rows))
+    write_tree(root, {"part_2/c.png": png(8), "part_2/d.png": png(9)})
+    assert build(root).notes[0] == (
+        "meta.csv names these images and was not used; for labels from it: --labels 'meta.csv:label=COLUMN'"
+    )
+    assert build(root, classes_are_folders=True).notes[0].startswith("no test folder")
+
+
 def test_a_changed_table_is_prepared_anew(tmp_path):
     root = pets(tmp_path / "d", t__csv=table_text(("id", "label"), PETS))
     assert build(root, "t.csv").classes == ("cat", "dog")

@@ -1,5 +1,6 @@
 """Decides where the labels of a source come from: tables, file names or class folders."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tenfold.core.errors import DataError
@@ -7,7 +8,7 @@ from tenfold.core.text import escaped
 from tenfold.data.sources.folder_layout import FoundFiles, arrange_folders
 from tenfold.data.sources.label_files import ReadFile, label_names, metadata_tables, named_tables
 from tenfold.data.sources.label_layout import arrange_by_names, arrange_by_tables
-from tenfold.data.sources.label_proposals import disagreement, proposal
+from tenfold.data.sources.label_proposals import disagreement, proposal, unused_table
 from tenfold.data.sources.layout import Layout, UnlabeledError
 from tenfold.data.sources.rules import SourceRules
 
@@ -39,6 +40,9 @@ def arrange(root: Path, found: FoundFiles, rules: SourceRules, read: ReadFile, *
         layout = arrange_folders(root, found, rules, for_training=for_training)
     except UnlabeledError as error:
         raise DataError(f"{error}{proposal(found, read)}") from None
-    if not rules.classes_are_folders and (message := disagreement(found, layout, read)):
+    if rules.classes_are_folders:
+        return layout
+    if message := disagreement(found, layout, read):
         raise DataError(f"{escaped(str(root))} {message}")
-    return layout
+    note = unused_table(found, read)
+    return replace(layout, notes=(*layout.notes, note)) if note else layout

@@ -12,7 +12,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, natural_key, plural
 from tenfold.data.sources.folder_layout import FoundFiles
 from tenfold.data.sources.label_files import ReadFile, tables_in
-from tenfold.data.sources.label_table import ImageFinder, LabelTable, label_table
+from tenfold.data.sources.label_table import ImageFinder, LabelTable, known_columns, label_table
 from tenfold.data.sources.layout import Layout, name_list
 from tenfold.data.sources.tables import Table, read_table
 
@@ -116,6 +116,25 @@ def disagreement(found: FoundFiles, layout: Layout, read: ReadFile) -> str:
                 return (
                     f"has {folders} with images, and {escaped(path)} labels these images otherwise: which are the "
                     f"classes? --labels '{escaped(path)}' takes the table, --classes-are-folders the folders"
+                )
+    return ""
+
+
+def unused_table(found: FoundFiles, read: ReadFile) -> str:
+    """Returns a note on a table beside class folders that names their images and has no column known as the label."""
+    tables = tables_in(found)[:_MAX_TABLES]
+    finder = ImageFinder(found.images if tables else ())
+    for path in tables:
+        with suppress(DataError):
+            table = read_table(path, read(path))
+            files = known_columns(table, "file")
+            rows = table.rows[:_MAX_ROWS_TRIED]
+            if not files or known_columns(table, "label") or not rows:
+                continue
+            if sum(bool(finder.find(row.cells[files[0]])) for row in rows) >= _MIN_MATCHED * len(rows):
+                return (
+                    f"{escaped(path)} names these images and was not used; for labels from it: "
+                    f"--labels '{escaped(path)}:label=COLUMN'"
                 )
     return ""
 

@@ -50,7 +50,7 @@ def label_table(table: Table, named: Mapping[str, str], folder: str = "") -> Lab
     """
     columns = {}
     for kind in COLUMNS:
-        found = _named_column(table, kind, named[kind]) if kind in named else _known_columns(table, kind)
+        found = _named_column(table, kind, named[kind]) if kind in named else known_columns(table, kind)
         if len(found) > 1 and kind == "label":
             raise DataError(
                 f"{escaped(table.name)} has several columns that may be the label "
@@ -80,8 +80,8 @@ def _named_column(table: Table, kind: str, name: str) -> list[int]:
     )
 
 
-def _known_columns(table: Table, kind: str) -> list[int]:
-    """Returns the columns that are known by name, the best known first."""
+def known_columns(table: Table, kind: str) -> list[int]:
+    """Returns the columns that are known by name as `file`, `label`, `split` or `group`, the best known first."""
     names = [column.casefold().strip() for column in table.columns]
     return [names.index(known) for known in _KNOWN[kind] if known in names]
 
