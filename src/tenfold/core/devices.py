@@ -49,7 +49,7 @@ def evaluation_kernels(*, tf32: bool) -> Iterator[None]:
 
     Args:
         tf32: whether a GPU rounds the inputs of float32 products and convolutions to 10 bits: several times as fast,
-            and probabilities move by up to 1e-3. PyTorch does so for convolutions by default.
+            and logits move by about 1e-3. PyTorch does so for convolutions by default.
 
     https://pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
     """

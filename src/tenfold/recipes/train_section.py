@@ -75,8 +75,8 @@ class EvaluateSection(Section):
             image; `shifts` adds both again, shifted by one pixel each way (six views). Each view costs a forward pass.
         unsure_below: confidence threshold, in (0, 1]. Images whose plain view is predicted above it skip the other
             views; with 1 all images get all views.
-        precision: `float32`; or `tf32`, which on a GPU is several times as fast and moves probabilities by up to 1e-3,
-            so that a few images in a thousand may be predicted otherwise than on a CPU.
+        precision: `float32`; or `tf32`, which on a GPU is several times as fast and moves logits by about 1e-3, so
+            that a few images may be predicted otherwise than on a CPU.
     """
 
     batch_size: Annotated[int, Field(ge=0)] = 0
