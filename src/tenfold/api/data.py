@@ -124,12 +124,13 @@ def given_dataset(data: object, section: DataSection) -> Dataset | None:
     Raises:
         DataError: when `section` asks for what only a source can have, such as another image size; see `in_memory`.
     """
-    given = in_memory(data, section)
-    if given is None:
+    if data is None or isinstance(data, str | Path):
         return None
     for key in ("labels", "splits", "classes_are_folders", "data_dir", "exclude", "relabel"):
         if value := getattr(section, key):
             raise DataError(f"data.{key} is {value}, but the data is in memory, which no file belongs to; leave it out")
+    given = in_memory(data, section)
+    assert given is not None
     size = request_of(section).size
     if size not in (None, given.image_size):
         raise DataError(
