@@ -19,7 +19,7 @@ import tenfold
 from harness.command_line import environment, run_tenfold
 from harness.tiny import photo_folder
 from tenfold.api.data import dataset_of
-from tenfold.api.sweep import recipe_of
+from tenfold.api.sweep_running import recipe_of
 from tenfold.core.errors import DataError, ModelError, RecipeError, RunError, TrainingError, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.experiments.sweep.search import Search

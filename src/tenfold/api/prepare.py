@@ -115,7 +115,7 @@ def prepared_dataset(recipe: Recipe, progress: Progress) -> Prepared:
 
 def report_dataset(dataset: Dataset, progress: Progress, recipe: Recipe) -> None:
     """Reports name and size of a dataset, its notes, what is unusual about its labels, and files that were left out."""
-    counts = " · ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
+    counts = " · ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items() if len(split))
     progress.message(f"data: {dataset.name}, {len(dataset.classes)} classes, {counts}, {size_text(dataset.image_size)}")
     if dataset.layout:
         progress.message(dataset.layout)

@@ -12,6 +12,7 @@ from tenfold.api.data import DataSource, absolute_paths, dataset_of, in_memory, 
 from tenfold.api.training_run import Run
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
+from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError
 from tenfold.core.progress import Progress
 from tenfold.core.text import epochs_text, escaped, plural
@@ -49,6 +50,11 @@ def resume_run(
     folder = RunFolder.open(path, for_resume=True)
     with folder.lock():
         stored = copy_image_lists(load_recipe(folder.recipe), folder.path)
+        if stored.data.folds and not stored.data.fold:
+            raise RunError(
+                f"{display_path(path)} is the final model of a cross-validation, which is resumed as a whole: "
+                f"tenfold sweep --resume {display_path(folder.path.parent)}"
+            )
         before, settings = _with_moved_data(stored, data, overrides)
         diverged_at = folder.diverged_at()
         after = extended(before, resolve(before, settings), diverged=diverged_at is not None)

@@ -1,18 +1,17 @@
 """Runs of one recipe with several seeds, over a grid of settings, or in a search."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tenfold.api.data import DataSource, absolute_paths, dataset_of, recorded_section, request_of
+from tenfold.api.data import DataSource, absolute_paths, dataset_of, recorded_section
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.runs import RunSource, path_of
-from tenfold.api.sweep_results import Sweep, conclude
-from tenfold.api.trial import run_trial
+from tenfold.api.sweep_results import Sweep
+from tenfold.api.sweep_running import checked, recipe_of, run_sweep
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.disk import display_path
@@ -20,26 +19,17 @@ from tenfold.core.errors import RunError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.data.arrays import described
-from tenfold.data.build import DataRequest
-from tenfold.data.types import Dataset
 from tenfold.engine import preflight
-from tenfold.engine.changes import recipe_changes
-from tenfold.engine.signals import StopRequest
-from tenfold.experiments.sweep.distributions import parse_search
-from tenfold.experiments.sweep.search import Search
-from tenfold.experiments.sweep.space import complete_recipe
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep, share_cores
-from tenfold.experiments.sweep.trials import SearchTrials, SweepProgress, TrialList, default_sweep_progress, run_trials
+from tenfold.experiments.sweep.trials import SweepProgress, default_sweep_progress
 from tenfold.experiments.sweep.values import RECIPE_KEY
-from tenfold.inspect.drawn_splits import drawn_leaks, leak_lines
 from tenfold.recipes.keywords import keyword_lines
 from tenfold.recipes.load import key_of, load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
 from tenfold.runs.folders import copy_image_lists
-from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
-from tenfold.runs.sweep_folder import SweepFolder, Trial
+from tenfold.runs.sweep_folder import SweepFolder
 
 _VAL_FRACTION = 0.1
 """Validation fraction of a search whose recipe has no validation split."""
@@ -145,7 +135,7 @@ def sweep(
     plan = replace(plan, jobs=jobs, threads=threads, study=study)
     if plan.search and not any(key.startswith(("model.", "data.", RECIPE_KEY)) for key in plan.search):
         preflight.check_network(base, dataset)  # all trials have this network
-    ordered = _checked(base, plan, listed, progress)
+    ordered = checked(base, plan, listed, progress)
     recipe_name = "recipes" if RECIPE_KEY in plan.vary else recipe_name
     parts = (dataset.name, recipe_name, "seeds" if plan.kind == "seeds" else "sweep")
     folder = SweepFolder.create(Path(runs), parts, plan.to_json(), to_toml(base), listed, name)
@@ -153,7 +143,7 @@ def sweep(
         base = copy_image_lists(base, folder.path)
         durable.write_text(folder.base, to_toml(base))
         durable.write_json(folder.path / "env.json", describe_environment(command))
-        return _run(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report)
+        return run_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report)
 
 
 def resume_sweep(
@@ -188,8 +178,8 @@ def resume_sweep(
         if trials is not None and plan.kind != "search":
             raise UsageError(f"{display_path(folder.path)} is not a search: its grid has {plan.trials} trials")
         plan = replace(plan, jobs=jobs or plan.jobs, trials=trials or plan.trials)
-        ordered = _checked(base, plan, folder.unfinished_trials(), progress)
-        return _run(folder, plan, base, ordered, sweep_progress or default_sweep_progress())
+        ordered = checked(base, plan, folder.unfinished_trials(), progress)
+        return run_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress())
 
 
 def _check_same_images(folder: SweepFolder, plan: SweepPlan, base: Recipe, progress: Progress) -> None:
@@ -199,101 +189,3 @@ def _check_same_images(folder: SweepFolder, plan: SweepPlan, base: Recipe, progr
         if summary["dataset"]["fingerprint"] != dataset_of(section, progress).fingerprint:
             place = display_path(folder.path)
             raise RunError(f"{section.source} is not the data of {place}: its images have changed; restore them")
-
-
-def recipe_of(plan: SweepPlan, base: Recipe, trial: Trial) -> Recipe:
-    """Returns the complete recipe of a trial.
-
-    The number of CPU threads is a matter of the machine: workers get it through their environment.
-    """
-    split = {"data.split_seed": trial.seed} if plan.resplit else {}
-    return complete_recipe(base, {**trial.settings, "train.seed": trial.seed, **split}, plan.overrides)
-
-
-def _checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: Progress) -> list[Trial]:
-    """Prepares all datasets, tries out the network of each trial, and returns the trials, the longest first.
-
-    The longest trial must not start last, because the other workers would wait for it.
-    """
-    datasets: dict[DataRequest, Dataset] = {}
-    work: dict[str, float] = {}
-    changes: dict[str, None] = {}
-    for trial in trials:
-        recipe = recipe_of(plan, base, trial)
-        request = request_of(recipe.data)
-        if request not in datasets:
-            datasets[request] = dataset = dataset_of(recipe.data, progress)
-            for line in leak_lines(dataset, drawn_leaks(dataset, progress.prepare)):  # remembered for the trials
-                progress.message(f"seed {trial.seed}: {line}" if plan.resplit else line)
-        work[trial.name] = preflight.check(recipe, datasets[request])
-        changes |= dict.fromkeys(map(str, recipe_changes(recipe, datasets[request])))
-    for line in changes:
-        progress.message(line)
-    return sorted(trials, key=lambda trial: -work[trial.name])
-
-
-def _run(
-    folder: SweepFolder,
-    plan: SweepPlan,
-    base: Recipe,
-    trials: Sequence[Trial],
-    sweep_progress: SweepProgress,
-    report: bool = True,
-) -> Sweep:
-    """Runs the trials and summarizes their results."""
-    log = Log(folder.log)
-    log.write("begun", trials=len(trials), jobs=plan.jobs, threads=plan.threads)
-
-    def payload(trial: Trial) -> tuple[str, dict[str, Any]]:
-        return str(folder.run_path(trial)), recipe_of(plan, base, trial).model_dump(mode="json")
-
-    try:
-        with _source(folder, plan, base, trials) as source, StopRequest() as stop:
-            run_trials(
-                folder,
-                source,
-                run_trial,
-                payload,
-                sweep_progress,
-                log,
-                num_trials=plan.trials,
-                num_workers=plan.jobs,
-                threads=plan.threads,
-                should_stop=lambda: stop.received is not None,
-            )
-    finally:
-        sweep_progress.finish()
-    if stop.received is not None:
-        done = sum(row["status"] != "waiting" for row in folder.rows())
-        raise stop.error(
-            f"stopped with {done} of {plan.trials} trials ended, all saved; "
-            f"resume with: tenfold sweep --resume {display_path(folder.path)}"
-        )
-    log.write("finished")
-    return conclude(folder, plan, report)
-
-
-@contextmanager
-def _source(
-    folder: SweepFolder, plan: SweepPlan, base: Recipe, trials: Sequence[Trial]
-) -> Iterator[TrialList | SearchTrials]:
-    """Yields the source of the trials; closes the storage of a search at the end."""
-    if plan.kind != "search":
-        yield TrialList(trials)
-        return
-    spaces = dict(parse_search(f"{key}={text}") for key, text in plan.search.items())
-    storage = plan.storage or folder.path / "study.db"
-    seed = base.train.seed
-    study = Search(
-        spaces, storage=storage, sweep=plan.mark, study=plan.study, seed=seed, prune=plan.prune, warmup=_warmup(base)
-    )
-    try:
-        yield SearchTrials(study, folder, plan.trials, seed)
-    finally:
-        study.close()
-
-
-def _warmup(base: Recipe) -> int:
-    """Returns the number of epochs before a search may prune a trial: a quarter of the run, at least one."""
-    duration = base.train.duration
-    return max(1, int(duration.amount) // 4) if duration.unit == "epochs" else 1

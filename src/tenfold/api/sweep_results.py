@@ -31,7 +31,7 @@ class Sweep:
 
     Args:
         path: of the sweep folder.
-        kind: `seeds`, `grid` or `search`.
+        kind: `seeds`, `folds`, `grid` or `search`.
         keys: dotted keys in which the trials differ.
         study: its trials, grouped by setting; at least one has a result.
     """
@@ -45,6 +45,9 @@ class Sweep:
         best, measured = self.best, self.accuracy
         if self.kind == "seeds":
             found = f"{plural(measured.count, 'seed')} {mean_text(measured.mean, measured.std)}"
+            return f"Sweep({str(self.path)!r}, {found}, 95 % interval {interval(measured.interval)})"
+        if self.kind == "folds":
+            found = f"{plural(measured.count, 'fold')}, out-of-fold accuracy {percent(measured.mean)}"
             return f"Sweep({str(self.path)!r}, {found}, 95 % interval {interval(measured.interval)})"
         settings = ", ".join(f"{key}={value}" for key, value in best.settings.items())
         return f"Sweep({str(self.path)!r}, {plural(len(self.rows), 'trial')}, best {settings}: {percent(best.mean)})"
@@ -62,7 +65,10 @@ class Sweep:
 
     @property
     def accuracy(self) -> Spread:
-        """Mean, std and 95 % interval of the test accuracies of all finished trials; meaningful for several seeds."""
+        """Mean, std and 95 % interval of the test accuracies of all finished trials; meaningful for several seeds.
+
+        Of a cross-validation the mean is the accuracy over all images, out of fold.
+        """
         return self.study.tested([row for row in self.rows if row["status"] == "finished"])
 
     def evaluations(self) -> list[Evaluation]:
@@ -132,16 +138,11 @@ def _summary(sweep: Sweep) -> Mapping[str, Any]:
     """Returns the content of `summary.json`: mean and spread of each setting; for several seeds, of each class too."""
     metric = sweep.study.metric.replace(" ", "_")
     chosen = sweep.kind != "seeds"  # nothing is chosen among seeds
-    summaries = sweep.summaries()
-    changes = [change for one in summaries.values() for change in one.get("changes", [])]
-    duplicates = {name: found for name, one in summaries.items() if (found := one.get("near_duplicates"))}
     summary = {
         "kind": sweep.kind,
-        "trials": dict(Counter(row["status"] for row in sweep.rows)),
         "best": dict(sweep.best.settings) if chosen else None,
         "chosen_by": sweep.study.split if chosen else None,
-        "changes": [change for index, change in enumerate(changes) if change not in changes[:index]],
-        "near_duplicates": duplicates or None,  # by trial
+        **collected(sweep),
         "outcomes": [
             {"settings": dict(result.settings), metric: result.spread.to_json()} for result in sweep.study.results
         ],
@@ -151,10 +152,21 @@ def _summary(sweep: Sweep) -> Mapping[str, Any]:
     if sweep.study.target_times is not None:
         summary["target_seconds"] = _target_times(sweep.study.target_times)
     if sweep.kind == "seeds":
-        evaluations = [Evaluation.from_json(one["evaluation"]) for one in summaries.values()]
-        per_class = _per_class(evaluations, own_test_splits=sweep.study.own_test_splits)
+        per_class = _per_class(sweep.evaluations(), own_test_splits=sweep.study.own_test_splits)
         summary |= {"test_accuracy": sweep.accuracy.to_json(), "per_class": per_class}
     return summary
+
+
+def collected(sweep: Sweep) -> dict[str, Any]:
+    """Returns what the trials changed, how they ended, and their near duplicates by trial, for `summary.json`."""
+    summaries = sweep.summaries()
+    changes = [change for one in summaries.values() for change in one.get("changes", [])]
+    duplicates = {name: found for name, one in summaries.items() if (found := one.get("near_duplicates"))}
+    return {
+        "trials": dict(Counter(row["status"] for row in sweep.rows)),
+        "changes": [change for index, change in enumerate(changes) if change not in changes[:index]],
+        "near_duplicates": duplicates or None,
+    }
 
 
 def _comparison(study: Study, pair: SettingPair) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from tenfold.api.budget import refuse_beside_budget, within_budget
 from tenfold.api.data import DataSource, given_dataset
+from tenfold.api.folds import cross_validate
 from tenfold.api.prepare import (
     Prepared,
     check_early,
@@ -66,6 +67,8 @@ def train(recipe: str | Path | Recipe = ..., *, seeds: None = ..., **settings: U
 def train(
     recipe: str | Path | Recipe = ..., *, seeds: int | Sequence[int], **settings: Unpack[TrainSettings]
 ) -> Sweep: ...
+@overload
+def train(recipe: str | Path | Recipe = ..., *, folds: int, **settings: Unpack[TrainSettings]) -> Sweep: ...
 def train(
     recipe: str | Path | Recipe = "quick",
     *,
@@ -76,6 +79,7 @@ def train(
     seed: int | None = None,
     seeds: int | Sequence[int] | None = None,
     resplit: bool = False,
+    folds: int | None = None,
     target: float | None = None,
     model: nn.Module | None = None,
     overrides: Sequence[str] = (),
@@ -101,6 +105,8 @@ def train(
         seeds: number of runs that differ in the seed, or the seeds themselves: the same as `sweep(seeds=…)`. The
             processes of several runs cannot read data in memory.
         resplit: with `seeds`, whether each seed also draws test and validation images of its own.
+        folds: number of folds of a cross-validation: each run is tested on its fold, and a final model is trained on
+            all images. Needs a source to read, as `seeds` does.
         target: validation accuracy in (0, 1) that ends the training.
         model: your own network, which replaces the recipe's: float [B, 3, H, W] → logits [B, C].
         overrides: `"section.key=value"` each.
@@ -117,7 +123,7 @@ def train(
             `total_seconds` count from it. This call's start by default.
 
     Returns:
-        The run; with `seeds` a `Sweep` of all runs.
+        The run; with `seeds` or `folds` a `Sweep` of all runs.
 
     Raises:
         TenfoldError: one line with what was found, what was expected and what to do.
@@ -131,9 +137,10 @@ def train(
     """
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, target=target)
     _check_seeds(seeds, resplit, model=model, resume=resume, budget=budget)
-    if seeds is not None:
-        shared: dict[str, Any] = {"name": name, "runs": runs, "report": report, "progress": progress}
-        return sweep(recipe, seeds=seeds, resplit=resplit, data=data, overrides=overrides, command=command, **shared)
+    _check_folds(folds, seeds=seeds, model=model, resume=resume, budget=budget)
+    if seeds is not None or folds is not None:
+        shared: dict[str, Any] = {"data": data, "name": name, "runs": runs, "report": report, "progress": progress}
+        return _several(recipe, seeds, resplit, folds, overrides=overrides, command=command, **shared)
     started = perf_counter() if started is None else started
     progress = progress or default_progress()
     user_keys = frozenset(key_of(line) for line in overrides)
@@ -190,6 +197,14 @@ def train(
     return run
 
 
+def _several(
+    recipe: str | Path | Recipe, seeds: int | Sequence[int] | None, resplit: bool, folds: int | None, **shared: Any
+) -> Sweep:
+    if folds is not None:
+        return cross_validate(recipe, folds, **shared)
+    return sweep(recipe, seeds=seeds, resplit=resplit, **shared)
+
+
 def _check_seeds(seeds: object, resplit: bool, **others: object) -> None:
     """Raises UsageError if an argument of a single run is given for several, or the other way round."""
     if resplit and seeds is None:
@@ -197,6 +212,15 @@ def _check_seeds(seeds: object, resplit: bool, **others: object) -> None:
     for name, value in others.items():
         if value is not None and seeds is not None:
             raise UsageError(f"seeds and {name} were both given; expected {name} for a single run only")
+
+
+def _check_folds(folds: object, **others: object) -> None:
+    """Raises UsageError if an argument is given that a cross-validation has no use for."""
+    for name, value in others.items():
+        if value is not None and folds is not None:
+            raise UsageError(
+                f"folds and {name} were both given; a cross-validation has no use for {name}: leave it out"
+            )
 
 
 def _refuse_beside_budget(resume: object, model: object, user_keys: Collection[str]) -> None:

@@ -171,6 +171,15 @@ SeedsOption = Annotated[
     int | None,
     option("--seeds", metavar="N", help_text="Train with N seeds and report mean and std", default="one seed", min=1),
 ]
+FoldsOption = Annotated[
+    int | None,
+    option(
+        "--folds",
+        metavar="K",
+        help_text="Cross-validate: K runs, each tested on its fold, then a final model on all images",
+        min=2,
+    ),
+]
 JobsOption = Annotated[
     int | None,
     option("--jobs", metavar="N", help_text="Runs at the same time", default="as the cores allow", min=0),

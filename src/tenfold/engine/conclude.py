@@ -99,6 +99,34 @@ def _monitored(monitor: str, best: Best | None) -> dict[str, Any] | None:
     return {"figure": monitor, "value": -best.score if monitor == "loss" else best.score}
 
 
+def conclude_untested(setup: Setup, state: State, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Saves the best model without an evaluation: the last one where no validation split selected another.
+
+    Args:
+        setup: see `conclude`.
+        state: at the end of training.
+        metrics: for the model file, which says that they are those of a cross-validation.
+
+    Returns:
+        `metrics`, with the number of steps.
+
+    Raises:
+        StorageError: when the disk refuses.
+    """
+    dataset, classifier = setup.dataset, setup.classifier
+    found = {**metrics, "steps": state.step}
+    setup.save_model(setup.folder.last, found, None)
+    if state.best is not None:
+        classifier.load_weights(setup.folder.best)
+    calibration = fit_calibration(
+        setup, state.step, None if dataset.val is None else classifier.logits(dataset.val.images)
+    )
+    evaluated = setup.folder.last if state.best is None else setup.folder.best
+    setup.save_model(evaluated, found, None if calibration is None else calibration["temperature"])
+    setup.log.write("finished", step=state.step)
+    return found
+
+
 def _logged_changes(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Returns what changed when the run was resumed: its length, or rates after a loss that was not finite."""
     keys = [field.name for field in fields(Change)]

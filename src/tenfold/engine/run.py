@@ -1,6 +1,6 @@
 """A whole run: from a recipe and a dataset to a finished run folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
@@ -18,7 +18,7 @@ from tenfold.data.decode.preprocessing import Preprocessing, channel_statistics
 from tenfold.data.loader import image_batches
 from tenfold.data.types import Dataset, Leak
 from tenfold.engine.changes import recipe_changes
-from tenfold.engine.conclude import conclude
+from tenfold.engine.conclude import conclude, conclude_untested
 from tenfold.engine.loop import train
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.setup import Setup
@@ -44,6 +44,7 @@ def run(
     model: nn.Module | None = None,
     checkpoint: Checkpoint | None = None,
     near_duplicates: Leak | None = None,
+    metrics: Mapping[str, Any] | None = None,
     started: float | None = None,
 ) -> dict[str, Any]:
     """Trains, evaluates once on the test split, and writes everything to the run folder.
@@ -56,6 +57,8 @@ def run(
         model: the user's own network, which replaces the recipe's.
         checkpoint: to resume from.
         near_duplicates: the test images with a duplicate in train, for `summary.json`; None where nobody looked.
+        metrics: what is known of the model already, from a cross-validation: no image is tested then, there is no
+            summary, and the model file holds this.
         started: `time.perf_counter()` at the start of the command, from which this session's time counts. This call's
             start by default.
 
@@ -80,7 +83,8 @@ def run(
         log = Log(folder.log, spent=perf_counter() - started, earlier=earlier)
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
         setup = Setup(recipe, dataset, classifier, hardware, folder, progress, log, is_custom=model is not None)
-        return conclude(*train(setup, checkpoint), near_duplicates)
+        state = train(setup, checkpoint)
+        return conclude(*state, near_duplicates) if metrics is None else conclude_untested(*state, metrics)
 
 
 def make_classifier(

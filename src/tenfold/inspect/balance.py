@@ -55,7 +55,8 @@ def label_warnings(dataset: Dataset, *, balanced: bool = False) -> tuple[str, ..
         >>> label_warnings(dataset)  # doctest: +SKIP
         ("1 class has fewer than 10 training images: 'bat' (3); add more images of it",)
     """
-    findings = label_findings(class_counts(dataset))
+    counts = {split: by_class for split, by_class in class_counts(dataset).items() if any(by_class.values())}
+    findings = label_findings(counts)  # a final model on all folds has no test split
     return tuple(finding.sentence for finding in findings if not (balanced and finding.rule == "lopsided"))
 
 

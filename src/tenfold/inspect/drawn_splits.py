@@ -4,7 +4,7 @@ A draw at random separates photos of one burst, frames of one video and slices o
 half of such a pair measures memorization.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tenfold.core.text import size_text
 from tenfold.data.duplicates.dataset_images import DatasetImages
@@ -64,6 +64,21 @@ def leak_lines(dataset: Dataset, leaks: Mapping[str, Leak]) -> Iterator[str]:
     for split, leak in leaks.items():
         if leak.indices:
             yield _sentence(split, leak)
+
+
+def fold_leak_lines(leaks: Sequence[Leak]) -> Iterator[str]:
+    """Yields a sentence where images of a cross-validation have a duplicate in another fold.
+
+    Args:
+        leaks: of each fold, as its test split; none where there was no search.
+    """
+    found, exact = sum(len(leak.indices) for leak in leaks), sum(leak.exact for leak in leaks)
+    if found:
+        yield (
+            f"{found:,} of {sum(leak.total for leak in leaks):,} images have a near duplicate in another fold "
+            f"({exact:,} exact): accuracy on them measures memorization; --group duplicates keeps such images in one "
+            "fold"
+        )
 
 
 def _sentence(split: str, leak: Leak) -> str:

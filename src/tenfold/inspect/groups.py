@@ -37,7 +37,8 @@ def group_lines(dataset: Dataset) -> Iterator[str]:
     """Yields how many groups each split has, where images have groups."""
     found = group_counts(dataset)
     if found is not None:
-        counts = " · ".join(f"{number:,} in {name}" for name, number in found.groups.items())
+        sizes = dataset.splits()
+        counts = " · ".join(f"{number:,} in {name}" for name, number in found.groups.items() if len(sizes[name]))
         torn = "" if any(found.shared.values()) else ", none in two splits"
         yield f"groups: {counts}{torn}"
 

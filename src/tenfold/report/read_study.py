@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.report.out_of_fold import load_out_of_fold
 from tenfold.report.page.predictions import Predictions, load_predictions, predictions_of
 from tenfold.report.study import Study
 from tenfold.runs.run_folder import RunFolder
@@ -31,7 +32,8 @@ def read_study(folder: SweepFolder) -> Study:
                 val_runs[trial.name] = _sharing(predictions_of(run.read_predictions("val"), tested.classes), val_runs)
         rows.append(row)
     keys, correct, val_correct = (*plan["vary"], *plan["search"]), _correct(runs), _correct(val_runs)
-    return Study(rows, keys, plan["kind"], plan.get("resplit", False), correct, val_correct, runs)
+    out_of_fold = load_out_of_fold(folder, runs) if folder.out_of_fold.is_file() else None
+    return Study(rows, keys, plan["kind"], plan.get("resplit", False), correct, val_correct, runs, out_of_fold)
 
 
 def _correct(runs: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:

@@ -4,7 +4,7 @@ A row is what `SweepFolder.rows` returns. Besides `test_low` and `test_high` it 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from tenfold.core.text import plural, shortened
 from tenfold.evaluate.settings import SeedResults, SettingPair, compare_settings
 from tenfold.evaluate.spread import Spread, accuracy_spread, spread
+from tenfold.report.values import Row as Row
+from tenfold.report.values import as_number as as_number
+from tenfold.report.values import fraction_of as fraction_of
+from tenfold.report.values import value_key as value_key
+from tenfold.report.values import value_text as value_text
 
 if TYPE_CHECKING:  # imports torch, which takes a second or two
+    from tenfold.report.out_of_fold import OutOfFold
     from tenfold.report.page.predictions import Predictions
-
-Row = Mapping[str, Any]
 
 MAX_ERROR_BARS = 40
 """Maximum number of error bars in one chart; more would hide the points."""
@@ -96,10 +100,11 @@ class Study:
     Args:
         rows: one for each trial, in the order of the sweep.
         keys: varied recipe keys, dotted.
-        kind: `grid`, `search` or `seeds`.
+        kind: `grid`, `search`, `seeds` or `folds`.
         resplit: whether each seed has random splits of its own.
         correct: whether each test image was predicted correctly, bool [N], by trial; empty where the images differ.
         val_correct: the same of the validation images.
+        out_of_fold: the predictions of a cross-validation, once all its folds have ended.
         predictions: on the test images, by trial; of the finished trials of a sweep that was read from its folder.
     """
 
@@ -110,11 +115,14 @@ class Study:
     correct: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     val_correct: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     predictions: "Mapping[str, Predictions]" = field(default_factory=dict)
+    out_of_fold: "OutOfFold | None" = None
 
     @cached_property
     def split(self) -> str:
         """Split that ranks the settings: `val` if every finished trial has a validation accuracy, else `test`."""
         finished = [row for row in self.rows if row.get("status") == "finished"]
+        if self.kind == "folds":
+            return "test"
         return "val" if finished and all(fraction_of(row, "val_accuracy") is not None for row in finished) else "test"
 
     @property
@@ -156,7 +164,13 @@ class Study:
         return TargetTimes(len(finished), spread(times) if times else None) if finished else None
 
     def tested(self, rows: Sequence[Row]) -> Spread:
-        """Returns mean, std and 95 % interval of the test accuracies of finished trials of one setting."""
+        """Returns mean, std and 95 % interval of the test accuracies of finished trials of one setting.
+
+        Of a cross-validation the mean is that over all images, out of fold.
+        """
+        if self.out_of_fold is not None:
+            total = accuracy_spread([row["test_accuracy"] for row in rows], None)
+            return replace(total, mean=self.out_of_fold.accuracy, interval=self.out_of_fold.interval)
         images, train = _mean_of(rows, "test_images"), _mean_of(rows, "train_images")
         return accuracy_spread(
             [row["test_accuracy"] for row in rows],
@@ -171,7 +185,9 @@ class Study:
 
     @property
     def covers(self) -> str:
-        """What the 95 % interval of several seeds covers."""
+        """What the 95 % interval of several runs covers."""
+        if self.kind == "folds":
+            return "new images and new training images"
         return "new images, new splits and new seeds" if self.own_test_splits else "new images and new seeds"
 
     @property
@@ -211,6 +227,10 @@ class Study:
         others = [f"{self.count(status)} {status}" for status in ("pruned", "failed", "waiting") if self.count(status)]
         trials = plural(len(self.rows), "trial")
         return ", ".join([f"{self.count('finished')} of {trials} finished", *others]) if others else trials
+
+    def run_label(self, row: Row) -> str:
+        """Returns what distinguishes a run from others of its setting: `seed 3` or `fold 2`."""
+        return f"fold {row['data.fold']}" if self.kind == "folds" else f"seed {row['seed']}"
 
     @property
     def subtitle(self) -> str:
@@ -256,42 +276,6 @@ class Study:
             parameters=_mean_of(rows, "parameters"),
             seconds=_mean_of(rows, "training_seconds"),
         )
-
-
-def value_key(value: object) -> str:
-    """Returns a dictionary key for any value, lists included; 1 and True differ."""
-    return repr(value)
-
-
-def value_text(value: object) -> str:
-    """Returns a value of a recipe key as short text.
-
-    Example:
-        >>> [value_text(value) for value in (90, 0.0015, True, None, "muon", 1e-05, [64, 128])]
-        ['90', '0.0015', 'true', 'none', 'muon', '1e-5', '64, 128']
-    """
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int) and abs(value) < 10**9:
-        return str(value)
-    if isinstance(value, int | float):
-        return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e+")
-    if isinstance(value, list | tuple):
-        return shortened(", ".join(map(value_text, value)), _MAX_VALUE_WIDTH)
-    return shortened(str(value), _MAX_VALUE_WIDTH)
-
-
-def as_number(value: object) -> float | None:
-    """Returns a number that a chart can show, or None for anything else, such as True."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        return None
-    return float(value)
-
-
-def fraction_of(row: Row, column: str) -> float | None:
-    """Returns the number in a column if it is in [0, 1], else None."""
-    number = as_number(row.get(column))
-    return number if number is not None and 0 <= number <= 1 else None
 
 
 def _mean_of(rows: Sequence[Row], column: str) -> float | None:

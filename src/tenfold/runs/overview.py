@@ -189,6 +189,9 @@ def _sweep_facts(folder: SweepFolder) -> dict[str, Any]:
 
 def _sweep_results(summary: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {"training_seconds": summary.get("seconds")}
+    if summary["kind"] == "folds":
+        low, high = map(float, summary["out_of_fold_interval"])
+        return facts | {"accuracy": float(summary["out_of_fold_accuracy"]), "interval": (low, high)}
     if summary["kind"] == "seeds":
         accuracy = summary["test_accuracy"]
         return facts | {key: accuracy.get(name) for key, name in _SPREAD_KEYS.items()}

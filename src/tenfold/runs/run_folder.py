@@ -21,6 +21,9 @@ from tenfold.runs.log import read_log
 from tenfold.runs.run_list import names_in, unknown_text
 from tenfold.runs.tables import Number, PredictionRow
 
+FINAL = "final"
+"""Name of the run folder of the model that a cross-validation trains at the end."""
+
 _RUNS_NAMED = 3
 
 
@@ -218,11 +221,13 @@ def _is_run(path: Path) -> bool:
 
 
 def _enclosing_run(path: Path) -> Path | None:
-    """Returns the run folder that `path` is, or is in."""
+    """Returns the run folder that `path` is, or is in; of a cross-validation, that of its final model."""
     if not path.exists():
         return None
     if _is_run(path):
         return path
+    if _is_run(path / FINAL):
+        return path / FINAL
     # The deepest files are in checkpoints/step-…/, three levels down.
     return next((folder for folder in path.absolute().parents[:3] if _is_run(folder)), None)
 

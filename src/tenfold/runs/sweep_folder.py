@@ -3,6 +3,7 @@
 runs/<dataset>-<recipe>-sweep-<date-time>/
   sweep.json base.toml env.json log.jsonl trials.jsonl ended.jsonl trials/<trial>/
   sweep.csv best.toml summary.json plots/ report.html study.db
+  of a cross-validation: oof_predictions.csv final/
 
 The results of a trial are in its own run folder; `sweep.csv` is derived from them. So a killed sweep loses nothing and
 counts nothing twice.
@@ -20,7 +21,7 @@ from tenfold.core.errors import RunError
 from tenfold.evaluate.intervals import wilson
 from tenfold.runs.folders import ResultFolder, create_folder, read_json_object
 from tenfold.runs.log import read_log
-from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.run_folder import FINAL, RunFolder
 from tenfold.runs.run_list import unknown_text
 from tenfold.runs.tables import write_csv
 
@@ -142,6 +143,16 @@ class SweepFolder(ResultFolder):
     def best(self) -> Path:
         """`best.toml`: the recipe of the best trial."""
         return self.path / "best.toml"
+
+    @property
+    def out_of_fold(self) -> Path:
+        """`oof_predictions.csv`: the prediction for each image of a cross-validation, by the fold that tested it."""
+        return self.path / "oof_predictions.csv"
+
+    @property
+    def final(self) -> Path:
+        """`final/`: run folder of the model that a cross-validation trains on all folds at the end."""
+        return self.path / FINAL
 
     @property
     def worker_log(self) -> Path:

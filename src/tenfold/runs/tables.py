@@ -1,4 +1,4 @@
-"""`metrics.csv` and `predictions.csv`: writing and reading without loss.
+"""`metrics.csv`, `predictions.csv` and `oof_predictions.csv`: writing and reading without loss.
 
 Text is UTF-8. A file name that is not UTF-8 keeps its bytes (Python's `surrogateescape`), so that the name that is read
 opens the same file. Numbers are read back exactly; an empty cell is None.
@@ -23,6 +23,7 @@ mixup, CutMix), else None; tables of version 0.1 lack it."""
 
 PREDICTIONS = ("path", "true", "predicted", "probability")
 CALIBRATED = "calibrated_probability"
+_OUT_OF_FOLD = ("fold", "group")
 
 _RENAMED = {"picture": "path"}
 """Column names of older tables."""
@@ -46,6 +47,20 @@ class PredictionRow(NamedTuple):
     predicted: str
     probability: float
     calibrated: float | None = None
+
+
+class OutOfFoldRow(NamedTuple):
+    """A row of `oof_predictions.csv`.
+
+    Args:
+        prediction: by the network that was not trained on the image.
+        fold: the fold of the image, from 1.
+        group: name of its group; empty for an image of its own.
+    """
+
+    prediction: PredictionRow
+    fold: int
+    group: str
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Number]]) -> None:
@@ -109,6 +124,30 @@ def read_predictions(path: Path) -> list[PredictionRow]:
         calibrated = _probability(row, CALIBRATED, path, line) if CALIBRATED in row else None
         rows.append(PredictionRow(row["path"], row["true"], row["predicted"], probability, calibrated))
     return rows
+
+
+def write_out_of_fold(path: Path, rows: Sequence[OutOfFoldRow]) -> None:
+    """Writes `oof_predictions.csv` durably.
+
+    Raises:
+        StorageError: when writing fails. The old file stays.
+    """
+    cells = [(*row.prediction[:3], float(row.prediction.probability), row.fold, row.group) for row in rows]
+    write_csv(path, [(*PREDICTIONS, *_OUT_OF_FOLD), *cells], csv.QUOTE_NONNUMERIC)
+
+
+def read_out_of_fold(path: Path) -> list[OutOfFoldRow]:
+    """Returns the rows of `oof_predictions.csv`.
+
+    Raises:
+        RunError: when the file is missing or damaged.
+        StorageError: when it cannot be read.
+    """
+    cells = _read(path, (*PREDICTIONS, *_OUT_OF_FOLD))
+    return [
+        OutOfFoldRow(prediction, int(_number(row["fold"], "fold", path, line) or 0), row["group"])
+        for prediction, (line, row) in zip(read_predictions(path), cells, strict=True)
+    ]
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]], quoting: int = csv.QUOTE_MINIMAL) -> None:

@@ -405,6 +405,17 @@ def test_a_small_test_split_is_reported_with_the_number_needed() -> None:
     assert wide_interval(evidence(predictions=predictions_with(3200, 4000))) is None
 
 
+def test_few_images_are_better_cross_validated_which_a_fold_is_already() -> None:
+    few = {"dataset": {"pictures": {"train": 279, "test": 120}}}
+    advice = "With 399 images in all, let each of them be tested once: --folds 5 (cross-validation)."
+    predictions = predictions_with(96, 120)
+    assert advice in text_of(wide_interval(evidence(predictions=predictions, summary=few)))
+    fold = evidence("data.folds=5", "data.fold=1", predictions=predictions, summary=few)
+    assert "--folds" not in text_of(wide_interval(fold))
+    many = {"dataset": {"pictures": {"train": 380, "test": 120}}}
+    assert "--folds" not in text_of(wide_interval(evidence(predictions=predictions, summary=many)))
+
+
 def test_fewer_than_six_test_images_show_no_difference_of_two_runs() -> None:
     text = text_of(wide_interval(evidence(predictions=predictions_with(1, 1))))
     assert "With fewer than 6 test images no difference of two runs can be significant." in text

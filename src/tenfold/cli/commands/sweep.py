@@ -168,10 +168,12 @@ def print_results(result: "Sweep") -> None:
     from tenfold.cli.output import render, report_place
     from tenfold.core.disk import display_path
     from tenfold.report.ranking import ranking_lines
-    from tenfold.report.tables.sweep_tables import seeds_table, settings_table, sweep_table
+    from tenfold.report.tables.sweep_tables import folds_table, seeds_table, settings_table, sweep_table
 
     path = display_path(result.path)
-    if result.kind == "seeds":
+    if result.kind == "folds":
+        render("", folds_table(result.study))
+    elif result.kind == "seeds":
         render("", seeds_table(result.study, result.evaluations()))
     elif result.study.num_seeds > 1:
         render("", settings_table(result.study))
@@ -182,5 +184,7 @@ def print_results(result: "Sweep") -> None:
     if failed:
         render(f"{failed} of {len(result.rows)} trials failed; retry them: tenfold sweep --resume {path}")
     render(f"\n{report_place(result.path)}")
-    if result.kind != "seeds":
+    if result.kind == "folds":
+        render(f"try it: tenfold predict {path} IMAGE")
+    elif result.kind != "seeds":
         render(f"train the best again: tenfold train --recipe {path}/best.toml")

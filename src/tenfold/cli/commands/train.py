@@ -12,6 +12,7 @@ from tenfold.cli.options import (
     DataDirOption,
     EpochsOption,
     ExcludeOption,
+    FoldsOption,
     GroupOption,
     JobsOption,
     LabelsOption,
@@ -69,6 +70,7 @@ def train(
     resplit: Annotated[
         bool, flag("--resplit", "With --seeds: each seed also draws its own test and validation images")
     ] = False,
+    folds: FoldsOption = None,
     jobs: JobsOption = None,
     target: TargetOption = None,
     budget: Annotated[
@@ -99,6 +101,7 @@ def train(
       tenfold train my-photos/ --epochs 10
       tenfold train cifar10 --recipe tutorial --seeds 5
       tenfold train my-photos/ --seeds 5 --resplit
+      tenfold train my-photos/ --folds 5 --group '(patient[0-9]+)'
       tenfold train cifar10 --epochs 10 --target 0.9
       tenfold train cifar10 --budget 60s
       tenfold train my-photos/ --exclude suspects.csv
@@ -126,7 +129,7 @@ def train(
     )
     if resume is not None:
         given: dict[str, Any] = {"--recipe": recipe, "--exclude": exclude, "--relabel": relabel}
-        given |= {"--batch-size": batch_size, "--seed": seed, "--seeds": seeds}
+        given |= {"--batch-size": batch_size, "--seed": seed, "--seeds": seeds, "--folds": folds}
         given |= {"--labels": labels, "--splits": splits, "--classes-are-folders": classes_are_folders or None}
         given |= {"--group": group}
         given |= {"--resplit": resplit or None, "--name": name, "--runs": runs, "--budget": budget}
@@ -136,8 +139,12 @@ def train(
         refuse_beside_resume(refused, f"{allowed} after a loss that was not finite")
     if budget is not None:
         _check_budget(budget, epochs, seeds)
-    if jobs is not None and seeds is None:
-        raise UsageError(f"--jobs {jobs} was given without --seeds; expected --seeds N, whose runs it is about")
+    if folds is not None:
+        _check_folds({"--seeds": seeds, "--target": target, "--budget": budget})
+    if jobs is not None and seeds is None and folds is None:
+        raise UsageError(
+            f"--jobs {jobs} was given without --seeds or --folds; expected one of them, whose runs it is about"
+        )
     if resplit and seeds is None:
         raise UsageError("--resplit was given without --seeds; expected --seeds N, whose runs get their own splits")
     chosen = recipe or "quick"
@@ -149,7 +156,9 @@ def train(
         "report": report,
         "command": ["tenfold", *sys.argv[1:]],
     }
-    if seeds is not None:
+    if folds is not None:
+        _train_folds(chosen, folds, jobs or 0, common)
+    elif seeds is not None:
         _train_seeds(chosen, seeds, jobs or 0, {**common, "resplit": resplit})
     else:
         _train_once(chosen, resume, budget, common)
@@ -173,6 +182,27 @@ def _train_seeds(recipe: str, seeds: int, jobs: int, common: dict[str, Any]) -> 
 
     sweep_progress, progress = sweep_progress_for(sys.stdout), progress_for(sys.stderr)
     print_sweep(api.sweep(recipe, seeds=seeds, jobs=jobs, sweep_progress=sweep_progress, progress=progress, **common))
+
+
+def _train_folds(recipe: str, folds: int, jobs: int, common: dict[str, Any]) -> None:
+    """Cross-validates one recipe, and prints its accuracy out of fold."""
+    from tenfold.api.folds import cross_validate
+    from tenfold.cli.terminal import progress_for, sweep_progress_for
+
+    shown: dict[str, Any] = {"sweep_progress": sweep_progress_for(sys.stdout), "progress": progress_for(sys.stderr)}
+    print_sweep(cross_validate(recipe, folds, jobs=jobs, **shown, **common))
+
+
+def _check_folds(others: dict[str, object]) -> None:
+    """Raises UsageError if a flag was given that a cross-validation has no use for."""
+    reasons = {
+        "--seeds": "each fold is one run; cross-validate with another --seed instead",
+        "--target": "a cross-validation has no time to a target",
+        "--budget": "a budget plans a single run",
+    }
+    for name, value in others.items():
+        if value is not None:
+            raise UsageError(f"--folds and {name} were both given; {reasons[name]}, so leave one of them out")
 
 
 def _check_budget(budget: str, epochs: float | None, seeds: int | None) -> None:

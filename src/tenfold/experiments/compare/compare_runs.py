@@ -47,7 +47,7 @@ def compare_runs(runs: Sequence[ComparedRun], warnings: Sequence[str] = ()) -> C
     return Comparison(
         runs=tuple(runs),
         differences=differences,
-        notes=tuple(filter(None, (splits.overlap_note(), _group_note(runs), _training_note(comparable, differences)))),
+        notes=tuple(filter(None, (*_test_notes(runs, splits), _training_note(comparable, differences)))),
         pairs=tuple(_run_pairs(splits, all_pairs=len(runs) <= _MAX_ALL_PAIRS)),
         unpaired=_unpaired_reason(comparable),
         groups=tuple(groups),
@@ -56,6 +56,11 @@ def compare_runs(runs: Sequence[ComparedRun], warnings: Sequence[str] = ()) -> C
         disagreements=_disagreements(runs[0], runs[1], shared[runs[1]]) if len(runs) == 2 and shared else None,
         warnings=tuple(warnings),
     )
+
+
+def _test_notes(runs: Sequence[ComparedRun], splits: TestSplits) -> tuple[str | None, ...]:
+    """Returns what a reader should know of the test images: folds, overlaps, groups."""
+    return _folds_note(runs), splits.overlap_note(), _group_note(runs)
 
 
 def _recipe_differences(runs: Sequence[ComparedRun]) -> dict[str, tuple[object, ...]]:
@@ -136,6 +141,17 @@ def _training_note(
         return None
     keys = [key for key in differences if key.startswith("data.") and not key.startswith(_KEYS_OF_BATCHES)]
     return f"the training data differ: {', '.join(keys) or 'images were added, removed or changed between the runs'}"
+
+
+def _folds_note(runs: Sequence[ComparedRun]) -> str | None:
+    """Returns a sentence about the runs that are cross-validations, or None."""
+    names = [run.name for run in runs if run.folds]
+    if not names:
+        return None
+    return (
+        f"cross-validated: {_names_text(names)}; each image is predicted by the network that was not trained on it. "
+        "The images of a fold share a network, and networks share training images, so p-values are approximate"
+    )
 
 
 def _group_note(runs: Sequence[ComparedRun]) -> str | None:

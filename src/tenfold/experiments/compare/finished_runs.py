@@ -3,14 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from sys import intern
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError, TenfoldError
@@ -18,6 +16,8 @@ from tenfold.core.text import plural
 from tenfold.data.build import BUILT_IN
 from tenfold.data.labels import read_list
 from tenfold.evaluate.metrics import Evaluation
+from tenfold.experiments.compare.compared_run import ComparedRun as ComparedRun
+from tenfold.experiments.compare.compared_run import pooled
 from tenfold.recipes.load import load_recipe
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import source_places
@@ -33,68 +33,8 @@ _MAX_FULL_NAME = 24  # longer names lose their common prefix
 _MIN_PREFIX = 6
 
 
-@dataclass(frozen=True, eq=False)  # no equality: a comparison looks at single fields
-class ComparedRun:
-    """A finished run, as far as a comparison needs it.
-
-    Args:
-        name: short, and different from the names of the other runs.
-        path: of the run folder.
-        recipe: complete.
-        settings: its keys that can change the result, with dotted names; see `_settings`.
-        evaluation: of its best model on the test split.
-        dataset: name of its dataset.
-        fingerprint: of its dataset.
-        grouped_by: what its splits keep together, as in the recipe's `data.group`; empty for nothing.
-        test_digest: of the images and labels of its test split; empty for runs before version 0.2.
-        val_accuracy: the best one, or None without a validation split.
-        parameters: number of parameters of its network.
-        steps: number of training steps.
-        training_seconds: time of the training steps.
-        total_seconds: time from start to end.
-        metrics: rows of `metrics.csv`.
-        image_names: N paths or indices, in the order of the test split.
-        true: N class names.
-        predicted: N class names.
-    """
-
-    name: str
-    path: Path
-    recipe: Recipe
-    settings: Mapping[str, object]
-    evaluation: Evaluation
-    dataset: str
-    fingerprint: str
-    grouped_by: str
-    test_digest: str
-    val_accuracy: float | None
-    parameters: int
-    steps: int
-    training_seconds: float
-    total_seconds: float
-    metrics: Sequence[Mapping[str, float | int | None]]
-    image_names: tuple[str, ...]
-    true: tuple[str, ...]
-    predicted: tuple[str, ...]
-
-    @property
-    def accuracy(self) -> float:
-        """Accuracy on the test split, in [0, 1]."""
-        return self.evaluation.accuracy
-
-    @property
-    def seed(self) -> int:
-        """Seed of weights, order and augmentation."""
-        return self.recipe.train.seed
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether each test image was predicted correctly, bool [N]."""
-        return np.array([true == predicted for true, predicted in zip(self.true, self.predicted, strict=True)], bool)
-
-
 def read_finished_runs(paths: Iterable[str | Path]) -> tuple[list[ComparedRun], list[str]]:
-    """Reads the finished runs in folders; the folder of a sweep stands for all its runs.
+    """Reads the finished runs in folders; the folder of a sweep stands for all its runs, a cross-validation is one.
 
     Args:
         paths: run folders, and folders of `tenfold sweep` or `tenfold train --seeds`.
@@ -168,17 +108,31 @@ def _run_folders(path: Path) -> list[RunFolder]:
         # A path such as `.` has no name of its own.
         return [folder if folder.path.name not in ("", "..") else RunFolder(folder.path.resolve())]
     sweep = SweepFolder.open(path)
+    if sweep.plan().get("folds"):
+        return [RunFolder(path)]  # pooled: see `_read`
     return [RunFolder(sweep.run_path(trial)) for trial in sweep.trials()]
 
 
 def _unfinished_text(path: Path, num_unfinished: int, count: int) -> str:
     shown = display_path(path)
+    if SweepFolder.is_sweep(path) and SweepFolder(path).plan().get("folds"):
+        return f"{shown} is not finished and left out; finish it: tenfold sweep --resume {shown}"
     if SweepFolder.is_sweep(path):
         return f"{num_unfinished} of the {count} trials of {shown} have no result and are left out"
     return f"{shown} is not finished and left out; finish it: tenfold train --resume {shown}"
 
 
 def _read(folder: RunFolder, name: str) -> ComparedRun:
+    """Reads a run, or a cross-validation as one run whose test images are those of all folds."""
+    if not SweepFolder.is_sweep(folder.path):
+        return _read_run(folder, name)
+    sweep = SweepFolder(folder.path)
+    folds = [_read_run(RunFolder(sweep.run_path(trial)), trial.name) for trial in sweep.trials()]
+    low, high = map(float, folder.read_summary()["out_of_fold_interval"])
+    return pooled(folds, name, folder.path, (low, high))
+
+
+def _read_run(folder: RunFolder, name: str) -> ComparedRun:
     recipe, summary = load_recipe(folder.recipe), folder.read_summary()
     metrics, rows = folder.read_metrics(), folder.read_predictions()
     try:

@@ -18,7 +18,10 @@ from tenfold.runs.sweep_folder import Trial
 
 T = TypeVar("T")
 
-Kind = Literal["seeds", "grid", "search"]
+Kind = Literal["seeds", "folds", "grid", "search"]
+
+FOLD_KEY = "data.fold"
+"""The key in which the trials of a cross-validation differ."""
 
 _NUM_SEARCH_TRIALS = 20
 """Default number of trials of a search."""
@@ -32,7 +35,8 @@ class SweepPlan:
     """What a sweep will do; `sweep.json` holds it.
 
     Args:
-        kind: several `seeds` of one recipe, every combination of a `grid`, or a `search`.
+        kind: several `seeds` of one recipe, the `folds` of a cross-validation, every combination of a `grid`, or a
+            `search`.
         recipe: name of the base recipe.
         vary: values of a grid by dotted key.
         search: search space by dotted key, each range or choice as the user wrote it.
@@ -44,6 +48,7 @@ class SweepPlan:
         mark: identifies this sweep's trials in the study.
         prune: whether a search stops bad trials early.
         resplit: whether each seed draws splits of its own.
+        folds: number of folds of a cross-validation, else 0.
         jobs: number of trials at the same time.
         threads: CPU threads of each trial.
     """
@@ -60,6 +65,7 @@ class SweepPlan:
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     prune: bool = True
     resplit: bool = False
+    folds: int = 0
     jobs: int = 1
     threads: int = 1
 
@@ -137,6 +143,31 @@ def plan_sweep(
         resplit=resplit,
     )
     return plan, grid
+
+
+def plan_folds(base: Recipe, recipe: str, folds: int, overrides: Sequence[str] = ()) -> tuple[SweepPlan, list[Trial]]:
+    """Returns the plan of a cross-validation and its trials, one for each fold.
+
+    Args:
+        base: recipe that all trials share.
+        recipe: its name.
+        folds: number of folds.
+        overrides: the user's changes to the base recipe.
+
+    Raises:
+        UsageError: when there are fewer than two folds.
+    """
+    if folds < 2:
+        raise UsageError(f"--folds is {folds}; expected 2 folds or more, such as --folds 5")
+    seed = base.train.seed
+    trials = [Trial(f"{n:03}-fold={n + 1}", {FOLD_KEY: n + 1}, seed, n) for n in range(folds)]
+    plan = SweepPlan("folds", recipe, {}, {}, [seed], folds, overrides=list(overrides), folds=folds)
+    return plan, trials
+
+
+def final_trial(plan: SweepPlan) -> Trial:
+    """Returns the trial that a cross-validation ends with: trained on all folds, tested on none."""
+    return Trial("final", {FOLD_KEY: 0}, plan.seeds[0], plan.folds)
 
 
 def _check_resplit(

@@ -10,6 +10,9 @@ _MAX_WIDTH = 0.05  # of the 95 % interval of the test accuracy
 _FEWEST_IMAGES = 6
 """Images that a paired test needs: 6 that only one of two runs predicts correctly give p = 0.03 (McNemar, exact)."""
 
+_FEW_IMAGES = 500
+"""Fewer images are better cross-validated than split once."""
+
 _MIN_DUPLICATES = 0.01  # of the test images
 _MOST = 0.5
 
@@ -66,9 +69,17 @@ def wide_interval(evidence: Evidence) -> Diagnosis | None:
         "wide-interval",
         f"With {plural(evidence.num_test, 'test image')} the 95 % interval of the accuracy is {100 * (high - low):.0f} "
         f"points wide ({interval(evidence.interval)}). {_smallest_difference(evidence.num_test)}",
-        f"Use about {_images_needed_text(evidence, 0.02)} test images for ±2 points, "
+        f"{_cross_validation(evidence)}Use about {_images_needed_text(evidence, 0.02)} test images for ±2 points, "
         f"{_images_needed_text(evidence, 0.01)} for ±1 point.{_larger_split(evidence)}",
     )
+
+
+def _cross_validation(evidence: Evidence) -> str:
+    """Returns the advice to cross-validate a small dataset, as a sentence; nothing for a large one or for a fold."""
+    num_images = sum(evidence.summary.get("dataset", {}).get("pictures", {}).values())
+    if not 0 < num_images < _FEW_IMAGES or (evidence.recipe is not None and evidence.recipe.data.folds):
+        return ""
+    return f"With {num_images:,} images in all, let each of them be tested once: --folds 5 (cross-validation). "
 
 
 def _smallest_difference(num_test: int) -> str:

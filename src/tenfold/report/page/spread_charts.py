@@ -69,8 +69,8 @@ def _at_most_one(limits: tuple[float, float]) -> tuple[float, float]:
 def _seed_rows(study: Study) -> list[_SpreadRow]:
     return [
         _SpreadRow(
-            f"seed {row['seed']}",
-            f"seed {row['seed']}",
+            study.run_label(row),
+            study.run_label(row),
             [accuracy],
             [f"{percent(accuracy)} ({interval(study.wilson(row))})"],
             study.wilson(row),

@@ -11,14 +11,14 @@ import numpy as np
 from tenfold.core import durable
 from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError
-from tenfold.core.text import duration, interval, mean_text, percent, plural, printable
-from tenfold.evaluate.spread import Spread
+from tenfold.core.text import duration, interval, mean_text, percent, printable
 from tenfold.report.page.confusion import MAX_MATRIX_CLASSES, confusion_cells
 from tenfold.report.page.curves import overlay_charts
 from tenfold.report.page.header import Header, run_header
 from tenfold.report.page.predictions import Predictions
 from tenfold.report.page.rendering import render
 from tenfold.report.page.spread_charts import key_charts, spread_chart
+from tenfold.report.page.sweep_result import main_result
 from tenfold.report.page.sweep_trials import (
     TrialCell,
     class_spreads,
@@ -28,32 +28,14 @@ from tenfold.report.page.sweep_trials import (
     shared_errors,
     trial_link,
 )
-from tenfold.report.ranking import ranking_lines
 from tenfold.report.read_study import read_study
 from tenfold.report.study import SettingResult, Study, as_number, value_key, value_text
-from tenfold.report.tables.sweep_tables import duplicates_line, target_line, target_text
+from tenfold.report.tables.sweep_tables import target_text
 from tenfold.runs.log import read_log
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import Row, SweepFolder
 
 _MAX_PAIRS = 12
-
-
-@dataclass(frozen=True)
-class MainResult:
-    """The accuracy at the top of the page.
-
-    Args:
-        accuracy: mean ± standard deviation, or a single accuracy.
-        description: runs and setting that it belongs to.
-        interval: its 95 % interval, as text.
-        notes: sentences on how the setting was chosen and how significant that is.
-    """
-
-    accuracy: str
-    description: str
-    interval: str
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -100,15 +82,18 @@ def sweep_page(folder: SweepFolder, study: Study) -> str:
         )
     chosen = _finished_rows(study, study.best)
     runs = comparable_predictions(study, chosen) if len(chosen) > 1 else []
+    if study.out_of_fold is not None:
+        runs = [study.out_of_fold.predictions]
     return render(
         "sweep.html",
         header=_header(folder, plan, study),
-        result=_main_result(study, chosen),
+        result=main_result(study, chosen),
         study=study,
         settings=_setting_rows(study),
         trials=_trial_rows(folder, study, chosen),
         headings=[
-            *("trial", *study.labels.values(), "seed", *_metrics(study), "95 % interval", "training"),
+            *("trial", *study.labels.values(), "fold" if study.kind == "folds" else "seed"),
+            *(*_metrics(study), "95 % interval", "training"),
             *_target_heading(study),
         ],
         unfinished=[_status(row) for row in study.rows if row["status"] != "finished"],
@@ -142,7 +127,7 @@ def _header(folder: SweepFolder, plan: Mapping[str, Any], study: Study) -> Heade
         "Runs": study.trials_text,
         "Data": known.get("Data", ""),
         "Recipe": f"{plan['recipe']}{overrides}",
-        "Varied": "; ".join(_varied(plan)) or "seed",
+        "Varied": "; ".join(_varied(plan)) or ("fold" if study.kind == "folds" else "seed"),
         "Time": _times(folder, study),
         **{label: known[label] for label in ("Hardware", "Versions", "Started") if label in known},
     }
@@ -174,37 +159,6 @@ def _commands(folder: SweepFolder, keys: Sequence[str]) -> tuple[tuple[str, str]
     if folder.best.is_file() and keys:  # the best of several seeds is only luck
         commands.append(("Repeat the best run", shlex.join(["tenfold", "train", "--recipe", str(folder.best)])))
     return tuple((label, printable(command)) for label, command in commands)
-
-
-def _main_result(study: Study, chosen: Sequence[Row]) -> MainResult:
-    best = study.best
-    assert best is not None
-    tested = study.tested(chosen)
-    kind = "test accuracy" if tested.count == 1 else "mean test accuracy ± standard deviation"
-    description = f"{kind} of {'one run' if tested.count == 1 else plural(tested.count, 'run')}"
-    if study.keys:
-        description += f" with {printable(study.setting_text(best.settings))}, the best of "
-        description += plural(len(study.results), "setting")
-    elif tested.count > 1:
-        description += study.splits_text
-    return MainResult(
-        mean_text(tested.mean, tested.std), description, _interval_text(study, tested), tuple(_notes(study, chosen))
-    )
-
-
-def _interval_text(study: Study, tested: Spread) -> str:
-    covers = f", for {study.covers}" if tested.count > 1 else ""
-    return f"95 % interval {interval(tested.interval)}{covers}"
-
-
-def _notes(study: Study, chosen: Sequence[Row]) -> list[str]:
-    """Returns how the best setting was chosen, how significant that is, its accuracy without duplicates, and times."""
-    lines = [
-        f"{line[0].upper()}{line[1:]}."
-        for line in (*ranking_lines(study), duplicates_line(chosen), target_line(study))
-        if line
-    ]
-    return [printable(line) for line in lines]
 
 
 def _setting_rows(study: Study) -> list[TableRow]:
@@ -254,7 +208,7 @@ def _trial_cells(study: Study, row: Mapping[str, Any]) -> tuple[TrialCell, ...]:
     accuracies = [row[name.replace("validation", "val").replace(" ", "_")] for name in _metrics(study)]
     seconds = as_number(row.get("training_seconds"))
     return (
-        TrialCell(str(row["seed"]), row["seed"]),
+        TrialCell(study.run_label(row).split()[1], as_number(row.get("data.fold", row["seed"])) or 0),
         *(TrialCell(percent(accuracy), accuracy) for accuracy in accuracies),
         TrialCell(interval((row["test_low"], row["test_high"])), row["test_low"]),
         TrialCell(duration(seconds), seconds or -1),

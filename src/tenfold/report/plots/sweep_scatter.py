@@ -137,7 +137,7 @@ def plot_seeds(study: Study, path: Path) -> None:
         if bars:
             axes.hlines(*zip(*bars, strict=True), color=BLUE, linewidth=1.4)
         axes.plot(accuracies, range(len(rows)), "o", color=BLUE, markersize=5.5)
-        axes.set_yticks(range(len(rows)), [f"seed {row.get('seed')}" for row in rows], color=DARK)
+        axes.set_yticks(range(len(rows)), list(map(study.run_label, rows)), color=DARK)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         ends = [end for _, low, high in bars for end in (low, high)]
         axes.set_xlim(accuracy_limits([*accuracies, *ends, *(total.interval or ())]))

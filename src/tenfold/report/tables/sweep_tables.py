@@ -10,7 +10,7 @@ from rich.text import Text
 from tenfold.core.text import interval, mean_text, percent, plural, shortened
 from tenfold.evaluate.spread import spread
 from tenfold.report.study import Row, Study, as_number, fraction_of, value_text
-from tenfold.report.tables.run_tables import listing
+from tenfold.report.tables.run_tables import class_table, listing
 
 if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.evaluate.metrics import Evaluation
@@ -89,6 +89,44 @@ def seeds_table(study: Study, evaluations: "Sequence[Evaluation]") -> Group:
         seeds_line(study),
         *(line for line in (duplicates_line(finished), target_line(study)) if line),
         _table(["class", "test accuracy", "lowest", "highest", ""], classes),
+    )
+
+
+def folds_table(study: Study) -> Group:
+    """Returns the output of `train --folds K`: each fold, the accuracy over all images, and that of each class.
+
+    Args:
+        study: a cross-validation whose folds have all finished.
+    """
+    assert study.out_of_fold is not None
+    runs = [
+        [
+            str(row["data.fold"]),
+            f"{row['test_images']:,}",
+            percent(study.accuracy(row)),
+            interval(study.wilson(row)),
+            "",
+        ]
+        for row in study.rows
+    ]
+    return Group(
+        _table(["fold", "images", "accuracy", "95 % interval", ""], runs),
+        folds_line(study),
+        " · ".join(f"{name.replace('_', ' ')} {percent(value)}" for name, value in study.out_of_fold.means.items()),
+        class_table(study.out_of_fold.per_class),
+    )
+
+
+def folds_line(study: Study) -> Text:
+    """Returns the sentence with the accuracy of a cross-validation over all images."""
+    total = study.tested([row for row in study.rows if row.get("status") == "finished"])
+    assert study.out_of_fold is not None
+    return Text.assemble(
+        "accuracy ",
+        (percent(total.mean), "bold"),
+        f" out of fold: {len(study.out_of_fold.predictions):,} images, each predicted by the one of {total.count} "
+        f"networks that was not trained on it; folds from {percent(total.lowest)} to {percent(total.highest)}; "
+        f"95 % interval {interval(total.interval)}, for {study.covers}",
     )
 
 
