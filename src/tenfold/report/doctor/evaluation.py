@@ -76,10 +76,10 @@ def wide_interval(evidence: Evidence) -> Diagnosis | None:
 
 def _cross_validation(evidence: Evidence) -> str:
     """Returns the advice to cross-validate a small dataset, as a sentence; nothing for a large one or for a fold."""
-    num_images = sum(evidence.summary.get("dataset", {}).get("pictures", {}).values())
+    num_images = sum(evidence.number("dataset", "pictures", split) or 0 for split in ("train", "val", "test"))
     if not 0 < num_images < _FEW_IMAGES or (evidence.recipe is not None and evidence.recipe.data.folds):
         return ""
-    return f"With {num_images:,} images in all, let each of them be tested once: --folds 5 (cross-validation). "
+    return f"With {num_images:,.0f} images in all, let each of them be tested once: --folds 5 (cross-validation). "
 
 
 def _smallest_difference(num_test: int) -> str:
