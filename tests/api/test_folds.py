@@ -210,3 +210,17 @@ def test_two_cross_validations_are_paired_image_by_image(whole, photos, tmp_path
     assert found.runs[0].accuracy == whole.accuracy.mean
     assert set(found.differences) == {"data.folds", "optim.lr"}
     assert any(note.startswith("cross-validated: whole, other; each image is predicted by") for note in found.notes)
+
+
+def test_compare_says_which_groups_the_splits_keep_and_which_they_share(tmp_path):
+    names = [f"{'sick' if p % 2 else 'well'}/patient{p}_{f}.png" for p in range(6) for f in range(5)]
+    data = write_tree(tmp_path / "patients", {name: png(seed) for seed, name in enumerate(names)})
+    own = [f"{'test' if f == 4 else 'train'}/{name}" for name in names for f in [int(name[-5])]]
+    shared = write_tree(tmp_path / "shared", {name: png(seed) for seed, name in enumerate(own)})
+    overrides = [*SHORT, "data.image_size=8", r"data.group=(patient\d)"]
+    kept = tenfold.train("mlp", data=data, overrides=overrides, runs=tmp_path, name="kept", report=False)
+    with pytest.warns(UserWarning, match="6 of 6 test images are of a group that is also in train"):
+        torn = tenfold.train("mlp", data=shared, overrides=overrides, runs=tmp_path, name="torn", report=False)
+    (note,) = [note for note in tenfold.compare([kept, torn]).notes if note.startswith("groups")]
+    assert note == r"groups of images: kept by (patient\d); torn by (patient\d) (6 test images share one with train)"
+    assert torn.summary["dataset"]["groups"]["shared"] == {"test": 6}

@@ -155,16 +155,16 @@ def _folds_note(runs: Sequence[ComparedRun]) -> str | None:
 
 
 def _group_note(runs: Sequence[ComparedRun]) -> str | None:
-    """Returns a sentence that says which runs have splits that keep groups together, or None."""
+    """Returns a sentence that says which groups of images the runs know, and whether their splits share some."""
     by: dict[str, list[str]] = {}
     for run in runs:
         by.setdefault(run.grouped_by, []).append(run.name)
     if set(by) == {""}:
         return None
     if len(by) == 1:
-        return f"the splits of all runs keep groups together, by {runs[0].grouped_by}"
+        return f"groups of images in all runs: by {runs[0].grouped_by}"
     parts = [f"{_names_text(names)} by {rule}" if rule else f"{_names_text(names)} none" for rule, names in by.items()]
-    return f"the splits keep different groups together: {'; '.join(parts)}"
+    return f"groups of images: {'; '.join(parts)}"
 
 
 def _unpaired_reason(comparable: Sequence[Sequence[ComparedRun]]) -> str | None:

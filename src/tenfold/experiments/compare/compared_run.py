@@ -26,7 +26,8 @@ class ComparedRun:
         evaluation: of its best model on the test split.
         dataset: name of its dataset.
         fingerprint: of its dataset.
-        grouped_by: what its splits keep together, as in the recipe's `data.group`; empty for nothing.
+        grouped_by: what its groups are, as in the recipe's `data.group`, and whether train and test share some; empty
+            for none.
         test_digest: of the images and labels of its test split; empty for runs before version 0.2.
         val_accuracy: the best one, or None without a validation split.
         parameters: number of parameters of its network.

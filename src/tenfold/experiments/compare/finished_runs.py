@@ -144,7 +144,7 @@ def _read_run(folder: RunFolder, name: str) -> ComparedRun:
             evaluation=Evaluation.from_json(summary["evaluation"]),
             dataset=str(summary["dataset"]["name"]),
             fingerprint=str(summary["dataset"]["fingerprint"]),
-            grouped_by=str((summary["dataset"].get("groups") or {}).get("by", "")),
+            grouped_by=_grouped_by(summary["dataset"].get("groups")),
             test_digest=str(summary["dataset"].get("test_digest", "")),
             val_accuracy=summary["val_accuracy"],
             parameters=int(summary["parameters"]),
@@ -164,6 +164,14 @@ def _read_run(folder: RunFolder, name: str) -> ComparedRun:
         ) from error
     _check_predictions(run, folder)
     return run
+
+
+def _grouped_by(groups: Mapping[str, Any] | None) -> str:
+    """Returns what the groups of a run are, and how many test images share one with train."""
+    if not groups:
+        return ""
+    shared = groups["shared"]["test"]
+    return str(groups["by"]) + (f" ({shared:,} test images share one with train)" if shared else "")
 
 
 def _check_predictions(run: ComparedRun, folder: RunFolder) -> None:

@@ -112,7 +112,10 @@ def folds_table(study: Study) -> Group:
     return Group(
         _table(["fold", "images", "accuracy", "95 % interval", ""], runs),
         folds_line(study),
-        " · ".join(f"{name.replace('_', ' ')} {percent(value)}" for name, value in study.out_of_fold.means.items()),
+        " · ".join(
+            f"{name.replace('_', ' ').replace('f1', 'F1')} {percent(value)}"
+            for name, value in study.out_of_fold.means.items()
+        ),
         class_table(study.out_of_fold.per_class),
     )
 
