@@ -24,10 +24,10 @@ from tenfold.runs.environment import describe_environment
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "none": (),
-    "sqrt": ("optim.class_weights=sqrt",),
     "balanced": ("optim.class_weights=balanced",),
     "balance 1": ("data.balance=1",),
     "balanced, balance 0.5": ("optim.class_weights=balanced", "data.balance=0.5"),
+    "balanced, 24 steps": ("optim.class_weights=balanced", "train.min_steps=0", "train.duration=24 steps"),
 }
 
 

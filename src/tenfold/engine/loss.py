@@ -25,34 +25,32 @@ def mean_loss(
 ) -> Tensor:
     """Returns the mean cross-entropy of a batch, float []; for mixed images that of both labels, by the mixing ratio.
 
-    With class weights it is a weighted mean: the sum is divided by the sum of the weights, so that a step is as large
-    whichever classes its batch holds. An image has the weight of its own class, also for the part of its target that
-    label smoothing spreads. `weight` of PyTorch's `cross_entropy` weighs that part by the class it falls on, which
-    teaches images of a large class to look like a small one.
+    Class weights multiply the loss of each image, and the sum is divided by the number of images: the effect of an
+    image does not depend on the others in its batch. PyTorch's `cross_entropy` divides by the sum of the weights; then
+    all images of a batch without the small class have full weight, and with batches of four images weights do nothing.
+    An image has the weight of its own class, also for the part of its target that label smoothing spreads. PyTorch
+    weighs that part by the class it falls on, which teaches images of a large class to look like a small one.
 
     Args:
         logits: float [B, C].
         labels: int64 [B].
         label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
-        weights: float32 [C], of the classes; None for none.
+        weights: float32 [C], of the classes, see `class_weights`; None for none.
         mixture: the partners of mixed images; None for none.
     """
     if weights is None and mixture is None:
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    losses, shares = _weighted(logits, labels, label_smoothing, weights)
+    losses = _weighted(logits, labels, label_smoothing, weights)
     if mixture is not None:
-        others, other_shares = _weighted(logits, mixture.labels, label_smoothing, weights)
+        others = _weighted(logits, mixture.labels, label_smoothing, weights)
         losses = mixture.weight * losses + (1 - mixture.weight) * others
-        shares = mixture.weight * shares + (1 - mixture.weight) * other_shares
-    return losses.mean() if weights is None else losses.sum() / shares.sum()
+    return losses.mean()
 
 
-def _weighted(logits: Tensor, labels: Tensor, label_smoothing: float, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Returns the weighted loss of each image, float [B], and its weight, float [B]."""
+def _weighted(logits: Tensor, labels: Tensor, label_smoothing: float, weights: Tensor | None) -> Tensor:
+    """Returns the weighted loss of each image, float [B]."""
     losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
-    if weights is None:
-        return losses, torch.ones_like(losses)
-    return weights[labels] * losses, weights[labels]
+    return losses if weights is None else weights[labels] * losses
 
 
 def class_weights(
@@ -88,4 +86,4 @@ def _check_names(names: Mapping[str, float], classes: tuple[str, ...]) -> None:
         if name not in classes:
             hint = did_you_mean(name, classes)
             listed = ", ".join(classes[:10]) + (" and more" if len(classes) > 10 else "")
-            raise RecipeError(f"optim.class_weights names the class {name!r}{hint}; the data has {listed}")
+            raise RecipeError(f"optim.class_weights names the class {name!r}{hint} (the data has {listed})")

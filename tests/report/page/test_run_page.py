@@ -72,6 +72,17 @@ def test_without_data_the_page_has_no_images_but_all_numbers(tmp_path: Path) -> 
     assert len(html.one("table", class_="cells").all("td", class_="correct")) == 3
 
 
+def test_uneven_classes_lead_with_the_balanced_accuracy(tmp_path: Path) -> None:
+    rows = [PredictionRow(str(i), "dog" if i % 10 == 0 else "cat", "cat", 0.75) for i in range(40)]
+    html = read_page(page(predicted_run(tmp_path, "uneven", ("cat", "dog"), rows), None))
+    assert html.one("p", class_="accuracy").text == "50.0 %"
+    assert html.one("title").text == "uneven: 50.0 %"
+    assert "accuracy 90.0 %: 36 of 40 test images correct" in html.text
+    assert "Macro-F1 47.4 %" in html.one("section", id="classes").text
+    even = read_page(page(predicted_run(tmp_path, "even", CLASSES, random_predictions(CLASSES, 40)), None))
+    assert "balanced accuracy:" not in even.one("div", class_="result").text
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -88,22 +88,20 @@ struct Network {
     }
 
     // Returns the mean cross-entropy and writes the gradient of the logits: zero for images that a smaller batch lacks.
-    // `smoothing` is the fraction of the target that is spread over all classes. With `class_weights`, which may be null,
-    // the mean is weighted: its divisor is the sum of the weights of the images' classes.
+    // `smoothing` is the fraction of the target that is spread over all classes. `class_weights`, which may be null,
+    // multiply the loss of each image.
     float cross_entropy(const int64_t* labels, int count, float smoothing, const float* class_weights) {
-        float loss = 0.0f, total = 0.0f;
-        auto weight = [&](int b) { return class_weights ? class_weights[labels[b]] : 1.0f; };
-        for (int b = 0; b < count; b++) total += weight(b);
+        float loss = 0.0f;
         std::memset(logits_gradient, 0, sizeof logits_gradient);
         for (int b = 0; b < count; b++) {
             float greatest = *std::max_element(logits[b], logits[b] + CLASSES), sum = 0.0f;
             for (float logit : logits[b]) sum += std::exp(logit - greatest);
-            float divisor = total / weight(b);
+            float weight = class_weights ? class_weights[labels[b]] : 1.0f;
             for (int k = 0; k < CLASSES; k++) {
                 float target = smoothing / CLASSES + (k == labels[b] ? 1.0f - smoothing : 0.0f);
                 float log_probability = logits[b][k] - greatest - std::log(sum);
-                loss -= target * log_probability / divisor;
-                logits_gradient[b][k] = (std::exp(log_probability) - target) / divisor;
+                loss -= target * log_probability / count * weight;
+                logits_gradient[b][k] = (std::exp(log_probability) - target) / count * weight;
             }
         }
         return loss;
