@@ -89,6 +89,12 @@ def seconds_option(default: float) -> Any:
     return option("--seconds", metavar="S", help_text="Measuring time for each figure, in seconds", default=default)
 
 
+def folds_option(default: object) -> Any:
+    """Returns `--folds`."""
+    help_text = "Number of folds; each is predicted by a network trained on the others"
+    return option("--folds", metavar="N", help_text=help_text, default=default, min=2)
+
+
 def name_option(default: str) -> Any:
     """Returns `--name`."""
     return option("--name", metavar="NAME", help_text="Run folder name", default=default)
@@ -170,15 +176,6 @@ TargetOption = Annotated[
 SeedsOption = Annotated[
     int | None,
     option("--seeds", metavar="N", help_text="Train with N seeds and report mean and std", default="one seed", min=1),
-]
-FoldsOption = Annotated[
-    int | None,
-    option(
-        "--folds",
-        metavar="K",
-        help_text="Cross-validate: K runs, each tested on its fold, then a final model on all images",
-        min=2,
-    ),
 ]
 JobsOption = Annotated[
     int | None,

@@ -15,6 +15,7 @@ from tenfold.cli.options import (
     data_argument,
     data_option,
     device_option,
+    folds_option,
     option,
     output_file,
     recipe_lines,
@@ -38,16 +39,7 @@ def suspects(
     longer: Annotated[
         float, option("--longer", metavar="FACTOR", help_text="Training length, times the recipe's", default=10)
     ] = 10.0,
-    folds: Annotated[
-        int,
-        option(
-            "--folds",
-            metavar="N",
-            help_text="Number of folds; each is predicted by a network trained on the others",
-            default=5,
-            min=2,
-        ),
-    ] = 5,
+    folds: Annotated[int, folds_option(5)] = 5,
     repeats: Annotated[int, repeats_option(1)] = 1,
     seed: Annotated[int, seed_option("0")] = 0,
     top: Annotated[

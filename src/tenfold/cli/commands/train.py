@@ -12,7 +12,6 @@ from tenfold.cli.options import (
     DataDirOption,
     EpochsOption,
     ExcludeOption,
-    FoldsOption,
     GroupOption,
     JobsOption,
     LabelsOption,
@@ -30,6 +29,7 @@ from tenfold.cli.options import (
     data_option,
     device_option,
     flag,
+    folds_option,
     name_option,
     option,
     recipe_lines,
@@ -70,7 +70,7 @@ def train(
     resplit: Annotated[
         bool, flag("--resplit", "With --seeds: each seed also draws its own test and validation images")
     ] = False,
-    folds: FoldsOption = None,
+    folds: Annotated[int | None, folds_option("no cross-validation")] = None,
     jobs: JobsOption = None,
     target: TargetOption = None,
     budget: Annotated[
@@ -248,7 +248,7 @@ def _print_results(run: "Run") -> None:
     result = run.evaluation
     headline = accuracy_line(result.accuracy, result.interval, result.total)
     uneven = is_uneven(row.support for row in result.per_class) or is_uneven(
-        run.summary["dataset"].get("train_counts", {}).values()
+        run.summary.get("dataset", {}).get("train_counts", {}).values()
     )
     figures = estimate_lines(result) if uneven else []
     other_lines = [*figures[1:], *plain_line(result), *near_duplicate_line(run.summary)]
