@@ -80,6 +80,13 @@ def test_other_class_folders_need_no_labels(home: Path, tmp_path: Path) -> None:
     assert evaluated(home, class_tree(tmp_path / "new", {"blue": 2, "green": 1}))[0] == 3
 
 
+def test_other_data_need_not_have_the_groups_of_the_run(home: Path, tmp_path: Path) -> None:
+    overrides = [*SETTINGS, "data.labels=t.csv", r"data.group='_(\d+)'"]
+    with without_plots():
+        tenfold.train("mlp", data=home / "photos", overrides=overrides, runs=tmp_path / "runs", name="first")
+    assert evaluated(tmp_path, class_tree(tmp_path / "new", {"blue": 2, "green": 1}))[0] == 3
+
+
 def test_labels_without_data_are_refused(home: Path) -> None:
     with pytest.raises(UsageError, match="labels says how other data is read, but no data was named"):
         evaluated(home, labels="t.csv")

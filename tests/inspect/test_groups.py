@@ -63,6 +63,11 @@ def test_a_random_draw_of_series_is_warned_of_with_the_pattern_to_use():
     assert r"--group '(patient\d+)' keeps them together" in line
 
 
+def test_folds_of_series_are_warned_of_too():
+    (line,) = group_warnings(dataset_of(PATIENTS, drawn=()), in_folds=True)
+    assert "the draw of folds tore them apart" in line
+
+
 def test_nothing_is_warned_of_where_the_splits_are_given_or_grouped():
     assert list(group_warnings(dataset_of(PATIENTS, drawn=()))) == []
     assert list(group_warnings(dataset_of(PATIENTS, groups=tuple(str(i) for i in range(100))))) == []

@@ -183,11 +183,10 @@ def _moved(scanned: Scanned, section: DataSection, folder: RunFolder, data: str,
     if not fingerprint:
         return None
     test_images = {row.path: row.true for row in folder.read_predictions()}
-    if not has_test_images(scanned, request_of(own), test_images):
-        return None
-    with suppress(DataError):  # the run's lists of images need not fit foreign data
-        dataset = dataset_of(own, progress)
-        return dataset if dataset.fingerprint == fingerprint else None
+    with suppress(DataError):  # foreign data need not have the groups of the run, nor fit its lists of images
+        if has_test_images(scanned, request_of(own), test_images):
+            dataset = dataset_of(own, progress)
+            return dataset if dataset.fingerprint == fingerprint else None
     return None
 
 

@@ -122,7 +122,7 @@ def report_dataset(dataset: Dataset, progress: Progress, recipe: Recipe) -> None
     balanced = recipe.optim.class_weights != "none" or recipe.data.balance > 0
     for note in (*dataset.notes, *group_lines(dataset), *label_warnings(dataset, balanced=balanced)):
         progress.message(note)
-    for warning in group_warnings(dataset):
+    for warning in group_warnings(dataset, in_folds=recipe.data.folds > 0):
         progress.warn(warning)
     if dataset.skipped:
         first = dataset.skipped[0]

@@ -43,8 +43,13 @@ def group_lines(dataset: Dataset) -> Iterator[str]:
         yield f"groups: {counts}{torn}"
 
 
-def group_warnings(dataset: Dataset) -> Iterator[str]:
-    """Yields a sentence for each split with groups of train in it, or that groups by file name have been torn apart."""
+def group_warnings(dataset: Dataset, *, in_folds: bool = False) -> Iterator[str]:
+    """Yields a sentence for each split with groups of train in it, or that groups by file name have been torn apart.
+
+    Args:
+        dataset: its names are looked at.
+        in_folds: whether folds are drawn from train.
+    """
     found = group_counts(dataset)
     for name, number in found.shared.items() if found else ():
         if number:
@@ -54,10 +59,12 @@ def group_warnings(dataset: Dataset) -> Iterator[str]:
                 f"them measures memorization; the {name} split is your own and stays as it is: take these groups "
                 "out of it or out of train"
             )
-    if found is None and dataset.drawn and (named := frame_groups(dataset)) is not None:
+    is_torn = found is None and bool(dataset.drawn or in_folds)
+    if is_torn and (named := frame_groups(dataset)) is not None:
+        drawn = "folds" if in_folds else " and ".join(dataset.drawn)
         yield (
             f"file names look like {named.groups:,} series of about {named.size:.0f} images each, such as "
-            f"'{escaped(named.example)}', and the draw of {' and '.join(dataset.drawn)} tore them apart: accuracy may "
+            f"'{escaped(named.example)}', and the draw of {drawn} tore them apart: accuracy may "
             f"measure memorization; --group '{named.pattern}' keeps them together"
         )
 

@@ -146,7 +146,7 @@ def test_an_empty_class_is_noted(tmp_path):
     ("files", "message"),
     [
         ({"a/1.png": b"", "a/2.png": b""}, "only one class, 'a'; expected images"),
-        ({"a/1.txt": b""}, r"no images; expected images \(JPEG, .*\) as train/<class>/… and test/<class>/…, or"),
+        ({"a/1.txt": b""}, r"no images, .*; expected images \(JPEG, .*\) as train/<class>/… and test/<class>/…, or"),
         ({}, "no images"),
         ({"1.png": b"", "2.png": b""}, "images but no class folder"),
         (

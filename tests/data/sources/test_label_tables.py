@@ -142,7 +142,7 @@ def test_labels_from_names_are_proposed_and_the_proposal_works(tmp_path):
     with pytest.raises(DataError) as error:
         build(root)
     flag = re.search(r"--labels '(.*)'$", str(error.value))[1]
-    assert flag == "name:(?P<label>[a-z]+)"
+    assert flag == "name:^(?P<label>[a-z]+)"
     assert build(root, flag).classes == ("cat", "dog")
 
 
@@ -150,8 +150,8 @@ def test_labels_from_names_are_proposed_and_the_proposal_works(tmp_path):
     ("names", "pattern"),
     [
         (["great_dane_1.jpg", "great_dane_2.jpg", "Persian_1.jpg", "Persian_2.jpg"],
-         r"name:(?P<label>.+?)[ _.-]*[0-9]+\.[^.]+$"),
-        (["1_cat.jpg", "2_cat.jpg", "3_dog.jpg", "4_dog.jpg"], "name:[0-9]+[ _-](?P<label>[A-Za-z]+)"),
+         r"name:^(?P<label>[^0-9].*?)[ _.-]*[0-9]+\.[^.]+$"),
+        (["1_cat.jpg", "2_cat.jpg", "3_dog.jpg", "4_dog.jpg"], "name:^[0-9]+[ _-](?P<label>[A-Za-z]+)"),
         (["1.jpg", "2.jpg", "3.png", "4.png"], None),
         (["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"], None),
     ],

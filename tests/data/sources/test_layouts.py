@@ -86,6 +86,10 @@ def test_folders_with_the_same_classes_under_other_names_are_asked_for(tmp_path)
     [
         (("train/a", "train/b", "holdout/a", "holdout/b"), "--splits 'holdout=test,train=train'"),
         (("train/a", "train/b", "train_2/a", "train_2/b", "test/a"), "several like train"),
+        (("train/a", "train/b", "train_2/a", "train_2/b", "test/a"), "--splits 'test=test,train=train,train_2=train'"),
+        (("cat/train", "cat/test", "dog/train", "dog/test"), "--labels 'name:(?P<label>[^/]+)/(?P<split>"),
+        (("raw/train/a", "raw/train/b", "raw/test/a", "crops/train/a", "crops/train/b", "crops/test/a"),
+         "--splits 'crops/test=test,crops/train=train'"),
         (("train", "test"), "'test', 'train', which are named like splits and hold images but no class folders"),
         (("train_station/day", "train_station/night", "bus"), "is named like a split and holds folders"),
         (("data/train/a", "data/train/b", "data/test/a", "samples"), "--splits 'data/test=test,data/train=train'"),

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, Literal, cast
 
 from tenfold.core.disk import display_path
@@ -58,7 +58,7 @@ class Limits:
     ratio: int = 200
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(path: PurePath) -> bool:
     """Returns whether `path` has the name of an archive that `read_members` can read."""
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
 

@@ -215,7 +215,7 @@ def _scan_folder(root: Path, listing: FolderListing) -> FoundFiles:
             images.append(file.path)
         else:
             skipped.append(_no_image(file.path))
-    return FoundFiles(images, skipped, listing.empty_folders)
+    return FoundFiles(images, skipped, listing.empty_folders, root.absolute().name)
 
 
 def _scan_archive(path: Path, on_image: OnImage | None) -> FoundFiles:
@@ -240,9 +240,11 @@ def _scan_archive(path: Path, on_image: OnImage | None) -> FoundFiles:
             skipped.append(_no_image(name))
         elif on_image:
             on_image(name, content)
-    return FoundFiles(list(images), skipped)
+    return FoundFiles(list(images), skipped, name=path.name.partition(".")[0])
 
 
 def _no_image(path: str) -> Skipped:
+    if is_archive(PurePosixPath(path)):
+        return Skipped(path, "an archive inside; unpack it")
     suffix = escaped(PurePosixPath(path).suffix)
     return Skipped(path, f"not an image: {suffix or 'a name without a suffix'}")

@@ -23,11 +23,22 @@ class FoundFiles:
         images: image files.
         skipped: files that are left out, with the reason.
         empty_folders: folders that hold nothing.
+        name: name of the source, from which on tables may write the paths of its files.
     """
 
     images: Sequence[str]
     skipped: Sequence[Skipped] = ()
     empty_folders: Sequence[str] = ()
+    name: str = ""
+
+    @property
+    def passed_over(self) -> str:
+        """The part of a message that says what a source without images holds instead."""
+        if not self.skipped:
+            return ""
+        first, more = self.skipped[0], len(self.skipped) - 1
+        others = f" and {plural(more, 'other file')}" if more else ""
+        return f", only {escaped(first.path)} ({first.reason}){others}"
 
 
 def arrange_folders(root: Path, found: FoundFiles, rules: SourceRules, *, for_training: bool) -> Layout:
@@ -44,7 +55,7 @@ def arrange_folders(root: Path, found: FoundFiles, rules: SourceRules, *, for_tr
             class has no images in train.
     """
     if not found.images:
-        raise DataError(f"{escaped(str(root))} holds no images; {ACCEPTED}")
+        raise DataError(f"{escaped(str(root))} holds no images{found.passed_over}; {ACCEPTED}")
     tree = folder_tree(found.images)
     name = escaped(str(root))
     plan = plan_folders(name, tree, rules.splits, classes_are_folders=rules.classes_are_folders)

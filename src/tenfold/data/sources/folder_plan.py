@@ -128,11 +128,11 @@ def _recognized(name: str, node: Folder) -> FolderPlan | None:
     if len(set(roles.values())) >= 2:
         return _split_plan(name, node, labeled)
     holders = [folder for folder, classes in inner.items() if len(classes) >= _MIN_SHARED]
-    if 2 <= len(holders) <= _MAX_SHARED and all(_share(inner[a], inner[b]) for a, b in combinations(holders, 2)):
-        raise _ask(name, node, holders, "hold the same folders")
     nested = [folder for folder in holders if len(set(_roles(inner[folder]).values())) >= 2]
     if nested and len(node.folders) > 1:
         raise _nested(name, node, nested[0], sorted(inner[nested[0]]))
+    if 2 <= len(holders) <= _MAX_SHARED and all(_share(inner[a], inner[b]) for a, b in combinations(holders, 2)):
+        raise _ask(name, node, holders, "hold the same folders")
     exact = {folder: role for folder, role in labeled.items() if is_split_word(folder) and folder not in nested}
     if exact:
         return _split_plan(name, node, exact)
@@ -214,16 +214,13 @@ def _share(first: set[str], second: set[str]) -> bool:
 def _ask(name: str, node: Folder, folders: Sequence[str], found: str) -> DataError:
     train = next((folder for folder in folders if split_role(folder) == "train"), None)
     train = train or max(folders, key=lambda folder: node.folders[folder].total)
-    proposal = ",".join(f"{folder}={'train' if folder == train else _other_role(folder)}" for folder in folders)
+    roles = {folder: split_role(folder) or ("train" if folder == train else "test") for folder in folders}
+    proposal = ",".join(f"{folder}={role}" for folder, role in roles.items())
     noun = "folder" if len(folders) == 1 else "folders"
     return DataError(
         f"{name} has the {noun} {_listed(folders)}, which {found}: splits or classes? expected train and test in their "
         f"names; for splits: --splits '{escaped(proposal)}', for classes: --classes-are-folders"
     )
-
-
-def _other_role(folder: str) -> str:
-    return "val" if split_role(folder) == "val" else "test"
 
 
 def _nested(name: str, node: Folder, folder: str, inner: Sequence[str]) -> DataError:

@@ -11,7 +11,7 @@ from tenfold.core.text import escaped, plural
 from tenfold.data.sources.folder_layout import FoundFiles
 from tenfold.data.sources.label_table import LABEL_COLUMNS, LabelTable, label_table
 from tenfold.data.sources.rules import LabelRule, parse_labels
-from tenfold.data.sources.tables import Table, is_table_name, read_table
+from tenfold.data.sources.tables import Table, decoded, is_table_name, read_table
 
 ReadFile = Callable[[str], bytes]
 """Returns the bytes of a file of the source by its path there."""
@@ -153,8 +153,8 @@ def label_names(root: Path, rule: LabelRule | None) -> Sequence[str]:
             f"there is no file {escaped(rule.names)} of class names; expected one name a line, for the labels 0, 1, …"
         )
     with storage_errors("read", path):
-        names = path.read_bytes().decode("utf-8-sig", "surrogateescape").split("\n")
-    names = [name.strip() for name in names]
+        content = path.read_bytes()
+    names = [name.strip() for name in decoded(rule.names, content).split("\n")]
     while names and not names[-1]:
         names.pop()
     if len(names) < 2 or not all(names) or len(set(names)) < len(names):

@@ -59,7 +59,7 @@ def arrange_by_tables(
     Raises:
         DataError: when too many rows or images have no partner, two rows disagree, or see `arranged`.
     """
-    finder = ImageFinder(found.images)
+    finder = ImageFinder(found.images, found.name)
     labels: dict[str, Label] = {}
     unmatched: list[Unmatched] = []
     num_rows = 0
@@ -163,7 +163,7 @@ def _arranged(
     """Returns the layout of labeled images; images without a label are left out, within limits."""
     name = escaped(str(root))
     if not found.images:
-        raise DataError(f"{name} holds no images; expected those that data.labels is about")
+        raise DataError(f"{name} holds no images{found.passed_over}; expected those that data.labels is about")
     labeled_folders = {_folder(path) for path in labels}
     unlabeled = Counter(folder for path in found.images if (folder := _folder(path)) not in labeled_folders)
     missing = [path for path in found.images if path not in labels and _folder(path) not in unlabeled]

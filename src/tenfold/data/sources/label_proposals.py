@@ -16,12 +16,12 @@ from tenfold.data.sources.label_table import ImageFinder, LabelTable, known_colu
 from tenfold.data.sources.layout import Layout, name_list
 from tenfold.data.sources.tables import Table, read_table
 
-_BEFORE_NUMBER = r"(?P<label>.+?)[ _.-]*[0-9]+\.[^.]+$"
+_BEFORE_NUMBER = r"^(?P<label>[^0-9].*?)[ _.-]*[0-9]+\.[^.]+$"
 _PATTERNS = (
-    r"(?P<label>[a-z]+)",
-    r"(?P<label>[A-Za-z]+)",
+    r"^(?P<label>[a-z]+)",
+    r"^(?P<label>[A-Za-z]+)",
     _BEFORE_NUMBER,
-    r"[0-9]+[ _-](?P<label>[A-Za-z]+)",
+    r"^[0-9]+[ _-](?P<label>[A-Za-z]+)",
 )
 """The label is the beginning of the name, all before the last number, or what follows the first number."""
 
@@ -46,7 +46,7 @@ def proposal(found: FoundFiles, read: ReadFile) -> str:
 
 def _usable_tables(found: FoundFiles, read: ReadFile) -> Iterator[tuple[int, tuple[str, str]]]:
     """Yields the number of matched rows, the name and the flag of each table that labels images."""
-    finder = ImageFinder(found.images)
+    finder = ImageFinder(found.images, found.name)
     for path in tables_in(found)[:_MAX_TABLES]:
         if "submission" in path.casefold():  # what competitions call a table of made-up labels
             continue
@@ -84,10 +84,7 @@ def _labels_of(pattern: str, images: Sequence[str]) -> Counter[str]:
         folders.setdefault(folder, []).append(name)
     labels: Counter[str] = Counter()
     for names in folders.values():
-        matches = [re.search(pattern, name) for name in names]
-        of_names = [match["label"] for match in matches if match and match.start() == 0]
-        if len(of_names) < sum(match is not None for match in matches):
-            return Counter()  # found within a name, such as its suffix
+        of_names = [match["label"] for name in names if (match := re.search(pattern, name))]
         if of_names and len(of_names) < _MIN_MATCHED * len(names):
             return Counter()
         labels.update(of_names)
@@ -104,7 +101,7 @@ def disagreement(found: FoundFiles, layout: Layout, read: ReadFile) -> str:
     """
     tables = tables_in(found)[:_MAX_TABLES]
     classes = {entry.path: entry.label for entry in layout.entries} if tables else {}
-    finder = ImageFinder(classes)
+    finder = ImageFinder(classes, found.name)
     for path in tables:
         with suppress(DataError):
             table = label_table(read_table(path, read(path)), {})
@@ -123,7 +120,7 @@ def disagreement(found: FoundFiles, layout: Layout, read: ReadFile) -> str:
 def unused_table(found: FoundFiles, read: ReadFile) -> str:
     """Returns a note on a table beside class folders that names their images and has no column known as the label."""
     tables = tables_in(found)[:_MAX_TABLES]
-    finder = ImageFinder(found.images if tables else ())
+    finder = ImageFinder(found.images if tables else (), found.name)
     for path in tables:
         with suppress(DataError):
             table = read_table(path, read(path))

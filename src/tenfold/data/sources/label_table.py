@@ -91,10 +91,12 @@ class ImageFinder:
 
     Args:
         paths: paths of the images in their source.
+        source: name of the source, from which on a path may be written: `/home/me/pets/a.jpg` is in `pets`.
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], source: str = "") -> None:
         self._paths = frozenset(paths)
+        self._source = source
 
     @cached_property
     def _by_name(self) -> Mapping[str, Sequence[str]]:
@@ -120,6 +122,9 @@ class ImageFinder:
         found = self._by_name.get(last) or self._by_stem.get(last) or []
         if "/" in name:
             found = [path for path in found if _ends(path, name)]
+            _, source, inside = f"/{name}".rpartition(f"/{self._source}/")
+            if not found and self._source and source:
+                return self.find(inside, folder, role)
         if len(found) > 1 and (folder or role):
             preferred = [path for path in found if path.startswith(f"{folder}/")] if folder else []
             preferred = preferred or [path for path in found if role and role_of_path(path) == role]

@@ -1,5 +1,6 @@
 """The images of a source with their splits and labels: what every kind of source is turned into."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,6 +107,7 @@ def arranged(
         placed = [image._replace(split="test") if image.split == "val" else image for image in placed]
         notes = [HELD_OUT_NOTE]
     classes = _classes(root, placed) if for_training else _all_classes(root, placed)
+    notes += _alike_notes(classes)
     labels = {class_name: label for label, class_name in enumerate(classes)}
     ordered = sorted(placed, key=lambda image: (SPLITS.index(image.split), natural_key(image.path)))
     entries = tuple(ImageEntry(path, split, labels[class_name], group) for path, split, class_name, group in ordered)
@@ -127,6 +129,19 @@ def _classes(root: Path, placed: Sequence[Placed]) -> tuple[str, ...]:
         found = f"only one class, '{escaped(classes[0])}'" if classes else "images but no class folder"
         raise UnlabeledError(f"{escaped(str(root))} holds {found}; {ACCEPTED}")
     return classes
+
+
+def _alike_notes(classes: Iterable[str]) -> Iterator[str]:
+    """Yields a sentence for the first names that may mean one class, such as `Cat` and `cat`, or `0` and `0.0`."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        key = re.sub(r"(?<=\d)\.0+$", "", re.sub(r"[\s_-]+", " ", name.casefold().strip()))
+        alike.setdefault(key, []).append(name)
+    found = [names for names in alike.values() if len(names) > 1]
+    if found:
+        more = f", and {len(found) - 1} more such names" if len(found) > 1 else ""
+        listed = " and ".join(f"'{escaped(name)}'" for name in found[0])
+        yield f"{listed} are different classes{more}: if they mean the same, give them one name"
 
 
 def _all_classes(root: Path, placed: Sequence[Placed]) -> tuple[str, ...]:

@@ -15,13 +15,14 @@ from tenfold.data.arrays import images_of
 from tenfold.data.sources.layout import Placed
 from tenfold.data.sources.rules import SPLITS
 
+_NAMES = (*((split, split) for split in SPLITS), ("val", "valid"), ("val", "validation"))
 _KEYS = (
-    *((split, f"{split}_images", f"{split}_labels") for split in SPLITS),
-    *((split, f"x_{split}", f"y_{split}") for split in SPLITS),
-    ("val", "valid_images", "valid_labels"),
+    *((split, f"{name}_images", f"{name}_labels") for split, name in _NAMES),
+    *((split, f"x_{name}", f"y_{name}") for split, name in _NAMES),
     ("train", "images", "labels"),
     ("train", "x", "y"),
 )
+"""Split, images and labels; in lower case, as names are compared."""
 _EXPECTED = (
     "uint8 images with labels: train_images and train_labels (also test_, val_), x_train and y_train, or images and "
     "labels"
@@ -43,14 +44,19 @@ class NpzImages:
         arrays = self._load(root)
         self._splits: dict[str, tuple[NDArray[np.uint8], list[str]]] = {}
         pairs = []
-        for split, images, labels in _KEYS:
-            if images in arrays and labels in arrays and split not in self._splits:
+        named = {name.casefold(): name for name in arrays}
+        unused = dict.fromkeys(arrays)
+        for split, *keys in _KEYS:
+            if split not in self._splits and all(key in named for key in keys):
+                images, labels = (named[key] for key in keys)
                 self._splits[split] = self._checked(images, arrays[images], labels, arrays[labels])
                 pairs.append(f"{images} → {split}")
+                del unused[images], unused[labels]
         if not self._splits:
             found = ", ".join(map(escaped, list(arrays)[:12])) or "(none)"
             raise DataError(f"{self._name} has the arrays {found}; expected {_EXPECTED}")
-        self.text = ", ".join(pairs)
+        others = f"; left out: {', '.join(map(escaped, list(unused)[:12]))}" if unused else ""
+        self.text = ", ".join(pairs) + others
 
     def images(self) -> list[Placed]:
         """Returns every image; its path is its split and its row."""
@@ -70,7 +76,7 @@ class NpzImages:
         known = {name for _, *names in _KEYS for name in names}
         try:
             with root.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
+                return {name: archive[name] if name.casefold() in known else np.empty(0) for name in archive.files}
         except (OSError, EOFError, BadZipFile, MemoryError, AttributeError) as error:
             raise DataError(f"{self._name} cannot be read as a NumPy archive: {one_line(str(error))[:100]}") from error
         except ValueError as error:  # NumPy's answer to a pickle

@@ -135,7 +135,7 @@ def parse_splits(text: str) -> dict[str, str]:
     splits: dict[str, str] = {}
     for part in text.split(",") if text else ():
         folder, _, split = part.strip().rpartition("=")
-        folder = folder.strip().strip("/")
+        folder = folder.strip().removeprefix("./").strip("/")
         if not folder or split not in SPLITS or folder in splits:
             raise DataError(
                 f"data.splits has '{escaped(part.strip())}'; expected each folder once, as FOLDER=train, FOLDER=test "

@@ -1,5 +1,6 @@
 """Reads small tables that people write: CSV with any delimiter, TSV, JSON lines and Parquet. All cells become text."""
 
+import codecs
 import csv
 import io
 import json
@@ -14,7 +15,7 @@ from tenfold.data.sources.parquet_files import open_parquet
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 _DELIMITERS = ",;\t"  # spreadsheets in many countries write semicolons
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how spreadsheets save "Unicode text"
 
 
 class Row(NamedTuple):
@@ -62,8 +63,22 @@ def read_table(name: str, content: bytes) -> Table:
         return _read_parquet(name, content)
     if suffix not in (*TABLE_SUFFIXES, ".txt"):
         raise DataError(f"{escaped(name)} is no table; expected a file that ends in {', '.join(TABLE_SUFFIXES)}")
-    text = content.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
+    text = decoded(name, content)
     return _read_json_lines(name, text) if suffix in (".jsonl", ".ndjson") else _read_csv(name, text)
+
+
+def decoded(name: str, content: bytes) -> str:
+    """Returns the text of a file in UTF-8, or in UTF-16 with a byte order mark.
+
+    Raises:
+        DataError: when it is in another encoding, where class names would be misread.
+    """
+    encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"line {line} of {escaped(name)} is not text in UTF-8; save the file as UTF-8") from None
 
 
 def csv_rows(name: str, text: str) -> list[Row]:

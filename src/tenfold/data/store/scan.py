@@ -175,4 +175,7 @@ def check_labels(classes: tuple[str, ...], labels: dict[str, NDArray[np.int64]],
         missing = [classes[label] for label in np.flatnonzero(counts == 0)]
         raise DataError(f"{source} has no readable training image of {name_list(missing)}; add some")
     if not len(labels.get("test", ())):
-        raise DataError(f"{source} has no readable test image; add some, or remove the test folder to draw them")
+        raise DataError(
+            f"{source} has no readable test image; expected some in its test folder or, where they are drawn, two "
+            "images of a class"
+        )
