@@ -8,10 +8,12 @@ import pytest
 
 import tenfold
 
+NO_EXAMPLES = ("__main__", "gpu_programs")
+"""The first would run the command line; the second needs Triton, which comes with PyTorch's builds for a GPU."""
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(tenfold.__path__, "tenfold.")
-    if not module.name.endswith("__main__")
+    if not module.name.endswith(NO_EXAMPLES)
 )
 
 
