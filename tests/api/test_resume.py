@@ -187,7 +187,7 @@ def test_a_run_that_cannot_resume_keeps_its_checkpoints(photos: Path) -> None:
 def test_a_run_of_another_kind_of_device_takes_this_ones_precision(tmp_path: Path) -> None:
     stop_after(5, lambda: tiny_run(tmp_path, overrides=(*TINY, *EAGER)))
     run = tmp_path / "run"
-    recipe = (run / "recipe.toml").read_text().replace('precision = "float32"', 'precision = "bfloat16"')
+    recipe = (run / "recipe.toml").read_text().replace('precision = "float32"', 'precision = "bfloat16"', 1)  # [train]
     (run / "recipe.toml").write_text(recipe.replace('execution = "eager"', 'execution = "compiled"'))
     on_gpu = replace(load_checkpoint(run / "checkpoints"), state={"device": "cuda"})
     used = choose_hardware(resolve(load_recipe(run), {"train.precision": "auto"}).train).autocast

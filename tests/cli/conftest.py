@@ -66,7 +66,7 @@ def fake_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApi:
     folder.write_predictions([PredictionRow(str(i), "cat", "dog" if i % 2 else "cat", 0.5) for i in range(100)])
     fake = FakeApi(run=folder.path)
     results: dict[str, Callable[[], Any]] = {
-        "train.train": lambda: SimpleNamespace(path=fake.run, summary={}, evaluation=evaluation()),
+        "train.train": lambda: SimpleNamespace(path=fake.run, summary={"dataset": {}}, evaluation=evaluation()),
         "evaluate.evaluate": evaluation,
         "evaluate.load": lambda: FakePredictor(fake.calibrated),
         "evaluate.export": lambda: Path("fake.pth"),

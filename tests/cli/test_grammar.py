@@ -16,8 +16,8 @@ from harness.command_line import environment, run_tenfold
 from tenfold.cli.grammar import ALIASES, FILE_FLAGS, rewritten
 from tenfold.cli.main import app, main
 
-DIFFER = {"--top", "--output"}
-"""Flags whose value depends on the command: classes or images to list, a file or a folder."""
+DIFFER = {"--top", "--output", "--folds"}
+"""Flags whose value depends on the command: classes or images to list, a file or a folder, what is done with folds."""
 
 OWN_FLAGS = {"--help", "--version", "--debug", "--install-completion", "--show-completion"}
 
