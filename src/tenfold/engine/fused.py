@@ -30,7 +30,9 @@ def fused_loss(
         label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
         class_weights: float32 [C] on the device; see `mean_loss`.
     """
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MAX_VERSIONS)
+    config = torch._dynamo.config
+    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # its name until torch 2.6
+    setattr(config, limit, max(getattr(config, limit), _MAX_VERSIONS))
     device = next(model.parameters()).device
     mean, std = (
         torch.tensor(values, device=device).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std)
