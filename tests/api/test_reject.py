@@ -20,7 +20,7 @@ def run_with(tmp_path: Path, split: str, *rows: tuple[float, float | None, bool]
     return folder
 
 
-def test_the_threshold_is_the_lowest_that_keeps_to_the_share(tmp_path: Path) -> None:
+def test_the_threshold_is_the_lowest_that_keeps_to_the_fraction(tmp_path: Path) -> None:
     rows = [(0.5, 0.9, True), (0.5, 0.8, True), (0.5, 0.7, False), (0.5, 0.6, True), (0.5, 0.5, False)]
     folder = run_with(tmp_path, "test", *rows)
     assert reject_threshold(folder.path, 0.2) == (0.8, "test", 5, 2, 0)
@@ -38,7 +38,7 @@ def test_validation_images_come_first_and_probabilities_may_be_uncalibrated(tmp_
     assert reject_threshold(folder.path, 0.02) == (0.9, "validation", 2, 1, 0)
 
 
-def test_a_share_that_no_threshold_keeps_and_a_model_file_are_errors(tmp_path: Path) -> None:
+def test_a_fraction_that_no_threshold_keeps_and_a_model_file_are_errors(tmp_path: Path) -> None:
     folder = run_with(tmp_path, "test", (0.9, None, False), (0.4, None, True))
     with pytest.raises(
         RunError, match=r"no probability keeps the errors of .* at 2\.0 % of the answers on its 2 test im"

@@ -38,7 +38,7 @@ def test_an_answer_below_the_probability_is_unsure(
     assert [(row["label"], row["unsure"]) for row in rows] == [("cat", str(unsure).lower()), ("", "")]
 
 
-def test_a_share_of_errors_is_looked_up_in_the_predictions_of_the_run(
+def test_a_fraction_of_errors_is_looked_up_in_the_predictions_of_the_run(
     fake_api: Any, photo: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(fake_api.run), photo, "--reject-errors", "50%"]) == 0
@@ -50,10 +50,10 @@ def test_a_share_of_errors_is_looked_up_in_the_predictions_of_the_run(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--reject-below 2", "--reject-below is 2; expected a share between 0 and 1, such as 0.02 or 2%"),
-        ("--reject-below few", "--reject-below is few; expected a share"),
-        ("--reject-errors 0%", "--reject-errors is 0%; expected a share"),
-        ("--reject-errors nan", "--reject-errors is nan; expected a share"),
+        ("--reject-below 2", "--reject-below is 2; expected a fraction between 0 and 1, such as 0.02 or 2%"),
+        ("--reject-below few", "--reject-below is few; expected a fraction"),
+        ("--reject-errors 0%", "--reject-errors is 0%; expected a fraction"),
+        ("--reject-errors nan", "--reject-errors is nan; expected a fraction"),
         ("--reject-errors 2% --reject-below 0.5", "were both given; expected one of them"),
         ("--reject-errors 2% --views plain", "leave --views out"),
     ],

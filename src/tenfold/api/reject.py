@@ -35,17 +35,17 @@ class RejectThreshold(NamedTuple):
 
 
 def reject_threshold(source: RunSource, max_errors: float) -> RejectThreshold:
-    """Returns the lowest threshold above which at most a share of a run's predictions is wrong.
+    """Returns the lowest threshold above which at most a fraction of a run's predictions is wrong.
 
     It is read off the validation images, which other choices used already, or off the test images where there are none.
 
     Args:
         source: a finished run, or its folder.
-        max_errors: share of wrong answers among those that are not unsure, in (0, 1).
+        max_errors: fraction of wrong answers among those that are not unsure, in (0, 1).
 
     Raises:
         UsageError: when `source` is a model file, which has no predictions.
-        RunError: when the run has no predictions, or no threshold keeps to the share.
+        RunError: when the run has no predictions, or no threshold keeps to the fraction.
     """
     path = path_of(source, "run")
     if not path.is_dir():

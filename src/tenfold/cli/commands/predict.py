@@ -53,7 +53,7 @@ def predict(
     ] = None,
     reject_errors: Annotated[
         str | None,
-        option("--reject-errors", metavar="SHARE", help_text="Answer 'unsure' so that of the others 2% are wrong"),
+        option("--reject-errors", metavar="FRACTION", help_text="Answer 'unsure' so that of the others 2% are wrong"),
     ] = None,
     force: ForceOption = False,
 ) -> None:
