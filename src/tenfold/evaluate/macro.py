@@ -108,8 +108,12 @@ def roc_auc(scores: _Floats, labels: NDArray[np.int64]) -> Estimate | None:
         return None
     if scores.shape[1] == 2:
         classes = classes[1:]  # the curve of the other class is the same one
-    areas, effects = zip(*(_one_area(scores[:, index], labels == index) for index in classes), strict=True)
-    variance = float((np.sum(effects, axis=0) ** 2).sum()) / len(classes) ** 2
+    areas, effects = [], np.zeros(len(labels))  # of each image on the sum of the areas
+    for index in classes:
+        area, effect = _one_area(scores[:, index], labels == index)
+        areas.append(area)
+        effects += effect
+    variance = float((effects**2).sum()) / len(classes) ** 2
     own = counts[classes].astype(np.float64)
     as_fractions = _AREA_IMAGES / (1 / own + 1 / (len(labels) - own))
     return _estimate(float(np.mean(areas)), variance, _equal_images(as_fractions))
