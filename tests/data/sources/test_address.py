@@ -83,6 +83,7 @@ def test_what_the_server_does_not_have_is_said_with_the_whole_address():
             "https://example.org/pets",
             "https://example.org/pets is no address of an archive; expected https://… that ends",
         ),
+        ("https://[::1/pets.zip", "https://[::1/pets.zip is no address of an archive"),
         ("hf://datasets/pets.parquet", "hf://datasets/pets.parquet is no address of an archive"),
         ("https://example.org/pets.zip#md5=1", "ends in #md5=1; expected #sha256= and 64 hex digits"),
     ],

@@ -105,6 +105,24 @@ def test_a_damaged_parquet_file_is_one_clear_line(tmp_path):
         build(path)
 
 
+def test_a_parquet_file_whose_images_are_damaged_is_one_clear_line(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", ["cat", "dog"] * 3)
+    content = bytearray(path.read_bytes())
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)  # of the images: the labels can still be read
+    start = column.dictionary_page_offset or column.data_page_offset
+    content[start : start + 30] = b"\xff" * 30
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet: .*; it is damaged or cut short"):
+        build(path)
+
+
+@pytest.mark.parametrize("label", [-2, 2])
+def test_a_label_without_a_name_in_the_metadata_is_refused(tmp_path, label):
+    path = write_parquet(tmp_path / "a.parquet", [0, 1, label], names=["cat", "dog"])
+    with pytest.raises(DataError, match=rf"a\.parquet/0000002 has the label '{label}'; expected a number from 0 to 1"):
+        build(path)
+
+
 def test_a_parquet_file_without_images_is_refused(tmp_path):
     pq.write_table(pa.table({"x": [1, 2], "label": [0, 1]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="has the columns x, label, and not exactly one of them holds images"):
@@ -164,6 +182,7 @@ def test_names_replace_the_numbers_of_a_numpy_archive(tmp_path):
         ({"a": images(2, 8, 8)}, r"has the arrays a; expected uint8 images with labels: train_images"),
         ({"images": images(2, 8, 8) / 255, "labels": np.arange(2)},
          r"are an array of float64 \[1, 8, 8\]; expected uint8"),
+        ({"images": np.array(3), "labels": np.array(2)}, r"expected uint8 \[N, H, W, 3\]"),
         ({"images": images(2, 8, 8), "labels": np.zeros((2, 14), int)},
          r"labels .* are int64 \[2, 14\]; expected one integer or name"),
         ({"images": images(2, 8, 8), "labels": np.array([{}, {}])},
@@ -176,7 +195,25 @@ def test_arrays_that_are_no_labeled_images_are_refused(tmp_path, arrays, message
         build(tmp_path / "a.npz")
 
 
-def test_a_damaged_numpy_archive_is_one_clear_line(tmp_path):
-    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(DataError, match=r"a\.npz cannot be read as a NumPy archive"):
+@pytest.mark.parametrize("content", [b"PK\x03\x04 no archive", b"text", b"\x93NUMPY\x01\0"])
+def test_a_file_that_is_no_numpy_archive_is_one_clear_line(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npz is not a NumPy archive, or is cut short; expected uint8 images"):
+        build(tmp_path / "a.npz")
+
+
+def test_a_single_array_is_no_numpy_archive(tmp_path):
+    with (tmp_path / "a.npz").open("wb") as file:
+        np.save(file, images(2, 8, 8))
+    with pytest.raises(DataError, match=r"a\.npz is not a NumPy archive"):
+        build(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_numpy_archive_is_one_clear_line(tmp_path, save):
+    save(tmp_path / "a.npz", images=np.zeros((20, 32, 32), np.uint8), labels=np.arange(20) % 2)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[60:70] = b"\xff" * 10
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npz cannot be read as a NumPy archive: .*; it is damaged, so fetch it"):
         build(tmp_path / "a.npz")

@@ -75,8 +75,7 @@ def _parsed(address: str) -> tuple[str, Checksum | None]:
         DataError: when it is no address of an archive, or its fragment is no checksum.
     """
     url, _, fragment = address.partition("#")
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("https", "http") or not parts.path.casefold().endswith(_SUFFIXES):
+    if not _is_of_archive(url):
         raise DataError(
             f"{escaped(address)} is no address of an archive; expected https://… that ends in {', '.join(_SUFFIXES)}, "
             "or the path of a file or folder: download it by hand and name that with --data"
@@ -87,6 +86,14 @@ def _parsed(address: str) -> tuple[str, Checksum | None]:
             f"{escaped(address)} ends in #{escaped(fragment)}; expected #sha256= and 64 hex digits, or nothing"
         )
     return url, Checksum("sha256", match[1].lower()) if match else None
+
+
+def _is_of_archive(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as half an IPv6 address
+        return False
+    return parts.scheme in ("https", "http") and parts.path.casefold().endswith(_SUFFIXES)
 
 
 def _target(url: str) -> Path:

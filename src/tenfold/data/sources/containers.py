@@ -14,6 +14,7 @@ from tenfold.core.text import escaped
 from tenfold.data.decode.decode import is_image_name
 from tenfold.data.sources.folder_layout import unlabeled_text
 from tenfold.data.sources.folder_tree import folder_tree, tree_lines
+from tenfold.data.sources.label_table import named_class
 from tenfold.data.sources.layout import Layout, Placed, arranged
 from tenfold.data.sources.npz import NpzImages
 from tenfold.data.sources.parquet_images import ParquetImages
@@ -87,19 +88,12 @@ def arrange_container(root: Path, container: Container, names: Sequence[str], *,
     unlabeled = Counter(image.path.rpartition("/")[0] for image in images if not image.class_name)
     outside = Counter(image.path.rpartition("/")[0] for image in images if image.class_name and not image.split)
     skipped = [Skipped(path, "outside train, test and val") for path in outside]
-    placed = [_named(image, names) for image in images if image.class_name and image.split]
+    placed = [
+        image._replace(class_name=named_class(image.class_name, names, escaped(image.path)))
+        for image in images
+        if image.class_name and image.split
+    ]
     understood = f"layout: {container.text}{unlabeled_text(unlabeled.items())}"
     layout = arranged(root, placed, skipped, understood, for_training=for_training)
     tree = tree_lines(folder_tree([image.path for image in images]), {}, ())
     return replace(layout, tree=(escaped(root.name), *tree), read=container.read)
-
-
-def _named(image: Placed, names: Sequence[str]) -> Placed:
-    if not names:
-        return image
-    if image.class_name.isdecimal() and int(image.class_name) < len(names):
-        return image._replace(class_name=names[int(image.class_name)])
-    raise DataError(
-        f"{escaped(image.path)} has the label '{escaped(image.class_name)}'; expected a number from 0 to "
-        f"{len(names) - 1}, one for each name"
-    )

@@ -12,7 +12,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, percent, plural
 from tenfold.data.sources.folder_layout import FoundFiles, unlabeled_text
 from tenfold.data.sources.folder_tree import folder_tree, tree_lines
-from tenfold.data.sources.label_table import ImageFinder, LabelTable, role_of_path, split_named
+from tenfold.data.sources.label_table import ImageFinder, LabelTable, named_class, role_of_path, split_named
 from tenfold.data.sources.layout import Layout, Placed, arranged
 from tenfold.data.sources.rules import LabelRule, SourceRules, split_role
 from tenfold.data.types import Skipped
@@ -124,7 +124,7 @@ def _read_rows(
         if not cells[label].strip() or len(paths) != 1:
             yield Unmatched(f"line {line}", _row_fault(cells[file], cells[label], paths))
             continue
-        class_name = _class_name(cells[label].strip(), names, where)
+        class_name = named_class(cells[label].strip(), names, where)
         new = Label(class_name, role, cells[group].strip() if group is not None else "")
         if labels.setdefault(paths[0], new) != new:
             raise DataError(
@@ -139,16 +139,6 @@ def _row_fault(file: str, label: str, paths: Sequence[str]) -> str:
     if not paths:
         return f"there is no image '{escaped(file)}'"
     return f"'{escaped(file)}' may be {' or '.join(escaped(path) for path in paths[:3])}"
-
-
-def _class_name(label: str, names: Sequence[str], where: str) -> str:
-    if not names:
-        return label
-    if label.isdecimal() and int(label) < len(names):
-        return names[int(label)]
-    raise DataError(
-        f"{where} has the label '{escaped(label)}'; expected a number from 0 to {len(names) - 1}, one for each name"
-    )
 
 
 def _arranged(
@@ -205,7 +195,7 @@ def _splits(labels: Mapping[str, Label], rules: SourceRules) -> dict[str, str]:
 
 
 def _named_split(path: str, splits: Mapping[str, str]) -> str:
-    return next((split for folder, split in splits.items() if f"/{path}".find(f"/{folder}/") >= 0), "")
+    return next((split for folder, split in splits.items() if f"/{folder}/" in f"/{path}"), "")
 
 
 def _check_distinct(labels: Mapping[str, Label], text: str) -> None:

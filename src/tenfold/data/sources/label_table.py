@@ -151,6 +151,26 @@ def role_of_path(path: str) -> str:
     return next((role for folder in path.split("/")[:-1] if (role := split_role(folder))), "")
 
 
+def named_class(label: str, names: Sequence[str], where: str) -> str:
+    """Returns the class that a label stands for.
+
+    Args:
+        label: what is written for it.
+        names: name of each numeric label, from 0; empty to take the label as it is.
+        where: where it is written, for the message.
+
+    Raises:
+        DataError: when it is no number of a name.
+    """
+    if not names:
+        return label
+    if label.isdecimal() and int(label) < len(names):
+        return names[int(label)]
+    raise DataError(
+        f"{where} has the label '{escaped(label)}'; expected a number from 0 to {len(names) - 1}, one for each name"
+    )
+
+
 def split_named(text: str, where: str) -> str:
     """Returns the split that a cell names.
 

@@ -1,9 +1,10 @@
 """NumPy archives of labeled images: `train_images` and `train_labels` as MedMNIST has them, or similar names."""
 
 import io
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,14 +76,21 @@ class NpzImages:
     def _load(self, root: Path) -> dict[str, NDArray[np.generic]]:
         known = {name for _, *names in _KEYS for name in names}
         try:
-            with root.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] if name.casefold() in known else np.empty(0) for name in archive.files}
-        except (OSError, EOFError, BadZipFile, MemoryError, AttributeError) as error:
-            raise DataError(f"{self._name} cannot be read as a NumPy archive: {one_line(str(error))[:100]}") from error
-        except ValueError as error:  # NumPy's answer to a pickle
+            with root.open("rb") as file:
+                if not is_zipfile(file):  # NumPy takes it for a single array or a pickle
+                    raise DataError(f"{self._name} is not a NumPy archive, or is cut short; expected {_EXPECTED}")
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as archive:
+                    return {name: archive[name] if name.casefold() in known else np.empty(0) for name in archive.files}
+        except (OSError, EOFError, BadZipFile, MemoryError, RuntimeError, ValueError, zlib.error) as error:
+            if "allow_pickle" in str(error):
+                raise DataError(
+                    f"{self._name} holds arrays of Python objects, which may run code and are not read; expected "
+                    f"{_EXPECTED}"
+                ) from error
             raise DataError(
-                f"{self._name} holds arrays of Python objects, which may run code and are not read; expected "
-                f"{_EXPECTED}"
+                f"{self._name} cannot be read as a NumPy archive: {one_line(str(error))[:100]}; it is damaged, so "
+                "fetch it again"
             ) from error
 
     def _checked(
@@ -91,7 +99,7 @@ class NpzImages:
         """Returns images, uint8 and one of [N, H, W, 3], [N, 3, H, W] and [N, H, W], and their labels."""
         if images.ndim == 4 and images.shape[3] == 1:
             images = images[..., 0]
-        images_of(images[:1], f"{images_name} of {self._name}")  # says what is wrong with them
+        images_of(np.atleast_1d(images)[:1], f"{images_name} of {self._name}")  # says what is wrong with them
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.dtype.kind not in "iuU" or labels.shape != images.shape[:1]:

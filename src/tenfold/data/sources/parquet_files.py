@@ -1,5 +1,7 @@
 """Opens Parquet files through pyarrow, which is an extra."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,11 +22,23 @@ def open_parquet(name: str, source: Path | BinaryIO) -> Any:
     """
     if find_spec("pyarrow") is None:
         raise DataError(f"{escaped(name)} needs pyarrow, which is not installed; run: pip install -e '.[parquet]'")
-    from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
-    try:
+    with reading_parquet(name):
         return ParquetFile(source)
+
+
+@contextmanager
+def reading_parquet(name: str) -> Iterator[None]:
+    """Reports what pyarrow raises in a `with` block as a DataError: only reading shows damage within a file.
+
+    Args:
+        name: of the file, for messages.
+    """
+    from pyarrow import ArrowException
+
+    try:
+        yield
     except (ArrowException, OSError) as error:
         raise DataError(
             f"{escaped(name)} cannot be read as Parquet: {one_line(str(error))[:100]}; it is damaged or cut short, so "

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tenfold.core.errors import DataError
 from tenfold.core.registry import did_you_mean
 from tenfold.core.text import escaped
-from tenfold.data.sources.label_table import LABEL_COLUMNS, role_of_path, split_named
+from tenfold.data.sources.label_table import LABEL_COLUMNS, named_class, role_of_path, split_named
 from tenfold.data.sources.layout import Placed
-from tenfold.data.sources.parquet_files import open_parquet
+from tenfold.data.sources.parquet_files import open_parquet, reading_parquet
 from tenfold.data.sources.rules import SPLITS, split_role
 
 _IMAGE_COLUMNS = ("image", "img", "picture", "photo", "bytes")
@@ -50,13 +51,17 @@ class ParquetImages:
         """Yields the path of each of these images and the bytes of its file."""
         wanted = frozenset(paths)
         for file, path in self._paths.items():
-            row = 0
-            for batch in open_parquet(file, path).iter_batches(_BATCH, columns=[self._image]):
-                for value in batch.column(0).to_pylist():
-                    name = _row_name(file, row)
-                    row += 1
-                    if name in wanted:
-                        yield name, (value.get("bytes") if isinstance(value, dict) else value) or b""
+            names = (_row_name(file, row) for row in count())
+            for name, value in zip(names, self._values(file, path), strict=False):
+                if name in wanted:
+                    yield name, (value.get("bytes") if isinstance(value, dict) else value) or b""
+
+    def _values(self, file: str, path: Path) -> Iterator[Any]:
+        """Yields what the image column of a file holds in each row."""
+        parquet = open_parquet(file, path)
+        with reading_parquet(file):
+            for batch in parquet.iter_batches(_BATCH, columns=[self._image]):
+                yield from batch.column(0).to_pylist()
 
     def _rows(self, file: str, role: str) -> Iterator[Placed]:
         """Yields the images of a file; finds its columns."""
@@ -65,9 +70,10 @@ class ParquetImages:
         self._image = _image_column(file, schema, features)
         self._label = self._label_column(file, schema, features)
         others = {kind: name for kind in ("split", "group") if (name := self._columns.get(kind, kind)) in schema.names}
-        table = parquet.read(columns=[self._label, *others.values()])
+        with reading_parquet(file):
+            table = parquet.read(columns=[self._label, *others.values()])
         names = features.get(self._label, {}).get("names") or ()
-        labels = [_class_name(label, names) for label in table.column(self._label).to_pylist()]
+        labels = table.column(self._label).to_pylist()
         splits, groups = (
             table.column(others[kind]).to_pylist() if kind in others else [""] * len(labels)
             for kind in ("split", "group")
@@ -75,7 +81,7 @@ class ParquetImages:
         for row, (label, split, group) in enumerate(zip(labels, splits, groups, strict=True)):
             where = _row_name(file, row)
             own = split_named(str(split), where) if split else role
-            yield Placed(where, own, label, "" if group is None else str(group))
+            yield Placed(where, own, _class_name(label, names, where), "" if group is None else str(group))
 
     def _label_column(self, file: str, schema: Any, features: Mapping[str, Any]) -> str:
         """Returns the column of labels: the one that is named, the only one with class names, or one known by name."""
@@ -125,11 +131,11 @@ def _image_column(file: str, schema: Any, features: Mapping[str, Any]) -> str:
     )
 
 
-def _class_name(label: object, names: Sequence[str]) -> str:
+def _class_name(label: object, names: Sequence[str], where: str) -> str:
     """Returns the name of a label; empty for a missing one, which Hugging Face writes as −1."""
     if label is None or label == -1:
         return ""
-    return str(names[label]) if isinstance(label, int) and label < len(names) else str(label)
+    return named_class(str(label), names if isinstance(label, int) else (), where)
 
 
 def _row_name(file: str, row: int) -> str:

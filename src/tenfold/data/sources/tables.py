@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, plural
-from tenfold.data.sources.parquet_files import open_parquet
+from tenfold.data.sources.parquet_files import open_parquet, reading_parquet
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -135,7 +135,9 @@ def _json_objects(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _read_parquet(name: str, content: bytes) -> Table:
-    table = open_parquet(name, io.BytesIO(content)).read()
+    parquet = open_parquet(name, io.BytesIO(content))
+    with reading_parquet(name):
+        table = parquet.read()
     columns = [table.column(column).to_pylist() for column in table.column_names]
     cells = zip(*columns, strict=True)
     return Table(
