@@ -495,7 +495,7 @@ def test_a_printed_recipe_is_complete_and_loads_again(
     printed, shipped = load_recipe(file), load_recipe(name)
     arguments = default_arguments(shipped.model.name)
     known = {key: value for key, value in arguments.items() if value is not None}
-    model = {"name": shipped.model.name, **known, **shipped.model.arguments}
+    model = {**shipped.model.model_dump(), **known, **shipped.model.arguments}
     assert printed.model_dump() == {**shipped.model_dump(), "model": json.loads(json.dumps(model))}
 
 

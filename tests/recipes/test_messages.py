@@ -43,7 +43,10 @@ from tenfold.recipes.load import load_recipe, resolve
         ("train.shuffle=yes", "--set: train.shuffle is 'yes'; expected true or false"),
         (
             "data.fit=padd",
-            "--set: data.fit is 'padd'; expected 'crop', 'pad' or 'stretch'; did you mean 'pad'?",
+            "--set: data.fit: fit is 'padd'; expected crop, pad, stretch, or crop:0.875 for that fraction of the "
+            "sides, "
+            "and a filter if it is not bicubic: crop:0.95:bilinear, or weights for the rule of pretrained weights; "
+            "did you mean 'pad'?",
         ),
         (
             "data.image_size=[4, 64]",
@@ -130,8 +133,8 @@ def test_unused_keys_are_accepted() -> None:
 
 
 def test_long_values_are_shortened() -> None:
-    with pytest.raises(RecipeError, match="…; expected 'crop'"):
-        load_recipe("mlp", [f"data.fit={'x' * 500}"])
+    with pytest.raises(RecipeError, match="…; expected 'sgd'"):
+        load_recipe("mlp", [f"optim.name={'x' * 500}"])
 
 
 SECTIONS = st.sampled_from(["data", "model", "optim", "train", "evaluate", "data.augment", "nonsense"])

@@ -285,7 +285,7 @@ def test_a_pickled_network_is_an_error(tmp_path: Path) -> None:
     [
         ([torch.zeros(1)], "contains a list; expected tensors by name"),
         (torch.zeros(1), "contains a Tensor; expected tensors by name"),
-        ({"state_dict": {"a": torch.zeros(1)}}, "contains a dict under 'state_dict'; expected tensors by name"),
+        ({"weights": {"a": torch.zeros(1)}}, "contains a dict under 'weights'; expected tensors by name"),
         ({"epoch": 3}, "contains a int under 'epoch'"),
         ({1: torch.zeros(1)}, "contains a Tensor under 1"),
     ],

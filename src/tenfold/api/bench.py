@@ -10,6 +10,7 @@ import torch
 from tenfold.api.data import request_of
 from tenfold.api.evaluate import load
 from tenfold.api.prepare import report_dataset
+from tenfold.api.weights import with_weights
 from tenfold.core.cache import cache_folder
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import DeviceError, UsageError
@@ -231,7 +232,7 @@ def _prepared(
     recipe: str | Path, data: str | None, overrides: Sequence[str], device: str | None, progress: Progress
 ) -> tuple[Recipe, Dataset]:
     """Returns the complete recipe and its dataset, which is prepared from now on."""
-    chosen = load_recipe(recipe, overrides)
+    chosen = with_weights(load_recipe(recipe, overrides), progress)
     if data is not None:
         chosen = resolve(chosen, {"data.source": data})
     if device is not None:

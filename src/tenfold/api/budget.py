@@ -83,7 +83,7 @@ def refuse_beside_budget(user_keys: Collection[str]) -> None:
 
 def _options(recipe: Recipe, user_keys: Collection[str]) -> list[tuple[Network | None, Recipe]]:
     """Returns the recipes to choose from with their measured networks, or the recipe itself if it has a network."""
-    if recipe.model.name != "quick" or "widths" in recipe.model.arguments:
+    if recipe.model.name != "quick" or "widths" in recipe.model.arguments or recipe.model.starts_from_weights:
         return [(None, recipe)]
     return [
         (network, resolve(recipe, _settings(network, IMAGES_PER_EPOCH, user_keys))) for network in measured_networks()

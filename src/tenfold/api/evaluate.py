@@ -143,11 +143,16 @@ def _classifier(source: Path, device: str, model: nn.Module | str | None, views:
     elif isinstance(model, str):
         raise UsageError(f"{source} names its own network; --model {model} is for plain .pth files only")
     else:
-        classifier = Classifier.load(_model_file(source), device=torch_device, model=model)
+        classifier = Classifier.load(model_file(source), device=torch_device, model=model)
     return classifier if views is None else classifier.with_views(views)
 
 
-def _model_file(source: Path) -> Path:
+def model_file(source: Path) -> Path:
+    """Returns the model file of a run folder, its best or else its last, or the model file that `source` is.
+
+    Raises:
+        RunError: when it is neither, or the run holds no model yet.
+    """
     if source.suffix == ".safetensors":
         return source
     folder = RunFolder.open(source)

@@ -10,6 +10,7 @@ from tenfold.api.data import DataSource, dataset_of
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.sweep_results import Sweep
 from tenfold.api.sweep_running import checked, run_sweep
+from tenfold.api.weights import with_weights
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import UsageError
@@ -66,7 +67,7 @@ def cross_validate(
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     plan, trials = plan_folds(base, recipe_name, folds, overrides)
     base = resolve(base, {} if data is None else {"data.source": str(data)})
-    base = resolve(base, {"data.folds": folds, FOLD_KEY: 0})
+    base = with_weights(resolve(base, {"data.folds": folds, FOLD_KEY: 0}), progress)
     check_early(base, Path(runs), name)
     dataset = dataset_of(base.data, progress)
     _report(dataset, base, progress)

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from tenfold.api.data import absolute_paths, request_of
+from tenfold.api.weights import enlarged_text
 from tenfold.core.devices import choose_device
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural, size_text
@@ -28,7 +29,10 @@ _SAME_STEP = (
 
 
 def recipe_with_target(
-    recipe: str | Path | Recipe, overrides: Sequence[str], progress: Progress, varied: Collection[str] = ()
+    recipe: str | Path | Recipe,
+    overrides: Sequence[str],
+    progress: Progress,
+    varied: Collection[str] = (),
 ) -> tuple[Recipe, list[str]]:
     """Returns the recipe with overrides and what its target needs, and both as `section.key=value` lines.
 
@@ -122,6 +126,8 @@ def report_dataset(dataset: Dataset, progress: Progress, recipe: Recipe) -> None
     balanced = recipe.optim.class_weights != "none" or recipe.data.balance > 0
     for note in (*dataset.notes, *group_lines(dataset), *label_warnings(dataset, balanced=balanced)):
         progress.message(note)
+    if (enlarged := enlarged_text(recipe, dataset)) is not None:
+        progress.message(enlarged)
     for warning in group_warnings(dataset, in_folds=recipe.data.folds > 0):
         progress.warn(warning)
     if dataset.skipped:

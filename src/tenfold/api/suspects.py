@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tenfold.api.data import DataSource, dataset_of, given_dataset
 from tenfold.api.prepare import report_dataset
+from tenfold.api.weights import with_weights
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import DataError, UsageError
 from tenfold.core.notebook import default_progress
@@ -117,6 +118,7 @@ def suspects(
     progress = progress or default_progress()
     _check_numbers(longer, folds, repeats, top)
     chosen = resolve(recipe, overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    chosen = with_weights(chosen, progress, in_memory=not isinstance(data, str | Path | None))
     chosen = resolve(chosen, {"data.val_fraction": 0.0})
     if isinstance(data, str | Path):
         chosen = resolve(chosen, {"data.source": str(data)})

@@ -12,6 +12,7 @@ from tenfold.api.prepare import check_early, recipe_with_target, report_dataset,
 from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep_results import Sweep
 from tenfold.api.sweep_running import checked, recipe_of, run_sweep
+from tenfold.api.weights import with_weights
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.disk import display_path
@@ -101,7 +102,7 @@ def sweep(
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, target=target)
     varied = [key_of(line) for line in [*vary, *search]]  # a mapping yields its keys
     base, overrides = recipe_with_target(recipe, overrides, progress, varied)
-    base = base if data is None else resolve(base, {"data.source": str(data)})
+    base = with_weights(base if data is None else resolve(base, {"data.source": str(data)}), progress)
     recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     plan, listed = plan_sweep(
         base,

@@ -8,6 +8,7 @@ from tenfold.api.data import dataset_of, request_of
 from tenfold.api.fold_results import conclude_folds
 from tenfold.api.sweep_results import Sweep, conclude
 from tenfold.api.trial import run_trial
+from tenfold.api.weights import with_weights
 from tenfold.core.disk import display_path
 from tenfold.core.progress import Progress
 from tenfold.data.build import DataRequest
@@ -32,7 +33,7 @@ def recipe_of(plan: SweepPlan, base: Recipe, trial: Trial) -> Recipe:
     The number of CPU threads is a matter of the machine: workers get it through their environment.
     """
     split = {"data.split_seed": trial.seed} if plan.resplit else {}
-    return complete_recipe(base, {**trial.settings, "train.seed": trial.seed, **split}, plan.overrides)
+    return with_weights(complete_recipe(base, {**trial.settings, "train.seed": trial.seed, **split}, plan.overrides))
 
 
 def checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: Progress) -> list[Trial]:

@@ -24,6 +24,7 @@ from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep import sweep
 from tenfold.api.sweep_results import Sweep
 from tenfold.api.training_run import Run, execute_run
+from tenfold.api.weights import starting_from, with_weights
 from tenfold.core import durable
 from tenfold.core.errors import UsageError
 from tenfold.core.notebook import default_progress
@@ -54,6 +55,7 @@ class TrainSettings(TypedDict, total=False):
     name: str | None
     runs: str | Path
     resume: RunSource | None
+    start_from: RunSource | None
     budget: str | None
     report: bool
     progress: Progress | None
@@ -86,6 +88,7 @@ def train(
     name: str | None = None,
     runs: str | Path = "runs",
     resume: RunSource | None = None,
+    start_from: RunSource | None = None,
     budget: str | None = None,
     report: bool = True,
     progress: Progress | None = None,
@@ -114,6 +117,8 @@ def train(
         runs: folder for run folders.
         resume: a run, or its folder, to resume; only overrides of `[train]` are allowed then, and after a loss that
             was not finite also lower learning rates. `data` says where the same images are now.
+        start_from: a run, its folder or a model file whose network and weights are taken over; the head is new where
+            the classes are others.
         budget: `"60s"` or `"2 min"`: time for the whole run, without preparing images for the first time. Network
             and length are chosen to fit it.
         report: whether to draw charts and write `report.html` at the end, which takes seconds.
@@ -138,6 +143,9 @@ def train(
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, target=target)
     _check_seeds(seeds, resplit, model=model, resume=resume, budget=budget)
     _check_folds(folds, seeds=seeds, model=model, resume=resume, budget=budget)
+    recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
+    if start_from is not None:
+        recipe, overrides = _started(start_from, recipe, overrides, resume=resume, model=model)
     if seeds is not None or folds is not None:
         shared: dict[str, Any] = {"data": data, "name": name, "runs": runs, "report": report, "progress": progress}
         return _several(recipe, seeds, resplit, folds, overrides=overrides, command=command, **shared)
@@ -149,10 +157,11 @@ def train(
     if resume is not None:
         return resume_run(path_of(resume, "run"), data, model, overrides, progress, started, report)
     chosen, _ = recipe_with_target(recipe, overrides, progress)
+    check_early(chosen, Path(runs), name, check_network=model is None)
+    chosen = with_weights(chosen, progress, is_own=model is not None, in_memory=not isinstance(data, str | Path | None))
     given = given_dataset(data, chosen.data)
     if data is not None and not isinstance(data, Dataset):
         chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
-    check_early(chosen, Path(runs), name, check_network=model is None)
     dataset, leaks, preparing = prepared_dataset(chosen, progress) if given is None else Prepared(given)
     report_dataset(dataset, progress, chosen)
     chosen, plan = with_actual_data(chosen, dataset), None
@@ -171,7 +180,6 @@ def train(
             report=report,
             progress=progress,
         )
-    recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     folder = RunFolder.create(Path(runs), dataset.name, recipe_name, name)
     with folder.lock():
         chosen = copy_image_lists(chosen, folder.path)
@@ -180,15 +188,7 @@ def train(
         if plan is not None:
             Log(folder.log).write("planned", plan=asdict(plan))
         run = execute_run(
-            chosen,
-            dataset,
-            folder,
-            progress,
-            model=model,
-            checkpoint=None,
-            leaks=leaks,
-            started=started,
-            report=report,
+            chosen, dataset, folder, progress, model=model, checkpoint=None, leaks=leaks, started=started, report=report
         )
     if plan is not None:
         spent = perf_counter() - started - preparing
@@ -221,6 +221,16 @@ def _check_folds(folds: object, **others: object) -> None:
             raise UsageError(
                 f"folds and {name} were both given; a cross-validation has no use for {name}: leave it out"
             )
+
+
+def _started(
+    source: RunSource, recipe: str | Path | Recipe, overrides: Sequence[str], **others: object
+) -> tuple[Recipe, list[str]]:
+    """Returns what `starting_from` returns; raises UsageError if there is a network or a run to resume already."""
+    for name, value in others.items():
+        if value is not None:
+            raise UsageError(f"{name} and a model to start from were both given; expected one of them")
+    return starting_from(source, recipe, overrides)
 
 
 def _refuse_beside_budget(resume: object, model: object, user_keys: Collection[str]) -> None:

@@ -54,6 +54,12 @@ def resume_option(kind: Literal["run", "sweep"]) -> Any:
     return option("--resume", metavar="RUN", help_text=help_text, callback=last_of(kind))
 
 
+def start_option() -> Any:
+    """Returns `--from`."""
+    help_text = "Run, last for the newest, or model file whose network and weights training starts from"
+    return option("--from", metavar="RUN|MODEL", help_text=help_text, callback=last_of("run"))
+
+
 def recipe_argument(default: str) -> Any:
     """Returns a positional RECIPE; `either` joins it with `--recipe`."""
     return argument("RECIPE", _RECIPE_HELP, default, callback=last_of("run"))

@@ -5,7 +5,8 @@ from typing import Literal
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped
-from tenfold.data.decode.preprocessing import FITS, MAX_SIDE, MIN_SIDE
+from tenfold.data.decode.fit_rule import parse_fit
+from tenfold.data.decode.preprocessing import MAX_SIDE, MIN_SIDE
 from tenfold.data.sources.groups import GroupRule, parse_group, with_group_column
 from tenfold.data.sources.rules import SourceRules, parse_labels, parse_splits
 
@@ -24,7 +25,7 @@ class DataRequest:
         classes_are_folders: whether the outer folders are classes, whatever their names.
         data_dir: folder where CIFAR is found or downloaded to; empty means the cache folder.
         image_size: side of a square in pixels, (height, width) in pixels, or `auto`.
-        fit: `crop`, `pad` or `stretch`, see `fit_image`.
+        fit: `crop`, `pad` or `stretch`, and more: see `fit_image`.
         val_fraction: fraction of train that becomes the validation split, in [0, 1); ignored where the source has one.
         test_fraction: fraction that is drawn for testing where the source has no test split, in (0, 1).
         split_seed: seed of all draws.
@@ -58,12 +59,7 @@ class DataRequest:
     relabel: str = ""
 
     def __post_init__(self) -> None:
-        if not self.source.strip():  # an unset variable in a script; as a path it would be the current folder
-            raise DataError(
-                "data.source is empty; expected a dataset, a folder, an archive or another source of images"
-            )
-        if self.fit not in FITS:
-            raise DataError(f"data.fit is '{self.fit}'; expected {', '.join(FITS)}")
+        parse_fit(self.fit)
         sides = self.size or (MIN_SIDE, MIN_SIDE)
         if not MIN_SIDE <= min(sides) <= max(sides) <= MAX_SIDE:
             raise DataError(f"data.image_size is {self.image_size}; expected {MIN_SIDE} to {MAX_SIDE} pixels, or auto")

@@ -17,7 +17,8 @@ from tenfold.core.errors import DataError
 from tenfold.core.text import percent, size_text
 from tenfold.data.arrays import as_array, described, image_of
 from tenfold.data.decode.decode import upright_rgb
-from tenfold.data.decode.preprocessing import Preprocessing, fit_image
+from tenfold.data.decode.fit import fit_image
+from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Split
 from tenfold.evaluate.metrics import Evaluation
 from tenfold.runs.artifact import Classifier

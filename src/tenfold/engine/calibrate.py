@@ -67,7 +67,7 @@ def num_training_images(recipe: Recipe, dataset: Dataset) -> int:
 
     They are at most as many as the test images, so that they take no longer to evaluate.
     """
-    may_be_pretrained = recipe.model.name.startswith(TIMM_PREFIX)
+    may_be_pretrained = recipe.model.starts_from_weights or recipe.model.name.startswith(TIMM_PREFIX)
     repeats_images = recipe.data.pruning > 0 or recipe.data.balance > 0  # some several times in one epoch
     if dataset.val is not None or may_be_pretrained or repeats_images or len(dataset.train) < _MIN_TRAIN:
         return 0

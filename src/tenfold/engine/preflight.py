@@ -14,8 +14,10 @@ from tenfold.engine.precision import choose_hardware
 from tenfold.engine.setup import memory_format
 from tenfold.models.build import build_model, check_model
 from tenfold.models.summary import summarize
+from tenfold.models.weights import load_weights
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.schema import Recipe
+from tenfold.runs.starting_weights import starting_weights
 
 
 def check(recipe: Recipe, dataset: Dataset) -> float:
@@ -64,18 +66,25 @@ def check_execution(recipe: Recipe, dataset: Dataset) -> None:
 
 
 def check_network(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuses a recipe whose network cannot be built for the data; `check_model` says what that costs.
+    """Refuses a recipe whose network cannot be built for the data, or whose weights to start from do not fit it.
+
+    `check_model` says what that costs.
 
     Raises:
         RecipeError: when the network or one of its arguments is unknown, or image sizes change in training and it
             takes one size.
-        ModelError: when no such network can exist for the data.
+        ModelError: when no such network can exist for the data, or its weights are missing or do not fit.
     """
     name, arguments, num_classes = recipe.model.name, recipe.model.arguments, len(dataset.classes)
     check_model(name, arguments, num_classes=num_classes, image_size=dataset.image_size)
+    weights = starting_weights(recipe.model, dataset.image_size)
+    if weights is None and not recipe.train.progressive:
+        return
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(name, arguments, num_classes=num_classes, image_size=dataset.image_size).eval()
+    if weights is not None:
+        load_weights(model, weights, dataset.classes)
     if recipe.train.progressive:
-        with torch.random.fork_rng(devices=[]):
-            model = build_model(name, arguments, num_classes=num_classes, image_size=dataset.image_size).eval()
         _check_sizes(recipe, model, dataset.image_size)
 
 

@@ -1,6 +1,6 @@
 """A whole run: from a recipe and a dataset to a finished run folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tenfold.core.errors import ModelError
 from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
-from tenfold.data.decode.preprocessing import Preprocessing, channel_statistics
+from tenfold.data.decode.preprocessing import Channels, Preprocessing, channel_statistics
 from tenfold.data.loader import image_batches
 from tenfold.data.types import Dataset, Leak
 from tenfold.engine.changes import recipe_changes
@@ -24,11 +24,13 @@ from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.setup import Setup
 from tenfold.evaluate.logits import evaluation_mode
 from tenfold.models.build import build_model
+from tenfold.models.weights import load_weights
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.checkpoint import Checkpoint
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
+from tenfold.runs.starting_weights import needed_record, starting_weights
 
 _HALF = (0.5, 0.5, 0.5)
 _FIT_PIXELS = 1000 * 32 * 32
@@ -78,7 +80,9 @@ def run(
     for change in recipe_changes(recipe, dataset):
         progress.message(str(change))
     with hardware.active(), _random_state_restored(hardware):
-        classifier = make_classifier(recipe, dataset, model, hardware.device)
+        # The weights of a resumed run are in its checkpoint; the file that it started from may be gone.
+        resumed = checkpoint is not None
+        classifier = make_classifier(recipe, dataset, model, hardware.device, progress.message, resumed=resumed)
         earlier = 0.0 if checkpoint is None else float(checkpoint.state["seconds"])
         log = Log(folder.log, spent=perf_counter() - started, earlier=earlier)
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
@@ -88,19 +92,30 @@ def run(
 
 
 def make_classifier(
-    recipe: Recipe, dataset: Dataset, model: nn.Module | None, device: torch.device | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    model: nn.Module | None,
+    device: torch.device | None = None,
+    report: Callable[[str], None] = lambda line: None,
+    *,
+    resumed: bool = False,
 ) -> Classifier:
-    """Returns the untrained classifier of `recipe`, on the CPU; its weights are a function of the recipe's seed.
+    """Returns the untrained classifier of `recipe`, on the CPU.
+
+    Its weights are a function of the recipe's seed, and of the weights that the recipe names to start from.
 
     Args:
         recipe: complete.
         dataset: its training split is used.
         model: the user's own network, which replaces the recipe's.
         device: computes what the network derives from the images (default: the CPU).
+        report: receives a line about the weights to start from.
+        resumed: whether a checkpoint will replace the weights, so that those to start from are not needed.
 
     Raises:
         RecipeError: when the network's name or arguments are refused.
-        ModelError: when no such network can exist for the data, or the user's own does not fit the classes.
+        ModelError: when no such network can exist for the data, the user's own does not fit the classes, or the weights
+            to start from are missing or do not fit.
     """
     preprocessing = make_preprocessing(recipe, dataset)
     if model is None:
@@ -114,6 +129,9 @@ def make_classifier(
         fit_to = getattr(model, "fit_to", None)
         if callable(fit_to):
             fit_to(_sample(dataset, preprocessing, _FIT_PIXELS // prod(dataset.image_size), device))
+        weights = None if resumed else starting_weights(recipe.model, dataset.image_size)
+        for line in load_weights(model, weights, dataset.classes) if weights is not None else ():
+            report(line)
     else:
         _check_output(model, _sample(dataset, preprocessing, 2), dataset.classes)
     return Classifier(
@@ -147,11 +165,26 @@ def _check_output(model: nn.Module, images: Tensor, classes: tuple[str, ...]) ->
 
 
 def make_preprocessing(recipe: Recipe, dataset: Dataset) -> Preprocessing:
-    """Returns the preprocessing of a run: mean and std of the training pixels, or one half where the recipe says so."""
-    if recipe.data.normalize == "half":
-        return Preprocessing(dataset.image_size, dataset.fit, _HALF, _HALF, dataset.typical_size)
-    mean, std = channel_statistics(dataset.train.images)
+    """Returns the preprocessing of a run, with the mean and std that its recipe asks for.
+
+    Raises:
+        RecipeError: when the recipe asks for those of weights that do not say how images were normalized.
+        ModelError: when these weights are missing or damaged.
+    """
+    mean, std = _mean_and_std(recipe, dataset)
     return Preprocessing(dataset.image_size, dataset.fit, mean, std, dataset.typical_size)
+
+
+def _mean_and_std(recipe: Recipe, dataset: Dataset) -> tuple[Channels, Channels]:
+    normalize = recipe.data.normalize
+    if isinstance(normalize, dict):
+        return normalize["mean"], normalize["std"]
+    if normalize == "half":
+        return _HALF, _HALF
+    if normalize == "data":
+        return channel_statistics(dataset.train.images)
+    record = needed_record(recipe.model)
+    return record.mean, record.std
 
 
 @contextmanager

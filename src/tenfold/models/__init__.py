@@ -1,5 +1,5 @@
 """Networks: from normalized images to logits."""
 
-from tenfold.models import resnet, speed, tutorial
+from tenfold.models import efficientnet_lite, resnet, speed, tutorial
 
-__all__ = ["resnet", "speed", "tutorial"]  # importing them registers their networks
+__all__ = ["efficientnet_lite", "resnet", "speed", "tutorial"]  # importing them registers their networks

@@ -1,21 +1,26 @@
 """Networks of timm (https://github.com/huggingface/pytorch-image-models), named `timm:<name>`.
 
-timm is imported only when such a network is built. It needs the torchvision release that matches torch.
+timm is imported only when such a network is built. It needs the torchvision release that matches torch. Weights come
+from the cache of the Hugging Face hub, or from the hub itself.
 
 Shapes: B images, H×W pixels.
 """
 
+import socket
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.registry import did_you_mean
-from tenfold.core.text import size_text
+from tenfold.core.text import one_line, size_text
+from tenfold.models.weights import Weights, WeightsRecord
 
 PREFIX = "timm:"
 
@@ -30,7 +35,8 @@ def build_timm(name: str, arguments: Mapping[str, Any], *, num_classes: int, ima
     """Builds a network of timm with random weights and tests it on one image.
 
     Args:
-        name: name in timm, such as `resnet18`; `timm.list_models()` lists all.
+        name: name in timm, such as `resnet18`; `timm.list_models()` lists all. A name of weights after a dot, as in
+            `resnet18.a1_in1k`, makes no difference here.
         arguments: arguments for timm, such as `{"drop_rate": 0.1}`.
         num_classes: number of classes.
         image_size: height and width of the images, in pixels.
@@ -61,6 +67,88 @@ def build_timm(name: str, arguments: Mapping[str, Any], *, num_classes: int, ima
     return _allow_single_values(model)
 
 
+def timm_record(name: str) -> WeightsRecord | None:
+    """Returns the record of the weights of a network, or None if timm has none for it.
+
+    Args:
+        name: name in timm; a name of weights may follow after a dot, otherwise they are timm's default for it.
+
+    Raises:
+        ModelError: when timm cannot be imported.
+        RecipeError: when timm has no such network.
+    """
+    timm = _timm(name)
+    _check_name(timm, name)
+    record = timm.get_pretrained_cfg(name)
+    if record is None or not (record.hf_hub_id or record.url or record.file):
+        return None
+    fit = {"squash": "stretch", "border": "pad"}.get(record.crop_mode, "crop")
+    if fit == "crop":
+        fit = f"crop:{record.crop_pct:g}" + f":{record.interpolation}" * (record.interpolation != "bicubic")
+    height, width = record.input_size[1:]
+    (red, green, blue), (red_std, green_std, blue_std) = record.mean, record.std
+    return WeightsRecord((height, width), fit, (red, green, blue), (red_std, green_std, blue_std))
+
+
+def timm_weights(name: str, arguments: Mapping[str, Any], image_size: tuple[int, int]) -> Weights:
+    """Returns the pretrained weights of a network, from the hub's cache or from the hub.
+
+    Args:
+        name: see `timm_record`.
+        arguments: see `build_timm`.
+        image_size: height and width of the images, in pixels; position embeddings are resampled to it.
+
+    Raises:
+        RecipeError: when timm has no such network, or no weights for it.
+        ModelError: when timm cannot be imported, the weights can neither be found nor downloaded, or do not fit.
+    """
+    timm = _timm(name)
+    _check(timm, name, arguments)
+    if timm_record(name) is None:
+        raise RecipeError(f"timm {timm.__version__} has no weights for '{name}'; leave model.pretrained out")
+    size = {"img_size": image_size} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
+    try:
+        file = _cached_file(timm, name)
+        with torch.random.fork_rng(devices=[]):
+            model = timm.create_model(
+                name, pretrained=True, pretrained_cfg_overlay=file, in_chans=3, **size, **arguments
+            )
+    except Exception as error:  # the hub's client and timm can raise any error
+        raise ModelError(_not_loaded(timm, name, error)) from error
+    return Weights(model.state_dict(), f"{PREFIX}{name}")
+
+
+def _cached_file(timm: ModuleType, name: str) -> dict[str, str]:
+    """Returns the file of weights in the hub's cache, so that the hub is not asked; empty if it must be.
+
+    Raises:
+        OSError: when there is no such file and the hub's address is unknown here: its client would try for a minute.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    hub = timm.get_pretrained_cfg_value(name, "hf_hub_id")
+    file_name = timm.get_pretrained_cfg_value(name, "hf_hub_filename") or "model.safetensors"
+    if not hub:
+        return {}
+    file = try_to_load_from_cache(hub, file_name)
+    if isinstance(file, str) and file.endswith(".safetensors"):
+        return {"file": file}
+    if not getproxies():
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    return {}
+
+
+def _not_loaded(timm: ModuleType, name: str, error: Exception) -> str:
+    if isinstance(error, RuntimeError) and "state_dict" in str(error):
+        return f"the weights of '{PREFIX}{name}' do not fit the arguments: {one_line(str(error))[:300]}"
+    hub = timm.get_pretrained_cfg_value(name, "hf_hub_id")
+    return (
+        f"the weights of '{PREFIX}{name}' are not in the cache of the Hugging Face hub and cannot be downloaded "
+        f"({_reason(error)[:200]}); connect to the network once, or get model.safetensors of "
+        f"https://huggingface.co/{hub} elsewhere: --set model.weights=FILE instead of model.pretrained"
+    )
+
+
 def _timm(name: str) -> ModuleType:
     try:
         import timm
@@ -73,13 +161,23 @@ def _timm(name: str) -> ModuleType:
     return module
 
 
-def _check(timm: ModuleType, name: str, arguments: Mapping[str, Any]) -> None:
+def _check_name(timm: ModuleType, name: str) -> None:
+    network, dot, _ = name.partition(".")
     names = timm.list_models()
-    if name not in names:
-        suggestion = did_you_mean(name.partition(".")[0], names)  # the part after the dot names pretrained weights
+    if network not in names:
+        suggestion = did_you_mean(network, names)
         raise RecipeError(
             f"timm {timm.__version__} has no network '{name}'{suggestion or '; timm.list_models() lists all'}"
         )
+    if dot and name not in (tagged := timm.list_pretrained(f"{network}.*")):
+        raise RecipeError(
+            f"timm {timm.__version__} has no weights '{name}'{did_you_mean(name, tagged)} "
+            f"(known: {', '.join(tagged) or 'none for this network'})"
+        )
+
+
+def _check(timm: ModuleType, name: str, arguments: Mapping[str, Any]) -> None:
+    _check_name(timm, name)
     for key, value in arguments.items():
         if any(abs(number) > MAX_ARGUMENT for number in _numbers(value)):
             raise RecipeError(
@@ -87,8 +185,8 @@ def _check(timm: ModuleType, name: str, arguments: Mapping[str, Any]) -> None:
             )
         if key in _RESERVED_ARGUMENTS or key.startswith("pretrained"):
             raise RecipeError(
-                f"model.{key} cannot be set: a timm network is trained from scratch, "
-                "and the data determines its classes and image size"
+                f"model.{key} cannot be set: the data determines a network's classes and image size, and its weights "
+                "come by model.pretrained = true or model.weights"
             )
 
 

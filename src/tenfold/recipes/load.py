@@ -74,7 +74,8 @@ def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
 def resolve(base: Recipe | Mapping[str, object], overrides: Overrides = (), *, source: str = "recipe") -> Recipe:
     """Returns a validated recipe. Overrides take precedence over the file, the file over the defaults.
 
-    An override of `train.duration` sets `train.min_steps` to 0, unless another one sets that too.
+    An override of `train.duration` sets `train.min_steps` to 0, and one of the weights that a network starts from sets
+    `data.normalize` to theirs, unless another one sets that too.
 
     Args:
         base: a recipe, or the tables of a TOML file.
@@ -94,6 +95,12 @@ def resolve(base: Recipe | Mapping[str, object], overrides: Overrides = (), *, s
     flag = "overrides" if isinstance(overrides, Mapping) else "--set"
     if "train.duration" in values and tables.get("train", {}).get("min_steps"):
         values = {"train.min_steps": 0, **values}  # a length that the user sets wins over the recipe's minimum
+    if values.get("model.pretrained") or values.get("model.weights"):
+        values = {
+            "data.normalize": "weights",
+            "model.weights_sha256": "",
+            **values,
+        }  # recipes normalize for training from scratch
     for key, value in values.items():
         _set_value(tables, key, value, flag)
 

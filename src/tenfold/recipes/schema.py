@@ -1,14 +1,16 @@
 """All keys of a recipe, with their ranges and defaults."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tenfold.recipes.section import (
     ClassWeights,
+    FitRule,
     Fraction,
     HeightWidth,
     IncreasingFractions,
+    Normalization,
     NotNegative,
     Pixels,
     Positive,
@@ -51,10 +53,13 @@ class DataSection(Section):
         splits: split by folder, e.g. `a=train,b=test`; empty to recognize splits by the names of folders.
         classes_are_folders: whether the outer folders are classes, also where they look like splits.
         data_dir: folder for downloads, or with a copy of CIFAR; empty means the cache folder.
-        image_size: pixels (square), `[height, width]`, or `auto`: the original size if all images have the same and it
-            is at most 64, else a suitable one.
-        fit: how images of another shape are resized: center `crop`, `pad` or `stretch`.
-        normalize: `half` is (x − 0.5) / 0.5; `data` uses mean and std of the training pixels.
+        image_size: pixels (square), `[height, width]`, or `auto`: that of pretrained weights; without them the original
+            size if all images have the same and it is at most 64, else a suitable one.
+        fit: how images of another shape are resized: center `crop`, `pad` or `stretch`; `crop:0.875` keeps this
+            fraction of the sides of the largest crop, and a filter other than bicubic follows a colon, as in
+            `crop:0.95:bilinear`; `weights` is the rule of the pretrained weights, and the default with them.
+        normalize: `half` is (x − 0.5) / 0.5; `data` uses mean and std of the training pixels; `weights` those of the
+            pretrained weights, and is the default with them; or `{mean = [r, g, b], std = [r, g, b]}`.
         val_fraction: fraction of the training images in the validation split, stratified by class.
         test_fraction: fraction of the images in the test split if the source has none, stratified by class.
         split_seed: seed of the splits.
@@ -78,8 +83,8 @@ class DataSection(Section):
     classes_are_folders: bool = False
     data_dir: str = ""
     image_size: Literal["auto"] | Side | HeightWidth = "auto"
-    fit: Literal["crop", "pad", "stretch"] = "crop"
-    normalize: Literal["half", "data"] = "half"
+    fit: FitRule = "crop"
+    normalize: Normalization = "half"
     val_fraction: Fraction = 0.0
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: int = 0
@@ -104,16 +109,40 @@ class DataSection(Section):
 
 
 class ModelSection(BaseModel):
-    """`[model]`: name of the network; the other keys are arguments of its builder."""
+    """`[model]`: the network and the weights that it starts from; all other keys are arguments of its builder.
+
+    Args:
+        name: of the network.
+        pretrained: whether it starts from the weights that are published for it: `lite0`, and most networks of timm.
+        weights: file of weights that it starts from, `.safetensors` or `.pth`; empty means none.
+        weights_sha256: SHA-256 of that file; another one is refused. Empty means any; runs record it.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     name: str = "quick"
+    pretrained: bool = False
+    weights: str = ""
+    weights_sha256: str = ""
 
     @property
     def arguments(self) -> dict[str, object]:
-        """The keys other than `name`, validated by the builder."""
+        """The keys of the network itself, validated by its builder."""
         return dict(self.model_extra or {})
+
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether the network starts from other than random weights."""
+        return self.pretrained or bool(self.weights)
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> "ModelSection":
+        if self.pretrained and self.weights:
+            raise ValueError(
+                f"model.pretrained = true and model.weights = {self.weights!r} both name the weights to start from; "
+                "expected one of them"
+            )
+        return self
 
 
 class OptimSection(Section):
@@ -208,3 +237,24 @@ class Recipe(Section):
     optim: OptimSection = OptimSection()
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prepare_images_for_the_weights(cls, values: Any) -> Any:
+        """Prepares images as for the training of the weights, where nothing else is set."""
+        model, data = (values.get(name, {}) for name in ("model", "data")) if isinstance(values, dict) else (None, None)
+        if not isinstance(model, dict) or not isinstance(data, dict):
+            return values
+        if not model.get("pretrained") and not model.get("weights"):
+            return values
+        return {**values, "data": {"fit": "weights", "normalize": "weights", **data}}
+
+    @model_validator(mode="after")
+    def _weights_exist(self) -> "Recipe":
+        for key in ("fit", "normalize"):
+            if getattr(self.data, key) == "weights" and not self.model.starts_from_weights:
+                raise ValueError(
+                    f"data.{key} is 'weights', but the network starts from random ones; set model.pretrained = true or "
+                    f"model.weights, or another data.{key}"
+                )
+        return self

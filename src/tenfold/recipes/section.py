@@ -1,11 +1,15 @@
 """What all tables of a recipe have in common: their base class, and the types of their keys."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from tenfold.core.errors import DataError
+from tenfold.core.registry import did_you_mean
+from tenfold.data.decode.fit_rule import FITS, parse_fit
 from tenfold.recipes.durations import Duration
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -67,6 +71,44 @@ def _is_weight(value: object) -> bool:
 
 
 ClassWeights = Annotated[str | dict[str, float], BeforeValidator(_class_weights)]
+
+
+def _fit(value: object) -> object:
+    if value == "weights":
+        return value
+    try:
+        parse_fit(value if isinstance(value, str) else repr(value)[:80])
+    except DataError as error:
+        hint = did_you_mean(str(value), FITS)
+        raise ValueError(f"{error}, or weights for the rule of pretrained weights{hint}") from None
+    return value
+
+
+FitRule = Annotated[str, BeforeValidator(_fit)]
+
+
+def _normalization(value: object) -> object:
+    if isinstance(value, str) and value in ("half", "data", "weights"):
+        return value
+    if isinstance(value, dict) and set(value) == {"mean", "std"} and all(map(_is_channels, value.values())):
+        numbers = {key: tuple(map(float, value[key])) for key in ("mean", "std")}
+        if min(numbers["std"]) > 0:
+            return numbers
+    hint = did_you_mean(value, ("half", "data", "weights")) if isinstance(value, str) else ""
+    raise ValueError(
+        f"found {repr(value)[:80]}, expected 'half', 'data', 'weights', or three numbers each, std above 0: "
+        f"{{mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5]}}{hint}"
+    )
+
+
+def _is_channels(value: object) -> bool:
+    numbers = value if isinstance(value, list | tuple) else ()
+    return len(numbers) == 3 and all(
+        isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) for number in numbers
+    )
+
+
+Normalization = Annotated[str | dict[str, tuple[float, float, float]], BeforeValidator(_normalization)]
 
 
 class Section(BaseModel):

@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 _KEY = "tenfold"
 # The limit of safetensors.
 _MAX_HEADER_BYTES = 100_000_000
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys of checkpoints
 
 
 @dataclass(frozen=True)
@@ -122,16 +123,29 @@ def load_model(path: Path) -> tuple[dict[str, "Tensor"], ModelCard]:
         ModelError: when the file is missing, truncated, damaged, not from Tenfold or in a newer format.
         StorageError: when it cannot be read.
     """
+    state, card = read_safetensors(path)
+    if card is not None:
+        return state, card
+    raise ModelError(
+        f"{display_path(path)} contains weights without a description of their network, expected a file written by "
+        "tenfold; for plain weights use a .pth file and name its network with --model"
+    )
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, "Tensor"], ModelCard | None]:
+    """Reads a `.safetensors` file of any origin.
+
+    Returns:
+        Tensors by name, on the CPU, and the card of a file that Tenfold has written.
+
+    Raises:
+        ModelError: when the file is missing, truncated or damaged, or in a newer format of Tenfold's.
+        StorageError: when it cannot be read.
+    """
     data = _read(path)
     try:
-        header = _read_header(data)
-        description = header.get("__metadata__", {}).get(_KEY)
-        if description is None:
-            raise ModelError(
-                "contains weights without a description of their network, expected a file written by tenfold; "
-                "for plain weights use a .pth file and name its network with --model"
-            )
-        card = ModelCard.from_json(_json_object(description))
+        description = _read_header(data).get("__metadata__", {}).get(_KEY)
+        card = None if description is None else ModelCard.from_json(_json_object(description))
         state = _tensors(data)
         _check_finite(state)
         return state, card
@@ -140,7 +154,7 @@ def load_model(path: Path) -> tuple[dict[str, "Tensor"], ModelCard]:
 
 
 def read_state_dict(path: Path) -> dict[str, "Tensor"]:
-    """Reads a plain `.pth` file written by `torch.save(model.state_dict(), path)`. Executes no code from it.
+    """Reads a plain `.pth` file, `torch.save(model.state_dict(), path)` or a checkpoint. Executes no code from it.
 
     Returns:
         Tensors by name, on the CPU.
@@ -256,6 +270,8 @@ def _checked(state: object, path: Path) -> dict[str, "Tensor"]:
     import torch
 
     expected = "expected tensors by name, as in model.state_dict()"
+    wrapped = (state.get(key) for key in _WRAPPERS) if isinstance(state, Mapping) else ()
+    state = next((value for value in wrapped if isinstance(value, Mapping)), state)
     if not isinstance(state, Mapping):
         raise ModelError(f"{display_path(path)} contains a {type(state).__name__}; {expected}")
     for name, value in state.items():

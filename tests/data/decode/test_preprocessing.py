@@ -19,7 +19,8 @@ from harness.images import encoded, noise, png
 from tenfold.core.errors import DataError
 from tenfold.data.decode import preprocessing
 from tenfold.data.decode.decode import decode_image, image_size
-from tenfold.data.decode.preprocessing import Preprocessing, channel_statistics, fit_image, open_image
+from tenfold.data.decode.fit import fit_image
+from tenfold.data.decode.preprocessing import Preprocessing, channel_statistics, open_image
 
 torch.set_num_threads(1)
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4

@@ -54,7 +54,10 @@ def _network(source: str, settings: list[str], classes: int) -> "tuple[nn.Module
 
     recipe = load_recipe(source, settings)
 
+    from tenfold.api.weights import with_weights
     from tenfold.models.build import build_model
+
+    recipe = with_weights(recipe)  # which may decide the size of the images
 
     size = recipe.data.image_size
     if size == "auto":

@@ -36,6 +36,7 @@ from tenfold.cli.options import (
     recipe_option,
     resume_option,
     seed_option,
+    start_option,
 )
 from tenfold.core.clock import process_start
 from tenfold.core.errors import UsageError
@@ -85,6 +86,7 @@ def train(
     device: Annotated[str | None, device_option("the recipe's")] = None,
     name: Annotated[str | None, name_option("dataset-recipe-date")] = None,
     runs: RunsOption = None,
+    start_from: Annotated[Path | None, start_option()] = None,
     resume: Annotated[Path | None, resume_option("run")] = None,
 ) -> None:
     """Trains, evaluates and saves a classifier.
@@ -99,6 +101,8 @@ def train(
       tenfold train cifar10 --recipe tutorial
       tenfold train cifar10 --recipe timm:resnet18
       tenfold train my-photos/ --epochs 10
+      tenfold train my-photos/ --recipe lite0
+      tenfold train cifar10 --from runs/cifar100-quick-20260101-120000
       tenfold train cifar10 --recipe tutorial --seeds 5
       tenfold train my-photos/ --seeds 5 --resplit
       tenfold train my-photos/ --folds 5 --group '(patient[0-9]+)'
@@ -131,7 +135,7 @@ def train(
         given: dict[str, Any] = {"--recipe": recipe, "--exclude": exclude, "--relabel": relabel}
         given |= {"--batch-size": batch_size, "--seed": seed, "--seeds": seeds, "--folds": folds}
         given |= {"--labels": labels, "--splits": splits, "--classes-are-folders": classes_are_folders or None}
-        given |= {"--group": group}
+        given |= {"--group": group, "--from": start_from}
         given |= {"--resplit": resplit or None, "--name": name, "--runs": runs, "--budget": budget}
         refused = [flag for flag, value in given.items() if value is not None]
         refused += [f"--set {line}" for line in settings or [] if not line.strip().startswith(_RESUME_KEYS)]
@@ -155,6 +159,7 @@ def train(
         "runs": runs or Path("runs"),
         "report": report,
         "command": ["tenfold", *sys.argv[1:]],
+        **({} if start_from is None else {"start_from": start_from}),
     }
     if folds is not None:
         _train_folds(chosen, folds, jobs or 0, common)
@@ -165,7 +170,7 @@ def train(
 
 
 def _train_once(recipe: str, resume: Path | None, budget: str | None, common: dict[str, Any]) -> None:
-    tutorial_every = _tutorial_every(resume or recipe, common["overrides"])
+    tutorial_every = None if "start_from" in common else _tutorial_every(resume or recipe, common["overrides"])
 
     from tenfold.api import train as api
     from tenfold.cli.terminal import progress_for
@@ -181,7 +186,8 @@ def _train_seeds(recipe: str, seeds: int, jobs: int, common: dict[str, Any]) -> 
     from tenfold.cli.terminal import progress_for, sweep_progress_for
 
     sweep_progress, progress = sweep_progress_for(sys.stdout), progress_for(sys.stderr)
-    print_sweep(api.sweep(recipe, seeds=seeds, jobs=jobs, sweep_progress=sweep_progress, progress=progress, **common))
+    chosen, common = _started(recipe, common)
+    print_sweep(api.sweep(chosen, seeds=seeds, jobs=jobs, sweep_progress=sweep_progress, progress=progress, **common))
 
 
 def _train_folds(recipe: str, folds: int, jobs: int, common: dict[str, Any]) -> None:
@@ -190,7 +196,19 @@ def _train_folds(recipe: str, folds: int, jobs: int, common: dict[str, Any]) -> 
     from tenfold.cli.terminal import progress_for, sweep_progress_for
 
     shown: dict[str, Any] = {"sweep_progress": sweep_progress_for(sys.stdout), "progress": progress_for(sys.stderr)}
-    print_sweep(cross_validate(recipe, folds, jobs=jobs, **shown, **common))
+    chosen, common = _started(recipe, common)
+    print_sweep(cross_validate(chosen, folds, jobs=jobs, **shown, **common))
+
+
+def _started(recipe: str, common: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Returns the recipe of several runs, with the model that --from names, and the other arguments."""
+    if "start_from" not in common:
+        return recipe, common
+    from tenfold.api.weights import starting_from
+
+    others = {key: value for key, value in common.items() if key != "start_from"}
+    chosen, others["overrides"] = starting_from(common["start_from"], recipe, common["overrides"])
+    return chosen, others
 
 
 def _check_folds(others: dict[str, object]) -> None:

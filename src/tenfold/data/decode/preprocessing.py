@@ -17,12 +17,13 @@ from PIL import Image
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, size_text
 from tenfold.data.decode.decode import FORMAT_NAMES, Source, decode_sized
+from tenfold.data.decode.fit import fit_image
+from tenfold.data.decode.fit_rule import parse_fit
 
 if TYPE_CHECKING:
     import torch
 
 
-FITS = ("crop", "pad", "stretch")
 MIN_SIDE = 8
 MAX_SIDE = 1024
 """Smallest and largest side in pixels that images may be fitted to."""
@@ -32,8 +33,6 @@ _MAX_INPUT_PIXELS = 1 << 24
 
 _MAX_SCALE, _MAX_STRETCH = 10, 3
 """How much larger or smaller, and how much wider or narrower than the training images an image may be, as factors."""
-
-_PADDING_GREY = (128, 128, 128)
 
 
 def open_image(source: Source, name: str, at_least: tuple[int, int] | None = None) -> Image.Image:
@@ -56,54 +55,6 @@ def _open_sized(source: Source, name: str, at_least: tuple[int, int] | None) -> 
         return decode_sized(source, at_least)
     except DataError as error:
         raise DataError(f"{escaped(name)}: {error}; expected a whole {FORMAT_NAMES} file") from None
-
-
-def fit_image(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[np.uint8]:
-    """Fits an RGB image to a size, with antialiasing; an image that has the size already is not changed.
-
-    Args:
-        image: an RGB image.
-        size: height and width in pixels.
-        fit: `crop` scales the image to cover the size and keeps the center; `pad` scales it to fit inside and centers
-            it on gray; `stretch` ignores its proportions.
-
-    Returns:
-        uint8 [H, W, 3].
-
-    Raises:
-        DataError: when `fit` is none of these.
-    """
-    height, width = size
-    if fit not in FITS:
-        raise DataError(f"fit is '{fit}'; expected {', '.join(FITS)}")
-    if image.size == (width, height):
-        return np.array(image)
-    if fit == "pad":
-        return np.array(_padded(image, width, height))
-    return np.array(_scaled(image, width, height, _center_box(image, width, height) if fit == "crop" else None))
-
-
-def _center_box(image: Image.Image, width: int, height: int) -> tuple[float, float, float, float]:
-    """Returns the largest centered box with the proportions width : height."""
-    scale = min(image.width / width, image.height / height)
-    left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-    # Rounding may put an edge slightly outside, which Pillow refuses.
-    right, bottom = min(left + width * scale, image.width), min(top + height * scale, image.height)
-    return max(left, 0.0), max(top, 0.0), right, bottom
-
-
-def _scaled(
-    image: Image.Image, width: int, height: int, box: tuple[float, float, float, float] | None = None
-) -> Image.Image:
-    return image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-
-
-def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
-    scale = min(width / image.width, height / image.height)
-    inner = max(1, min(width, round(image.width * scale))), max(1, min(height, round(image.height * scale)))
-    canvas = Image.new("RGB", (width, height), _PADDING_GREY)
-    canvas.paste(_scaled(image, *inner), ((width - inner[0]) // 2, (height - inner[1]) // 2))
-    return canvas
 
 
 Channels = tuple[float, float, float]
@@ -140,8 +91,7 @@ class Preprocessing:
             raise DataError(f"image size is {self.image_size}; expected height and width, each at least 1")
         if self.image_size[0] * self.image_size[1] > _MAX_INPUT_PIXELS:
             raise DataError(f"image size is {self.image_size}; expected at most {_MAX_INPUT_PIXELS:,} pixels")
-        if self.fit not in FITS:
-            raise DataError(f"fit is '{self.fit}'; expected {', '.join(FITS)}")
+        parse_fit(self.fit)
         if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
             raise DataError(f"mean is {self.mean}, std {self.std}; expected three finite numbers each")
         if self.typical_size is not None and not (len(self.typical_size) == 2 and min(self.typical_size) >= 1):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from tenfold.core.errors import DataError
 from tenfold.data.decode.decode import FileSource, decode_if, decode_sized, image_size
-from tenfold.data.decode.preprocessing import MIN_SIDE, fit_image
+from tenfold.data.decode.fit import fit_image
+from tenfold.data.decode.preprocessing import MIN_SIDE
 
 MAX_KEPT_SIDE = 64
 """Largest side in pixels of images that keep their size where the user chose none."""

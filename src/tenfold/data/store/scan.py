@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, percent
 from tenfold.data.decode.decode import FileSource, image_size
+from tenfold.data.decode.fit_rule import parse_fit
 from tenfold.data.decode.tasks import MAX_KEPT_SIDE, DecodedImage, decode_if_small, may_keep_size
 from tenfold.data.decode.workers import DecodePool
 from tenfold.data.sources.layout import name_list
@@ -111,7 +112,9 @@ def choose_size(sizes: Counter[tuple[int, int]], fit: str) -> tuple[tuple[int, i
         height, width = median_size(sizes)
         found = f"images have different sizes (median {width}×{height})"
     side = 64 if min(height, width) >= 48 else 32
-    note = f"{found}: brought to {side}×{side} by {_FIT_NAMES[fit]}; change with --set data.image_size=…"
+    note = (
+        f"{found}: brought to {side}×{side} by {_FIT_NAMES[parse_fit(fit).kind]}; change with --set data.image_size=…"
+    )
     return (side, side), note
 
 

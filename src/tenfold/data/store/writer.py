@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tenfold.core.text import escaped
-from tenfold.data.decode.preprocessing import fit_image
+from tenfold.data.decode.fit import fit_image
 from tenfold.data.decode.tasks import DecodedImage, decode_to_size
 from tenfold.data.decode.workers import DecodePool
 from tenfold.data.request import DataRequest

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tenfold.core.progress import Progress
 from tenfold.core.text import size_text
-from tenfold.data.decode.preprocessing import fit_image
+from tenfold.data.decode.fit import fit_image
 from tenfold.data.sources.shapes import build_shapes
 from tenfold.engine.precision import Hardware
 from tenfold.engine.step_timing import flops_per_image

@@ -1,0 +1,58 @@
+"""The values of `data.fit`, without the libraries that fitting needs: recipes check them."""
+
+from typing import NamedTuple
+
+from tenfold.core.errors import DataError
+from tenfold.core.text import escaped
+
+FITS = ("crop", "pad", "stretch")
+
+_FILTERS = ("bicubic", "bilinear", "lanczos")
+
+
+class Fit(NamedTuple):
+    """How images are brought to a size.
+
+    Args:
+        kind: `crop`, `pad` or `stretch`, see `fit_image`.
+        fraction: of the sides of the largest centered crop that is kept, in (0, 1].
+        resample: name of the filter of the resizing.
+    """
+
+    kind: str
+    fraction: float = 1.0
+    resample: str = "bicubic"
+
+
+def parse_fit(text: str) -> Fit:
+    """Returns what a value of `data.fit` means.
+
+    Args:
+        text: `crop`, `pad`, `stretch`, `crop:0.875`, or one of these with a filter, such as `crop:0.95:bilinear`.
+
+    Raises:
+        DataError: when it is none of these.
+
+    Example:
+        >>> parse_fit("crop:0.875").fraction
+        0.875
+    """
+    kind, *options = text.split(":") if isinstance(text, str) else ("",)
+    fit = Fit(kind)
+    if kind == "crop" and options and options[0] not in _FILTERS:
+        fit = fit._replace(fraction=_number(options.pop(0)))
+    if options and options[0] in _FILTERS:
+        fit = fit._replace(resample=options.pop(0))
+    if options or kind not in FITS or not 0 < fit.fraction <= 1:
+        raise DataError(
+            f"fit is '{escaped(str(text))}'; expected {', '.join(FITS)}, or crop:0.875 for that fraction of the sides, "
+            f"and a filter if it is not bicubic: crop:0.95:bilinear"
+        )
+    return fit
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
