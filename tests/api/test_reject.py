@@ -48,3 +48,10 @@ def test_a_fraction_that_no_threshold_keeps_and_a_model_file_are_errors(tmp_path
         UsageError, match="has no predictions to read a threshold off; name its run folder, or use --rej"
     ):
         reject_threshold(folder.path / "last.safetensors", 0.02)
+
+
+def test_a_run_without_predictions_is_told_what_works(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "shapes", "quick", "mine")
+    folder.recipe.write_text(to_toml(load_recipe("tutorial")), encoding="utf-8")
+    with pytest.raises(RunError, match=r"has no predictions to read a threshold off, .*; use --reject-below"):
+        reject_threshold(folder.path, 0.1)

@@ -53,6 +53,11 @@ def reject_threshold(source: RunSource, max_errors: float) -> RejectThreshold:
             f"{path} has no predictions to read a threshold off; name its run folder, or use --reject-below"
         )
     folder = RunFolder.open(path)
+    if not folder.predictions.is_file() and not folder.val_predictions.is_file():
+        raise RunError(
+            f"{folder.path} has no predictions to read a threshold off, as it has no test images or is not finished; "
+            "use --reject-below"
+        )
     split = "val" if folder.val_predictions.is_file() else "test"
     rows = folder.read_predictions(split)
     confidences = [row.probability if row.calibrated is None else row.calibrated for row in rows]

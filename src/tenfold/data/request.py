@@ -59,6 +59,10 @@ class DataRequest:
     relabel: str = ""
 
     def __post_init__(self) -> None:
+        if not self.source.strip():  # an unset variable in a script; as a path it would be the current folder
+            raise DataError(
+                "data.source is empty; expected a dataset, a folder, an archive or another source of images"
+            )
         parse_fit(self.fit)
         sides = self.size or (MIN_SIDE, MIN_SIDE)
         if not MIN_SIDE <= min(sides) <= max(sides) <= MAX_SIDE:

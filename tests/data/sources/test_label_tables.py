@@ -189,7 +189,7 @@ def test_rows_and_images_without_partner_are_counted_and_named(tmp_path):
     [
         ("a,b\n1,2\n", "t.csv", "t.csv has the columns a, b, and none is known as the file or the label"),
         ("id,b\na1,2\n", "t.csv",
-         "none is known as the label; expected label, class, target, category, or name it: --labels 't.csv:label="),
+         "none is known as the label; expected label, class, target, category in the first line, or name it"),
         ("id,label,class\na1,x,y\n", "t.csv", "several columns that may be the label (label, class); name one"),
         ("id,label\na1,x\n", "t.csv:label=lable", "'lable' for label; did you mean 'label'? (it has: id, label)"),
         ("id,label\na1,x,y\n", "t.csv", "line 2 of t.csv has 3 cells; expected 2 as in line 1"),

@@ -62,7 +62,8 @@ def test_paths_from_anywhere_down_to_the_source_name_its_images(tmp_path, folder
 
 def test_paths_into_another_folder_name_no_image(tmp_path):
     with_table(tmp_path / "train", table(lambda stem: f"/data/test/images/{stem}.png"))
-    assert "10 of 10 rows of t.csv name no image" in message(tmp_path / "train", "t.csv")
+    error = message(tmp_path / "train", "t.csv")
+    assert "line 2: there is no image '/data/test/images/a0.png', but images/a0.png; line 3" in error
 
 
 def test_tables_in_utf_16_are_read_and_those_in_other_encodings_refused(tmp_path):
@@ -95,3 +96,20 @@ def test_arrays_are_named_in_any_case_and_those_left_out_are_said(tmp_path):
 
 def test_folders_of_splits_may_be_written_with_a_dot():
     assert parse_splits("./a/=train,b=test") == {"a": "train", "b": "test"}
+
+
+def test_a_table_as_the_data_and_no_data_are_told_what_works(tmp_path):
+    with_table(tmp_path, table(str))
+    assert message(tmp_path / "t.csv").endswith(f"the folder of its images, and --labels {tmp_path}/t.csv")
+    with pytest.raises(DataError, match="source is empty"):
+        DataRequest("")
+
+
+def test_splits_without_train_are_refused(tmp_path):
+    assert "(train has: no images)" in message(class_tree(tmp_path, {"test/a": 1, "test/b": 1, "val/a": 1}))
+
+
+def test_a_table_without_a_first_line_of_names_is_refused(tmp_path):
+    error = message(with_table(tmp_path, b"a0,aa\na1,aa\nb0,bb\n"), "t.csv")
+    assert "has the columns a0, aa, and none is known as the file or the label" in error
+    assert "category in the first line, or name it: --labels 't.csv:file=COLUMN,label=COLUMN'" in error

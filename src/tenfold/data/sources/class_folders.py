@@ -30,6 +30,7 @@ from tenfold.data.sources.folder_layout import FoundFiles
 from tenfold.data.sources.label_files import label_names
 from tenfold.data.sources.layout import Layout
 from tenfold.data.sources.rules import SourceRules
+from tenfold.data.sources.tables import is_table_name
 from tenfold.data.types import Skipped
 
 OnImage = Callable[[str, FileSource], None]
@@ -122,6 +123,8 @@ def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
     name = escaped(str(path))
     found = f"{name} is neither a folder nor an archive of images" if exists else f"{name} does not exist"
     others = f", or one of: {', '.join(other_names)}" if other_names else ""
+    if exists and is_table_name(path.name):
+        others += f"; for labels from this table: the folder of its images, and --labels {name}"
     raise DataError(
         f"{found}{did_you_mean(path.name, other_names)}; expected a folder or an archive of class folders "
         f"({', '.join(ARCHIVE_SUFFIXES)}), a Parquet or NumPy file ({', '.join(CONTAINER_SUFFIXES)}){others}"

@@ -122,7 +122,8 @@ def _read_rows(
         role = split_named(cells[split], where) if split is not None else ""
         paths = finder.find(cells[file], table.folder, role or table_role)
         if not cells[label].strip() or len(paths) != 1:
-            yield Unmatched(f"line {line}", _row_fault(cells[file], cells[label], paths))
+            similar = [] if paths else finder.find(cells[file].replace("\\", "/").rpartition("/")[2])
+            yield Unmatched(f"line {line}", _row_fault(cells[file], cells[label], paths, similar))
             continue
         class_name = named_class(cells[label].strip(), names, where)
         new = Label(class_name, role, cells[group].strip() if group is not None else "")
@@ -133,11 +134,12 @@ def _read_rows(
             )
 
 
-def _row_fault(file: str, label: str, paths: Sequence[str]) -> str:
+def _row_fault(file: str, label: str, paths: Sequence[str], similar: Sequence[str]) -> str:
     if not label.strip():
         return f"'{escaped(file)}' has no label"
     if not paths:
-        return f"there is no image '{escaped(file)}'"
+        other = f", but {escaped(similar[0])}" if similar else ""
+        return f"there is no image '{escaped(file)}'{other}"
     return f"'{escaped(file)}' may be {' or '.join(escaped(path) for path in paths[:3])}"
 
 

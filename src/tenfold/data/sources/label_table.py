@@ -65,7 +65,7 @@ def label_table(table: Table, named: Mapping[str, str], folder: str = "") -> Lab
         asked = ",".join(f"{kind}=COLUMN" for kind in missing)
         raise DataError(
             f"{escaped(table.name)} has the columns {listed}, and none is known as the {' or the '.join(missing)}; "
-            f"expected {' and '.join(', '.join(_KNOWN[kind]) for kind in missing)}, or name it: "
+            f"expected {' and '.join(', '.join(_KNOWN[kind]) for kind in missing)} in the first line, or name it: "
             f"--labels '{escaped(table.name)}:{asked}'"
         )
     return LabelTable(table, columns, folder)

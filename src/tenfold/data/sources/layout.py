@@ -123,7 +123,7 @@ def _classes(root: Path, placed: Sequence[Placed]) -> tuple[str, ...]:
         split, name = untrained[0]
         raise DataError(
             f"{escaped(str(root))} has images of class '{escaped(name)}' in {split} but none in train; "
-            f"add some to train, or remove it from {split} (train has: {name_list(classes)})"
+            f"add some to train, or remove it from {split} (train has: {name_list(classes) or 'no images'})"
         )
     if len(classes) < 2:
         found = f"only one class, '{escaped(classes[0])}'" if classes else "images but no class folder"
