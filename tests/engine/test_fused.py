@@ -32,7 +32,8 @@ def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_step(*, fused: bool, weights: torch.Tensor | None = None) -> tuple[EagerStep, torch.nn.Module, Any]:
     torch.manual_seed(0)
-    model = build_model("quick", {"widths": [8, 16], "depth": 1, "directions": 4}, num_classes=4, image_size=(32, 32)).train()
+    arguments = {"widths": [8, 16], "depth": 1, "directions": 4}
+    model = build_model("quick", arguments, num_classes=4, image_size=(32, 32)).train()
     optimizer = build_optimizer(model, OptimizerSettings("muon", 0.5, 0.85, nesterov=True, weight_decay=0.0))
     if not fused:
         return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, class_weights=weights), model, optimizer

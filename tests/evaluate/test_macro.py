@@ -91,7 +91,7 @@ def test_ten_thousand_images_of_ten_classes_take_a_fraction_of_a_second():
         began = time.process_time()
         balanced_accuracy(confusion), macro_f1(confusion), roc_auc(scores, labels.numpy())
         seconds.append(time.process_time() - began)
-    assert min(seconds) <= 0.2
+    assert min(seconds) <= 1  # 0.03 on a CPU of 2023; a loop over pairs of images takes minutes
 
 
 def test_a_summary_of_an_earlier_version_still_has_the_figures_that_its_confusion_matrix_tells():
