@@ -2,9 +2,9 @@
 
     python benchmarks/imbalance.py DATA --out results/NAME.json
 
-DATA is what `--data` takes and must have the classes cat and dog, for example the JPEG copy of CIFAR-10: of its
-training images the first 400 cats and 20 dogs are trained on, of its test images the first 100 of both are evaluated.
-Each setting is trained with the same seeds.
+DATA is what `--data` takes and must have both classes, for example the JPEG copy of CIFAR-10: of its training images
+the first 400 cats and 20 dogs are trained on, of its test images the first 100 of both are evaluated. Each setting is
+trained with the same seeds. `--rare ship` takes ships instead of dogs, which are easier to tell from cats.
 """
 
 import argparse
@@ -27,20 +27,20 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "balanced": ("optim.class_weights=balanced",),
     "balance 1": ("data.balance=1",),
     "balanced, balance 0.5": ("optim.class_weights=balanced", "data.balance=0.5"),
-    "balanced, 24 steps": ("optim.class_weights=balanced", "train.min_steps=0", "train.duration=24 steps"),
+    "balanced, mixup, CutMix": ("optim.class_weights=balanced", "data.augment.mixup=1", "data.augment.cutmix=1"),
 }
 
 
-def uneven(source: Dataset, num_cats: int, num_dogs: int) -> Dataset:
+def uneven(source: Dataset, classes: tuple[str, str], *train_counts: int) -> Dataset:
     """Returns the first images of two classes as a dataset of their own."""
 
     def first(split: Split, *counts: int) -> Split:
-        found = [np.flatnonzero(split.labels == source.classes.index(name)) for name in ("cat", "dog")]
+        found = [np.flatnonzero(split.labels == source.classes.index(name)) for name in classes]
         chosen = [indices[:count] for indices, count in zip(found, counts, strict=True)]
         labels = np.repeat(np.arange(2), [len(indices) for indices in chosen])
         return Split(split.images[np.concatenate(chosen)], labels)
 
-    return Dataset("uneven", ("cat", "dog"), first(source.train, num_cats, num_dogs), first(source.test, 100, 100))
+    return Dataset("uneven", classes, first(source.train, *train_counts), first(source.test, 100, 100))
 
 
 def train(dataset: Dataset, recipe: str, seed: int, settings: tuple[str, ...]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def train(dataset: Dataset, recipe: str, seed: int, settings: tuple[str, ...]) -
 def summarized(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns mean and standard deviation over the seeds."""
     columns = {name: [row[name] for row in rows] for name in ("balanced_accuracy", "macro_f1", "roc_auc_ovr")}
-    columns |= {f"recall_{name}": [row["recalls"][i] for row in rows] for i, name in enumerate(("cat", "dog"))}
+    columns |= {f"recall_{name}": [row["recalls"][i] for row in rows] for i, name in enumerate(("cat", "rare"))}
     columns["training_seconds"] = [row["training_seconds"] for row in rows]
     return {
         name: {"mean": round(statistics.mean(values), 4), "std": round(statistics.stdev(values), 4)}
@@ -73,20 +73,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--recipe", default="quick")
+    parser.add_argument("--rare", default="dog", help="Class with 20 images (default: dog).")
     parser.add_argument("--seeds", type=int, default=5, help="Number of seeds (default: 5).")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the results.")
+    parser.add_argument("--steps", type=int, help="Steps of each run (default: the recipe's).")
     options = parser.parse_args()
-    dataset = uneven(tenfold.dataset(options.data), 400, 20)
+    length = [] if options.steps is None else ["train.min_steps=0", f"train.duration={options.steps} steps"]
+    dataset = uneven(tenfold.dataset(options.data), ("cat", options.rare), 400, 20)
     results: dict[str, Any] = {
         "data": Path(options.data).name,
         "recipe": options.recipe,
+        "rare": options.rare,
         "measured": time.strftime("%Y-%m-%d"),
         "environment": describe_environment(sys.argv),
     }
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SETTINGS}
     for seed in range(options.seeds):
         for name, settings in SETTINGS.items():
-            runs[name].append(train(dataset, options.recipe, seed, settings))
+            runs[name].append(train(dataset, options.recipe, seed, (*length, *settings)))
             print(name, runs[name][-1], flush=True)
         results["runs"] = runs
         if seed:

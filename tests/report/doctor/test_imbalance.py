@@ -29,7 +29,7 @@ def test_the_smallest_class_is_named_with_its_recall_and_the_key_to_set() -> Non
         "Balanced accuracy is 50.5 % (95 % interval 43.6–57.4 %), accuracy 50.5 %: of “cat” there are 400 training "
         "images, of “dog” 20, whose recall is 1.0 % of 100 test images."
     )
-    assert "--set optim.class_weights=balanced, or --set data.balance=1" in first.remedy
+    assert "--set optim.class_weights=balanced, or else --set data.balance=1" in first.remedy
     assert not {other.rule for other in others} & {"one-class", "chance"}
 
 

@@ -52,8 +52,8 @@ def _remedy(evidence: Evidence, smallest: str, *, trained: bool) -> str:
     if set_already:
         return f"Add training images of {quoted(smallest)}: {' and '.join(set_already)} alone cannot make up for them."
     return (
-        "Let each class count alike: --set optim.class_weights=balanced, or --set data.balance=1. More training images "
-        f"of {quoted(smallest)} help most."
+        "Let each class count alike: --set optim.class_weights=balanced, or else --set data.balance=1. More training "
+        f"images of {quoted(smallest)} help most."
     )
 
 
