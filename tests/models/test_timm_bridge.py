@@ -8,8 +8,10 @@ from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 
+import huggingface_hub
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from harness.command_line import environment
@@ -18,6 +20,8 @@ from harness.torchvision_users import import_with_torchvision
 from tenfold.cli.main import main
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.models.build import build_model, check_model, limited_weights
+from tenfold.models.pretrained import pretrained_record, pretrained_weights
+from tenfold.models.weights import load_weights
 from tenfold.recipes.load import load_recipe
 from tenfold.runs.model_file import load_model
 
@@ -251,3 +255,38 @@ def test_timm_is_imported_for_its_own_networks_only() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_weights_come_from_the_hubs_cache_without_asking_the_hub(
+    timm: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = timm.create_model("test_efficientnet", num_classes=1000)
+    save_file(other.state_dict(), tmp_path / "model.safetensors")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda hub, file: str(tmp_path / file))
+    record = pretrained_record("timm:test_efficientnet.r160_in1k")
+    assert record is not None
+    assert (record.image_size, record.fit) == ((160, 160), "crop:0.95")
+    weights = pretrained_weights("timm:test_efficientnet.r160_in1k", {}, (64, 64))
+    model = build("test_efficientnet.r160_in1k")
+    (line,) = load_weights(model, weights, tuple("abcde"))
+    assert line.endswith("; the head starts from random weights: 5 classes instead of 1,000")
+    assert torch.equal(model.state_dict()["conv_stem.weight"], other.state_dict()["conv_stem.weight"])
+
+
+@pytest.mark.usefixtures("timm")
+def test_without_a_network_and_a_cached_file_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda hub, file: None)
+    monkeypatch.setattr("tenfold.models.timm_bridge.getproxies", dict)
+    message = (
+        r"not in the cache of the Hugging Face hub and cannot be downloaded \(.*Name or service not known\); connect"
+    )
+    with pytest.raises(ModelError, match=rf"{message} .* --set model\.weights=FILE instead of model\.pretrained$"):
+        pretrained_weights("timm:test_vit", {}, (64, 64))
+
+
+@pytest.mark.usefixtures("timm")
+def test_a_network_without_weights_has_none_to_start_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pretrained_record("timm:test_vit2.r160_in1k") is not None
+    monkeypatch.setattr("tenfold.models.timm_bridge.timm_record", lambda name: None)
+    with pytest.raises(RecipeError, match=r"^timm [\d.]+ has no weights for 'test_vit'; leave model\.pretrained out$"):
+        pretrained_weights("timm:test_vit", {}, (64, 64))
