@@ -106,6 +106,17 @@ def test_duplicates_are_drawn_together():
     assert again.fingerprint == redrawn.fingerprint
 
 
+def test_what_was_said_of_drawn_test_images_is_not_said_of_others(tmp_path):
+    files = {f"{name}/{i}.png": png(i // 2 + 20 * ord(name)) for name in "ab" for i in range(10)}
+    drawn = write_tree(tmp_path / "drawn", files)
+    shared = [note for note in dataset_of(drawn).notes if note.startswith("the same image is in train and test")]
+    assert len(shared) == 1
+    for keys in ({"group": "duplicates"}, {"folds": 2}, {"folds": 2, "fold": 1}):
+        assert not [note for note in dataset_of(drawn, **keys).notes if "the same image" in note]
+    own = write_tree(tmp_path / "own", {f"{s}/{name}": data for s in ("train", "test") for name, data in files.items()})
+    assert any("the same image is in train and test" in note for note in dataset_of(own, folds=2).notes)
+
+
 def test_duplicates_of_duplicates_are_one_group():
     first, second = np.array([0, 2, 4]), np.array([1, 3, 5])
     chain = Duplicates(np.array([0, 1, 1, 3, 3, 5, 6]), first, second, *[np.zeros(0)] * 3, False)  # type: ignore[arg-type]

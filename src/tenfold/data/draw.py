@@ -135,7 +135,7 @@ def with_fold(dataset: Dataset, folds: int, fold: int, seed: int) -> Dataset:
         train=others,
         test=test,
         fingerprint=_fingerprint(dataset, f"fold {fold} of {folds} {seed}"),
-        notes=without_drawn_note(dataset.notes),
+        notes=without_drawn_note(dataset.notes) if "test" in dataset.drawn else dataset.notes,
         drawn=("test",) if fold else (),
     )
 

@@ -179,6 +179,7 @@ def name_list(names: Sequence[str], max_names: int = 10) -> str:
 
 
 _NO_TEST = "no test "
+_SHARED = "the same image is in "
 
 
 def drawn_note(missing: str, fraction: float, num_images: int, seed: int, *, grouped: bool = False) -> str:
@@ -198,9 +199,15 @@ def drawn_note(missing: str, fraction: float, num_images: int, seed: int, *, gro
     )
 
 
+def shared_note(first: str, second: str, duplicates: str) -> str:
+    """Returns the sentence that says which images are in two splits."""
+    return f"{_SHARED}{first} and {second}: {duplicates}"
+
+
 def without_drawn_note(notes: Iterable[str]) -> tuple[str, ...]:
-    """Returns the notes without that of `drawn_note`, for a dataset whose test images are drawn again."""
-    return tuple(note for note in notes if not note.startswith(_NO_TEST))
+    """Returns the notes without those on test images that were drawn, for a dataset where they are drawn again."""
+    outdated = (_NO_TEST, f"{_SHARED}train and test", f"{_SHARED}val and test")
+    return tuple(note for note in notes if not note.startswith(outdated))
 
 
 def draw_test(layout: Layout, fraction: float, seed: int) -> Layout:

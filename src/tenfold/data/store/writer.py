@@ -21,7 +21,7 @@ from tenfold.data.decode.workers import DecodePool
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.class_folders import FolderListing, read_images, scan
 from tenfold.data.sources.groups import grouped
-from tenfold.data.sources.layout import SPLITS, Layout, draw_test
+from tenfold.data.sources.layout import SPLITS, Layout, draw_test, shared_note
 from tenfold.data.store.cache_key import dataset_name
 from tenfold.data.store.format import Index, PixelFile, write_index
 from tenfold.data.store.scan import SizeScan, check_labels, check_unreadable, choose_size, median_size
@@ -132,7 +132,7 @@ def _decode_result(layout: Layout, reasons: dict[int, str], digests: NDArray[np.
     for first, second in (("train", "test"), ("train", "val"), ("val", "test")):
         duplicates = _duplicates(layout, digests, readable.get(first, []), readable.get(second, []))
         if duplicates:
-            result.notes.append(f"the same image is in {first} and {second}: {duplicates}")
+            result.notes.append(shared_note(first, second, duplicates))
     return result
 
 
