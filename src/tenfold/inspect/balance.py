@@ -101,8 +101,9 @@ def _class_imbalance(counts: ClassCounts) -> Iterator[Finding]:
     ratio = present[largest] / present[smallest]
     sentence = (
         f"class imbalance: '{printable(largest)}' has {counts[largest]:,} training images, "
-        f"'{printable(smallest)}' has {counts[smallest]:,}, {ratio:.2g} times fewer; judge by the balanced accuracy, "
-        f"and let small classes count more: {' or '.join(f'--set {remedy}' for remedy in REMEDIES)}"
+        f"'{printable(smallest)}' has {counts[smallest]:,}, {ratio:,.{int(ratio < 10)}f} times fewer; "
+        "go by the balanced accuracy, and let small classes count more: "
+        f"{' or '.join(f'--set {remedy}' for remedy in REMEDIES)}"
     )
     yield Finding("warning", "lopsided", sentence, 2, (largest, smallest))
 

@@ -47,7 +47,7 @@ def uneven_classes(evidence: Evidence) -> Diagnosis | None:
 def _remedy(evidence: Evidence, smallest: str, *, trained: bool) -> str:
     recipe = evidence.recipe
     if not trained:
-        return "Judge by the balanced accuracy: --set train.monitor=balanced_accuracy lets it choose the best model."
+        return "Go by the balanced accuracy: --set train.monitor=balanced_accuracy lets it choose the best model."
     set_already = [] if recipe is None else _remedies_of(recipe.optim.class_weights, recipe.data.balance)
     if set_already:
         return f"Add training images of {quoted(smallest)}: {' and '.join(set_already)} alone cannot make up for them."
