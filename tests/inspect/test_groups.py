@@ -5,7 +5,10 @@ import re
 import numpy as np
 import pytest
 
+from harness.images import class_tree
+from tenfold.data.request import DataRequest
 from tenfold.data.types import Dataset, Split
+from tenfold.inspect.dataset_check import inspect_dataset, inspect_source
 from tenfold.inspect.groups import frame_groups, group_lines, group_warnings
 
 
@@ -61,6 +64,19 @@ def test_a_random_draw_of_series_is_warned_of_with_the_pattern_to_use():
     (line,) = group_warnings(dataset_of(PATIENTS))
     assert line.startswith("file names look like 10 series of about 10 images each, such as 'patient00'")
     assert r"--group '(patient\d+)' keeps them together" in line
+
+
+def test_the_check_warns_of_series():
+    found = {finding.rule: finding.sentence for finding in inspect_dataset(dataset_of(PATIENTS)).findings}
+    assert r"--group '(patient\d+)' keeps them together" in found["groups"]
+
+
+def test_the_check_says_what_was_said_of_the_layout(tmp_path, monkeypatch):
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
+    found = inspect_source(DataRequest(str(class_tree(tmp_path / "pets", {"Cat": 3, "cat": 3})))).findings
+    assert [finding.sentence for finding in found if finding.rule == "layout"] == [
+        "'Cat' and 'cat' are different classes: if they mean the same, give them one name"
+    ]
 
 
 def test_folds_of_series_are_warned_of_too():

@@ -21,6 +21,7 @@ from tenfold.data.types import Dataset, Leak, ProgressCallback, Skipped, no_prog
 from tenfold.inspect.balance import class_counts, count_labels, label_findings
 from tenfold.inspect.file_survey import CONVERTED, FileSurvey, survey_files
 from tenfold.inspect.findings import Finding, Inspection, by_severity
+from tenfold.inspect.groups import group_warnings
 
 _MAX_EXAMPLES = 5
 _MAX_UNREADABLE_FRACTION = 0.999
@@ -71,6 +72,7 @@ def inspect_dataset(dataset: Dataset, progress: ProgressCallback = no_progress) 
     pairs, leak = duplicate_pairs(images, duplicates), find_leak(images, duplicates)
     flat = tuple(images.ref(int(index)) for index in duplicates.flat)
     findings = [*label_findings(counts), *pixel_findings(pairs, flat, leak, duplicates.truncated)]
+    findings += [Finding("warning", "groups", warning, 1) for warning in group_warnings(dataset)]
     return Inspection(
         name=dataset.name,
         classes=dataset.classes,
@@ -131,6 +133,8 @@ def file_findings(
     for note in layout.notes:
         if note.startswith("class folder "):  # an empty one
             yield Finding("error", "empty-class", note, 1)
+        else:
+            yield Finding("note", "layout", note, 1)
     if unreadable:
         severity = "error" if refusal else "warning"
         sentence = refusal or f"{plural(len(unreadable), 'image')} cannot be read and will be skipped"
