@@ -105,6 +105,11 @@ def test_a_table_as_the_data_and_no_data_are_told_what_works(tmp_path):
         DataRequest("")
 
 
+def test_several_labels_of_an_image_are_no_class(tmp_path):
+    root = write_tree(tmp_path, IMAGES | {"t.jsonl": b'{"file": "a0", "label": ["aa", "bb"]}'})
+    assert 'line 1 of t.jsonl has the label \'["aa", "bb"]\', which is no single class' in message(root, "t.jsonl")
+
+
 def test_splits_without_train_are_refused(tmp_path):
     assert "(train has: no images)" in message(class_tree(tmp_path, {"test/a": 1, "test/b": 1, "val/a": 1}))
 

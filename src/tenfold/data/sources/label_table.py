@@ -160,8 +160,12 @@ def named_class(label: str, names: Sequence[str], where: str) -> str:
         where: where it is written, for the message.
 
     Raises:
-        DataError: when it is no number of a name.
+        DataError: when it is no number of a name, or several labels.
     """
+    if label.startswith(('["', "['", '{"')):  # a list or an object of JSON lines or Parquet, or a list that was printed
+        raise DataError(
+            f"{where} has the label '{escaped(label)}', which is no single class; expected one for each image"
+        )
     if not names:
         return label
     if label.isdecimal() and int(label) < len(names):
