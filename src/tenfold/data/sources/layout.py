@@ -19,7 +19,7 @@ ACCEPTED = (
     f"expected images ({FORMAT_NAMES}) as train/<class>/… and test/<class>/…, or as <class>/…, with two classes or more"
 )
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Increased whenever the same files give other splits or labels than before, so that old stores are not used."""
 
 
