@@ -2,8 +2,10 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -70,6 +72,16 @@ def test_the_summary_tells_what_was_monitored(tmp_path: Path) -> None:
     assert summary["monitored"]["value"] == pytest.approx(min(float(row[column]) for row in losses[1:] if row[column]))
 
 
+def test_an_area_under_the_curve_is_monitored_only_where_there_is_one() -> None:
+    recipe = load_recipe("mlp", ["train.monitor=roc_auc_ovr"])
+    dataset = noise_dataset(val=6)
+    make_plan(recipe, dataset)
+    assert dataset.val is not None
+    one_class = replace(dataset, val=dataset.val.subset(np.flatnonzero(dataset.val.labels == dataset.val.labels[0])))
+    with pytest.raises(RecipeError, match="needs validation images of two classes or more, and all are of one"):
+        make_plan(recipe, one_class)
+
+
 def test_a_best_result_of_an_earlier_version_is_scored_by_its_accuracy() -> None:
     assert Best(accuracy=0.7, epoch=2, step=8).score == 0.7
 
@@ -78,6 +90,7 @@ def test_a_best_result_of_an_earlier_version_is_scored_by_its_accuracy() -> None
     ("settings", "message"),
     [
         (["train.monitor=macro_f1"], "train.monitor needs a validation split: set data.val_fraction, e.g. 0.1"),
+        (["train.monitor=roc_auc_ovr"], "train.monitor needs a validation split"),
         (["train.monitor=loss", "train.target=0.9"], "train.target is an accuracy, and train.monitor is loss"),
         (["data.balance=0.5", "data.pruning=0.5"], "data.balance = 0.5 and data.pruning = 0.5 both decide"),
         (["data.balance=0.5", "train.shuffle=false"], "data.balance = 0.5 needs shuffled epochs"),

@@ -122,13 +122,19 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     Raises:
         RecipeError: when early stopping, a target or a monitor is set without a validation split, a target beside
             another monitor than the accuracy, `data.balance` without shuffling, `train.evaluate_every` is more than an
-            epoch, or a weight is that of a class that does not exist.
+            epoch, an area under the curve is monitored on images of one class, or a weight is that of a class that does
+            not exist.
     """
     train, optim = recipe.train, recipe.optim
     other = train.monitor != "accuracy"
     for key, value in (("early_stop", train.early_stop), ("target", train.target), ("monitor", other)):
         if value and dataset.val is None:
             raise RecipeError(f"train.{key} needs a validation split: set data.val_fraction, e.g. 0.1")
+    if train.monitor == "roc_auc_ovr" and dataset.val is not None and len(set(dataset.val.labels.tolist())) < 2:
+        raise RecipeError(
+            "train.monitor = 'roc_auc_ovr' needs validation images of two classes or more, and all are of one; set a "
+            "larger data.val_fraction, or another monitor"
+        )
     if train.target and other:
         raise RecipeError(
             f"train.target is an accuracy, and train.monitor is {train.monitor}, which would choose another model than "

@@ -48,8 +48,7 @@ def monitored(monitor: str, evaluation: Evaluation) -> float:
     """Returns the figure that `train.monitor` names; higher is better, so of the loss the negative."""
     if monitor == "loss":
         return -evaluation.loss
-    score: float = getattr(evaluation, monitor)
-    return score
+    return evaluation.accuracy if monitor == "accuracy" else evaluation.estimates[monitor].value
 
 
 @dataclass

@@ -27,7 +27,7 @@ class TrainSection(Section):
         log_every: steps between two rows of the log; 0 means ten rows per epoch.
         checkpoint_every: steps or seconds between two checkpoints, besides the one after each epoch.
         monitor: figure of the validation split that chooses the best model and that `early_stop` follows: `accuracy`,
-            `balanced_accuracy`, `macro_f1` or `loss`.
+            `balanced_accuracy`, `macro_f1`, `roc_auc_ovr` or `loss`.
         early_stop: number of epochs without a better `monitor` after which training stops; 0 means never.
         evaluate_every: steps or fraction of an epoch between two evaluations on the validation split, at most one
             epoch.
@@ -58,7 +58,7 @@ class TrainSection(Section):
     checkpoint_every: Length = Duration(60, "s")
     early_stop: Annotated[int, Field(ge=0)] = 0
     evaluate_every: Length = Duration(1, "epochs")
-    monitor: Literal["accuracy", "balanced_accuracy", "macro_f1", "loss"] = "accuracy"
+    monitor: Literal["accuracy", "balanced_accuracy", "macro_f1", "roc_auc_ovr", "loss"] = "accuracy"
     target: Fraction = 0.0
     progressive: ImageSizeSchedule = ()
     execution: Literal["auto", "eager", "compiled"] = "auto"

@@ -42,7 +42,7 @@ class OutOfFold:
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """Balanced accuracy and macro F1, by their keys."""
+        """Balanced accuracy and macro-F1, by their keys."""
         found = mean_of_classes(torch.from_numpy(self.predictions.confusion))
         return {name: estimate.value for name, estimate in found.items()}
 

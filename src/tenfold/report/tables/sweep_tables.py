@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tenfold.core.text import interval, mean_text, percent, plural, shortened
+from tenfold.evaluate.macro import NAMES, is_uneven
 from tenfold.evaluate.spread import spread
 from tenfold.report.study import Row, Study, as_number, fraction_of, value_text
 from tenfold.report.tables.run_tables import class_table, listing
@@ -109,15 +110,12 @@ def folds_table(study: Study) -> Group:
         ]
         for row in study.rows
     ]
-    return Group(
-        _table(["fold", "images", "accuracy", "95 % interval", ""], runs),
-        folds_line(study),
-        " · ".join(
-            f"{name.replace('_', ' ').replace('f1', 'F1')} {percent(value)}"
-            for name, value in study.out_of_fold.means.items()
-        ),
-        class_table(study.out_of_fold.per_class),
-    )
+    figures = " · ".join(f"{NAMES[name]} {percent(value)}" for name, value in study.out_of_fold.means.items())
+    lines = [folds_line(study), Text(figures)]
+    if is_uneven(result.support for result in study.out_of_fold.per_class):
+        lines.reverse()
+    table = _table(["fold", "images", "accuracy", "95 % interval", ""], runs)
+    return Group(table, *lines, class_table(study.out_of_fold.per_class))
 
 
 def folds_line(study: Study) -> Text:
