@@ -191,6 +191,7 @@ def test_rows_and_images_without_partner_are_counted_and_named(tmp_path):
         ("id,b\na1,2\n", "t.csv",
          "none is known as the label; expected label, class, target, category in the first line, or name it"),
         ("id,label,class\na1,x,y\n", "t.csv", "several columns that may be the label (label, class); name one"),
+        ("id,label,label\na1,x,y\n", "t.csv", "t.csv has 2 columns named 'label', expected one; rename or remove"),
         ("id,label\na1,x\n", "t.csv:label=lable", "'lable' for label; did you mean 'label'? (it has: id, label)"),
         ("id,label\na1,x,y\n", "t.csv", "line 2 of t.csv has 3 cells; expected 2 as in line 1"),
         ("id,label\na1,cat\na1,dog\nb1,dog\n", "t.csv",

@@ -73,6 +73,7 @@ def label_table(table: Table, named: Mapping[str, str], folder: str = "") -> Lab
 
 def _named_column(table: Table, kind: str, name: str) -> list[int]:
     if name in table.columns:
+        _check_unique(table, name, table.columns)
         return [table.columns.index(name)]
     raise DataError(
         f"{escaped(table.name)} has no column '{escaped(name)}' for {kind}{did_you_mean(name, table.columns)} "
@@ -83,7 +84,19 @@ def _named_column(table: Table, kind: str, name: str) -> list[int]:
 def known_columns(table: Table, kind: str) -> list[int]:
     """Returns the columns that are known by name as `file`, `label`, `split` or `group`, the best known first."""
     names = [column.casefold().strip() for column in table.columns]
-    return [names.index(known) for known in _KNOWN[kind] if known in names]
+    found = [known for known in _KNOWN[kind] if known in names]
+    for name in found[:1]:
+        _check_unique(table, name, names)
+    return [names.index(known) for known in found]
+
+
+def _check_unique(table: Table, name: str, names: Sequence[str]) -> None:
+    """Raises DataError where several columns have the name of the one that is read."""
+    if names.count(name) > 1:
+        raise DataError(
+            f"{escaped(table.name)} has {names.count(name)} columns named '{escaped(name)}', expected one; rename or "
+            "remove the others"
+        )
 
 
 class ImageFinder:
