@@ -71,6 +71,6 @@ def test_train_without_a_progress_uses_the_default_one(monkeypatch: pytest.Monke
 def test_type_checkers_see_the_arguments_of_train() -> None:
     hints = get_type_hints(TrainSettings)
     arguments = inspect.signature(tenfold.train).parameters.keys()
-    assert hints.keys() == arguments - {"recipe", "seeds"}
+    assert hints.keys() == arguments - {"recipe", "seeds", "folds"}
     declared = get_type_hints(inspect.unwrap(tenfold.train))
     assert {name: declared[name] for name in hints} == hints

@@ -13,7 +13,7 @@ def build(name: str, **arguments: object) -> torch.nn.Module:
 
 
 def test_all_shipped_networks_are_registered() -> None:
-    assert set(models) == {"quick", "resnet18", "mlp", "tutorial", "wide", "deep3", "deep4"}
+    assert set(models) == {"quick", "resnet18", "lite0", "mlp", "tutorial", "wide", "deep3", "deep4"}
 
 
 @pytest.mark.parametrize("name", ["quick", "resnet18", "mlp", "tutorial", "wide", "deep3", "deep4"])

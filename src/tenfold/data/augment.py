@@ -110,7 +110,8 @@ def cutmix(images: Tensor, partners: Tensor, weight: Tensor, centers: Tensor) ->
     side = (1 - weight).sqrt()
     sides = torch.stack([height * side, width * side], 1).round().long()  # B 2
     pasted = rectangles(centers, sides, (height, width))  # B 1 H W
-    kept = (~pasted).sum((1, 2, 3)) * (1 / (height * width))  # a division rounds otherwise on a GPU
+    pixels = torch.full((), height * width, device=images.device)  # by a number, a GPU would round otherwise
+    kept = (~pasted).sum((1, 2, 3)) / pixels
     return torch.where(pasted, partners, images), kept
 
 
