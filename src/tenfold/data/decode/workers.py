@@ -217,6 +217,11 @@ def _shut_down(executor: ProcessPoolExecutor) -> None:
         # Else the executor waits forever for data that no worker reads: https://github.com/python/cpython/issues/94777
         with suppress(AttributeError, OSError):
             executor._call_queue._reader.close()  # type: ignore[attr-defined]
+    if getattr(executor, "_broken", False):
+        # A worker that was being started while another one died is not ended, and the executor would wait for it.
+        for process in list((getattr(executor, "_processes", None) or {}).values()):
+            with suppress(AttributeError, OSError, ValueError):  # it has ended meanwhile
+                process.kill()
     executor.shutdown(cancel_futures=True)
 
 
