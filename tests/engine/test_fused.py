@@ -37,8 +37,10 @@ def make_step(*, fused: bool, weights: torch.Tensor | None = None) -> tuple[Eage
     optimizer = build_optimizer(model, OptimizerSettings("muon", 0.5, 0.85, nesterov=True, weight_decay=0.0))
     if not fused:
         return EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, class_weights=weights), model, optimizer
-    loss, shapes = fused_loss(model, PREPROCESSING, 0.2, weights), [batch(side).images.shape for side in (16, 24)]
-    step = EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, GpuLayers(model), loss, shapes, weights)
+    loss = dict.fromkeys(
+        (batch(side).images.shape for side in (16, 24)), fused_loss(model, PREPROCESSING, 0.2, weights)
+    )
+    step = EagerStep(model, optimizer, PREPROCESSING, CPU, 0.2, GpuLayers(model), loss, weights)
     return step, model, optimizer
 
 

@@ -1,6 +1,6 @@
 """The training step in PyTorch's eager mode: for every network, optimizer and device."""
 
-from collections.abc import Container
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from math import isfinite
 
@@ -38,8 +38,7 @@ class EagerStep:
         hardware: see `Hardware`.
         label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
         kernels: context in which layers run as compiled kernels; see `CompiledLayers`.
-        fused: replaces forward and loss of batches that are not mixed; see `fused_loss`.
-        fused_shapes: shapes of the images that `fused` takes: each would be compiled at its first call.
+        fused: replaces forward and loss of batches that are not mixed, by the shape of their images; see `fused_loss`.
         class_weights: float32 [C] on the device; see `mean_loss`.
     """
 
@@ -51,8 +50,7 @@ class EagerStep:
         hardware: Hardware,
         label_smoothing: float = 0.0,
         kernels: AbstractContextManager[object] | None = None,
-        fused: LossAndLogits | None = None,
-        fused_shapes: Container[torch.Size] = (),
+        fused: Mapping[torch.Size, LossAndLogits] | None = None,
         class_weights: Tensor | None = None,
     ) -> None:
         self._model = model
@@ -67,8 +65,7 @@ class EagerStep:
             else torch.autocast(hardware.device.type, dtype=hardware.autocast, cache_enabled=False)
         )
         self._kernels = nullcontext() if kernels is None else kernels
-        self._fused = fused
-        self._fused_shapes = fused_shapes
+        self._fused = fused or {}
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the loss, float [], and the logits, float [B, C].
@@ -77,9 +74,10 @@ class EagerStep:
             LossNotFiniteError: when the loss is not finite and the device is a CPU, where checking is free; no weight
                 has changed.
         """
-        if self._fused is not None and batch.mixture is None and batch.images.shape in self._fused_shapes:
+        fused = self._fused.get(batch.images.shape) if batch.mixture is None else None
+        if fused is not None:
             with self._autocast, self._kernels:
-                loss, logits = self._fused(batch.images, batch.labels)
+                loss, logits = fused(batch.images, batch.labels)
         else:
             with self._autocast, self._kernels:
                 logits = self._model(self._normalize(batch.images))  # B C

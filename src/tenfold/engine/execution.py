@@ -19,7 +19,7 @@ from tenfold.data.resizing import SizeSchedule, shrink
 from tenfold.data.types import Batch
 from tenfold.engine import graphs
 from tenfold.engine.eager import EagerStep
-from tenfold.engine.fused import fused_loss
+from tenfold.engine.fused import LossAndLogits, fused_loss
 from tenfold.engine.kernels import layers, programs, tutorial_step
 from tenfold.engine.kernels.gpu_layers import GpuLayers
 from tenfold.engine.precision import Hardware
@@ -69,16 +69,15 @@ class StepContext:
         hardware, smoothing, weights = self.hardware, self.label_smoothing, self.class_weights
         by_layers, examples = hardware.kernels == "layers", self._examples(batch)
         kernels: AbstractContextManager[object] | None = None
-        fused, fused_shapes = None, [example.images.shape for example in examples]
+        fused: dict[torch.Size, LossAndLogits] = {}
         if by_layers:
             kernels = layers.CompiledLayers(self.model, hardware.threads)
         elif hardware.fused:
-            kernels, fused = GpuLayers(self.model), fused_loss(self.model, self.preprocessing, smoothing, weights)
+            kernels, loss = GpuLayers(self.model), fused_loss(self.model, self.preprocessing, smoothing, weights)
+            fused = {example.images.shape: loss for example in examples}  # another shape would be compiled in a run
             for rule in self.optimizer.rules:
                 rule.fuse()
-        eager = EagerStep(
-            self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused, fused_shapes, weights
-        )
+        eager = EagerStep(self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused, weights)
         if hardware.kernels == "CUDA graph":
             return graphs.GraphedStep(eager, self.model, self.optimizer, examples)
         if hardware.fused:

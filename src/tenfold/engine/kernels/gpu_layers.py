@@ -1,23 +1,22 @@
 """Layers of a network that run otherwise in a fused training step on a GPU, with the same results up to rounding.
 
-The network itself stays plain PyTorch. It is evaluated, saved and exported without these.
-
 Shapes: B images, C channels, H×W pixels.
 """
 
-from types import MethodType, TracebackType
+from types import MethodType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.engine.kernels import gpu_pooling
+from tenfold.engine.kernels.forwards import ReplacedForwards, is_2x2_pool
 
 _STEM_CHANNELS = 8
 """Channels that convolutions on a GPU's matrix units need at least; images have three."""
 
 
-class GpuLayers:
+class GpuLayers(ReplacedForwards):
     """Context manager in which some layers of a network have another forward pass.
 
     Two kinds of layers have one: 2×2 max-pooling, whose gradient PyTorch's compiler computes pixel by pixel, at a
@@ -30,27 +29,9 @@ class GpuLayers:
 
     def __init__(self, model: nn.Module) -> None:
         gpu_pooling.define()
-        self._pools = [layer for layer in model.modules() if _is_2x2_pool(layer)]
-        self._stems = [layer for layer in model.modules() if _convolves_images(layer)]
-
-    def __enter__(self) -> "GpuLayers":
-        for layer in self._pools:
-            layer.__dict__["forward"] = _pool
-        for layer in self._stems:
-            layer.__dict__["forward"] = MethodType(_convolve_images, layer)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for layer in (*self._pools, *self._stems):
-            del layer.__dict__["forward"]
-
-
-def _is_2x2_pool(layer: nn.Module) -> bool:
-    if type(layer) is not nn.MaxPool2d or layer.ceil_mode or layer.return_indices or layer.dilation != 1:
-        return False
-    return layer.kernel_size in (2, (2, 2)) and layer.stride in (2, (2, 2)) and layer.padding == 0
+        pools = {layer: _pool for layer in model.modules() if is_2x2_pool(layer)}
+        stems = {layer: MethodType(_convolve_images, layer) for layer in model.modules() if _convolves_images(layer)}
+        super().__init__({**pools, **stems})
 
 
 def _convolves_images(layer: nn.Module) -> bool:

@@ -1,13 +1,10 @@
 """Layers of a network that run as compiled kernels in a training step, on CPUs with AVX-512 BF16.
 
-The network itself stays plain PyTorch. It is evaluated, saved and exported without the kernels.
-
 Shapes: B images, C channels, H×W pixels.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import TracebackType
 from typing import cast
 
 import torch
@@ -15,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.core.devices import supports_bfloat16
+from tenfold.engine.kernels.forwards import Forward, ReplacedForwards, is_2x2_pool
 from tenfold.engine.kernels.normalization import gelu, gelu_fits, norm_fits, norm_gelu
 from tenfold.engine.kernels.programs import Workspace, compiler
 from tenfold.engine.kernels.winograd import convolve, filters_fit, images_fit
 from tenfold.models.blocks import BatchNorm
-
-Forward = Callable[[Tensor], Tensor]
 
 
 def unsupported_reason(model: nn.Module) -> str | None:
@@ -34,12 +30,11 @@ def unsupported_reason(model: nn.Module) -> str | None:
     return None
 
 
-class CompiledLayers:
+class CompiledLayers(ReplacedForwards):
     """Context manager in which the layers of a network that have a kernel run as that kernel, forward and backward.
 
     Three kinds of layers have one: 3×3 convolutions, chains of max-pooling, batch norm and GELU (one fused kernel),
-    and GELU alone. Inside the context, and only there, the `forward` of these layers is replaced. Features that a
-    kernel does not support, and passes without gradients, take PyTorch's own.
+    and GELU alone. Features that a kernel does not support, and passes without gradients, take PyTorch's own.
 
     Args:
         model: float [B, 3, H, W] → logits.
@@ -55,18 +50,7 @@ class CompiledLayers:
     """
 
     def __init__(self, model: nn.Module, threads: int) -> None:
-        self._forwards = _kernel_forwards(model, Workspace(threads))
-
-    def __enter__(self) -> "CompiledLayers":
-        for layer, forward in self._forwards.items():
-            layer.__dict__["forward"] = forward
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for layer in self._forwards:
-            del layer.__dict__["forward"]
+        super().__init__(_kernel_forwards(model, Workspace(threads)))
 
 
 def _kernel_forwards(model: nn.Module, workspace: Workspace) -> Mapping[nn.Module, Forward]:
@@ -100,10 +84,6 @@ def _is_fusable(layer: nn.Module) -> bool:
     return plain and any(map(_is_norm_gelu, children, children[1:]))
 
 
-def _is_2x2_pool(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.MaxPool2d) and (layer.kernel_size, layer.stride, layer.padding) == (2, 2, 0)
-
-
 def _is_norm_gelu(first: nn.Module, second: nn.Module) -> bool:
     return isinstance(first, BatchNorm) and type(second) is nn.GELU and second.approximate == "none"
 
@@ -113,7 +93,7 @@ def _fused(children: list[nn.Module], workspace: Workspace) -> Forward:
     steps: list[Callable[[Tensor], Tensor]] = []
     index = 0
     while index < len(children):
-        pool = _is_2x2_pool(children[index])
+        pool = is_2x2_pool(children[index])
         pair = children[index + pool : index + pool + 2]
         if len(pair) == 2 and _is_norm_gelu(*pair):
             steps.append(partial(_pool_norm_gelu, workspace, cast(BatchNorm, pair[0]), pool))
