@@ -9,9 +9,8 @@ import torch
 from tenfold.api.data import DataSource, dataset_of
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.sweep_results import Sweep
-from tenfold.api.sweep_running import checked, run_sweep
+from tenfold.api.sweep_running import begin_sweep, checked
 from tenfold.api.weights import with_weights
-from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import UsageError
 from tenfold.core.notebook import default_progress
@@ -23,8 +22,6 @@ from tenfold.experiments.sweep.sweep_plan import FOLD_KEY, plan_folds, share_cor
 from tenfold.experiments.sweep.trials import SweepProgress, default_sweep_progress
 from tenfold.recipes.load import key_of, resolve, to_toml
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.environment import describe_environment
-from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.sweep_folder import SweepFolder
 
 _FOLD_KEYS = ("data.folds", FOLD_KEY)
@@ -78,11 +75,7 @@ def cross_validate(
     ordered = checked(base, plan, trials, progress)
     parts = (dataset.name, recipe_name, "folds")
     folder = SweepFolder.create(Path(runs), parts, plan.to_json(), to_toml(base), trials, name)
-    with folder.lock():
-        base = copy_image_lists(base, folder.path)
-        durable.write_text(folder.base, to_toml(base))
-        durable.write_json(folder.path / "env.json", describe_environment(command))
-        return run_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report)
+    return begin_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report, command)
 
 
 def _report(dataset: Dataset, recipe: Recipe, progress: Progress) -> None:

@@ -11,9 +11,8 @@ from tenfold.api.data import DataSource, absolute_paths, dataset_of, recorded_se
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep_results import Sweep
-from tenfold.api.sweep_running import checked, recipe_of, run_sweep
+from tenfold.api.sweep_running import begin_sweep, checked, recipe_of, run_sweep
 from tenfold.api.weights import with_weights
-from tenfold.core import durable
 from tenfold.core.devices import choose_device
 from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError, UsageError
@@ -27,7 +26,6 @@ from tenfold.experiments.sweep.values import RECIPE_KEY
 from tenfold.recipes.keywords import keyword_lines
 from tenfold.recipes.load import key_of, load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
-from tenfold.runs.environment import describe_environment
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder
@@ -140,11 +138,7 @@ def sweep(
     recipe_name = "recipes" if RECIPE_KEY in plan.vary else recipe_name
     parts = (dataset.name, recipe_name, "seeds" if plan.kind == "seeds" else "sweep")
     folder = SweepFolder.create(Path(runs), parts, plan.to_json(), to_toml(base), listed, name)
-    with folder.lock():
-        base = copy_image_lists(base, folder.path)
-        durable.write_text(folder.base, to_toml(base))
-        durable.write_json(folder.path / "env.json", describe_environment(command))
-        return run_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report)
+    return begin_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report, command)
 
 
 def resume_sweep(

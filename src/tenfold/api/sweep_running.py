@@ -9,6 +9,7 @@ from tenfold.api.fold_results import conclude_folds
 from tenfold.api.sweep_results import Sweep, conclude
 from tenfold.api.trial import run_trial
 from tenfold.api.weights import with_weights
+from tenfold.core import durable
 from tenfold.core.disk import display_path
 from tenfold.core.progress import Progress
 from tenfold.data.build import DataRequest
@@ -22,7 +23,10 @@ from tenfold.experiments.sweep.space import complete_recipe
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, final_trial
 from tenfold.experiments.sweep.trials import SearchTrials, SweepProgress, TrialList, run_trials
 from tenfold.inspect.drawn_splits import drawn_leaks, fold_leak_lines, leak_lines
+from tenfold.recipes.load import to_toml
 from tenfold.recipes.schema import Recipe
+from tenfold.runs.environment import describe_environment
+from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
 from tenfold.runs.sweep_folder import SweepFolder, Trial
 
@@ -59,6 +63,23 @@ def checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: Pr
     for line in (*lines, *fold_leak_lines(in_folds), *changes):
         progress.message(line)
     return sorted(trials, key=lambda trial: -work[trial.name])
+
+
+def begin_sweep(
+    folder: SweepFolder,
+    plan: SweepPlan,
+    base: Recipe,
+    trials: Sequence[Trial],
+    sweep_progress: SweepProgress,
+    report: bool,
+    command: Sequence[str],
+) -> Sweep:
+    """Runs a new sweep, whose folder first gets the lists of images and the environment that its trials need."""
+    with folder.lock():
+        base = copy_image_lists(base, folder.path)
+        durable.write_text(folder.base, to_toml(base))
+        durable.write_json(folder.path / "env.json", describe_environment(command))
+        return run_sweep(folder, plan, base, trials, sweep_progress, report)
 
 
 def run_sweep(
