@@ -72,6 +72,13 @@ def test_the_summary_tells_what_was_monitored(tmp_path: Path) -> None:
     assert summary["monitored"]["value"] == pytest.approx(min(float(row[column]) for row in losses[1:] if row[column]))
 
 
+def test_an_area_under_the_curve_chooses_the_best_model(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, overrides=(*TINY, "train.monitor=roc_auc_ovr"))
+    monitored_value = json.loads((run / "summary.json").read_text())["monitored"]
+    assert monitored_value["figure"] == "roc_auc_ovr"
+    assert 0 <= monitored_value["value"] <= 1
+
+
 def test_an_area_under_the_curve_is_monitored_only_where_there_is_one() -> None:
     recipe = load_recipe("mlp", ["train.monitor=roc_auc_ovr"])
     dataset = noise_dataset(val=6)

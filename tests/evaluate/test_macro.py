@@ -111,3 +111,12 @@ def test_a_summary_of_an_earlier_version_still_has_the_figures_that_its_confusio
 def test_classes_are_uneven_from_three_to_one():
     assert is_uneven([30, 10, 0])
     assert not any(map(is_uneven, ([29, 10], [5, 0], [])))
+
+
+def test_without_curves_all_other_figures_are_the_same() -> None:
+    logits, labels = random_results(0, 40, 12)
+    whole, without = (
+        evaluate_logits(logits, labels, list("abcdefghijkl"), roc_curves=value) for value in (True, False)
+    )
+    assert dict(whole.estimates) == {"roc_auc_ovr": whole.estimates["roc_auc_ovr"], **without.estimates}
+    assert "roc_auc_ovr" not in without.estimates

@@ -154,13 +154,14 @@ def _evaluate(setup: Setup, plan: Plan, state: State) -> None:
     """Evaluates the validation split, where there is one, logs a row and updates the best result."""
     state.times.pause_training()
     state.check_weights()
+    monitor = setup.recipe.train.monitor
     if setup.dataset.val is None:
         _log_row(setup, plan, state)
         return
     with state.average.applied():
-        evaluation = setup.classifier.evaluate(setup.dataset.val)
+        evaluation = setup.classifier.evaluate(setup.dataset.val, roc_curves=monitor == "roc_auc_ovr")
     _log_row(setup, plan, state, val_loss=evaluation.loss, val_accuracy=evaluation.accuracy)
-    score = monitored(setup.recipe.train.monitor, evaluation)
+    score = monitored(monitor, evaluation)
     if state.best is None or score > state.best.score:
         state.best = Best(evaluation.accuracy, plan.epoch_of(state.step), state.step, score)
 

@@ -136,13 +136,14 @@ class Evaluation:
         )
 
 
-def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Evaluation:
+def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str], *, roc_curves: bool = True) -> Evaluation:
     """Evaluates a classifier by its logits.
 
     Args:
         logits: float [N, C].
         labels: int64 [N], each in [0, C).
         classes: C names, in the order of the labels.
+        roc_curves: whether to compute `roc_auc_ovr`, the only figure that sorts all images, once for each class.
 
     Returns:
         Accuracy with interval, top-5 accuracy, loss, confusion matrix, per-class results and further figures.
@@ -158,7 +159,8 @@ def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> E
     correct = int(confusion.trace())
     top5 = accuracy(logits, labels, k=5) if len(classes) > 5 else None
     estimates = mean_of_classes(confusion)
-    if (area := roc_auc(logits.double().softmax(1).numpy(), labels.numpy())) is not None:
+    area = roc_auc(logits.double().softmax(1).numpy(), labels.numpy()) if roc_curves else None
+    if area is not None:
         estimates["roc_auc_ovr"] = area
     if top5 is not None and len(classes) >= _TOP5_FROM:
         estimates["top5_accuracy"] = Estimate(top5, wilson(round(top5 * total), total))

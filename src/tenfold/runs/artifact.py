@@ -108,14 +108,16 @@ class Classifier:
                 unsure_below=self.unsure_below,
             )
 
-    def evaluate(self, split: Split) -> Evaluation:
-        """Evaluates the classifier on `split`, whose labels must be indices of `classes`."""
-        return self.evaluate_tta_logits(split.labels, *self.tta_logits(split.images))
+    def evaluate(self, split: Split, *, roc_curves: bool = True) -> Evaluation:
+        """Evaluates the classifier on `split`, whose labels must be indices of `classes`; see `evaluate_logits`."""
+        return self.evaluate_tta_logits(split.labels, *self.tta_logits(split.images), roc_curves=roc_curves)
 
-    def evaluate_tta_logits(self, true_labels: NDArray[np.int64], averaged: Tensor, plain: Tensor) -> Evaluation:
+    def evaluate_tta_logits(
+        self, true_labels: NDArray[np.int64], averaged: Tensor, plain: Tensor, *, roc_curves: bool = True
+    ) -> Evaluation:
         """Evaluates logits that `tta_logits` returned for images with these labels, int64 [N], also without TTA."""
         labels = torch.from_numpy(true_labels)
-        evaluation = evaluate_logits(averaged, labels, self.classes)
+        evaluation = evaluate_logits(averaged, labels, self.classes, roc_curves=roc_curves)
         return evaluation if self.views == "plain" else replace(evaluation, plain_accuracy=accuracy(plain, labels))
 
     @property
