@@ -55,9 +55,10 @@ class DataSection(Section):
         data_dir: folder for downloads, or with a copy of CIFAR; empty means the cache folder.
         image_size: pixels (square), `[height, width]`, or `auto`: that of pretrained weights; without them the original
             size if all images have the same and it is at most 64, else a suitable one.
-        fit: how images of another shape are resized: center `crop`, `pad` or `stretch`; `crop:0.875` keeps this
-            fraction of the sides of the largest crop, and a filter other than bicubic follows a colon, as in
-            `crop:0.95:bilinear`; `weights` is the rule of the pretrained weights, and the default with them.
+        fit: how images of another shape are resized: center `crop`, `pad` or `stretch`; with `crop:0.875` the network
+            sees this fraction of the sides of the largest crop, and random crops have the rest too; a filter other
+            than bicubic follows a colon, as in `crop:0.95:bilinear`; `weights` is the rule of the pretrained weights,
+            and the default with them.
         normalize: `half` is (x − 0.5) / 0.5; `data` uses mean and std of the training pixels; `weights` those of the
             pretrained weights, and is the default with them; or `{mean = [r, g, b], std = [r, g, b]}`.
         val_fraction: fraction of the training images in the validation split, stratified by class.
