@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tenfold.core.randomness import generator_for
 from tenfold.data.types import Dataset, Split
+from tenfold.engine.head import FittedHead
 from tenfold.engine.setup import Setup, training_order
 from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
 from tenfold.models.timm_bridge import PREFIX as TIMM_PREFIX
@@ -29,22 +30,29 @@ _MAX_FITTED = 2000
 """Number of training images that suffice: 500 already come within 0.2 % of the lowest loss."""
 
 
-def fit_calibration(setup: Setup, steps: int, val_logits: Tensor | None) -> dict[str, Any] | None:
+def fit_calibration(
+    setup: Setup, steps: int, val_logits: Tensor | None, head: FittedHead | None = None
+) -> dict[str, Any] | None:
     """Fits the temperature of the evaluated model.
 
     Args:
         setup: of the run; its model is the one that was evaluated on the test split.
         steps: number of steps taken.
         val_logits: float [V, C], of the validation images; None without a validation split.
+        head: the head that was fitted, whose cross-validation has predicted training images out of fold.
 
     Returns:
         The `calibration` of `summary.json`: `temperature`, the number of images it was fitted to (`pictures`), their
-        split (`source`), and for training images how often they were seen at most (`views`). None without validation
-        images, unless training images can serve.
+        split (`source`; `out of fold` for training images that a cross-validation of the head held out), and for
+        training images how often they were seen at most (`views`). None without validation images, unless training
+        images can serve.
     """
     classifier, recipe, dataset = setup.classifier, setup.recipe, setup.dataset
     if dataset.val is not None and val_logits is not None:
         return {"temperature": _fit(val_logits, dataset.val), "pictures": len(dataset.val), "source": "val"}
+    if head is not None and (held_out := head.cross_fit) is not None:
+        temperature = fit_temperature(held_out.logits, held_out.labels, prior_std=PRIOR_STD)
+        return {"temperature": temperature, "pictures": len(held_out.labels), "source": "out of fold"}
     count = 0 if setup.is_custom else num_training_images(recipe, dataset)
     times_seen = _times_seen(recipe, dataset, steps) if count else None
     if times_seen is None:

@@ -11,9 +11,9 @@ from tenfold.data.draw import group_counts
 from tenfold.data.types import Dataset, Leak, Split
 from tenfold.engine.calibrate import fit_calibration
 from tenfold.engine.changes import recipe_changes
+from tenfold.engine.loop import Trained
 from tenfold.engine.plan import Plan, make_plan
-from tenfold.engine.setup import Setup
-from tenfold.engine.state import Best, State
+from tenfold.engine.state import Best
 from tenfold.engine.target import target_summary
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import Evaluation
@@ -26,13 +26,11 @@ _CLIPPED_IMAGES, _CLIPPED_BYTES = 1000, 32 * 1024**2
 """Number of training images that are checked for clipped colors, and the memory they may use."""
 
 
-def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) -> dict[str, Any]:
+def conclude(trained: Trained, near_duplicates: Leak | None = None) -> dict[str, Any]:
     """Evaluates the best model on the test split: the last one where no validation split selected another.
 
     Args:
-        setup: of the run, with recipe and hardware as used; its model holds the last weights, afterwards those
-            evaluated.
-        state: at the end of training.
+        trained: the end of training; its model holds the last weights, afterwards those evaluated.
         near_duplicates: see `run`.
 
     Returns:
@@ -46,6 +44,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
     Raises:
         StorageError: when the disk refuses; the last model is saved before.
     """
+    setup, state = trained.setup, trained.state
     recipe, folder, dataset, classifier = setup.recipe, setup.folder, setup.dataset, setup.classifier
     plan = make_plan(recipe, dataset)
     target = target_summary(recipe.train.target, state) if recipe.train.target else None
@@ -55,7 +54,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
     logits, plain_logits = classifier.tta_logits(dataset.test.images)
     evaluation = classifier.evaluate_tta_logits(dataset.test.labels, logits, plain_logits)
     val_logits = None if dataset.val is None else classifier.logits(dataset.val.images)
-    calibration = fit_calibration(setup, state.step, val_logits)
+    calibration = fit_calibration(setup, state.step, val_logits, trained.head)
     temperature = None if calibration is None else calibration["temperature"]
     if dataset.val is not None and val_logits is not None:
         folder.write_predictions(predictions(dataset.val, val_logits, dataset.classes, temperature), "val")
@@ -83,6 +82,7 @@ def conclude(setup: Setup, state: State, near_duplicates: Leak | None = None) ->
         "changes": [*map(asdict, recipe_changes(recipe, dataset)), *_logged_changes(events)],
         "evaluations": _evaluations(events, plan),
         "calibration": calibration,
+        "head": None if trained.head is None else trained.head.to_json(),
         "near_duplicates": _near_duplicates(dataset, near_duplicates, logits),
         "evaluation": evaluation.to_json(),
     }
@@ -99,12 +99,11 @@ def _monitored(monitor: str, best: Best | None) -> dict[str, Any] | None:
     return {"figure": monitor, "value": -best.score if monitor == "loss" else best.score}
 
 
-def conclude_untested(setup: Setup, state: State, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def conclude_untested(trained: Trained, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Saves the best model without an evaluation: the last one where no validation split selected another.
 
     Args:
-        setup: see `conclude`.
-        state: at the end of training.
+        trained: the end of training.
         metrics: for the model file, which says that they are those of a cross-validation.
 
     Returns:
@@ -113,14 +112,14 @@ def conclude_untested(setup: Setup, state: State, metrics: Mapping[str, Any]) ->
     Raises:
         StorageError: when the disk refuses.
     """
+    setup, state = trained.setup, trained.state
     dataset, classifier = setup.dataset, setup.classifier
     found = {**metrics, "steps": state.step}
     setup.save_model(setup.folder.last, found, None)
     if state.best is not None:
         classifier.load_weights(setup.folder.best)
-    calibration = fit_calibration(
-        setup, state.step, None if dataset.val is None else classifier.logits(dataset.val.images)
-    )
+    val_logits = None if dataset.val is None else classifier.logits(dataset.val.images)
+    calibration = fit_calibration(setup, state.step, val_logits, trained.head)
     evaluated = setup.folder.last if state.best is None else setup.folder.best
     setup.save_model(evaluated, found, None if calibration is None else calibration["temperature"])
     setup.log.write("finished", step=state.step)

@@ -19,6 +19,7 @@ from tenfold.data.loader import image_batches
 from tenfold.data.types import Dataset, Leak
 from tenfold.engine.changes import recipe_changes
 from tenfold.engine.conclude import conclude, conclude_untested
+from tenfold.engine.frozen import train_head
 from tenfold.engine.loop import train
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.setup import Setup
@@ -87,8 +88,8 @@ def run(
         log = Log(folder.log, spent=perf_counter() - started, earlier=earlier)
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
         setup = Setup(recipe, dataset, classifier, hardware, folder, progress, log, is_custom=model is not None)
-        state = train(setup, checkpoint)
-        return conclude(*state, near_duplicates) if metrics is None else conclude_untested(*state, metrics)
+        trained = train_head(setup, checkpoint) if recipe.train.layers == "head" else train(setup, checkpoint)
+        return conclude(trained, near_duplicates) if metrics is None else conclude_untested(trained, metrics)
 
 
 def make_classifier(

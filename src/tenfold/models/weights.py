@@ -96,17 +96,22 @@ def _without_prefix(name: str, expected: Mapping[str, Tensor]) -> str:
     return stripped
 
 
-def _head_names(model: nn.Module, expected: Mapping[str, Tensor], num_classes: int) -> list[str]:
-    """Returns the names of the head's tensors: of the layers that timm names, or of the last one with all classes."""
+def head_layers(model: nn.Module, num_classes: int) -> tuple[str, ...]:
+    """Returns the names of the layers of the head: those that timm names, or the last one with all classes."""
     layers = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
-    if not layers:
-        linear = [
-            name
-            for name, layer in model.named_modules()
-            if isinstance(layer, nn.Linear | nn.Conv2d) and len(layer.weight) == num_classes
-        ]
-        layers = tuple(linear[-1:])
-    layers = (layers,) if isinstance(layers, str) else layers
+    if layers:
+        return (layers,) if isinstance(layers, str) else tuple(layers)
+    fitting = [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d) and len(layer.weight) == num_classes
+    ]
+    return tuple(fitting[-1:])
+
+
+def _head_names(model: nn.Module, expected: Mapping[str, Tensor], num_classes: int) -> list[str]:
+    """Returns the names of the head's tensors."""
+    layers = head_layers(model, num_classes)
     return [name for name in expected if name.rpartition(".")[0] in layers]
 
 

@@ -1,13 +1,12 @@
 """Builds the optimizer: groups the weights of a network and assigns an update rule to each group."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RecipeError
-from tenfold.optim.layer_rates import layer_rates
 from tenfold.optim.muon import Muon
 from tenfold.optim.update import SGD, Adam, RMSprop, UpdateRule, restore_tensors
 
@@ -64,7 +63,6 @@ class OptimizerSettings:
     beta2: float = 0.999
     epsilon: float = 1e-8
     rmsprop_alpha: float = 0.99
-    layer_decay: float = 1.0
 
     @classmethod
     def from_section(cls, section: object) -> "OptimizerSettings":
@@ -130,11 +128,9 @@ def build_optimizer(
     muon_weights = _muon_weights(groups, settings)
     muon_ids = set(map(id, muon_weights))
     decayed = [weight for weight in groups.matrices + groups.filters if id(weight) not in muon_ids]
-    rates = layer_rates(model, settings.layer_decay)
     rules = [
-        _update_rule(weights, decay, replace(settings, lr=settings.lr * rate))
-        for group, decay in _by_decay(decayed, groups.vectors, settings.weight_decay)
-        for rate, weights in _by_rate(group, rates).items()
+        _update_rule(weights, decay, settings)
+        for weights, decay in _by_decay(decayed, groups.vectors, settings.weight_decay)
     ]
     if muon_weights:
         rules.append(Muon(muon_weights, settings.muon_lr, settings.muon_momentum, precision or torch.float32))
@@ -173,11 +169,3 @@ def _by_decay(
     """Returns non-empty groups of weights with their weight decay; one group if it is 0, for one fused update."""
     groups = [(decayed, decay), (not_decayed, 0.0)] if decay else [(decayed + not_decayed, 0.0)]
     return [(weights, weight_decay) for weights, weight_decay in groups if weights]
-
-
-def _by_rate(weights: list[nn.Parameter], rates: Mapping[nn.Parameter, float]) -> dict[float, list[nn.Parameter]]:
-    """Returns the weights of each learning rate: one fused update for each layer, or for all without `layer_decay`."""
-    groups: dict[float, list[nn.Parameter]] = {}
-    for weight in weights:
-        groups.setdefault(rates[weight], []).append(weight)
-    return groups

@@ -12,6 +12,9 @@ class TrainSection(Section):
     """`[train]`: duration, hardware, logging and checkpoints.
 
     Args:
+        layers: which layers are trained: `all`; `head`: the last one alone, as a logistic regression on the features of
+            the other layers, which are computed once and stay as they are, so that `duration` is how often each image
+            is shown; `head-then-all`: first the head, then all layers in steps.
         duration: training time: `"2 epochs"`, `"500 steps"` or `"60 s"`.
         min_steps: minimum number of steps, for small datasets; 0 where the user sets `duration` alone.
         batch_size: images per step. Datasets of fewer than 4 batches get smaller batches.
@@ -23,8 +26,6 @@ class TrainSection(Section):
         precision: `auto` is bfloat16 if the hardware supports it, else float32.
         threads: CPU threads; 0 means all cores, or fewer if a measurement of a few steps shows that these are faster.
         onednn: whether convolutions on a CPU use oneDNN; slower for small batches of small images.
-        frozen_batch_norm: whether batch norms keep the mean and variance of pretrained weights, which those of a few
-            images are no match for; their scales and offsets are trained.
         channels_last: whether to use the channels-last memory format; faster, except with few channels.
         log_every: steps between two rows of the log; 0 means ten rows per epoch.
         checkpoint_every: steps or seconds between two checkpoints, besides the one after each epoch.
@@ -45,6 +46,7 @@ class TrainSection(Section):
             measured and used, which may be others in the next run, and a resumed run ends with slightly other weights.
     """
 
+    layers: Literal["all", "head", "head-then-all"] = "all"
     duration: Length = Duration(2, "epochs")
     min_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] = 4
@@ -55,7 +57,6 @@ class TrainSection(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=0)] = 0
     onednn: bool = True
-    frozen_batch_norm: bool = False
     channels_last: bool = True
     log_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Length = Duration(60, "s")

@@ -84,8 +84,7 @@ class Classifier:
         """Returns logits for images: averaged over the views, and without TTA.
 
         Args:
-            images: uint8 [N, H, W, 3], of the size that the network was trained for, or as a store holds them, with a
-                margin around that.
+            images: uint8 [N, H, W, 3], preprocessed to the size that the network was trained for.
 
         Returns:
             Two tensors, float32 [N, C] on the CPU. They are computed in float32 whatever the training used.
@@ -93,7 +92,6 @@ class Classifier:
         Raises:
             ModelError: when the images have another size than the training images.
         """
-        images = self.preprocessing.center(images)
         size = tuple(images.shape[1:3])
         if size != self.preprocessing.image_size:
             raise ModelError(

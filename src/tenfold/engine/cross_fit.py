@@ -1,0 +1,149 @@
+"""Chooses the strength of a head's L2 penalty by cross-validation within the training images.
+
+Strengths are compared by the cross-entropy of the held-out images at the best temperature: a strong penalty makes
+every probability too small, which says nothing about the order of the classes, and the model is calibrated anyway.
+
+Shapes: N images, M rows (each image is shown one or more times), D features, C classes, K folds.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from tenfold.data.splits import grouped_folds, stratified_folds
+from tenfold.evaluate.calibration import fit_temperature
+from tenfold.optim.logistic import Standardized, fit_logistic
+
+STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+DEFAULT_STRENGTH = 0.1
+"""Used where no class has two images to cross-validate with. The best one of many sets is between 0.03 and 0.3."""
+
+_FOLDS = 5
+_MAX_ROWS = 4000
+"""Number of rows that suffice to choose a strength; more would take minutes and hardly change it."""
+
+
+class Shown(NamedTuple):
+    """Features of training images as they were shown.
+
+    Args:
+        features: float32 [M, D].
+        labels: int64 [M].
+        images: int64 [M], which image each row is, in [0, N).
+    """
+
+    features: Tensor
+    labels: Tensor
+    images: Tensor
+
+    def at(self, rows: Tensor) -> "Shown":
+        """Returns some rows."""
+        return Shown(self.features[rows], self.labels[rows], self.images[rows])
+
+
+class CrossFit(NamedTuple):
+    """The result of a cross-validation.
+
+    Args:
+        l2: the best strength.
+        images: int64 [n], the images that took part, ascending; all unless they are many.
+        labels: int64 [n], of these.
+        logits: float64 [n, C], out of fold, averaged over the times that an image was shown.
+        losses: cross-entropy at the best temperature by strength.
+        folds: K.
+    """
+
+    l2: float
+    images: Tensor
+    labels: Tensor
+    logits: Tensor
+    losses: dict[float, float]
+    folds: int
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the images predicted correctly out of fold."""
+        return float((self.logits.argmax(1) == self.labels).double().mean())
+
+
+def cross_fit(
+    shown: Shown,
+    num_classes: int,
+    *,
+    seed: int,
+    groups: Sequence[str] | None = None,
+    class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    strengths: Sequence[float] = STRENGTHS,
+) -> CrossFit | None:
+    """Returns the best strength with out-of-fold logits; None where fewer than two images of a class are there.
+
+    Args:
+        shown: features of N images.
+        num_classes: C.
+        seed: of the folds.
+        groups: name of each image's group, N names, see `Split`; no fold tears one apart.
+        class_weights: float [C], of the classes in the loss.
+        label_smoothing: see `fit_logistic`.
+        strengths: to choose from.
+    """
+    shown = _limited(shown, seed)
+    images, position = shown.images.unique(return_inverse=True)  # n, M
+    labels = torch.zeros(len(images), dtype=torch.int64).index_put_((position,), shown.labels)
+    if int(labels.bincount().max()) < 2:
+        return None
+    fold_of, folds = _folds(labels.numpy(), None if groups is None else [groups[i] for i in images.tolist()], seed)
+    data = Standardized(shown.features)
+    rows = data.rows.float()  # half the time of float64; the strength does not need more
+    weights = None if class_weights is None else class_weights.float()[shown.labels]
+    out_of_fold = torch.zeros(len(strengths), len(images), num_classes, dtype=torch.float64)
+    for fold in range(folds):
+        held_out = torch.from_numpy(fold_of == fold)[position]  # M
+        fitted = None
+        for number, l2 in enumerate(strengths):  # from strong to weak: each fit starts from the last one
+            fitted = fit_logistic(
+                rows[~held_out],
+                shown.labels[~held_out],
+                num_classes,
+                l2,
+                weights=None if weights is None else weights[~held_out],
+                label_smoothing=label_smoothing,
+                start=fitted,
+            )
+            weight, bias = fitted
+            logits = (rows[held_out] @ weight.T + bias).double()
+            out_of_fold[number].index_add_(0, position[held_out], logits)
+    out_of_fold /= position.bincount()[:, None]
+    losses = [_calibrated_loss(logits, labels) for logits in out_of_fold]
+    best = int(np.argmin(losses))
+    by_strength = dict(zip(strengths, losses, strict=True))
+    return CrossFit(strengths[best], images, labels, out_of_fold[best], by_strength, folds)
+
+
+def _folds(labels: NDArray[np.int64], groups: Sequence[str] | None, seed: int) -> tuple[NDArray[np.int64], int]:
+    """Returns the fold of each image, int64 [n], and the number of folds: at least two."""
+    if groups is not None and any(groups):
+        folds = min(_FOLDS, len(set(groups)))
+        if folds > 1:
+            return grouped_folds(labels, groups, folds, seed), folds
+    folds = min(_FOLDS, len(labels))
+    return stratified_folds(labels, folds, seed), folds
+
+
+def _calibrated_loss(logits: Tensor, labels: Tensor) -> float:
+    return float(F.cross_entropy(logits / fit_temperature(logits, labels), labels))
+
+
+def _limited(shown: Shown, seed: int) -> Shown:
+    """Returns the rows of so many images, of all classes alike, that they suffice."""
+    parts = -(-len(shown.labels) // _MAX_ROWS)
+    if parts == 1:
+        return shown
+    images, first = np.unique(shown.images.numpy(), return_index=True)
+    chosen = stratified_folds(shown.labels.numpy()[first], parts, seed) == 0
+    return shown.at(torch.from_numpy(np.isin(shown.images.numpy(), images[chosen])))

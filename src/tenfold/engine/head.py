@@ -1,0 +1,95 @@
+"""The head of a network as a logistic regression on its features.
+
+Shapes: M rows (images as they were shown), D features, C classes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from tenfold.core.text import percent, plural
+from tenfold.engine.cross_fit import DEFAULT_STRENGTH, CrossFit, Shown, cross_fit
+from tenfold.engine.running_metrics import TrainMetrics
+from tenfold.engine.setup import Setup
+from tenfold.models.features import head_of
+from tenfold.optim.logistic import LinearHead, Standardized, fit_logistic
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A head that was fitted to features.
+
+    Args:
+        head: the weights.
+        l2: strength of the penalty.
+        cross_fit: how it was chosen; None where it was given, or could not be chosen.
+        metrics: of the training images as they were shown, with the fitted head.
+    """
+
+    head: LinearHead
+    l2: float
+    cross_fit: CrossFit | None
+    metrics: TrainMetrics
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the part of `summary.json` about the head."""
+        found = self.cross_fit
+        chosen = None if found is None else {"folds": found.folds, "accuracy": found.accuracy, "losses": found.losses}
+        return {"l2": self.l2, "chosen": chosen}
+
+    def sentence(self) -> str:
+        """Returns one line on the fit."""
+        if self.cross_fit is None:
+            return f"head: fitted with L2 strength {self.l2:g}"
+        found = self.cross_fit
+        return (
+            f"head: fitted with L2 strength {self.l2:g}, chosen by {found.folds}-fold cross-validation on "
+            f"{plural(len(found.labels), 'training image')} ({percent(found.accuracy, 1)} correct out of fold)"
+        )
+
+
+def fit_head(setup: Setup, shown: Shown, class_weights: tuple[float, ...] | None) -> FittedHead:
+    """Fits the head of `setup`'s model, which is changed, and says how.
+
+    Args:
+        setup: of the run; `optim.head_l2` is the strength of the penalty, 0 chooses it.
+        shown: features of the training images.
+        class_weights: see `Plan`.
+    """
+    optim, train, classes = setup.recipe.optim, setup.dataset.train, setup.classifier.classes
+    weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float64)
+    found = None
+    if not optim.head_l2 or setup.dataset.val is None:  # without validation images it also calibrates
+        found = cross_fit(
+            shown,
+            len(classes),
+            seed=setup.recipe.train.seed,
+            groups=train.groups,
+            class_weights=weights,
+            label_smoothing=optim.label_smoothing,
+            **({"strengths": (optim.head_l2,)} if optim.head_l2 else {}),
+        )
+    l2 = optim.head_l2 or (found.l2 if found is not None else DEFAULT_STRENGTH)
+    data = Standardized(shown.features)
+    fitted = fit_logistic(
+        data.rows,
+        shown.labels,
+        len(classes),
+        l2,
+        weights=None if weights is None else weights[shown.labels],
+        label_smoothing=optim.label_smoothing,
+    )
+    head = data.head(*fitted)
+    layer = head_of(setup.classifier.model, len(classes))
+    with torch.no_grad():
+        layer.weight.copy_(head.weight)
+        if layer.bias is not None:
+            layer.bias.copy_(head.bias)
+    logits = head.logits(shown.features)  # M C
+    loss = float(F.cross_entropy(logits, shown.labels))
+    accuracy = float((logits.argmax(1) == shown.labels).double().mean())
+    result = FittedHead(head, l2, found, TrainMetrics(loss, accuracy))
+    setup.progress.message(result.sentence())
+    return result

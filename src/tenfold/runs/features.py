@@ -1,0 +1,150 @@
+"""The features of images: what a classifier's frozen network gives to its head, computed once per image.
+
+Shapes: N images, B in a batch, D features, H×W pixels.
+"""
+
+import hashlib
+import platform
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tenfold.core.devices import evaluation_kernels
+from tenfold.data.decode.preprocessing import Preprocessing
+from tenfold.data.store.feature_cache import FeatureCache, image_key
+from tenfold.data.types import ProgressCallback, no_progress
+from tenfold.models.build import build_model
+from tenfold.models.features import FeatureNetwork
+from tenfold.models.pretrained import LITE0, pretrained_record, pretrained_weights
+from tenfold.runs.artifact import Classifier
+
+_CPU_PIXELS, _GPU_IMAGES = 4 * 224 * 224, 256
+"""Pixels of the images that a CPU computes at once, so that they stay in its cache, and number of images for a GPU."""
+
+_FLUSH_SECONDS = 20.0
+"""Time after which new features are written, so that a killed run has not computed them in vain."""
+
+
+class FeatureExtractor:
+    """Computes features of images with the network of a classifier, and remembers them in the cache folder.
+
+    Args:
+        classifier: its network ends in one linear layer; it is copied, so that later training changes nothing here.
+        autocast: dtype of convolutions and matrix products, or None for float32.
+
+    Raises:
+        ModelError: when the network has no linear head.
+        StorageError: when no cache folder can be determined.
+
+    Attributes:
+        num_features: D.
+    """
+
+    def __init__(self, classifier: Classifier, autocast: torch.dtype | None = None) -> None:
+        self._preprocessing = classifier.preprocessing
+        self._device, self._autocast = classifier.device, autocast
+        network = FeatureNetwork(classifier.model, len(classifier.classes), classifier.preprocessing.image_size)
+        self.num_features = network.num_features
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        height, width = classifier.preprocessing.image_size
+        on_cpu = self._device.type == "cpu"
+        self._batch_size = max(1, _CPU_PIXELS // (height * width)) if on_cpu else _GPU_IMAGES
+        self._cache = FeatureCache(self._digest(network), self.num_features)
+        self._flushed = perf_counter()
+
+    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
+        """Returns features, float32 [B, D] on the CPU, for images as training or evaluation show them.
+
+        Args:
+            images: uint8 [B, H, W, 3].
+        """
+        keys = [image_key(image) for image in images]
+        missing = list({key: index for index, key in enumerate(keys) if self._cache.get(key) is None}.items())
+        for first in range(0, len(missing), self._batch_size):
+            part = missing[first : first + self._batch_size]
+            rows = self._compute(images[[index for _, index in part]])
+            for (key, _), row in zip(part, rows, strict=False):
+                self._cache.add(key, row)
+        if perf_counter() - self._flushed > _FLUSH_SECONDS:
+            self.flush()
+        found = [row for key in keys if (row := self._cache.get(key)) is not None]
+        return torch.from_numpy(np.stack(found)) if found else torch.zeros(0, self.num_features)
+
+    def flush(self) -> None:
+        """Writes new features to the cache folder."""
+        self._cache.flush()
+        self._flushed = perf_counter()
+
+    def _compute(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Returns features of at most a batch of images; a smaller one is filled up, so that all round alike."""
+        rows = np.resize(np.arange(len(images)), self._batch_size)
+        batch = torch.from_numpy(images[rows]).permute(0, 3, 1, 2).to(self._device)  # B 3 H W, channels_last
+        with (
+            torch.inference_mode(),
+            evaluation_kernels(tf32=False),
+            torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None),
+        ):
+            features: NDArray[np.float32] = self._network(self._preprocessing.normalize(batch)).float().cpu().numpy()
+        return features
+
+    def _digest(self, network: FeatureNetwork) -> str:
+        """Returns a digest of what decides the features besides the image, to the last bit."""
+        content = hashlib.sha256()
+        for name, tensor in network.state_dict().items():
+            content.update(name.encode())
+            content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        images = self._preprocessing
+        arithmetic = (torch.__version__, self._device.type, torch.get_num_threads(), str(self._autocast))
+        settings = (images.image_size, images.mean, images.std, self._batch_size, platform.machine(), *arithmetic)
+        content.update(repr(settings).encode())
+        return content.hexdigest()
+
+
+def features_of(
+    classifier: Classifier,
+    images: NDArray[np.uint8],
+    *,
+    mirrored: bool = False,
+    progress: ProgressCallback = no_progress,
+) -> NDArray[np.float32]:
+    """Returns the features of images, float32 [N, D].
+
+    Args:
+        classifier: see `FeatureExtractor`.
+        images: uint8 [N, H, W, 3]; may be memory-mapped.
+        mirrored: whether each image is flipped left to right before.
+        progress: called with the number of images that are done.
+
+    Raises:
+        ModelError: when the network has no linear head.
+    """
+    extractor = FeatureExtractor(classifier)
+    parts = []
+    for first in range(0, len(images), _GPU_IMAGES):
+        part = np.array(images[first : first + _GPU_IMAGES])
+        parts.append(extractor(part[:, :, ::-1] if mirrored else part).numpy())
+        progress("Computing features", first + len(part), len(images))
+    extractor.flush()
+    return np.concatenate(parts) if parts else np.zeros((0, extractor.num_features), np.float32)
+
+
+def pretrained_classifier(name: str = LITE0) -> Classifier:
+    """Returns a network with its published weights as a classifier of its own 1,000 classes, for its features.
+
+    Raises:
+        RecipeError: when there are no published weights for the network.
+        ModelError: when they are missing or damaged.
+    """
+    record = pretrained_record(name)
+    size = (224, 224) if record is None else record.image_size
+    weights = pretrained_weights(name, {}, size)
+    assert record is not None
+    num_classes = len(list(weights.state.values())[-1])
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(name, {}, num_classes=num_classes, image_size=size)
+    model.load_state_dict(dict(weights.state))
+    preprocessing = Preprocessing(size, record.fit, record.mean, record.std)
+    return Classifier(model.eval(), tuple(map(str, range(num_classes))), preprocessing)
