@@ -73,6 +73,7 @@ def test_check_and_dataset_take_pairs() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
+        ("fit=crop:0.875", "data.fit is crop:0.875, but the dataset was prepared with crop; leave data.fit"),
         ("image_size=24", "data.image_size is 24×24, but the images in memory are 16×16; resize them, or leave"),
         ("exclude=a.csv", "data.exclude is a.csv, but the data is in memory"),
         ("relabel=a.csv", "data.relabel is a.csv, but the data is in memory"),

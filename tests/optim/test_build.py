@@ -24,6 +24,7 @@ ALL = {
     "adam": ADAM,
     "adamw": replace(ADAM, name="adamw"),
     "rmsprop": replace(ADAM, name="rmsprop"),
+    "layer decay": replace(ADAM, name="adamw", layer_decay=0.5),
     "muon": MUON,
     "muon on matrices": replace(MUON, muon_matrices=True),
 }
@@ -186,6 +187,53 @@ def test_every_trainable_weight_is_in_exactly_one_rule(settings: OptimizerSettin
     model = network()
     updated = [weight for rule in build_optimizer(model, settings).rules for weight in rule.weights]
     assert sorted(map(id, updated)) == sorted(map(id, model.parameters()))
+
+
+class Rates:
+    """A network of three layers, and its weights after one step with gradients of 1."""
+
+    def __init__(self, settings: OptimizerSettings) -> None:
+        self.model = nn.Sequential(
+            nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Flatten(), nn.Linear(1, 1)
+        )
+        self.optimizer = build_optimizer(self.model, settings)
+        for weight in self.model.parameters():
+            nn.init.ones_(weight).grad = torch.ones_like(weight)
+
+    def step(self, factor: float = 1.0) -> dict[str, float]:
+        self.optimizer.scale_lr(factor)
+        self.optimizer.step()
+        return {name: round(weight.item(), 6) for name, weight in self.model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),  # of a step at a rate of 0.1, without weight decay
+    [("sgd", 0.1), ("adam", 0.1), ("adamw", 0.1), ("rmsprop", 0.1 / (1 - 0.99) ** 0.5)],
+)
+def test_each_layer_steps_at_the_rate_of_its_distance_from_the_head(name: str, size: float) -> None:
+    found = Rates(OptimizerSettings(name, 0.1, 0.0, False, 0.0, layer_decay=0.5)).step()
+    head, middle, first = (round(1 - size * rate, 6) for rate in (1, 0.5, 0.25))
+    expected = {"0": first, "1": first, "2.0": middle, "4": head}
+    assert found == pytest.approx(
+        {f"{layer}.{kind}": expected[layer] for layer in expected for kind in ("weight", "bias")}
+    )
+
+
+def test_the_schedule_scales_the_rates_of_all_layers_and_their_weight_decay() -> None:
+    found = Rates(OptimizerSettings("sgd", 0.1, 0.0, False, 0.5, layer_decay=0.5)).step(factor=0.2)
+    assert (found["4.weight"], found["4.bias"]) == (1 - 0.02 * 1.5, 1 - 0.02)
+    assert (found["0.weight"], found["0.bias"]) == (1 - 0.005 * 1.5, 1 - 0.005)
+
+
+def test_a_layer_decay_of_1_is_the_optimizer_without() -> None:
+    rules = build_optimizer(network(), replace(ADAM, layer_decay=1.0)).rules
+    assert [(len(rule.weights), rule.lr) for rule in rules] == [(3, 0.01), (5, 0.01)]
+
+
+def test_the_state_of_another_layer_decay_is_an_error() -> None:
+    optimizer, other = (build_optimizer(network(), replace(ADAM, layer_decay=decay)) for decay in (0.5, 1.0))
+    with pytest.raises(RunError, match="with the same names and shapes"):
+        optimizer.load_state_tensors(other.state_tensors())
 
 
 MLP = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))

@@ -133,8 +133,8 @@ def _section(
 
 
 def _test_split(run: ComparedRun, progress: Progress) -> Split | None:
-    """Returns the test split of a run, or None if it is not available or has changed."""
+    """Returns the test split of a run, as its network sees it, or None if it is not available or has changed."""
     if needs_download(run.recipe.data):
         return None
     dataset = dataset_of(recorded_section(run.recipe.data, run.path), progress)
-    return dataset.test if dataset.fingerprint == run.fingerprint else None
+    return dataset.without_margin(dataset.test) if dataset.fingerprint == run.fingerprint else None

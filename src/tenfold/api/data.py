@@ -16,6 +16,7 @@ from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.core.text import size_text
 from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, redrawn
+from tenfold.data.decode.fit_rule import parse_fit
 from tenfold.data.in_memory import read_in_memory
 from tenfold.data.sources.address import is_address, is_fetched, pinned
 from tenfold.data.sources.cifar import find_cifar
@@ -112,7 +113,8 @@ def in_memory(data: object, section: DataSection) -> Dataset | None:
         if found.drawn:
             note = drawn_note("test images", section.test_fraction, len(data.test), section.split_seed)
             data = replace(data, drawn=found.drawn, notes=(note,))
-        data = replace(data, fit=section.fit)  # decides how images are resized that are predicted later
+        if parse_fit(section.fit).fraction == 1:  # images in memory have no margin
+            data = replace(data, fit=section.fit)  # decides how images are resized that are predicted later
     if not data.fingerprint:  # made by hand: runs and the cache must tell its images from others
         data = replace(data, fingerprint=_digest(list(data.splits().values()), data.classes))
     return redrawn(data, request_of(section), no_progress)

@@ -179,7 +179,7 @@ def _ranked(
         for index in listed
     )
     pairs = tuple((classes[label], classes[other], count) for label, other, count in estimate.pairs)
-    return Suspects(rows, estimate.total, pairs, len(labels), np.asarray(dataset.train.images[listed]))
+    return Suspects(rows, estimate.total, pairs, len(labels), dataset.without_margin(dataset.train).images[listed])
 
 
 def _row_limit(top: int | float | None, estimated: int, num_images: int) -> int:

@@ -24,7 +24,7 @@ from tenfold.data.sources.cifar import downloadable, find_cifar, load_cifar, sou
 from tenfold.data.sources.cifar_files import SOURCES
 from tenfold.data.sources.class_folders import list_folder
 from tenfold.data.sources.shapes import build_shapes
-from tenfold.data.store.cache_key import dataset_name
+from tenfold.data.store.cache_key import dataset_name, size_key
 from tenfold.data.store.store import Build, open_if_valid, open_or_build, store_exists, store_key
 from tenfold.data.store.writer import fill_from_arrays, fill_from_folders
 from tenfold.data.types import Dataset, ProgressCallback, Split, no_progress
@@ -117,7 +117,7 @@ def _shapes(request: DataRequest, progress: ProgressCallback) -> Dataset:
     version = build_shapes(1, 1).fingerprint
 
     def key_for(size: Size) -> str:
-        return store_key("shapes", version, size, request.fit, _ARRAYS_VERSION)
+        return store_key("shapes", version, *size_key(size, request.fit), _ARRAYS_VERSION)
 
     def build(folder: Path) -> None:
         progress("Drawing shapes", 0, 0)
@@ -165,7 +165,7 @@ def _cifar_key(request: DataRequest, name: str, size: Size) -> str:
     path = find_cifar(source, _data_dir(request), cache_folder())
     extracted = [file[:] for file in list_folder(path).files] if path and path.is_dir() else []
     checksums = [form.md5 for form in source.forms]
-    return store_key(name, checksums, extracted, size, request.fit, _ARRAYS_VERSION)
+    return store_key(name, checksums, extracted, *size_key(size, request.fit), _ARRAYS_VERSION)
 
 
 def _from_address(request: DataRequest, progress: ProgressCallback) -> Dataset:
@@ -180,7 +180,7 @@ def _files(request: DataRequest, progress: ProgressCallback) -> Dataset:
     settings = (request.test_fraction, request.split_seed, request.max_unreadable, *group)
 
     def key_for(size: Size) -> str:
-        return store_key(digest, size, request.fit, *settings, DECODER_VERSION)
+        return store_key(digest, *size_key(size, request.fit), *settings, DECODER_VERSION)
 
     def build(folder: Path) -> None:
         fill_from_folders(folder, path, listing, request, progress)

@@ -18,7 +18,7 @@ from tenfold.data.sources.class_folders import scan
 from tenfold.data.sources.groups import grouped
 from tenfold.data.sources.layout import Layout, draw_test, only_split
 from tenfold.data.sources.outlines import OUTLINES
-from tenfold.data.store.cache_key import dataset_name
+from tenfold.data.store.cache_key import dataset_name, size_key
 from tenfold.data.store.store import open_or_build, store_key
 from tenfold.data.store.writer import fill_for_evaluation
 from tenfold.data.types import Dataset, ProgressCallback, Skipped, Split
@@ -125,7 +125,7 @@ def labeled_images(
     def build(folder: Path) -> None:
         fill_for_evaluation(folder, layout, request, progress)
 
-    settings = (request.size, request.fit, request.max_unreadable, "evaluation", chosen, DECODER_VERSION)
+    settings = (*size_key(request.size, request.fit), request.max_unreadable, "evaluation", chosen, DECODER_VERSION)
     dataset = open_or_build(dataset_name(layout.root.absolute()), store_key(scanned.digest, *settings), build, progress)
     found = split_of(dataset, "test")
     return found._replace(

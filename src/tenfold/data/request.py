@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tenfold.core.errors import DataError
-from tenfold.core.text import escaped
-from tenfold.data.decode.fit_rule import parse_fit
+from tenfold.core.text import escaped, size_text
+from tenfold.data.decode.fit_rule import parse_fit, stored_size
 from tenfold.data.decode.preprocessing import MAX_SIDE, MIN_SIDE
+from tenfold.data.decode.tasks import MAX_KEPT_SIDE
 from tenfold.data.sources.groups import GroupRule, parse_group, with_group_column
 from tenfold.data.sources.rules import SourceRules, parse_labels, parse_splits
 
 BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
 """Names of datasets that are no paths."""
+
+_MAX_STORED_SIDE = 2 * MAX_SIDE
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,11 @@ class DataRequest:
         sides = self.size or (MIN_SIDE, MIN_SIDE)
         if not MIN_SIDE <= min(sides) <= max(sides) <= MAX_SIDE:
             raise DataError(f"data.image_size is {self.image_size}; expected {MIN_SIDE} to {MAX_SIDE} pixels, or auto")
-
+        if max(stored := stored_size(self.size or (MAX_KEPT_SIDE, MAX_KEPT_SIDE), self.fit)) > _MAX_STORED_SIDE:
+            raise DataError(
+                f"data.fit is {self.fit}, for which images of {size_text(stored)} are stored; expected at most "
+                f"{_MAX_STORED_SIDE} pixels per side: a larger fraction, or a smaller data.image_size"
+            )
         if not 0 <= self.fold <= self.folds or self.folds == 1:
             raise DataError(
                 f"data.fold is {self.fold} and data.folds {self.folds}; expected 2 folds or more, and one of them or 0"

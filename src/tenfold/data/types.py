@@ -5,7 +5,7 @@ Shapes: N images of a split, B images in a batch, H×W pixels, 3 channels (red, 
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import size_text
+from tenfold.data.decode.fit_rule import network_size, parse_fit
+from tenfold.data.decode.margin import centered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +104,8 @@ class Dataset:
         train: images to train on.
         test: images for the final evaluation; they are used once.
         val: images for model selection, or None.
-        fit: how images of another shape were brought to size: `crop`, `pad` or `stretch`.
+        fit: how images of another shape were brought to size, see `parse_fit`. With a fraction, as in `crop:0.875`,
+            they have a margin around what a network sees.
         fingerprint: hex digest of the content of the splits; equal digests mean equal data.
         skipped: files that could not be used.
         notes: sentences that a user should read, such as the image size that was chosen.
@@ -111,7 +114,7 @@ class Dataset:
         layout: a sentence that says how the files of the source were understood; empty where there are none.
 
     Raises:
-        DataError: when the splits differ in image size or a label is out of range.
+        DataError: when the splits differ in image size, a label is out of range or the fit is invalid.
     """
 
     name: str
@@ -128,6 +131,7 @@ class Dataset:
     layout: str = ""
 
     def __post_init__(self) -> None:
+        parse_fit(self.fit)
         for name, split in self.splits().items():
             self._check(name, split)
 
@@ -149,9 +153,13 @@ class Dataset:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of every image, in pixels."""
+        """Height and width of a network's input, in pixels; stored images may have a margin, see `without_margin`."""
         height, width = self.train.images.shape[1:3]
-        return int(height), int(width)
+        return network_size((int(height), int(width)), self.fit)
+
+    def without_margin(self, split: Split) -> Split:
+        """Returns a split of this dataset with its images as the network sees them in evaluation, of `image_size`."""
+        return replace(split, images=centered(split.images, self.image_size))
 
     def splits(self) -> dict[str, Split]:
         """Returns the existing splits by name: train, test and possibly val."""

@@ -17,7 +17,6 @@ from tenfold.core.errors import DataError
 from tenfold.core.text import percent, size_text
 from tenfold.data.arrays import as_array, described, image_of
 from tenfold.data.decode.decode import upright_rgb
-from tenfold.data.decode.fit import fit_image
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Split
 from tenfold.evaluate.metrics import Evaluation
@@ -195,7 +194,7 @@ def _decode_all(sources: Sequence[ImageSource], first: int, preprocessing: Prepr
     def decode(chunk: Iterable[int]) -> list[_Decoded]:
         return [_decode(sources[index], first + index, preprocessing) for index in chunk]
 
-    count, size = len(sources), preprocessing.image_size
+    count, size = len(sources), preprocessing.stored_size
     ready = all(getattr(source, "shape", ())[:2] == size for source in sources)
     if ready or count < _THREADS_FROM:
         return decode(range(count))
@@ -214,7 +213,7 @@ def _decode(source: ImageSource, position: int, preprocessing: Preprocessing) ->
             return _of_file(Path(os.fsdecode(source.filename)), name, preprocessing)
         image = _upright(source, name) if isinstance(source, Image.Image) else Image.fromarray(image_of(source, name))
         warning = preprocessing.warning_about((image.height, image.width))
-        return _Decoded(name, fit_image(image, preprocessing.image_size, preprocessing.fit), None, warning)
+        return _Decoded(name, preprocessing.fitted(image), None, warning)
     except DataError as error:
         return _Decoded(name, None, str(error))
 

@@ -1,6 +1,7 @@
 """Builds the training step: eager or compiled, whichever is faster where the recipe leaves the choice."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
@@ -247,5 +248,6 @@ def _measurement_key(options: Sequence[Hardware], context: StepContext, batch: B
     """Returns a digest of everything that a measurement depends on."""
     shapes = [(name, tuple(weight.shape)) for name, weight in context.model.named_parameters()]
     rules = [type(rule).__name__ for rule in context.optimizer.rules]
-    parts = (*options, type(context.model), shapes, rules, tuple(batch.images.shape), torch.__version__)
+    modes = Counter(module.training for module in context.model.modules())  # a frozen batch norm has no kernel
+    parts = (*options, type(context.model), shapes, modes, rules, tuple(batch.images.shape), torch.__version__)
     return sha256(repr((*parts, programs.processor())).encode()).hexdigest()[:24]

@@ -13,7 +13,7 @@ from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.recording import clear_errors, evaluate_now, log_row, save_checkpoint, save_if_best, shown_progress
 from tenfold.engine.repeat import record_execution
 from tenfold.engine.running_metrics import RunningMetrics
-from tenfold.engine.setup import Setup, memory_format, training_loader
+from tenfold.engine.setup import Setup, frozen_batch_norm_note, in_training_mode, training_loader
 from tenfold.engine.signals import StopRequest
 from tenfold.engine.state import State
 from tenfold.engine.times import RunTimes
@@ -54,7 +54,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     """
     recipe, device = setup.recipe, setup.hardware.device
     plan = make_plan(recipe, setup.dataset)
-    model = setup.classifier.model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
+    model = in_training_mode(setup.classifier.model, recipe, device)
     optimizer = build_optimizer(model, OptimizerSettings.from_section(recipe.optim), setup.hardware.autocast)
     average = WeightEMA(model, recipe.optim.ema)
     difficulty = Difficulty(len(setup.dataset.train), device) if recipe.data.pruning else None
@@ -65,6 +65,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
         state.load(checkpoint)
+    if note := frozen_batch_norm_note(setup):
+        setup.progress.message(note)
     with clear_errors(setup, plan, state):
         step, hardware, times.compile_seconds = _prepare(setup, plan, state, loader, checkpoint)
     setup = record_execution(setup, hardware)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tenfold.core.progress import Progress
 from tenfold.data.augment import Augmentation
@@ -72,8 +74,8 @@ def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loa
     augmentation = Augmentation(**recipe.data.augment.model_dump())
     augmentation.check(dataset.image_size)
     order = training_order(recipe, dataset)
-    data, images = recipe.data, memory_format(recipe)
-    return Loader(dataset.train, order, augmentation, hardware.device, images, data.pruning, data.balance)
+    data, images, size = recipe.data, memory_format(recipe), dataset.image_size
+    return Loader(dataset.train, order, augmentation, hardware.device, images, data.pruning, data.balance, size)
 
 
 def training_order(recipe: Recipe, dataset: Dataset) -> Order:
@@ -82,6 +84,35 @@ def training_order(recipe: Recipe, dataset: Dataset) -> Order:
     sorted_by_class = bool((labels[1:] >= labels[:-1]).all())
     batch_size = effective_batch_size(train.batch_size, len(labels))
     return Order(len(labels), batch_size, train.seed, train.shuffle, train.drop_last, shuffle_once=sorted_by_class)
+
+
+def in_training_mode(model: nn.Module, recipe: Recipe, device: torch.device) -> nn.Module:
+    """Returns `model` on its device as `recipe` trains it: memory format and mode of each layer."""
+    model = model.to(device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
+    if recipe.train.frozen_batch_norm:
+        for layer in batch_norms(model):
+            layer.training = False  # not eval(), which some of timm pass on to a dropout inside
+    return model
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Returns the batch norms of a network."""
+    return [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+
+
+def frozen_batch_norm_note(setup: Setup) -> str | None:
+    """Returns what a user may not expect of `train.frozen_batch_norm` with this network, or None."""
+    if not setup.recipe.train.frozen_batch_norm:
+        return None
+    norms, name = batch_norms(setup.classifier.model), type(setup.classifier.model).__name__
+    if not norms:
+        return f"train.frozen_batch_norm has no effect: {name} has no batch norm"
+    if not any(norm.running_mean is not None and norm.running_mean.any() for norm in norms):
+        return (
+            f"train.frozen_batch_norm keeps the statistics that {name} has before any training, mean 0 and variance 1; "
+            "it is meant for pretrained weights (model.pretrained, model.weights or --from)"
+        )
+    return None
 
 
 def memory_format(recipe: Recipe) -> torch.memory_format:

@@ -16,7 +16,7 @@ from tenfold.data.loader import Loader
 from tenfold.data.types import Batch
 from tenfold.engine.execution import PreparedStep, StepContext, prepare_step
 from tenfold.engine.precision import Hardware
-from tenfold.engine.setup import memory_format
+from tenfold.engine.setup import in_training_mode
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.schema import Recipe
 
@@ -30,7 +30,7 @@ def timed_step(
     """Returns the training step of `model`, which moves to its device and into training mode.
 
     Args:
-        recipe: its memory format, optimizer, label smoothing and execution are used.
+        recipe: its memory format, frozen batch norm, optimizer, label smoothing and execution are used.
         model: float [B, 3, H, W] → logits.
         preprocessing: see `Preprocessing`.
         hardware: must be active, also while steps run.
@@ -40,7 +40,7 @@ def timed_step(
         RecipeError: when the recipe asks for a compiled step and that is not supported.
         TrainingError: when the compiler fails.
     """
-    model = model.to(hardware.device, memory_format=memory_format(recipe)).train()  # type: ignore[call-overload]
+    model = in_training_mode(model, recipe, hardware.device)
     optimizer = build_optimizer(model, OptimizerSettings.from_section(recipe.optim), hardware.autocast)
     context = StepContext(model, optimizer, preprocessing, hardware, recipe.optim.label_smoothing)
     prepared = prepare_step(recipe.train.execution, context, batch)

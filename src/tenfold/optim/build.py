@@ -1,12 +1,13 @@
 """Builds the optimizer: groups the weights of a network and assigns an update rule to each group."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RecipeError
+from tenfold.optim.layer_rates import layer_rates
 from tenfold.optim.muon import Muon
 from tenfold.optim.update import SGD, Adam, RMSprop, UpdateRule, restore_tensors
 
@@ -63,6 +64,7 @@ class OptimizerSettings:
     beta2: float = 0.999
     epsilon: float = 1e-8
     rmsprop_alpha: float = 0.99
+    layer_decay: float = 1.0
 
     @classmethod
     def from_section(cls, section: object) -> "OptimizerSettings":
@@ -128,9 +130,11 @@ def build_optimizer(
     muon_weights = _muon_weights(groups, settings)
     muon_ids = set(map(id, muon_weights))
     decayed = [weight for weight in groups.matrices + groups.filters if id(weight) not in muon_ids]
+    rates = layer_rates(model, settings.layer_decay)
     rules = [
-        _update_rule(weights, decay, settings)
-        for weights, decay in _by_decay(decayed, groups.vectors, settings.weight_decay)
+        _update_rule(weights, decay, replace(settings, lr=settings.lr * rate))
+        for group, decay in _by_decay(decayed, groups.vectors, settings.weight_decay)
+        for rate, weights in _by_rate(group, rates).items()
     ]
     if muon_weights:
         rules.append(Muon(muon_weights, settings.muon_lr, settings.muon_momentum, precision or torch.float32))
@@ -169,3 +173,11 @@ def _by_decay(
     """Returns non-empty groups of weights with their weight decay; one group if it is 0, for one fused update."""
     groups = [(decayed, decay), (not_decayed, 0.0)] if decay else [(decayed + not_decayed, 0.0)]
     return [(weights, weight_decay) for weights, weight_decay in groups if weights]
+
+
+def _by_rate(weights: list[nn.Parameter], rates: Mapping[nn.Parameter, float]) -> dict[float, list[nn.Parameter]]:
+    """Returns the weights of each learning rate: one fused update for each layer, or for all without `layer_decay`."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for weight in weights:
+        groups.setdefault(rates[weight], []).append(weight)
+    return groups

@@ -55,9 +55,10 @@ class DataSection(Section):
         data_dir: folder for downloads, or with a copy of CIFAR; empty means the cache folder.
         image_size: pixels (square), `[height, width]`, or `auto`: that of pretrained weights; without them the original
             size if all images have the same and it is at most 64, else a suitable one.
-        fit: how images of another shape are resized: center `crop`, `pad` or `stretch`; `crop:0.875` keeps this
-            fraction of the sides of the largest crop, and a filter other than bicubic follows a colon, as in
-            `crop:0.95:bilinear`; `weights` is the rule of the pretrained weights, and the default with them.
+        fit: how images of another shape are resized: center `crop`, `pad` or `stretch`; with `crop:0.875` the network
+            sees this fraction of the sides of the largest crop, and random crops have the rest too; a filter other
+            than bicubic follows a colon, as in `crop:0.95:bilinear`; `weights` is the rule of the pretrained weights,
+            and the default with them.
         normalize: `half` is (x − 0.5) / 0.5; `data` uses mean and std of the training pixels; `weights` those of the
             pretrained weights, and is the default with them; or `{mean = [r, g, b], std = [r, g, b]}`.
         val_fraction: fraction of the training images in the validation split, stratified by class.
@@ -154,6 +155,8 @@ class OptimSection(Section):
         name: `sgd`, `adam`, `adamw`, `rmsprop`, or `muon` (Muon on convolution filters, SGD on everything else).
         lr: maximum learning rate. With `sgd` a step is lr × gradient; typical values are 0.001 to 1. With `adam`,
             `adamw` and `rmsprop` the step size is about lr whatever the gradient; typical values are 0.0003 to 0.003.
+        layer_decay: factor on the learning rate for each layer between a weight and the head, such as 0.8: the first
+            layers of a pretrained network change least. 1 is off. Not for `muon`.
         momentum: momentum factor of `sgd` and `rmsprop`, and of SGD in `muon`.
         nesterov: whether SGD uses Nesterov momentum.
         weight_decay: L2 penalty, or with `adamw` decoupled weight decay. Not for weights updated by Muon, whose norm is
@@ -184,6 +187,7 @@ class OptimSection(Section):
 
     name: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
     lr: Positive = 0.001
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     momentum: Fraction = 0.9
     nesterov: bool = False
     weight_decay: NotNegative = 0.0
@@ -214,6 +218,15 @@ class OptimSection(Section):
     def _nesterov_needs_momentum(self) -> "OptimSection":
         if self.name in ("sgd", "muon") and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _no_layer_decay_with_muon(self) -> "OptimSection":
+        if self.name == "muon" and self.layer_decay != 1:
+            raise ValueError(
+                f"optim.layer_decay = {self.layer_decay:g} does not work with optim.name = 'muon', whose filters have "
+                "learning rates of their own; expected 1, or optim.name = 'sgd', 'adam', 'adamw' or 'rmsprop'"
+            )
         return self
 
     @model_validator(mode="after")

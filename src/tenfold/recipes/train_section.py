@@ -26,6 +26,8 @@ class TrainSection(Section):
         precision: `auto` is bfloat16 if the hardware supports it, else float32.
         threads: CPU threads; 0 means all cores, or fewer if a measurement of a few steps shows that these are faster.
         onednn: whether convolutions on a CPU use oneDNN; slower for small batches of small images.
+        frozen_batch_norm: whether batch norms keep the mean and variance of pretrained weights, which those of a few
+            images are no match for; their scales and offsets are trained.
         channels_last: whether to use the channels-last memory format; faster, except with few channels.
         log_every: steps between two rows of the log; 0 means ten rows per epoch.
         checkpoint_every: steps or seconds between two checkpoints, besides the one after each epoch.
@@ -57,6 +59,7 @@ class TrainSection(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=0)] = 0
     onednn: bool = True
+    frozen_batch_norm: bool = False
     channels_last: bool = True
     log_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Length = Duration(60, "s")

@@ -84,7 +84,8 @@ class Classifier:
         """Returns logits for images: averaged over the views, and without TTA.
 
         Args:
-            images: uint8 [N, H, W, 3], preprocessed to the size that the network was trained for.
+            images: uint8 [N, H, W, 3], of the size that the network was trained for, or as a store holds them, with a
+                margin around that.
 
         Returns:
             Two tensors, float32 [N, C] on the CPU. They are computed in float32 whatever the training used.
@@ -92,6 +93,7 @@ class Classifier:
         Raises:
             ModelError: when the images have another size than the training images.
         """
+        images = self.preprocessing.center(images)
         size = tuple(images.shape[1:3])
         if size != self.preprocessing.image_size:
             raise ModelError(

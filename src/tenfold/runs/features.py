@@ -61,6 +61,7 @@ class FeatureExtractor:
         Args:
             images: uint8 [B, H, W, 3].
         """
+        images = self._preprocessing.center(images)
         keys = [image_key(image) for image in images]
         missing = list({key: index for index, key in enumerate(keys) if self._cache.get(key) is None}.items())
         for first in range(0, len(missing), self._batch_size):

@@ -206,6 +206,8 @@ def test_the_reason_of_an_unsupported_step_is_given(monkeypatch: pytest.MonkeyPa
         assert "more than convolutions" in (unsupported_reason(other, optimizer, CPU, 4) or "")
     adam = build_optimizer(model, OptimizerSettings("adam", 0.001, 0.9, False, 0.0))
     assert unsupported_reason(model, adam, CPU, 4) == "its optimizer is not SGD with momentum"
+    layered = build_optimizer(model, OptimizerSettings("sgd", 0.001, 0.9, False, 0.0, layer_decay=0.8))
+    assert "learning rates of their own" in (unsupported_reason(model, layered, CPU, 4) or "")
     model.fc1.bias.requires_grad_(False)
     assert "frozen" in (unsupported_reason(model, optimizer, CPU, 4) or "")
     monkeypatch.setenv("CXX", os.devnull)

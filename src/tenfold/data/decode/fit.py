@@ -15,9 +15,9 @@ def fit_image(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[np
     Args:
         image: an RGB image.
         size: height and width in pixels.
-        fit: `crop` scales the image to cover the size and keeps the center; `crop:0.875` keeps only this fraction of
-            the sides of that; `pad` scales it to fit inside and centers it on gray; `stretch` ignores its proportions.
-            For filters see `parse_fit`.
+        fit: `crop` scales the image to cover the size and keeps the center; `pad` scales it to fit inside and centers
+            it on gray; `stretch` ignores its proportions. For filters see `parse_fit`. A fraction, as in `crop:0.875`,
+            changes nothing here: it is what a network is shown of an image of `stored_size`, see `margin.py`.
 
     Returns:
         uint8 [H, W, 3].
@@ -26,19 +26,19 @@ def fit_image(image: Image.Image, size: tuple[int, int], fit: str) -> NDArray[np
         DataError: when `fit` is none of these.
     """
     height, width = size
-    kind, fraction, name = parse_fit(fit)
+    kind, _, name = parse_fit(fit)
     resample = Image.Resampling[name.upper()]
-    if image.size == (width, height) and fraction == 1:
+    if image.size == (width, height):
         return np.array(image)
     if kind == "pad":
         return np.array(_padded(image, width, height, resample))
-    box = _center_box(image, width, height, fraction) if kind == "crop" else None
+    box = _center_box(image, width, height) if kind == "crop" else None
     return np.array(_scaled(image, width, height, resample, box))
 
 
-def _center_box(image: Image.Image, width: int, height: int, fraction: float) -> tuple[float, float, float, float]:
-    """Returns a centered box with the proportions width : height: this fraction of the sides of the largest one."""
-    scale = min(image.width / width, image.height / height) * fraction
+def _center_box(image: Image.Image, width: int, height: int) -> tuple[float, float, float, float]:
+    """Returns the largest centered box with the proportions width : height."""
+    scale = min(image.width / width, image.height / height)
     left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
     # Rounding may put an edge slightly outside, which Pillow refuses.
     right, bottom = min(left + width * scale, image.width), min(top + height * scale, image.height)

@@ -15,7 +15,7 @@ class Fit(NamedTuple):
 
     Args:
         kind: `crop`, `pad` or `stretch`, see `fit_image`.
-        fraction: of the sides of the largest centered crop that is kept, in (0, 1].
+        fraction: of the sides of the largest centered crop that a network is shown, in (0, 1].
         resample: name of the filter of the resizing.
     """
 
@@ -49,6 +49,38 @@ def parse_fit(text: str) -> Fit:
             f"and a filter if it is not bicubic: crop:0.95:bilinear"
         )
     return fit
+
+
+def stored_size(size: tuple[int, int], fit: str) -> tuple[int, int]:
+    """Returns the size in which images are stored for a network: with a margin for random crops.
+
+    Args:
+        size: height and width of the network's input, in pixels.
+        fit: a value of `data.fit`.
+
+    Raises:
+        DataError: when `fit` is invalid.
+
+    Example:
+        >>> stored_size((224, 224), "crop:0.875"), stored_size((224, 224), "pad")
+        ((256, 256), (224, 224))
+    """
+    fraction = parse_fit(fit).fraction
+    return round(size[0] / fraction), round(size[1] / fraction)
+
+
+def network_size(stored: tuple[int, int], fit: str) -> tuple[int, int]:
+    """Returns the size of a network's input for images of a stored size: the inverse of `stored_size`.
+
+    Raises:
+        DataError: when `fit` is invalid.
+
+    Example:
+        >>> network_size((256, 256), "crop:0.875")
+        (224, 224)
+    """
+    fraction = parse_fit(fit).fraction  # below 1, so that what rounding moved a stored side by comes to below a half
+    return max(1, round(stored[0] * fraction)), max(1, round(stored[1] * fraction))
 
 
 def _number(text: str) -> float:

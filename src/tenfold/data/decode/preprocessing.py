@@ -18,7 +18,8 @@ from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, size_text
 from tenfold.data.decode.decode import FORMAT_NAMES, Source, decode_sized
 from tenfold.data.decode.fit import fit_image
-from tenfold.data.decode.fit_rule import parse_fit
+from tenfold.data.decode.fit_rule import stored_size
+from tenfold.data.decode.margin import Images, centered, sides
 
 if TYPE_CHECKING:
     import torch
@@ -65,8 +66,8 @@ class Preprocessing:
     """The preprocessing of a model's input; it is stored with the model.
 
     Args:
-        image_size: height and width in pixels.
-        fit: see `fit_image`.
+        image_size: height and width of the network's input, in pixels.
+        fit: a value of `data.fit`, see `parse_fit` in `fit_rule.py`.
         mean: mean of each channel, for pixels in [0, 1].
         std: standard deviation of each channel, for pixels in [0, 1], above 0.
         typical_size: median height and width of the training images before they were brought to size; None if unknown.
@@ -89,9 +90,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if len(self.image_size) != 2 or min(self.image_size) < 1:
             raise DataError(f"image size is {self.image_size}; expected height and width, each at least 1")
-        if self.image_size[0] * self.image_size[1] > _MAX_INPUT_PIXELS:
-            raise DataError(f"image size is {self.image_size}; expected at most {_MAX_INPUT_PIXELS:,} pixels")
-        parse_fit(self.fit)
+        if math.prod(self.stored_size) > _MAX_INPUT_PIXELS:
+            raise DataError(f"image size is {self.stored_size}; expected at most {_MAX_INPUT_PIXELS:,} pixels")
         if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
             raise DataError(f"mean is {self.mean}, std {self.std}; expected three finite numbers each")
         if self.typical_size is not None and not (len(self.typical_size) == 2 and min(self.typical_size) >= 1):
@@ -114,8 +114,30 @@ class Preprocessing:
     def load_sized(self, source: Source, name: str = "") -> tuple[tuple[int, int], NDArray[np.uint8]]:
         """Returns height and width of the image in its file, and what `load` returns."""
         name = name or (str(source) if isinstance(source, Path) else "image")
-        size, image = _open_sized(source, name, self.image_size)
-        return size, fit_image(image, self.image_size, self.fit)
+        size, image = _open_sized(source, name, self.stored_size)
+        return size, self.fitted(image)
+
+    def fitted(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Returns an upright RGB image as the network sees it, uint8 [H, W, 3]: that of a store, without its margin."""
+        return centered(fit_image(image, self.stored_size, self.fit), self.image_size)
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Height and width of the images in a store, in pixels: with a margin where `fit` has a fraction."""
+        return stored_size(self.image_size, self.fit)
+
+    def center(self, images: Images) -> Images:
+        """Returns images without the margin of stored ones; images of another size than those are left as they are.
+
+        Args:
+            images: an array [..., H, W, 3] or a tensor [..., 3, H, W].
+
+        Example:
+            >>> half = Preprocessing((224, 224), "crop:0.875", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+            >>> half.center(np.zeros((1, 256, 256, 3), np.uint8)).shape
+            (1, 224, 224, 3)
+        """
+        return centered(images, self.image_size) if sides(images) == self.stored_size else images
 
     def warning_about(self, size: tuple[int, int]) -> str | None:
         """Returns how an image of this height and width is very unlike the training images, or None if it is not.
@@ -138,17 +160,17 @@ class Preprocessing:
         return f"{size_text(size)}, trained on images of about {size_text(self.typical_size)}"
 
     def normalize(self, images: "torch.Tensor") -> "torch.Tensor":
-        """Returns (images / 255 − mean) / std.
+        """Returns (images / 255 − mean) / std, of stored images only the center that the network sees.
 
         Args:
-            images: uint8 or float [B, 3, H, W] in [0, 255], on any device, in any memory format.
+            images: uint8 or float [B, 3, H, W] in [0, 255], on any device, in any memory format; see `center`.
 
         Returns:
             float32 [B, 3, H, W] on the same device, in the same memory format.
         """
         import torch
 
-        pixels = images.to(torch.float32, copy=True)  # a copy, so that the rest can be done in place
+        pixels = self.center(images).to(torch.float32, copy=True)  # a copy, so that the rest can be done in place
         return pixels.div_(255).sub_(_per_channel(self.mean, images.device)).div_(_per_channel(self.std, images.device))
 
     def to_json(self) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tenfold.core.disk import storage_errors
 from tenfold.data.decode.decode import has_no_suffix, is_image_name
+from tenfold.data.decode.fit_rule import parse_fit, stored_size
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES
 from tenfold.data.sources.class_folders import FolderListing
 from tenfold.data.sources.containers import CONTAINER_SUFFIXES
@@ -31,6 +32,19 @@ def dataset_name(path: Path) -> str:
     stem = name[: len(name) - len(suffix)] if suffix and not path.is_dir() else name
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._]+", "-", plain)[:40].strip("-._") or _FALLBACK_NAME
+
+
+def size_key(size: tuple[int, int] | None, fit: str) -> tuple[object, str]:
+    """Returns the parts of a store's key that say how its images were brought to size.
+
+    Args:
+        size: height and width of the network's input in pixels; None where the size is chosen automatically.
+        fit: a value of `data.fit`.
+    """
+    if parse_fit(fit).fraction == 1:
+        return size, fit
+    # Stores of earlier versions held only what a network sees, under a key with its size.
+    return ["stored", stored_size(size, fit) if size else None], fit
 
 
 def folder_digest(listing: FolderListing) -> str:

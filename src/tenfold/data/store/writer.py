@@ -16,6 +16,7 @@ from PIL import Image
 
 from tenfold.core.text import escaped
 from tenfold.data.decode.fit import fit_image
+from tenfold.data.decode.fit_rule import stored_size
 from tenfold.data.decode.tasks import DecodedImage, decode_to_size
 from tenfold.data.decode.workers import DecodePool
 from tenfold.data.request import DataRequest
@@ -66,7 +67,7 @@ def decode_all(
     Args:
         layout: the images.
         folder: where the files are written.
-        size: height and width in pixels.
+        size: height and width of the stored images, in pixels.
         fit: see `fit_image`.
         progress: called with the number of images that are done.
         decoded: images of this size by path that an earlier scan has decoded.
@@ -180,7 +181,7 @@ def fill_from_arrays(
 
 def _write_images(path: Path, images: NDArray[np.uint8], request: DataRequest, progress: ProgressCallback) -> None:
     old_size: tuple[int, int] = images.shape[1:3]
-    size = request.size or old_size
+    size = stored_size(request.size or old_size, request.fit)
     if size == old_size:
         np.save(path, images)
         return
@@ -212,6 +213,7 @@ def fill_from_folders(
         layout = scan(path, listing, None if request.size else size_scan, rules=request.rules)
     layout = draw_test(grouped(layout, request.group_rule), request.test_fraction, request.split_seed)
     size, size_note = (request.size, "") if request.size else choose_size(size_scan.sizes, request.fit)
+    size = stored_size(size, request.fit)
     decoded = size_scan.decoded if set(size_scan.sizes) == {size} else {}
     result = decode_all(layout, folder, size, request.fit, progress, decoded, size_scan.files)
     check_unreadable(result.unreadable, len(layout.entries), request.max_unreadable, str(path))
@@ -234,7 +236,8 @@ def fill_for_evaluation(folder: Path, layout: Layout, request: DataRequest, prog
         OSError, StorageError: when the disk refuses.
     """
     assert request.size is not None
-    result = decode_all(layout, folder, request.size, request.fit, progress, {}, {})
+    size = stored_size(request.size, request.fit)
+    result = decode_all(layout, folder, size, request.fit, progress, {}, {})
     check_unreadable(result.unreadable, len(layout.entries), request.max_unreadable, str(layout.root))
     result.notes = list(layout.notes)
     _write_labels_and_index(folder, layout, result, request.fit)

@@ -41,6 +41,8 @@ def unsupported_reason(
         return "its network is more than convolutions, pooling and fully connected layers"
     if not all(isinstance(rule, SGD) and rule.state for rule in optimizer.rules):
         return "its optimizer is not SGD with momentum"
+    if len({float(rule.lr) for rule in optimizer.rules}) > 1:
+        return "its layers have learning rates of their own (optim.layer_decay)"
     if not all(weight.is_contiguous() and weight.requires_grad for weight in model.parameters()):
         return "its weights are frozen or in the channels-last memory format (train.channels_last)"
     if batch_size > MAX_BATCH_SIZE:

@@ -262,7 +262,7 @@ def save_classic_arrays(dataset: Dataset, path: Path) -> None:
             f"{len(dataset.classes)} classes, {num_tested} of them in the test split; "
             "expected 32×32 in 10 classes, as in CIFAR-10"
         )
-    train, test = dataset.train, dataset.test
+    train, test = map(dataset.without_margin, (dataset.train, dataset.test))
     np.savez(
         path, train_images=train.images, train_labels=train.labels, test_images=test.images, test_labels=test.labels
     )

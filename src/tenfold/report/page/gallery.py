@@ -104,7 +104,8 @@ def page_images(
         return reason
     errors, unsure = most_confident_errors(predictions), least_confident(predictions)
     both = np.concatenate([errors, unsure])
-    split = dataset.test.subset(both)
+    test = dataset.without_margin(dataset.test)
+    split = test.subset(both)
     explanations = explain(folder, split, predictions, both, model)
     images = _described(predictions, both, explanations)
     heatmaps = None
@@ -118,7 +119,7 @@ def page_images(
         errors=_gallery(images[:half], split.images[:half], None if heatmaps is None else heatmaps[:half]),
         unsure=_gallery(images[half:], split.images[half:], None if heatmaps is None else heatmaps[half:]),
         cells={key: tuple(next(described) for _ in indices) for key, indices in by_cell.items()},
-        sheet=sprite_sheet(dataset.test.images[in_cells]),
+        sheet=sprite_sheet(test.images[in_cells]),
         missing=_missing(explanations),
     )
 

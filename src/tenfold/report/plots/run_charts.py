@@ -56,8 +56,8 @@ def plot_run(folder: RunFolder, dataset: Dataset) -> None:
     plot_curves(rows, plots / "curves.png", curve_notes(load_recipe(folder.recipe), rows))
     plot_confusion(evaluation.confusion.numpy(), dataset.classes, plots / "confusion.png")
     plot_per_class(evaluation.per_class, plots / "per-class.png")
-    plot_preview(dataset.train, dataset.classes, plots / "preview.png")
-    _plot_predictions(folder, dataset.test, plots / "predictions.png")
+    plot_preview(dataset.without_margin(dataset.train), dataset.classes, plots / "preview.png")
+    _plot_predictions(folder, dataset.without_margin(dataset.test), plots / "predictions.png")
 
 
 def _plot_predictions(folder: RunFolder, test: Split, path: Path) -> None:
