@@ -71,7 +71,7 @@ def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loa
     Raises:
         RecipeError: when the augmentation does not fit the images.
     """
-    augmentation = Augmentation(**recipe.data.augment.model_dump())
+    augmentation = Augmentation(**recipe.data.augment.model_dump(), image_size=dataset.image_size)
     augmentation.check(dataset.image_size)
     order = training_order(recipe, dataset)
     data, images, size = recipe.data, memory_format(recipe), dataset.image_size
