@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tenfold.data.augment.geometry import GRAY, center, resample, shift
+from tenfold.data.augment.geometry import GRAY, resample, shift
+from tenfold.data.decode.margin import centered
 
 IDENTITY = torch.eye(2, 3)
 LEFT_HALF = torch.tensor([[0.5, 0.25, 1.0, 0.5]])
@@ -98,8 +99,7 @@ def test_results_depend_on_neither_position_nor_memory_format() -> None:
 def test_shifts_begin_at_the_center_and_use_the_margin(stored: tuple[int, int], size: tuple[int, int]) -> None:
     images = noise(1, 3, *stored)
     top, left = ((old - new) // 2 for old, new in zip(stored, size, strict=True))
-    assert torch.equal(center(images, size), images[:, :, top : top + size[0], left : left + size[1]])
-    assert torch.equal(shift(images, torch.tensor([[3, 3]]), 3, size), center(images, size))
+    assert torch.equal(shift(images, torch.tensor([[3, 3]]), 3, size), centered(images, size))
     padded = np.pad(images.numpy(), [(0, 0), (0, 0), (5, 5), (5, 5)], mode="reflect")
     for y, x in [(0, 6), (1, 4), (6, 0)]:
         first, second = top + y - 3 + 5, left + x - 3 + 5

@@ -15,10 +15,11 @@ from tenfold.core.randomness import generator_for
 from tenfold.core.text import size_text
 from tenfold.data.augment.chosen import change_chosen
 from tenfold.data.augment.erasing import cutout, draw_erasing, erase
-from tenfold.data.augment.geometry import center, flip, resample, shift
+from tenfold.data.augment.geometry import flip, resample, shift
 from tenfold.data.augment.mixing import cutmix, draw_mixing, mixup
 from tenfold.data.augment.rectangles import draw_rectangles
 from tenfold.data.augment.trivial import change_colors, draw_trivial, moves
+from tenfold.data.decode.margin import centered
 
 _CROP_ASPECT = 4 / 3
 
@@ -125,7 +126,7 @@ class Augmentation:
         size = self._size(images)
         if "flip" in rows:
             images = flip(images, rows["flip"])
-        images = shift(images, rows["shift"], self.shift, size) if "shift" in rows else center(images, size)
+        images = shift(images, rows["shift"], self.shift, size) if "shift" in rows else centered(images, size)
         if "motion" not in rows:
             return images
 

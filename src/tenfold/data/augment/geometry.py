@@ -46,20 +46,6 @@ def shift(images: Tensor, offsets: Tensor, pixels: int, size: tuple[int, int] | 
     return moved.permute(0, 3, 1, 2)
 
 
-def center(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Returns the center of each image, [B, C, h, w]; the images themselves where they have that size.
-
-    Args:
-        images: any dtype [B, C, H, W].
-        size: height and width, h×w, at most H×W.
-    """
-    old_size = (images.shape[2], images.shape[3])
-    if old_size == size:
-        return images
-    top, left = ((old - new) // 2 for old, new in zip(old_size, size, strict=True))
-    return images[:, :, top : top + size[0], left : left + size[1]]
-
-
 def _reflected(positions: Tensor, length: int) -> Tensor:
     """Folds positions outside [0, length) back by reflection about the first and last pixel."""
     positions = positions.abs()
