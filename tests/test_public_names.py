@@ -11,6 +11,7 @@ import tenfold
 def test_the_public_names_are_listed() -> None:
     assert tenfold.__all__ == [
         "Dataset",
+        "Embedding",
         "Evaluation",
         "Prediction",
         "Predictor",
@@ -22,6 +23,7 @@ def test_the_public_names_are_listed() -> None:
         "compare",
         "dataset",
         "dataset_from_arrays",
+        "embed",
         "eval",
         "export",
         "load",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tenfold.api.check import check
     from tenfold.api.compare import compare
     from tenfold.api.data import dataset, dataset_from_arrays
+    from tenfold.api.embed import Embedding, embed
     from tenfold.api.evaluate import evaluate as eval  # noqa: A004
     from tenfold.api.evaluate import export, load
     from tenfold.api.suspects import suspects
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _DEFINED_IN = {
     "Dataset": "tenfold.data.types",
+    "Embedding": "tenfold.api.embed",
     "Evaluation": "tenfold.evaluate.metrics",
     "Prediction": "tenfold.deploy.predictor",
     "Predictor": "tenfold.deploy.predictor",
@@ -41,6 +43,7 @@ _DEFINED_IN = {
     "compare": "tenfold.api.compare",
     "dataset": "tenfold.api.data",
     "dataset_from_arrays": "tenfold.api.data",
+    "embed": "tenfold.api.embed",
     "eval": "tenfold.api.evaluate",
     "export": "tenfold.api.evaluate",
     "load": "tenfold.api.evaluate",
@@ -53,6 +56,7 @@ _DEFINED_IN = {
 
 __all__ = [
     "Dataset",
+    "Embedding",
     "Evaluation",
     "Prediction",
     "Predictor",
@@ -64,6 +68,7 @@ __all__ = [
     "compare",
     "dataset",
     "dataset_from_arrays",
+    "embed",
     "eval",
     "export",
     "load",

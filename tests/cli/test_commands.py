@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from harness.images import png
-from tenfold.cli.commands.predict import find_images
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, UsageError
+from tenfold.data.decode.image_paths import find_images
 from tenfold.deploy.predictor import Prediction
 from tenfold.models.build import default_arguments
 from tenfold.recipes.load import load_recipe, recipe_names

@@ -1,6 +1,6 @@
 """Which labeled images a classifier is evaluated on: those of its own run, or others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,7 +25,7 @@ from tenfold.data.evaluation import (
 from tenfold.data.request import DataRequest
 from tenfold.data.sources.address import is_address, without_checksum
 from tenfold.data.sources.label_files import labels_from
-from tenfold.data.types import Dataset
+from tenfold.data.types import Dataset, Skipped
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import DataSection, Recipe
 from tenfold.runs.artifact import Classifier
@@ -87,8 +87,27 @@ def images_to_evaluate(
     if section is not None:
         _warn_of_same_names(scanned, section, folder, data, progress)
     found = labeled_images(scanned, request, split, partial(check_known, classifier), progress.prepare)
-    _report(found, progress)
+    report_left_out(found.notes, found.skipped, progress)
     return found
+
+
+def request_for(classifier: Classifier, source: Path | None, data: str, given: Mapping[str, object]) -> DataRequest:
+    """Returns how a source is prepared for a classifier: with the splits of its run where it is the data of the run.
+
+    Args:
+        classifier: knows image size and fit.
+        source: the run folder or model file; None for a network that no run trained.
+        data: what `--data` names.
+        given: other keys of `[data]` that are given for `data`.
+    """
+    folder = None if source is None else _run_folder(source)
+    section = None if source is None else _section(classifier, folder)
+    if given.get("labels"):
+        given = {**given, "labels": labels_from(str(given["labels"]), expanded(data))}
+    if section is not None and _same_source(data, section, given, folder):
+        own = section if folder is None else recorded_section(section, folder.path)
+        return request_of(own.model_copy(update=dict(given)))
+    return _foreign_request(section or _prepared_as(classifier, {}), data, given)
 
 
 def _scanned(
@@ -215,13 +234,13 @@ def _foreign_request(section: DataSection, data: str, given: Mapping[str, Any]) 
     return replace(request_of(section), **{**own, **as_found, **given})
 
 
-def _report(found: LabeledImages, progress: Progress) -> None:
-    """Reports the notes on foreign data, and the files that were left out."""
-    for note in found.notes:
+def report_left_out(notes: Sequence[str], skipped: Sequence[Skipped], progress: Progress) -> None:
+    """Reports the notes on some data, and the files that were left out."""
+    for note in notes:
         progress.message(note)
-    if found.skipped:
-        first = found.skipped[0]
-        progress.warn(f"{plural(len(found.skipped), 'file')} left out, the first: {first.path} ({first.reason})")
+    if skipped:
+        first = skipped[0]
+        progress.warn(f"{plural(len(skipped), 'file')} left out, the first: {first.path} ({first.reason})")
 
 
 def check_known(classifier: Classifier, classes: tuple[str, ...]) -> None:

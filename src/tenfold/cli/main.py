@@ -12,6 +12,7 @@ import typer
 from tenfold.cli.commands import bench, data
 from tenfold.cli.commands.check import check
 from tenfold.cli.commands.compare import compare
+from tenfold.cli.commands.embed import embed
 from tenfold.cli.commands.eval import evaluate
 from tenfold.cli.commands.export import export
 from tenfold.cli.commands.predict import predict
@@ -53,6 +54,7 @@ app.command("recipes", cls=Command)(recipes)
 app.add_typer(data.app, name="data")
 app.command("check", cls=Command)(check)
 app.command("suspects", cls=Command)(suspects)
+app.command("embed", cls=Command)(embed)
 app.command("export", cls=Command)(export)
 app.add_typer(bench.app, name="bench")
 

@@ -43,6 +43,12 @@ def source_argument() -> Any:
     return argument("RUN|MODEL", "Run folder, last for the newest, or model file", callback=last_of("run"))
 
 
+def network_argument(default: str) -> Any:
+    """Returns the positional RUN|MODEL|lite0."""
+    help_text = "Run folder, last for the newest, model file, or lite0 with its ImageNet weights"
+    return argument("RUN|MODEL|lite0", help_text, default, callback=last_of("run"))
+
+
 def runs_argument(help_text: str) -> Any:
     """Returns the positional RUN that may be repeated, and may be a sweep."""
     return argument("RUN", help_text, callback=last_of("run", "sweep"))

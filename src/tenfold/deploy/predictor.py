@@ -68,6 +68,23 @@ class Prediction:
         return f"Prediction({self.path!r}, {self.label!r} {percent(self.probability)}, {kind})"
 
 
+@dataclass(frozen=True)
+class ReadImage:
+    """An image that was read, or the reason why it could not be.
+
+    Args:
+        name: path, or position.
+        image: uint8 [H, W, 3], or None.
+        error: why there is none.
+        warning: see `Prediction`.
+    """
+
+    name: str
+    image: NDArray[np.uint8] | None
+    error: str | None = None
+    warning: str | None = None
+
+
 class Predictor:
     """A trained classifier; see `tenfold.load`.
 
@@ -116,7 +133,7 @@ class Predictor:
         Raises:
             DataError: when the image cannot be read, or is none of these.
         """
-        (prediction,) = self._predict_batch([image], 0)
+        (prediction,) = self._predict_all([image])
         if prediction.error is not None:
             raise DataError(prediction.error)
         return prediction
@@ -138,14 +155,11 @@ class Predictor:
         return self._predict_all(images)
 
     def _predict_all(self, images: Iterable[ImageSource]) -> Iterator[Prediction]:
-        rest, first = iter(images), 0
-        while batch := list(islice(rest, _BATCH_SIZE)):
-            yield from self._predict_batch(batch, first)
-            first += len(batch)
+        for decoded in read_images(images, self.classifier.preprocessing):
+            yield from self._predict_batch(decoded)
 
-    def _predict_batch(self, sources: Sequence[ImageSource], first: int) -> Iterable[Prediction]:
-        """Yields the predictions of one batch; `first` is the position of its first image."""
-        decoded = _decode_all(sources, first, self.classifier.preprocessing)
+    def _predict_batch(self, decoded: Sequence[ReadImage]) -> Iterable[Prediction]:
+        """Yields the predictions of one batch."""
         images = [each.image for each in decoded if each.image is not None]
         rows = iter(self._probabilities(np.stack(images)) if images else ())
         for each in decoded:
@@ -178,20 +192,23 @@ def _is_collection(images: object) -> bool:
     return dimensions in (None, 4) or (dimensions == 3 and shape[2] != 3)  # gray images, and not one in RGB
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """A decoded image, uint8 [H, W, 3], or the reason why there is none."""
+def read_images(images: Iterable[ImageSource], preprocessing: Preprocessing) -> Iterator[list[ReadImage]]:
+    """Yields images in batches, brought to the size of a network; the pixels of one that cannot be read are None.
 
-    name: str
-    image: NDArray[np.uint8] | None
-    error: str | None = None
-    warning: str | None = None
+    Args:
+        images: see `Predictor.predict_all`.
+        preprocessing: of the network.
+    """
+    rest, first = iter(images), 0
+    while batch := list(islice(rest, _BATCH_SIZE)):
+        yield _decode_all(batch, first, preprocessing)
+        first += len(batch)
 
 
-def _decode_all(sources: Sequence[ImageSource], first: int, preprocessing: Preprocessing) -> list[_Decoded]:
+def _decode_all(sources: Sequence[ImageSource], first: int, preprocessing: Preprocessing) -> list[ReadImage]:
     """Decodes images to the size of the network, in threads if that is faster."""
 
-    def decode(chunk: Iterable[int]) -> list[_Decoded]:
+    def decode(chunk: Iterable[int]) -> list[ReadImage]:
         return [_decode(sources[index], first + index, preprocessing) for index in chunk]
 
     count, size = len(sources), preprocessing.stored_size
@@ -204,7 +221,7 @@ def _decode_all(sources: Sequence[ImageSource], first: int, preprocessing: Prepr
         return list(chain.from_iterable(pool.map(decode, chunks)))
 
 
-def _decode(source: ImageSource, position: int, preprocessing: Preprocessing) -> _Decoded:
+def _decode(source: ImageSource, position: int, preprocessing: Preprocessing) -> ReadImage:
     name = str(source) if isinstance(source, str | Path) else str(position)
     try:
         if isinstance(source, str | Path):
@@ -213,14 +230,14 @@ def _decode(source: ImageSource, position: int, preprocessing: Preprocessing) ->
             return _of_file(Path(os.fsdecode(source.filename)), name, preprocessing)
         image = _upright(source, name) if isinstance(source, Image.Image) else Image.fromarray(image_of(source, name))
         warning = preprocessing.warning_about((image.height, image.width))
-        return _Decoded(name, preprocessing.fitted(image), None, warning)
+        return ReadImage(name, preprocessing.fitted(image), None, warning)
     except DataError as error:
-        return _Decoded(name, None, str(error))
+        return ReadImage(name, None, str(error))
 
 
-def _of_file(path: Path, name: str, preprocessing: Preprocessing) -> _Decoded:
+def _of_file(path: Path, name: str, preprocessing: Preprocessing) -> ReadImage:
     size, image = preprocessing.load_sized(path, name)
-    return _Decoded(name, image, None, preprocessing.warning_about(size))
+    return ReadImage(name, image, None, preprocessing.warning_about(size))
 
 
 def _is_unread_jpeg(image: Image.Image) -> TypeGuard[ImageFile.ImageFile]:

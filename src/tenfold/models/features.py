@@ -58,7 +58,7 @@ class FeatureNetwork(nn.Module):
         example = torch.linspace(-1, 1, 3 * image_size[0] * image_size[1], device=device).view(1, 3, *image_size)
         head = head_of(model, num_classes)
         network = deepcopy(model).eval().requires_grad_(False)
-        with torch.inference_mode():
+        with torch.no_grad():  # weights made in inference mode could not be used in every other mode
             logits = network(example)
             name = head_layers(network, num_classes)[-1]
             network.set_submodule(name, nn.Identity())

@@ -184,6 +184,23 @@ def test_rows_and_images_without_partner_are_counted_and_named(tmp_path):
     assert [(file.path, file.reason) for file in dataset.skipped] == [("images/extra.png", "no row in t.csv")]
 
 
+def test_images_whose_label_is_empty_are_left_out_and_listed(tmp_path):
+    rows = [*PETS[:3], *((name, "") for name, _ in PETS[3:]), ("b1", "dog")]
+    root = pets(tmp_path / "d", folder="", t__csv=table_text(("path", "label"), rows))
+    dataset = build(root, "t.csv", test_fraction=0.4)
+    assert set(labels(dataset)) == {"a1.png", "a2.png", "a3.png", "b1.png"}
+    assert [(file.path, file.reason) for file in dataset.skipped if file.path != "t.csv"] == [
+        ("b2.png", "its label in t.csv is empty"),
+        ("b3.png", "its label in t.csv is empty"),
+    ]
+
+
+def test_a_table_without_any_label_is_refused(tmp_path):
+    root = pets(tmp_path / "d", t__csv=table_text(("path", "label"), [(name, "") for name, _ in PETS]))
+    with pytest.raises(DataError, match=r"t\.csv has an empty label in each of its 6 rows; expected the class of each"):
+        build(root, "t.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "labels", "message"),
     [

@@ -121,6 +121,12 @@ class Preprocessing:
         """Returns an upright RGB image as the network sees it, uint8 [H, W, 3]: that of a store, without its margin."""
         return centered(fit_image(image, self.stored_size, self.fit), self.image_size)
 
+    def all_fitted(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns images, uint8 [N, H, W, 3], as the network sees them; those of a store or of its size unchanged."""
+        if not len(images) or sides(images) in (self.stored_size, self.image_size):
+            return images
+        return np.stack([self.fitted(Image.fromarray(image)) for image in images])
+
     @property
     def stored_size(self) -> tuple[int, int]:
         """Height and width of the images in a store, in pixels: with a margin where `fit` has a fraction."""

@@ -62,16 +62,25 @@ def arrange_by_tables(
     finder = ImageFinder(found.images, found.name)
     labels: dict[str, Label] = {}
     unmatched: list[Unmatched] = []
+    unfilled: set[str] = set()
     num_rows = 0
     for table in tables:
         num_rows += len(table.table.rows)
-        unmatched += _read_rows(table, finder, names, labels)
+        unmatched += _read_rows(table, finder, names, labels, unfilled)
+    unfilled -= labels.keys()
     text = "; ".join(dict.fromkeys(table.text for table in tables))
     named = ", ".join(dict.fromkeys(escaped(table.table.name) for table in tables))
     _check_unmatched(unmatched, num_rows, f"rows of {named} name no image", rules.max_unmatched)
     notes = _unmatched_note(unmatched, f"of {named} left out")
+    if unfilled and not labels:
+        raise DataError(
+            f"{named} has an empty label in each of its {plural(num_rows, 'row')}; expected the class of each image "
+            "to train on: fill them in"
+        )
     others = [file for file in found.skipped if file.path not in {table.table.name for table in tables}]
-    layout = _arranged(root, replace(found, skipped=others), labels, text, f"no row in {named}", rules, for_training)
+    others += [Skipped(path, f"its label in {named} is empty") for path in sorted(unfilled)]
+    known = replace(found, images=[path for path in found.images if path not in unfilled], skipped=others)
+    layout = _arranged(root, known, labels, text, f"no row in {named}", rules, for_training)
     return replace(layout, notes=(*notes, *layout.notes))
 
 
@@ -106,9 +115,9 @@ def arrange_by_names(
 
 
 def _read_rows(
-    table: LabelTable, finder: ImageFinder, names: Sequence[str], labels: dict[str, Label]
+    table: LabelTable, finder: ImageFinder, names: Sequence[str], labels: dict[str, Label], unfilled: set[str]
 ) -> Iterator[Unmatched]:
-    """Adds the label of each row to `labels`; yields the rows without an image.
+    """Adds the label of each row to `labels`, and images whose label is empty to `unfilled`; yields the other rows.
 
     Raises:
         DataError: when two rows disagree on an image, or a cell has no meaning.
@@ -121,9 +130,12 @@ def _read_rows(
         where = f"line {line} of {name}"
         role = split_named(cells[split], where) if split is not None else ""
         paths = finder.find(cells[file], table.folder, role or table_role)
-        if not cells[label].strip() or len(paths) != 1:
+        if len(paths) != 1:
             similar = [] if paths else finder.find(cells[file].replace("\\", "/").rpartition("/")[2])
-            yield Unmatched(f"line {line}", _row_fault(cells[file], cells[label], paths, similar))
+            yield Unmatched(f"line {line}", _row_fault(cells[file], paths, similar))
+            continue
+        if not cells[label].strip():
+            unfilled.add(paths[0])
             continue
         class_name = named_class(cells[label].strip(), names, where)
         new = Label(class_name, role, cells[group].strip() if group is not None else "")
@@ -134,9 +146,7 @@ def _read_rows(
             )
 
 
-def _row_fault(file: str, label: str, paths: Sequence[str], similar: Sequence[str]) -> str:
-    if not label.strip():
-        return f"'{escaped(file)}' has no label"
+def _row_fault(file: str, paths: Sequence[str], similar: Sequence[str]) -> str:
     if not paths:
         other = f", but {escaped(similar[0])}" if similar else ""
         return f"there is no image '{escaped(file)}'{other}"
