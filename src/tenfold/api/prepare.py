@@ -18,7 +18,7 @@ from tenfold.inspect.drawn_splits import drawn_leaks
 from tenfold.inspect.groups import group_lines, group_warnings
 from tenfold.models.build import check_names
 from tenfold.recipes.load import key_of, load_recipe, resolve
-from tenfold.recipes.schema import Recipe
+from tenfold.recipes.schema import HEAD_KEYS, Recipe
 from tenfold.runs.folders import check_new_folder
 
 _SAME_STEP = (
@@ -54,12 +54,21 @@ def recipe_with_target(
         chosen = resolve(recipe.model_dump(exclude_unset=True), overrides)
     else:
         chosen = load_recipe(recipe, overrides)
+    if chosen.train.layers == "head" and (unused := sorted(key for key in keys if _has_no_effect_on_a_head(key))):
+        verb = "has" if len(unused) == 1 else "have"
+        progress.message(
+            f"{', '.join(unused)} {verb} no effect: train.layers = head fits the head without an optimizer"
+        )
     evaluate_every_set = "evaluate_every" in chosen.train.model_fields_set
     settings = settings_for_target(chosen, evaluate_every_set=evaluate_every_set)
     if settings:
         listed = ", ".join(f"{key} = {value}" for key, value in settings.items())
         progress.message(f"target: {listed} (defaults)")
     return resolve(chosen, settings), [*overrides, *(f"{key}={value}" for key, value in settings.items())]
+
+
+def _has_no_effect_on_a_head(key: str) -> bool:
+    return key.startswith("optim.") and key.removeprefix("optim.") not in HEAD_KEYS
 
 
 def check_early(recipe: Recipe, runs: Path, name: str | None, *, check_network: bool = True) -> None:

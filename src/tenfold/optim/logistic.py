@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _MAX_ITERATIONS = 200
-_GRADIENT_TOLERANCE, _CHANGE_TOLERANCE = 1e-6, 1e-9
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-6}
+"""Largest component of the gradient at the end; the logits are a thousand times less exact."""
 
 
 class LinearHead(NamedTuple):
@@ -94,8 +95,8 @@ def fit_logistic(
     optimizer = torch.optim.LBFGS(
         [weight, bias],
         max_iter=_MAX_ITERATIONS,
-        tolerance_grad=_GRADIENT_TOLERANCE,
-        tolerance_change=_CHANGE_TOLERANCE,
+        tolerance_grad=_TOLERANCE[rows.dtype],
+        tolerance_change=0.01 * _TOLERANCE[rows.dtype],
         line_search_fn="strong_wolfe",
     )
 

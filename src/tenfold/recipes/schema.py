@@ -240,6 +240,10 @@ class OptimSection(Section):
         return self
 
 
+HEAD_KEYS = ("head_l2", "class_weights", "label_smoothing")
+"""Keys of `[optim]` that a head which is fitted obeys."""
+
+
 class Recipe(Section):
     """A complete recipe. `Recipe()` has all defaults.
 
@@ -272,5 +276,24 @@ class Recipe(Section):
                 raise ValueError(
                     f"data.{key} is 'weights', but the network starts from random ones; set model.pretrained = true or "
                     f"model.weights, or another data.{key}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _head_can_be_fitted(self) -> "Recipe":
+        """Refuses what a head, fitted to the features of single images, cannot obey."""
+        data, augment = self.data, self.data.augment
+        values = {
+            "data.augment.mixup": augment.mixup,
+            "data.augment.cutmix": augment.cutmix,
+            "data.pruning": data.pruning,
+            "optim.ema": self.optim.ema,
+            "train.progressive": self.train.progressive,
+        }
+        for key, value in values.items():
+            if value and self.train.layers == "head":
+                raise ValueError(
+                    f"{key} is set, but train.layers = 'head' fits the head to the features of whole images; leave it "
+                    "out, or train all layers"
                 )
         return self

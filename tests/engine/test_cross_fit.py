@@ -1,0 +1,73 @@
+"""Tests of the choice of the L2 strength by cross-validation."""
+
+import pytest
+import torch
+
+from tenfold.engine.cross_fit import Shown, cross_fit
+
+
+def shown(images: int = 40, passes: int = 2, features: int = 6, seed: int = 0, signal: float = 2.0) -> Shown:
+    """Returns features of images in two classes, each shown `passes` times with a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(images) % 2
+    own = torch.randn(images, features, generator=generator)
+    own[:, 0] += signal * labels
+    rows = torch.cat([own + 0.01 * torch.randn(images, features, generator=generator) for _ in range(passes)])
+    return Shown(rows, labels.repeat(passes), torch.arange(images).repeat(passes))
+
+
+def test_every_image_is_predicted_out_of_fold_once() -> None:
+    found = cross_fit(shown(), 2, seed=0)
+    assert found is not None
+    assert found.images.tolist() == list(range(40))
+    assert found.labels.tolist() == [0, 1] * 20
+    assert found.logits.shape == (40, 2)
+    assert found.folds == 5
+    assert found.l2 in found.losses
+    assert 0.6 < found.accuracy < 1.0
+
+
+def test_images_of_noise_are_not_predicted_from_their_other_views() -> None:
+    """If the views of an image were in different folds, noise features would recognize it."""
+    accuracies = []
+    for seed in range(3):
+        data = shown(images=60, passes=3, features=100, seed=seed, signal=0.0)
+        found = cross_fit(data, 2, seed=seed, strengths=[0.1])
+        assert found is not None
+        accuracies.append(found.accuracy)
+    assert sum(accuracies) / 3 < 0.7
+
+
+def test_images_of_a_group_share_a_fold() -> None:
+    generator = torch.Generator().manual_seed(0)
+    people = torch.randn(12, 200, generator=generator)  # features that tell the person and nothing of the class
+    rows = people.repeat_interleave(5, 0) + 0.01 * torch.randn(60, 200, generator=generator)
+    labels = (torch.arange(12) % 2).repeat_interleave(5)
+    data = Shown(rows, labels, torch.arange(60))
+    names = [f"person {number // 5}" for number in range(60)]
+    alone, grouped = (cross_fit(data, 2, seed=0, groups=group, strengths=[0.1]) for group in (None, names))
+    assert alone is not None
+    assert grouped is not None
+    assert alone.accuracy > 0.95  # the person is known from the other images
+    assert grouped.accuracy < 0.75
+
+
+def test_noise_gets_a_stronger_penalty_than_a_clear_signal() -> None:
+    noise = cross_fit(shown(features=30, signal=0.5), 2, seed=0, strengths=(10.0, 0.001))
+    clear = cross_fit(shown(images=200, features=3, signal=6.0), 2, seed=0, strengths=(10.0, 0.001))
+    assert noise is not None
+    assert clear is not None
+    assert noise.l2 == 10.0
+    assert clear.losses[0.001] <= clear.losses[10.0] * 1.05
+
+
+def test_one_image_of_each_class_cannot_be_cross_validated() -> None:
+    assert cross_fit(shown(images=2), 2, seed=0) is None
+
+
+def test_many_images_are_represented_by_some_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.engine.cross_fit._MAX_ROWS", 30)
+    found = cross_fit(shown(images=60), 2, seed=0)
+    assert found is not None
+    assert len(found.images) == 15
+    assert abs(int(found.labels.sum()) - 7.5) <= 1
