@@ -36,15 +36,20 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_train_without_flags_trains_quick(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_without_flags_lets_the_images_choose(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 0
     ((_, (recipe,), keywords),) = fake_api.calls
-    assert recipe == "quick"
+    assert recipe == "auto"
     assert (keywords["data"], keywords["overrides"], keywords["resume"]) == (None, [], None)
     printed = capsys.readouterr().out
     assert "accuracy 66.7 % (95 % interval 20.8–93.9 %) on 3 test images" in printed
     assert "GroundTruth:  cat cat" in printed
     assert f"try it: tenfold predict {fake_api.run} IMAGE" in printed
+
+
+def test_train_with_auto_checks_settings_before_anything_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "missing", "--set", "optim.lerning_rate=1"]) == 1
+    assert "--set: unknown key 'optim.lerning_rate'" in capsys.readouterr().err
 
 
 def test_the_command_to_try_quotes_a_name_with_a_space(fake_api: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +160,7 @@ def test_sweep_passes_on_the_short_flags_of_train(monkeypatch: pytest.MonkeyPatc
     )
     assert main(["sweep", "shapes", "--vary", "model.hidden=[4],[8]", *flags.split(), "--no-report"]) == 0
     (call,) = calls
-    assert (call["recipe"], call["data"], call["report"]) == ("quick", "shapes", False)
+    assert (call["recipe"], call["data"], call["report"]) == ("auto", "shapes", False)
     assert call["overrides"] == [
         "data.data_dir=here", "data.exclude=a.csv", "data.relabel=b.csv", "train.duration=2 epochs",
         "train.batch_size=8", "optim.lr=0.1", "train.device=cpu", "train.target=0.9",
@@ -476,6 +481,16 @@ def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert all(name in printed for name in recipe_names())
     assert "timm:NAME is a recipe too, for any network of timm (pip install -e '.[timm]')" in printed
+
+
+def test_auto_is_listed_first_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert rows[2][0] == "auto"
+    assert main(["recipes", "auto"]) == 0
+    explained = capsys.readouterr().out
+    assert explained.startswith("The default: quick for images of up to 64 pixels, photo for larger ones.\n")
+    assert "--recipe photo" in explained
 
 
 @pytest.mark.parametrize("command", ["train", "sweep", "recipes"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from tenfold.api.auto_recipe import chosen_recipe
 from tenfold.api.data import DataSource, dataset_of
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.sweep_results import Sweep
@@ -58,10 +59,10 @@ def cross_validate(
     for line in overrides:
         if key_of(line) in _FOLD_KEYS:
             raise UsageError(f"--folds and {key_of(line)} were both given; --folds sets it, so leave it out")
+    recipe, recipe_name, _ = chosen_recipe(recipe, data, overrides, progress, runs=runs, name=name)
     base, overrides = recipe_with_target(recipe, overrides, progress)
     if base.train.target:
         raise UsageError("--folds and train.target were both given; a cross-validation has no time to a target")
-    recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     plan, trials = plan_folds(base, recipe_name, folds, overrides)
     base = resolve(base, {} if data is None else {"data.source": str(data)})
     base = with_weights(resolve(base, {"data.folds": folds, FOLD_KEY: 0}), progress)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from tenfold.api.auto_recipe import chosen_recipe
 from tenfold.api.data import DataSource, absolute_paths, dataset_of, recorded_section
 from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
 from tenfold.api.runs import RunSource, path_of
@@ -23,6 +24,7 @@ from tenfold.engine import preflight
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep, share_cores
 from tenfold.experiments.sweep.trials import SweepProgress, default_sweep_progress
 from tenfold.experiments.sweep.values import RECIPE_KEY
+from tenfold.recipes.auto import AUTO
 from tenfold.recipes.keywords import keyword_lines
 from tenfold.recipes.load import key_of, load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
@@ -35,7 +37,7 @@ _VAL_FRACTION = 0.1
 
 
 def sweep(
-    recipe: str | Path | Recipe = "quick",
+    recipe: str | Path | Recipe = AUTO,
     *,
     vary: Sequence[str] | Mapping[str, Sequence[Any]] = (),
     search: Sequence[str] = (),
@@ -61,7 +63,7 @@ def sweep(
     """Trains a recipe many times: with several seeds, with every combination of values, or in a search.
 
     Args:
-        recipe: a shipped recipe, a TOML file, or a `Recipe`.
+        recipe: a shipped recipe, a TOML file, or a `Recipe`; `auto` is one for small images or one for photos.
         vary: `"section.key=value,value"` each, or values by dotted key; every combination is tried.
         search: `"section.key=log:1e-4..1"` each; Optuna proposes values by validation accuracy alone.
         trials: number of trials of a search; 20 by default.
@@ -99,9 +101,9 @@ def sweep(
         )
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, target=target)
     varied = [key_of(line) for line in [*vary, *search]]  # a mapping yields its keys
+    recipe, recipe_name, _ = chosen_recipe(recipe, data, overrides, progress, runs=runs, name=name, varied=varied)
     base, overrides = recipe_with_target(recipe, overrides, progress, varied)
     base = with_weights(base if data is None else resolve(base, {"data.source": str(data)}), progress)
-    recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     plan, listed = plan_sweep(
         base,
         recipe_name,

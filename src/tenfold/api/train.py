@@ -8,6 +8,7 @@ from typing import Any, TypedDict, Unpack, overload
 
 from torch import nn
 
+from tenfold.api.auto_recipe import chosen_recipe
 from tenfold.api.budget import refuse_beside_budget, within_budget
 from tenfold.api.data import DataSource, given_dataset
 from tenfold.api.folds import cross_validate
@@ -32,6 +33,7 @@ from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine import preflight
 from tenfold.engine.plan import make_plan
+from tenfold.recipes.auto import AUTO
 from tenfold.recipes.keywords import keyword_lines
 from tenfold.recipes.load import key_of, resolve, to_toml
 from tenfold.recipes.schema import Recipe
@@ -72,7 +74,7 @@ def train(
 @overload
 def train(recipe: str | Path | Recipe = ..., *, folds: int, **settings: Unpack[TrainSettings]) -> Sweep: ...
 def train(
-    recipe: str | Path | Recipe = "quick",
+    recipe: str | Path | Recipe = AUTO,
     *,
     data: DataSource | None = None,
     epochs: float | None = None,
@@ -98,7 +100,7 @@ def train(
     """Trains a classifier, evaluates it once on the test split and writes a run folder.
 
     Args:
-        recipe: a shipped recipe, a TOML file, or a `Recipe`.
+        recipe: a shipped recipe, a TOML file, or a `Recipe`; `auto` is one for small images or one for photos.
         data: a dataset's name or path, as for `--data`, a `Dataset`, or images and labels in memory, see
             `DataSource`; the recipe's by default.
         epochs: training length in epochs; the recipe's by default.
@@ -143,17 +145,20 @@ def train(
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, target=target)
     _check_seeds(seeds, resplit, model=model, resume=resume, budget=budget)
     _check_folds(folds, seeds=seeds, model=model, resume=resume, budget=budget)
-    recipe_name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
-    if start_from is not None:
-        recipe, overrides = _started(start_from, recipe, overrides, resume=resume, model=model)
-    if seeds is not None or folds is not None:
-        shared: dict[str, Any] = {"data": data, "name": name, "runs": runs, "report": report, "progress": progress}
-        return _several(recipe, seeds, resplit, folds, overrides=overrides, command=command, **shared)
     started = perf_counter() if started is None else started
     progress = progress or default_progress()
     user_keys = frozenset(key_of(line) for line in overrides)
     if budget is not None:
         _refuse_beside_budget(resume, model, user_keys)
+    decided = any(each is not None for each in (start_from, resume, model))
+    recipe, recipe_name, fetching = chosen_recipe(
+        recipe, data, overrides, progress, runs=runs, name=name, has_network=decided
+    )
+    if start_from is not None:
+        recipe, overrides = _started(start_from, recipe, overrides, resume=resume, model=model)
+    if seeds is not None or folds is not None:
+        shared: dict[str, Any] = {"data": data, "name": name, "runs": runs, "report": report, "progress": progress}
+        return _several(recipe, seeds, resplit, folds, overrides=overrides, command=command, **shared)
     if resume is not None:
         return resume_run(path_of(resume, "run"), data, model, overrides, progress, started, report)
     chosen, _ = recipe_with_target(recipe, overrides, progress)
@@ -163,6 +168,7 @@ def train(
     if data is not None and not isinstance(data, Dataset):
         chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
     dataset, leaks, preparing = prepared_dataset(chosen, progress) if given is None else Prepared(given)
+    preparing += fetching
     report_dataset(dataset, progress, chosen)
     chosen, plan = with_actual_data(chosen, dataset), None
     make_plan(chosen, dataset)  # a recipe that does not fit its data must not leave a run folder

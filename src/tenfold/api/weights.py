@@ -11,6 +11,7 @@ from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.text import escaped, size_text
 from tenfold.data.types import Dataset
 from tenfold.models.weights import WeightsRecord
+from tenfold.recipes.auto import AUTO, SMALL
 from tenfold.recipes.load import key_of, load_recipe, resolve
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.artifact import CUSTOM_ARCHITECTURE, Classifier
@@ -92,7 +93,7 @@ def starting_from(source: RunSource, recipe: str | Path | Recipe, overrides: Seq
             "load them into it and give it as model= in Python"
         )
     Classifier.load(path)  # a description that does not fit the weights is refused before it becomes a recipe
-    base = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    base = recipe if isinstance(recipe, Recipe) else load_recipe(SMALL if recipe == AUTO else recipe)
     tables = base.model_dump(exclude_unset=True)
     tables["model"] = {"name": card.architecture, **card.arguments}
     weights = f"model.weights={path}"

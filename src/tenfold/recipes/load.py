@@ -14,6 +14,9 @@ from tenfold.core.registry import did_you_mean
 from tenfold.recipes.messages import explain, field_at, is_section
 from tenfold.recipes.schema import Recipe
 
+AUTO = "auto"
+"""Name of the recipe that is one of two others, by the size of the images; see `recipes/auto.py`."""
+
 Overrides = Sequence[str] | Mapping[str, object]
 
 _LIBRARY = Path(__file__).parent / "library"
@@ -128,6 +131,10 @@ def _locate(name_or_path: str | Path) -> Path:
     """Returns the TOML file of a recipe. A shipped recipe takes precedence over a file with its name."""
     if isinstance(name_or_path, str) and name_or_path in recipe_names():
         return _LIBRARY / f"{name_or_path}.toml"
+    if name_or_path == AUTO:
+        raise RecipeError(
+            "recipe 'auto' is quick or photo, by the size of the images that are trained on; expected one of them here"
+        )
     path = Path(name_or_path)
     if path.is_dir():
         if (path / "recipe.toml").is_file():
@@ -145,8 +152,9 @@ def _locate(name_or_path: str | Path) -> Path:
 
 
 def _no_such_recipe(name: str) -> str:
-    known = ", ".join(recipe_names())
-    return f"unknown recipe '{name}'{did_you_mean(name, recipe_names())} (known: {known}, or a .toml file)"
+    names = (AUTO, *recipe_names())
+    known = ", ".join(names)
+    return f"unknown recipe '{name}'{did_you_mean(name, names)} (known: {known}, or a .toml file)"
 
 
 def _read(path: Path) -> dict[str, Any]:

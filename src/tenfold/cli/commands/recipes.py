@@ -12,7 +12,7 @@ def recipes(
     recipe_name: Annotated[str | None, recipe_argument("list all")] = None,
     recipe: Annotated[str | None, recipe_option("list all")] = None,
 ) -> None:
-    """Lists the recipes, or prints one as TOML.
+    """Lists the recipes, or prints one as TOML; of auto, its rule.
 
     A printed recipe has every key, also those of its network; `# default` marks the keys that it does not set.
 
@@ -23,13 +23,17 @@ def recipes(
       tenfold train --recipe mine.toml
     """
     from tenfold.cli.output import render
+    from tenfold.recipes.auto import AUTO, EXPLANATION, TITLE
     from tenfold.recipes.load import load_recipe, recipe_header, recipe_names
     from tenfold.report.tables.run_tables import listing
 
     name = either(recipe_name, recipe, "RECIPE")
     if name is None:
-        rows = [[each, *_facts(recipe_header(each))] for each in recipe_names()]
+        rows = [[AUTO, TITLE, "", ""], *([each, *_facts(recipe_header(each))] for each in recipe_names())]
         render(listing(["recipe", "what", "time", "accuracy"], rows), _TIMM_NOTE, width=_WIDTH)
+        return
+    if name == AUTO:
+        print(EXPLANATION, end="")
         return
     if name in recipe_names():
         print("".join(f"# {line}".rstrip() + "\n" for line in recipe_header(name).splitlines()))

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 def sweep(
     data_source: Annotated[str | None, data_argument("the recipe's")] = None,
-    recipe: Annotated[str | None, recipe_option("quick")] = None,
+    recipe: Annotated[str | None, recipe_option("auto")] = None,
     data: Annotated[str | None, data_option("the recipe's")] = None,
     vary: Annotated[
         list[str] | None,
@@ -135,7 +135,7 @@ def sweep(
         )
     else:
         result = api.sweep(
-            recipe or "quick",
+            recipe or "auto",
             vary=vary or [],
             search=search or [],
             trials=trials,

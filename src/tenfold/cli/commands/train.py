@@ -53,7 +53,7 @@ _TUTORIAL_NETWORKS = ("mlp", "tutorial", "wide", "deep3", "deep4")
 
 def train(
     data_source: Annotated[str | None, data_argument("the recipe's")] = None,
-    recipe: Annotated[str | None, recipe_option("quick")] = None,
+    recipe: Annotated[str | None, recipe_option("auto")] = None,
     data: Annotated[str | None, data_option("the recipe's")] = None,
     data_dir: DataDirOption = None,
     labels: LabelsOption = None,
@@ -151,7 +151,7 @@ def train(
         )
     if resplit and seeds is None:
         raise UsageError("--resplit was given without --seeds; expected --seeds N, whose runs get their own splits")
-    chosen = recipe or "quick"
+    chosen = recipe or "auto"
     common: dict[str, Any] = {
         "data": source,
         "overrides": lines,
@@ -238,11 +238,12 @@ def _tutorial_every(source: str | Path, lines: list[str]) -> int | None:
 
     Loading the recipe here also reports a mistake before torch is imported, which takes a second.
     """
+    from tenfold.recipes.auto import AUTO, early_recipe
     from tenfold.recipes.load import load_recipe
 
     if isinstance(source, Path) and not (source / "recipe.toml").is_file():
         return None  # not a run folder: `api.train` reports that
-    recipe = load_recipe(source, lines)
+    recipe = early_recipe(lines) if source == AUTO else load_recipe(source, lines)
     return recipe.train.log_every if recipe.model.name in _TUTORIAL_NETWORKS else None
 
 

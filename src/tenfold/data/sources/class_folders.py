@@ -169,7 +169,7 @@ def list_folder(root: Path) -> FolderListing:
         folder = pending.pop()
         try:
             with os.scandir(root / folder) as entries:
-                visible = [entry for entry in entries if not _is_hidden(entry.name)]
+                visible = [entry for entry in entries if not is_hidden(entry.name)]
         except OSError as error:
             if not folder:
                 raise DataError(f"{escaped(str(root))} cannot be read: {error.strerror}") from None
@@ -206,7 +206,8 @@ def _add_entry(
         skipped.append(Skipped(path, "a named pipe; not opened" if is_pipe else "a device or socket; not opened"))
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Returns whether a file or folder of this name is ignored without a note."""
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -226,7 +227,7 @@ def _scan_archive(path: Path, on_image: OnImage | None) -> FoundFiles:
     skipped: list[Skipped] = []
 
     def is_needed(name: str) -> bool:
-        if any(map(_is_hidden, name.split("/"))):
+        if any(map(is_hidden, name.split("/"))):
             return False
         if not is_image_name(name) and not has_no_suffix(name):
             skipped.append(_no_image(name))

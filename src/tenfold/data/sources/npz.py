@@ -3,10 +3,13 @@
 import io
 import zlib
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
+from typing import IO
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
+import numpy.lib.format as npy
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -108,6 +111,41 @@ class NpzImages:
                 f"name for each of the {len(images)} images"
             )
         return images.astype(np.uint8, copy=False), labels.astype(str).tolist()
+
+
+def npz_size(root: Path) -> tuple[int, int] | None:
+    """Returns height and width of the images in a `.npz` file; no pixel is read. None where they are not known.
+
+    Args:
+        root: the file.
+    """
+    with suppress(OSError, EOFError, BadZipFile, ValueError, RuntimeError, zlib.error), ZipFile(root) as archive:
+        named = {name.casefold().removesuffix(".npy"): name for name in archive.namelist()}
+        for _, images, _ in _KEYS:
+            if images in named:
+                with archive.open(named[images]) as file:
+                    return _height_and_width(_header_shape(file))
+    return None
+
+
+def _header_shape(file: IO[bytes]) -> tuple[int, ...]:
+    """Returns the shape of an array in a file of NumPy's format.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(file))
+    if read is None:
+        raise ValueError("a version of the format that is not known")
+    shape: tuple[int, ...] = read(file)[0]
+    return shape
+
+
+def _height_and_width(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Returns height and width of images of shape [N, H, W], [N, H, W, 1 or 3] or [N, 3, H, W]; else None."""
+    if len(shape) == 4:
+        shape = shape[:3] if shape[3] in (1, 3) else (shape[0], *shape[2:])
+    return (shape[1], shape[2]) if len(shape) == 3 and min(shape) > 0 else None
 
 
 def _ppm(image: NDArray[np.uint8]) -> bytes:

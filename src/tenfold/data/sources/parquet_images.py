@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,9 @@ class ParquetImages:
         wanted = frozenset(paths)
         for file, path in self._paths.items():
             names = (_row_name(file, row) for row in count())
-            for name, value in zip(names, self._values(file, path), strict=False):
+            for name, content in zip(names, chain.from_iterable(_batches(file, path, self._image)), strict=False):
                 if name in wanted:
-                    yield name, (value.get("bytes") if isinstance(value, dict) else value) or b""
-
-    def _values(self, file: str, path: Path) -> Iterator[Any]:
-        """Yields what the image column of a file holds in each row."""
-        parquet = open_parquet(file, path)
-        with reading_parquet(file):
-            for batch in parquet.iter_batches(_BATCH, columns=[self._image]):
-                yield from batch.column(0).to_pylist()
+                    yield name, content
 
     def _rows(self, file: str, role: str) -> Iterator[Placed]:
         """Yields the images of a file; finds its columns."""
@@ -101,6 +94,31 @@ class ParquetImages:
         found = "several columns of labels" if labels else "no column that is known as the label"
         example = escaped(labels[0]) if labels else "COLUMN"
         raise DataError(f"{escaped(file)} has {found} ({listed}); name one: --labels label={example}")
+
+
+def first_images(file: str, path: Path, count: int) -> list[bytes]:
+    """Returns the first image files in a Parquet file.
+
+    Args:
+        file: what messages call it.
+        path: of the file.
+        count: how many at most, at least 1.
+
+    Raises:
+        DataError: when pyarrow is missing, the file is damaged, or no column holds images.
+    """
+    schema = open_parquet(file, path).schema_arrow
+    column = _image_column(file, schema, _features(schema))
+    return next(_batches(file, path, column, count), [])
+
+
+def _batches(file: str, path: Path, column: str, size: int = _BATCH) -> Iterator[list[bytes]]:
+    """Yields the image files in a column of a Parquet file; a missing one is empty."""
+    parquet = open_parquet(file, path)
+    with reading_parquet(file):
+        for batch in parquet.iter_batches(size, columns=[column]):
+            values = batch.column(0).to_pylist()
+            yield [(value.get("bytes") if isinstance(value, dict) else value) or b"" for value in values]
 
 
 def _features(schema: Any) -> dict[str, dict[str, Any]]:

@@ -30,6 +30,7 @@ from tenfold.core.locks import locked
 from tenfold.core.registry import did_you_mean
 from tenfold.data.store.format import FORMAT, GROUPS, Index, read_index
 from tenfold.data.store.leak_cache import delete_leaks
+from tenfold.data.store.size_cache import delete_sizes
 from tenfold.data.types import Dataset, ProgressCallback, Skipped, Split, no_progress
 
 
@@ -251,6 +252,7 @@ def _delete(stores: list[StoreInfo]) -> list[StoreInfo]:
         with _lock(store.path, no_progress), storage_errors("remove", store.path):
             durable.disk.remove(store.path)
         delete_leaks(store.name)
+        delete_sizes(store.name)
     return stores
 
 
