@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.core.text import escaped, mean_text, one_line, printable, shortened
+from tenfold.core.text import escaped, file_size, mean_text, one_line, printable, shortened
 
 
 def test_control_characters_newlines_and_invalid_bytes_are_replaced():
@@ -44,3 +44,10 @@ def test_a_shortened_name_fits(name, width):
 @pytest.mark.parametrize(("std", "text"), [(0.00099, "50.00 ± 0.10 %"), (0.001, "50.0 ± 0.1 %"), (0.0, "50.0 ± 0.0 %")])
 def test_a_small_std_gets_another_decimal(std, text):
     assert mean_text(0.5, std) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_999, "1.0 MB"), (2 * 10**15, "2000.0 TB")]
+)
+def test_file_sizes_have_a_suitable_unit(count, text):
+    assert file_size(count) == text

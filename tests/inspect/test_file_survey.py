@@ -73,7 +73,8 @@ def test_each_kind_of_file_is_counted_and_named(tmp_path: Path) -> None:
     )
     assert sorted(found.examples["grey"]) == ["train/cat/16-bit.png", "train/cat/grey.png"]
     assert found.formats["unknown"] == 1  # the empty file; the header of the truncated one is valid
-    assert found.sizes[12, 10] == 48 + 1 + 7
+    assert found.sizes[12, 10] == 48 + 1 + 6
+    assert found.sizes[10, 12] == 1  # the rotated one, upright
 
 
 def test_an_archive_is_surveyed_like_its_folder(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
 
 def printable(name: str) -> str:
     """Returns `name` with a replacement character for each control character, line break or invalid UTF-8 byte.
@@ -140,6 +142,19 @@ def size_text(size: Sequence[int]) -> str:
     """
     height, width = size
     return f"{width}×{height}"
+
+
+def file_size(num_bytes: int) -> str:
+    """Returns a number of bytes in kB, MB, GB or TB, powers of 1000.
+
+    Example:
+        >>> file_size(170_498_071), file_size(512)
+        ('170.5 MB', '512 B')
+    """
+    size, unit = float(num_bytes), 0
+    while size >= 999.95 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{num_bytes} B"
 
 
 def duration(seconds: float | None) -> str:

@@ -19,6 +19,7 @@ from tenfold.data.sources.layout import SPLITS, Layout
 from tenfold.data.store.cache_key import dataset_name
 from tenfold.data.types import Dataset, Leak, ProgressCallback, Skipped, no_progress
 from tenfold.inspect.balance import class_counts, count_labels, label_findings
+from tenfold.inspect.center_crop import crop_findings
 from tenfold.inspect.file_survey import CONVERTED, FileSurvey, survey_files
 from tenfold.inspect.findings import Finding, Inspection, by_severity
 from tenfold.inspect.groups import group_warnings
@@ -112,10 +113,17 @@ def _with_files(
     found: Inspection, survey: FileSurvey, layout: Layout, unreadable: tuple[Skipped, ...], refusal: str = ""
 ) -> Inspection:
     """Returns the inspection with the findings on files added."""
-    findings = by_severity([*found.findings, *file_findings(survey, layout, unreadable, refusal)])
+    findings = [*found.findings, *file_findings(survey, layout, unreadable, refusal)]
+    if found.dataset is not None:
+        findings += crop_findings(survey.sizes, found.dataset.image_size, found.dataset.fit)
     understood = (layout.understood, *layout.tree) if layout.tree else ()
     return replace(
-        found, survey=survey, unreadable=unreadable, skipped=layout.skipped, layout=understood, findings=findings
+        found,
+        survey=survey,
+        unreadable=unreadable,
+        skipped=layout.skipped,
+        layout=understood,
+        findings=by_severity(findings),
     )
 
 

@@ -43,7 +43,7 @@ def drawn_leaks(dataset: Dataset, progress: ProgressCallback) -> dict[str, Leak]
 
 def is_too_large(dataset: Dataset) -> bool:
     """Returns whether a search would take more than a few seconds."""
-    height, width = dataset.image_size
+    height, width = dataset.train.images.shape[1:3]
     num_images = sum(map(len, dataset.splits().values()))
     return num_images > MAX_IMAGES or num_images * height * width > MAX_PIXELS
 
@@ -58,8 +58,9 @@ def leak_lines(dataset: Dataset, leaks: Mapping[str, Leak]) -> Iterator[str]:
     if "test" in dataset.drawn and is_too_large(dataset):
         yield (
             f"near duplicates between train and the drawn test images were not looked for: "
-            f"{sum(map(len, dataset.splits().values())):,} images of {size_text(dataset.image_size)}, at most "
-            f"{MAX_IMAGES:,} images and {MAX_PIXELS // 10**6:,} million pixels are compared; tenfold check compares all"
+            f"{sum(map(len, dataset.splits().values())):,} images of {size_text(dataset.train.images.shape[1:3])}, at "
+            f"most {MAX_IMAGES:,} images and {MAX_PIXELS // 10**6:,} million pixels are compared; tenfold check "
+            "compares all"
         )
     for split, leak in leaks.items():
         if leak.indices:

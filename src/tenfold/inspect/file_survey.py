@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from tenfold.core.text import one_line
-from tenfold.data.decode.decode import FileSource, opened
+from tenfold.data.decode.decode import FileSource, opened, upright_size
 from tenfold.data.sources.class_folders import scan
 from tenfold.data.sources.layout import Layout
 from tenfold.data.sources.rules import SourceRules
@@ -39,7 +39,7 @@ class FileSurvey:
     Args:
         formats: number of files by format, `unknown` if a header cannot be read.
         modes: number of files by Pillow mode.
-        sizes: number of files by height and width as stored, before an EXIF rotation.
+        sizes: number of files by height and width of the upright image.
         converted: number of files by kind, see `CONVERTED`.
         examples: some paths of each kind.
         pillow_warnings: the first warning of Pillow about a file, by path.
@@ -59,7 +59,7 @@ class FileSurvey:
                 warnings.simplefilter("always")
                 with opened(source) as image:
                     kinds = _conversions(image)
-                    self.sizes[image.height, image.width] += 1
+                    self.sizes[upright_size(image)] += 1
                     self.modes[image.mode] += 1
                     self.formats[str(image.format)] += 1
         except Exception:  # a damaged file can raise nearly anything inside Pillow's readers

@@ -289,3 +289,14 @@ def test_with_a_store_goes_what_was_remembered_of_its_duplicates(cache):
     delete_store("tiny")
     assert read_leaks(dataset, 1) is None
     assert read_leaks(replace(dataset, name="tiny-2"), 1) == {"test": leak}
+
+
+def test_the_size_of_a_store_of_photos_is_told_when_it_is_built(cache):
+    def fill_with_photos(folder: Path) -> None:
+        fill(folder)
+        for split, count in SPLITS.items():
+            np.save(folder / f"{split}-images.npy", np.zeros((count, 64, 65, 3), np.uint8))
+
+    built = open_or_build("photos", KEY, fill_with_photos)
+    assert built.notes == ("a note", f"store: 6 images at 65×64, 74.9 kB in {cache}")
+    assert open_or_build("photos", KEY, refuse).notes == ("a note",)

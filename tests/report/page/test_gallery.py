@@ -1,12 +1,17 @@
 """Selection of the images of a page, for any predictions."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.tiny import dataset
+from tenfold.data.types import Split
 from tenfold.report.page.confusion import cells_with_images, confusion_cells, most_confused
-from tenfold.report.page.gallery import images_by_cell, least_confident, most_confident_errors
+from tenfold.report.page.gallery import images_by_cell, least_confident, most_confident_errors, page_images
 from tenfold.report.page.predictions import Predictions, predictions_of
+from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.tables import PredictionRow
 
 NAMES = st.sampled_from("abcd")
@@ -74,3 +79,21 @@ def test_images_are_chosen_by_the_probability_that_predict_gives() -> None:
     ]
     assert most_confident_errors(predictions_of(rows), 1).tolist() == [1]
     assert least_confident(predictions_of(rows), 1).tolist() == [0]
+
+
+def test_images_and_heatmaps_have_no_margin(trained: RunFolder) -> None:
+    """They show what the network sees, as for the same images stored without a margin."""
+    plain = dataset(val=12)
+
+    def with_margin(split: Split) -> Split:
+        return replace(split, images=np.pad(split.images, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge"))
+
+    stored = replace(plain, train=with_margin(plain.train), test=with_margin(plain.test), val=None, fit="crop:0.889")
+    predictions = predictions_of(trained.read_predictions(), plain.classes)
+    cells = cells_with_images(confusion_cells(predictions.confusion), ())
+    found = page_images(trained, stored, predictions, cells, None)
+    assert found == page_images(trained, plain, predictions, cells, None)
+    assert not isinstance(found, str)
+    assert found.unsure.sheet is not None
+    assert found.unsure.heatmaps is not None
+    assert found.unsure.sheet.height == found.unsure.heatmaps.height == 16

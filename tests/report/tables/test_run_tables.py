@@ -13,7 +13,6 @@ from tenfold.models.summary import LayerRow
 from tenfold.report.tables.run_tables import (
     accuracy_line,
     class_table,
-    file_size,
     ground_truth_lines,
     layer_table,
     listing,
@@ -84,13 +83,6 @@ def test_a_listing_formats_numbers_and_missing_cells():
 def test_a_listing_needs_a_cell_for_each_heading():
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         listing(["a", "b"], [["x"]])
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_999, "1.0 MB"), (2 * 10**15, "2000.0 TB")]
-)
-def test_file_sizes_have_a_suitable_unit(count, text):
-    assert file_size(count) == text
 
 
 def test_tables_do_not_import_torch():

@@ -44,8 +44,9 @@ def data(context: typer.Context) -> None:
         return
     from tenfold.cli.output import note, render
     from tenfold.core.cache import cache_folder
+    from tenfold.core.text import file_size
     from tenfold.data.store.store import list_stores
-    from tenfold.report.tables.run_tables import file_size, listing
+    from tenfold.report.tables.run_tables import listing
 
     stores = list_stores()
     if not stores:
@@ -113,8 +114,8 @@ def delete(
     """
     if (name is None) == (not everything):
         raise UsageError("expected either the name of a prepared copy or --all; `tenfold data` lists the names")
+    from tenfold.core.text import file_size
     from tenfold.data.store.store import delete_all, delete_store
-    from tenfold.report.tables.run_tables import file_size
 
     deleted = delete_store(name) if name is not None else delete_all()
     for store in deleted:

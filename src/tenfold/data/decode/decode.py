@@ -80,7 +80,7 @@ def decode_sized(source: Source, at_least: tuple[int, int] | None = None) -> tup
     The image is smaller than its file says where `at_least` allows it.
     """
     with opened(source) as image:
-        size = _upright_size(image)
+        size = upright_size(image)
         if at_least is not None:
             image.draft(None, (2 * max(at_least), 2 * max(at_least)))
         return size, to_upright_rgb(image)
@@ -99,7 +99,7 @@ def decode_if(
         DataError: when the file cannot be decoded; the message is only the reason.
     """
     with opened(source) as image:
-        size = _upright_size(image)
+        size = upright_size(image)
         if not condition(size):
             return size, None
         decoded = to_upright_rgb(image)
@@ -113,7 +113,7 @@ def image_size(source: Source) -> tuple[int, int]:
         DataError: when the header cannot be read; the message is only the reason.
     """
     with opened(source) as image:
-        return _upright_size(image)
+        return upright_size(image)
 
 
 def is_image_name(name: str) -> bool:
@@ -235,6 +235,7 @@ def _reason(error: Exception) -> str:
     return f"damaged ({escaped(str(error))[:100] or type(error).__name__})"
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Returns height and width of an opened image after its EXIF orientation is applied."""
     width, height = image.size
     return (width, height) if orientation_of(image) >= 5 else (height, width)

@@ -24,10 +24,12 @@ import numpy as np
 
 from tenfold.core import durable
 from tenfold.core.cache import cache_folder
-from tenfold.core.disk import TEMPORARY_PREFIX, storage_errors
+from tenfold.core.disk import TEMPORARY_PREFIX, display_path, storage_errors
 from tenfold.core.errors import DataError, StorageError, TenfoldError
 from tenfold.core.locks import locked
 from tenfold.core.registry import did_you_mean
+from tenfold.core.text import file_size, size_text
+from tenfold.data.decode.tasks import MAX_KEPT_SIDE
 from tenfold.data.store.format import FORMAT, GROUPS, Index, read_index
 from tenfold.data.store.leak_cache import delete_leaks
 from tenfold.data.store.size_cache import delete_sizes
@@ -114,9 +116,20 @@ def open_or_build(name: str, key: str, build: Build, progress: ProgressCallback 
         with durable.new_folder(target) as folder:
             build(folder)
         dataset = open_store(target)
-    if not damage:
-        return dataset
-    return replace(dataset, notes=(*dataset.notes, f"the store of {name} was damaged and was built again: {damage}"))
+    notes = [f"the store of {name} was damaged and was built again: {damage}"] if damage else []
+    return replace(dataset, notes=(*dataset.notes, *_size_notes(dataset), *notes))
+
+
+def _size_notes(dataset: Dataset) -> Iterator[str]:
+    """Yields a sentence on the size of a store that was built now, if its images are larger than small ones."""
+    size = dataset.test.images.shape[1:3]
+    if max(size) > MAX_KEPT_SIDE:
+        splits = dataset.splits().values()
+        num_bytes = sum(split.images.nbytes for split in splits)
+        yield (
+            f"store: {sum(map(len, splits)):,} images at {size_text(size)}, {file_size(num_bytes)} in "
+            f"{display_path(cache_folder())}"
+        )
 
 
 def open_if_valid(name: str, key: str) -> Dataset | None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from tenfold.core.text import interval, mean_text, percent, plural, size_text
-from tenfold.report.tables.run_tables import Cell, file_size, listing
+from tenfold.core.text import file_size, interval, mean_text, percent, plural, size_text
+from tenfold.report.tables.run_tables import Cell, listing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

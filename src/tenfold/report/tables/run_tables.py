@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # imports torch, which takes a second or two
     from tenfold.models.summary import LayerRow
 
 Cell = str | int | float | None
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def accuracy_line(accuracy: float, bounds: tuple[float, float], total: int, noun: str = "test images") -> Text:
@@ -192,16 +191,3 @@ def sample_indices(total: int, count: int, seed: int = 0) -> NDArray[np.int64]:
         seed: of the random choice.
     """
     return np.random.Generator(np.random.Philox(seed)).permutation(total)[:count]
-
-
-def file_size(num_bytes: int) -> str:
-    """Returns a number of bytes in kB, MB, GB or TB, powers of 1000.
-
-    Example:
-        >>> file_size(170_498_071), file_size(512)
-        ('170.5 MB', '512 B')
-    """
-    size, unit = float(num_bytes), 0
-    while size >= 999.95 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{num_bytes} B"
