@@ -16,7 +16,8 @@ CPU = torch.device("cpu")
 AUGMENTED = Augmentation(flip="random", shift=2, cutout=3)
 MIXED = Augmentation(flip="random", shift=2, cutout=3, mixup=1.0, cutmix=1.0)
 IMAGE_BYTES = 8 * 6 * 3  # of one of the images below
-each_augmentation = pytest.mark.parametrize("augmentation", [Augmentation(), AUGMENTED, MIXED])
+PHOTO = Augmentation("random", crop=(0.3, 1.0), trivial=True, erase=0.3, mixup=0.5, cutmix=1.0, image_size=(6, 5))
+each_augmentation = pytest.mark.parametrize("augmentation", [Augmentation(), AUGMENTED, MIXED, PHOTO])
 
 
 def numbered_split(count: int = 23, height: int = 8, width: int = 6) -> Split:

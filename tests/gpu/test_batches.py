@@ -27,6 +27,7 @@ AUGMENTATIONS = {
     "cutout": Augmentation(cutout=5),
     "mixup": Augmentation(mixup=0.4),
     "cutmix": Augmentation(cutmix=1.0),
+    "erase": Augmentation(erase=0.5),
     "all": Augmentation(flip="random", shift=2, cutout=4, mixup=1.0, cutmix=1.0),
 }
 each_augmentation = pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -113,3 +114,14 @@ def test_shrunk_images_equal_those_of_the_cpu_within_one_level(device: torch.dev
     assert ours.shape == theirs.shape
     assert (ours - theirs).abs().max() <= 1
     assert (ours != theirs).float().mean() < 0.05
+
+
+def test_resampled_and_recolored_images_nearly_equal_those_of_the_cpu(device: torch.device) -> None:
+    """A coordinate may round to the other side: by one level, and at the edge of an image to gray."""
+    augmentation = Augmentation("random", crop=(0.3, 1.0), trivial=True, image_size=(12, 8))
+    images = torch.from_numpy(noise().images).permute(0, 3, 1, 2)
+    draws = augmentation.draw(COUNT, seed=0, epoch=0)
+    ours = augmentation.apply(images.to(device), {name: rows.to(device) for name, rows in draws.items()})
+    assert ours.device.type == device.type
+    difference = (ours.cpu().int() - augmentation.apply(images, draws).int()).abs()
+    assert (difference > 1).float().mean() < 0.02

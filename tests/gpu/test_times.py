@@ -63,8 +63,8 @@ def test_steps_of_a_run_of_seconds_do_not_wait_for_the_device(tmp_path: Path, mo
     assert_no_step_waits(tmp_path, monkeypatch, "tutorial", "train.duration=0.5 s", graph)
 
 
-@pytest.mark.parametrize("setting", ["mixup=1", "cutmix=1"])
-def test_steps_on_mixed_images_do_not_wait_for_the_device(
+@pytest.mark.parametrize("setting", ["mixup=1", "cutmix=1", "trivial=true", "erase=0.5"])
+def test_steps_on_augmented_images_do_not_wait_for_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     assert_no_step_waits(tmp_path, monkeypatch, "quick", f"data.augment.{setting}")

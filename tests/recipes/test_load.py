@@ -84,6 +84,13 @@ def test_values_are_toml_or_plain_text() -> None:
     assert (recipe.data.data_dir, recipe.optim.lr) == ("/a b", 1.0)
 
 
+def test_crop_and_shift_exclude_each_other() -> None:
+    assert load_recipe("mlp", ["data.augment.crop=[0.35, 1]"]).data.augment.crop == (0.35, 1.0)
+    assert load_recipe("lite0", ["data.augment.crop=[0.35, 1]", "data.augment.shift=0"]).data.augment.shift == 0
+    with pytest.raises(RecipeError, match=r"crop = \[0.35, 1.0\] and data.augment.shift = 16 both decide"):
+        load_recipe("lite0", ["data.augment.crop=[0.35, 1]"])
+
+
 def test_a_folder_name_can_be_a_number() -> None:
     assert load_recipe("mlp", ["data.source=2024"]).data.source == "2024"
 

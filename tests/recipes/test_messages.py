@@ -61,8 +61,14 @@ from tenfold.recipes.load import load_recipe, resolve
         (
             "data.augment.flipp=random",
             "--set: unknown key 'data.augment.flipp'; did you mean 'flip'? "
-            "(known: flip, shift, cutout, mixup, cutmix, first_epoch)",
+            "(known: flip, shift, crop, trivial, cutout, erase, mixup, cutmix, first_epoch)",
         ),
+        (
+            "data.augment.crop=[0.9, 0.1]",
+            "--set: data.augment.crop: found [0.9, 0.1], expected [min, max], fractions of the area with 0 < min ≤ max "
+            "≤ 1, e.g. [0.35, 1.0], or [] for none",
+        ),
+        ("data.augment.erase=1.5", "--set: data.augment.erase is 1.5; expected a number from 0 to 1"),
         ("data.augment.mixup=-1", "--set: data.augment.mixup is -1; expected a number of at least 0"),
         ("data.augment.cutmix=nan", "--set: data.augment.cutmix is nan; expected a number of at least 0"),
         ("data.augment.cutmix=inf", "--set: data.augment.cutmix is inf; expected a number of at least 0"),

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tenfold.data.augment import Augmentation
-from tenfold.data.decode.margin import centered
 from tenfold.data.sampling import EpochOrder, Order, balanced_order, max_repetitions, pruned_order
 from tenfold.data.types import Batch, Mixture, Split
 
@@ -69,7 +68,6 @@ class Loader:
         memory_format: memory format of a batch's images.
         pruning: fraction of the images that is shown less often once their losses are known, in [0, 1).
         balance: how far each epoch evens out the classes, in [0, 1]; see `balanced_order`.
-        image_size: height and width of a batch's images: the center of larger ones; all of them by default.
 
     Attributes:
         seconds: host time spent on gathering and augmenting so far; a caller may reset it.
@@ -88,7 +86,6 @@ class Loader:
         memory_format: torch.memory_format = torch.channels_last,
         pruning: float = 0.0,
         balance: float = 0.0,
-        image_size: tuple[int, int] | None = None,
     ) -> None:
         self.order = order
         self.seconds = 0.0
@@ -97,7 +94,6 @@ class Loader:
         self._device = device
         self._memory_format = memory_format
         images = image_tensor(split)  # N H W 3
-        self._image_size = image_size or (images.shape[1], images.shape[2])
         self._home = device if _fits_on(device, images) else torch.device("cpu")
         self._images = images.to(self._home)
         self._all_labels = torch.from_numpy(split.labels)
@@ -189,8 +185,7 @@ class Loader:
         return self._augmentation.apply(self._gather(order.indices), rows), rows
 
     def _gather(self, indices: Tensor) -> Tensor:
-        images = self._images.index_select(0, indices).permute(0, 3, 1, 2)  # B 3 H W, channels_last in memory
-        return centered(images, self._image_size)
+        return self._images.index_select(0, indices).permute(0, 3, 1, 2)  # B 3 H W, channels_last in memory
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)

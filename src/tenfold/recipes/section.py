@@ -13,6 +13,7 @@ from tenfold.data.decode.fit_rule import FITS, parse_fit
 from tenfold.recipes.durations import Duration
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 ProperFraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -53,6 +54,21 @@ def _size_fraction(value: object) -> float:
 
 
 ImageSizeSchedule = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_image_size_schedule)]
+
+
+def _area_range(value: object) -> object:
+    numbers = value if isinstance(value, list | tuple) else (None,)
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        numbers = (None,)
+    if len(numbers) != 0 and not (len(numbers) == 2 and 0 < numbers[0] <= numbers[1] <= 1):
+        raise ValueError(
+            f"found {repr(value)[:80]}, expected [min, max], fractions of the area with 0 < min ≤ max ≤ 1, e.g. "
+            "[0.35, 1.0], or [] for none"
+        )
+    return tuple(map(float, numbers))
+
+
+AreaRange = Annotated[tuple[float, ...], BeforeValidator(_area_range)]
 
 
 def _class_weights(value: object) -> object:

@@ -119,7 +119,7 @@ def test_a_center_crop_is_that_of_other_libraries():
 def test_a_batch_has_the_size_of_the_network(photos):
     dataset = build_dataset(DataRequest(str(photos), image_size=28, fit="crop:0.875"))
     order = Order(len(dataset.train), 6, seed=0, shuffle=False)
-    loader = Loader(dataset.train, order, Augmentation(), torch.device("cpu"), image_size=dataset.image_size)
+    loader = Loader(dataset.train, order, Augmentation(image_size=dataset.image_size), torch.device("cpu"))
     (batch,) = loader.epoch(0)
     seen = dataset.without_margin(dataset.train).images
     assert seen.shape == (6, 28, 28, 3)

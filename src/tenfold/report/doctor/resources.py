@@ -44,7 +44,10 @@ def _lighter_loading(evidence: Evidence) -> list[str]:
         for key, off, is_used in (
             ("mixup", 0, augment.mixup),
             ("cutmix", 0, augment.cutmix),
+            ("trivial", "false", augment.trivial),
+            ("crop", "[]", augment.crop),
             ("shift", 0, augment.shift),
+            ("erase", 0, augment.erase),
             ("cutout", 0, augment.cutout),
             ("flip", "none", augment.flip != "none"),
         )

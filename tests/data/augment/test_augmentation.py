@@ -1,5 +1,6 @@
 """Tests of augmentation: against the formulas of the papers, and draws that depend on seed and epoch alone."""
 
+from dataclasses import replace
 from itertools import pairwise
 from math import sqrt
 
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tenfold.core.errors import RecipeError
-from tenfold.data.augment import Augmentation, cutmix, cutout, draw_mixing, flip, mixup, shift
+from tenfold.data.augment.augmentation import Augmentation
+from tenfold.data.augment.erasing import cutout
+from tenfold.data.augment.geometry import flip, shift
+from tenfold.data.augment.mixing import cutmix, draw_mixing, mixup
+from tenfold.data.augment.trivial import OPERATIONS
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 COUNT = 4000
@@ -331,3 +336,67 @@ def test_a_shift_by_the_whole_image_is_refused(size: tuple[int, int]) -> None:
         RecipeError, match=f"data.augment.shift = 8 for images of {size[1]}×{size[0]}; expected at most 7"
     ):
         Augmentation(shift=8).check(size)
+
+
+PHOTO = Augmentation(flip="random", crop=(0.2, 1.0), trivial=True, erase=0.5, image_size=(16, 12))
+WINDOW = Augmentation(flip="random", shift=3, trivial=True, erase=0.5, image_size=(16, 12))
+
+
+@pytest.mark.parametrize("augmentation", [PHOTO, WINDOW])
+def test_stored_images_become_those_of_the_network_whatever_their_batch(augmentation: Augmentation) -> None:
+    images = noise(40, 3, 20, 16).contiguous(memory_format=torch.channels_last)
+    draws = augmentation.draw(40, seed=0, epoch=1)
+    together, before = augmentation.apply(images, draws), images.clone()
+    assert (together.shape, together.dtype) == ((40, 3, 16, 12), torch.uint8)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    for chosen in (order, order[:7], *order[:, None]):
+        rows = {name: table[chosen] for name, table in draws.items()}
+        assert torch.equal(augmentation.apply(images[chosen], rows), together[chosen])
+    assert torch.equal(images, before)
+
+
+def test_new_augmentations_leave_the_other_draws_as_they_are() -> None:
+    plain = EVERYTHING.draw(20, seed=0, epoch=1)
+    more = replace(EVERYTHING, trivial=True, erase=0.5).draw(20, seed=0, epoch=1)
+    assert all(torch.equal(rows, more[name]) for name, rows in plain.items())
+    assert more.keys() - plain.keys() == {"operation", "level", "motion", "erase", "noise"}
+
+
+def test_a_crop_is_cut_out_of_the_stored_image() -> None:
+    ramp = torch.arange(0, 160, 4, dtype=torch.uint8).expand(50, 3, 40, 40)
+    augmentation = Augmentation(flip="random", crop=(0.25, 0.25), image_size=(20, 20))
+    draws = augmentation.draw(50, seed=0, epoch=0)
+    found = augmentation.apply(ramp, draws).float()
+    for image, box, mirrored in zip(found, draws["crop"].tolist(), draws["flip"].tolist(), strict=True):
+        across = (image[0, 0, -1] - image[0, 0, 0]).item()
+        assert abs(across) == pytest.approx(160 * box[3] * 19 / 20, abs=2)
+        assert (across < 0) == mirrored
+        assert image.mean().item() == pytest.approx(160 * box[1] - 2, abs=2)
+
+
+def test_a_small_crop_of_a_large_image_is_as_sharp_as_it_can_be() -> None:
+    """One resampling does it all, so pixels in the middle of an enlarged one keep its value."""
+    images = noise(1, 3, 8, 8)
+    found = Augmentation(crop=(1.0, 1.0), image_size=(24, 24)).apply(images, {"crop": torch.tensor([[0.5, 0.5, 1, 1]])})
+    assert torch.equal(found[:, :, 1::3, 1::3], images)
+
+
+def test_an_unaugmented_epoch_shows_the_center() -> None:
+    images = noise(4, 3, 20, 16)
+    spared = replace(PHOTO, first_epoch=False)
+    assert spared.draw(4, seed=0, epoch=0) == {}
+    assert torch.equal(spared.apply(images, {}), images[:, :, 2:18, 2:14])
+
+
+def test_images_of_the_size_of_the_result_are_augmented_as_before() -> None:
+    images, draws = noise(6, 3, 8, 10), EVERYTHING.draw(6, seed=0, epoch=1)
+    assert torch.equal(replace(EVERYTHING, image_size=(8, 10)).apply(images, draws), EVERYTHING.apply(images, draws))
+    assert Augmentation(image_size=(8, 10)).apply(images, {}) is images
+
+
+def test_an_operation_that_moves_is_applied_after_the_window() -> None:
+    images, augmentation = noise(30, 3, 20, 20), Augmentation(trivial=True, image_size=(16, 16))
+    draws = augmentation.draw(30, seed=0, epoch=0)
+    draws["operation"][:] = OPERATIONS.index("rotate")
+    draws["motion"][:] = torch.tensor([[0.0, -1, 0], [1, 0, 0]])
+    assert torch.equal(augmentation.apply(images, draws), images[:, :, 2:18, 2:18].rot90(1, (2, 3)))
