@@ -16,6 +16,8 @@ from tenfold.data.build import DataRequest
 from tenfold.data.types import Leak
 from tenfold.engine import preflight
 from tenfold.engine.changes import recipe_changes
+from tenfold.engine.frozen import prepare_features
+from tenfold.engine.run import make_classifier
 from tenfold.engine.signals import StopRequest
 from tenfold.experiments.sweep.distributions import parse_search
 from tenfold.experiments.sweep.search import Search
@@ -58,6 +60,8 @@ def checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: Pr
             in_folds += [leaks["test"]] if plan.folds and leaks else []
             found = () if plan.folds else leak_lines(dataset, leaks)
             lines |= dict.fromkeys(f"seed {trial.seed}: {line}" if plan.resplit else line for line in found)
+            if recipe.train.layers == "head":
+                prepare_features(make_classifier(recipe, dataset, None), recipe, dataset, progress)
         work[trial.name] = preflight.check(recipe, dataset)
         changes |= dict.fromkeys(map(str, recipe_changes(recipe, dataset)))
     for line in (*lines, *fold_leak_lines(in_folds), *changes):

@@ -5,6 +5,9 @@ Shapes: N images, B in a batch, D features, H×W pixels.
 
 import hashlib
 import platform
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
@@ -21,8 +24,8 @@ from tenfold.models.features import FeatureNetwork
 from tenfold.models.pretrained import LITE0, pretrained_record, pretrained_weights
 from tenfold.runs.artifact import Classifier
 
-_CPU_PIXELS, _GPU_IMAGES = 4 * 224 * 224, 256
-"""Pixels of the images that a CPU computes at once, so that they stay in its cache, and number of images for a GPU."""
+_CPU_PIXELS, _GPU_IMAGES = 2 * 224 * 224, 256
+"""Pixels of the images that a CPU core computes at once, so that they stay in its cache, and images for a GPU."""
 
 _FLUSH_SECONDS = 20.0
 """Time after which new features are written, so that a killed run has not computed them in vain."""
@@ -64,9 +67,10 @@ class FeatureExtractor:
         images = self._preprocessing.center(images)
         keys = [image_key(image) for image in images]
         missing = list({key: index for index, key in enumerate(keys) if self._cache.get(key) is None}.items())
-        for first in range(0, len(missing), self._batch_size):
-            part = missing[first : first + self._batch_size]
-            rows = self._compute(images[[index for _, index in part]])
+        parts = [missing[first : first + self._batch_size] for first in range(0, len(missing), self._batch_size)]
+        with evaluation_kernels(tf32=False), _one_core_each(self._device) as run_all:
+            batches = run_all(self._compute, [images[[index for _, index in part]] for part in parts])
+        for part, rows in zip(parts, batches, strict=True):
             for (key, _), row in zip(part, rows, strict=False):
                 self._cache.add(key, row)
         if perf_counter() - self._flushed > _FLUSH_SECONDS:
@@ -85,7 +89,6 @@ class FeatureExtractor:
         batch = torch.from_numpy(images[rows]).permute(0, 3, 1, 2).to(self._device)  # B 3 H W, channels_last
         with (
             torch.inference_mode(),
-            evaluation_kernels(tf32=False),
             torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None),
         ):
             features: NDArray[np.float32] = self._network(self._preprocessing.normalize(batch)).float().cpu().numpy()
@@ -98,10 +101,32 @@ class FeatureExtractor:
             content.update(name.encode())
             content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         images = self._preprocessing
-        arithmetic = (torch.__version__, self._device.type, torch.get_num_threads(), str(self._autocast))
+        arithmetic = (torch.__version__, self._device.type, str(self._autocast))
         settings = (images.image_size, images.mean, images.std, self._batch_size, platform.machine(), *arithmetic)
         content.update(repr(settings).encode())
         return content.hexdigest()
+
+
+Batches = list[NDArray[np.uint8]]
+RunAll = Callable[[Callable[[NDArray[np.uint8]], NDArray[np.float32]], Batches], list[NDArray[np.float32]]]
+
+
+@contextmanager
+def _one_core_each(device: torch.device) -> Iterator[RunAll]:
+    """Yields a `map` that computes each batch on one core of a CPU, as many at once as PyTorch has threads.
+
+    Features then have the same bits whatever the number of threads, and many cores are used well: the layers of one
+    image are too small to share. On a GPU batches follow one another.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu":
+        yield lambda compute, batches: [compute(batch) for batch in batches]
+        return
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            yield lambda compute, batches: list(pool.map(compute, batches))
+        finally:
+            torch.set_num_threads(threads)  # for threads that start later; this one has kept its number
 
 
 def features_of(
