@@ -91,3 +91,18 @@ def change_colors(images: Tensor, operation: Tensor, level: Tensor) -> Tensor:
     for name, change in changes.items():
         images = change_chosen(images, operation == OPERATIONS.index(name), change)
     return images
+
+
+def operation_text(operation: int, level: int) -> str:
+    """Returns an operation and its strength for people.
+
+    Example:
+        >>> operation_text(OPERATIONS.index("shear_x"), -15), operation_text(OPERATIONS.index("equalize"), 12)
+        ('shear x −50 %', 'equalize')
+    """
+    name = OPERATIONS[operation]
+    text = name.replace("_", " ")
+    if name in ("identity", "autocontrast", "equalize"):
+        return text
+    sign = "" if name in ("posterize", "solarize") else "−" if level < 0 else "+"
+    return f"{text} {sign}{abs(level) / LEVELS:.0%}".replace("%", " %")
