@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tenfold.data.augment import Augmentation
 from tenfold.data.augment.trivial import operation_text
 from tenfold.data.types import Dataset, Split
-from tenfold.recipes.schema import AugmentSection
+from tenfold.recipes.augment_section import AugmentSection
 
 NUM_VERSIONS = 7
 """Augmented versions of each image in a preview."""

@@ -40,7 +40,7 @@ def show(
     ] = None,
     seed: Annotated[int, seed_option("0")] = 0,
     augmented: Annotated[bool, flag("--augmented", "Show 7 augmented versions beside each image")] = False,
-    recipe: Annotated[str, recipe_option("quick")] = "quick",
+    recipe: Annotated[str, recipe_option("auto")] = "auto",
     settings: SetOption = None,
     data_dir: DataDirOption = None,
     labels: LabelsOption = None,
@@ -61,6 +61,7 @@ def show(
     import numpy as np
 
     from tenfold.cli.output import check_image_name, check_outputs, wrote
+    from tenfold.recipes.auto import AUTO, early_recipe
     from tenfold.recipes.load import load_recipe, resolve
 
     source = chosen_data(data_source, data) or "auto"
@@ -70,9 +71,13 @@ def show(
     lines = recipe_lines(
         settings, data_dir=data_dir, labels=labels, splits=splits, classes_are_folders=classes_are_folders
     )
-    chosen = resolve(load_recipe(recipe, lines), {"data.source": source})
+    if recipe == AUTO:  # a mistake is reported before torch is imported
+        early_recipe(lines)
+    else:
+        load_recipe(recipe, lines)
 
     from tenfold.api import data as api
+    from tenfold.api.auto_recipe import chosen_recipe
     from tenfold.api.preview import augmented_preview, preview
     from tenfold.api.weights import with_weights
     from tenfold.cli.terminal import progress_for
@@ -80,7 +85,8 @@ def show(
     from tenfold.report.plots.image_grids import plot_grid
 
     with progress_for(sys.stderr) as progress:
-        chosen = with_weights(chosen, progress)
+        name = str(chosen_recipe(recipe, source, lines, progress, runs="runs", name=None).recipe)
+        chosen = with_weights(resolve(load_recipe(name, lines), {"data.source": source}), progress)
         dataset = api.dataset_of(chosen.data, progress)
     if split not in dataset.splits():
         raise UsageError(f"{dataset.name} has no split '{split}'; expected {', '.join(dataset.splits())}")
