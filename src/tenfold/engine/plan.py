@@ -84,8 +84,8 @@ class Plan:
         return self.fraction_done(step, elapsed) >= 1.0
 
     def epoch_of(self, step: int) -> int:
-        """Returns the epoch, from 1, of the step numbered `step` (from 1)."""
-        return (max(step, 1) - 1) // self.steps_per_epoch + 1
+        """Returns the epoch, from 1, of the step numbered `step` (from 1); 0 before the first step."""
+        return -(-step // self.steps_per_epoch)
 
     def ends_epoch(self, step: int) -> bool:
         """Returns whether an epoch ends with the step numbered `step` (from 1)."""

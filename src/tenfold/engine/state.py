@@ -29,8 +29,8 @@ class Best:
 
     Args:
         accuracy: its accuracy.
-        epoch: that reached it, from 1.
-        step: that reached it, from 1.
+        epoch: that reached it, from 1; 0 for the head that was fitted before the first step.
+        step: that reached it, from 1; 0 likewise.
         score: see `monitored`. Absent in checkpoints of earlier versions, whose score was the accuracy.
     """
 
@@ -169,7 +169,7 @@ def has_diverged(checkpoint: Checkpoint, diverged_at: int) -> bool:
         checkpoint: of the run.
         diverged_at: step whose loss was not finite.
     """
-    rows = [row.get("train_objective") or row["train_loss"] for row in checkpoint.state["rows"]]
+    rows = [row.get("train_objective") or row["train_loss"] for row in checkpoint.state["rows"] if row["step"]]
     losses = [*filter(None, rows), *checkpoint.tensors["pending"]["losses"].tolist()]
     return checkpoint.step + 1 >= diverged_at or (bool(losses) and losses[-1] > 2 * losses[0])
 

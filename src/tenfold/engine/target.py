@@ -76,14 +76,19 @@ def target_text(summary: Mapping[str, Any]) -> str:
     target, best = _percent(summary["accuracy"]), _percent(summary["val_accuracy"])
     if not summary["reached"]:
         return (
-            f"target {target} not reached: best {best} after step {summary['step']:,} (epoch {summary['epoch']}); "
+            f"target {target} not reached: best {best} {_when(summary)}; "
             "try more --epochs, or a recipe with a larger network (tenfold recipes)"
         )
     return (
-        f"target {target} reached: {best} after step {summary['step']:,} (epoch {summary['epoch']}), "
+        f"target {target} reached: {best} {_when(summary)}, "
         f"{summary['training_seconds']:.1f} s of training, "
         f"{summary['run_seconds']:.1f} s after the command's start, evaluations included"
     )
+
+
+def _when(summary: Mapping[str, Any]) -> str:
+    step, epoch = summary["step"], summary["epoch"]
+    return f"after step {step:,} (epoch {epoch})" if step else "with the head alone, before the first step"
 
 
 def _percent(fraction: float) -> str:

@@ -161,8 +161,9 @@ class Evidence:
 
     @property
     def evaluated_epoch(self) -> int:
-        """Epoch of the model that was evaluated on the test split: the best one, or the last."""
-        return int(self.number("best_epoch") or self.num_epochs)
+        """Epoch of the model that was evaluated on the test split: the best one, or the last; 0 for a head alone."""
+        best = self.number("best_epoch")
+        return self.num_epochs if best is None else int(best)
 
     @cached_property
     def train_accuracy(self) -> float | None:

@@ -57,6 +57,8 @@ def _validations(evidence: Evidence) -> list[_Validation]:
     validations: list[_Validation] = []
     train_losses: list[float] = []
     for row in evidence.rows:
+        if not row["step"]:  # of a head alone, on images without augmentation
+            continue
         train_losses += [] if row["train_loss"] is None else [float(row["train_loss"])]
         if row["val_loss"] is not None and train_losses:
             accuracy = None if row["val_accuracy"] is None else float(row["val_accuracy"])

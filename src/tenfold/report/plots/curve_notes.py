@@ -19,6 +19,8 @@ def curve_notes(recipe: Recipe, rows: Sequence[Row]) -> tuple[str, ...]:
     mixing = " and ".join(name for name in ("mixup", "cutmix") if getattr(augment, name))
     has_objective = any(row.get("train_objective") not in (None, "") for row in rows)
     notes = []
+    if rows and rows[0].get("step") == 0:
+        notes.append("Step 0 is the head alone, trained on images without augmentation.")
     if mixing:
         notes.append(
             f"With {mixing}, training loss and accuracy are of mixed images, which are harder than those of the "
