@@ -11,6 +11,7 @@ from tenfold.data.draw import group_counts
 from tenfold.data.types import Dataset, Leak, Split
 from tenfold.engine.calibrate import fit_calibration
 from tenfold.engine.changes import recipe_changes
+from tenfold.engine.head_first import FITTED, outcome
 from tenfold.engine.loop import Trained
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.state import Best
@@ -39,7 +40,8 @@ def conclude(trained: Trained, near_duplicates: Leak | None = None) -> dict[str,
         `compile_seconds` the time to prepare the step. `total_seconds` is the time of all `sessions`: of one that ended
         here, from the start of the process for `tenfold train`, from the call in Python or from the start of the
         trial in a sweep; of one that was killed, up to its last checkpoint. `batch_size` is the one used. `changes`
-        lists what was not used as given, `evaluations` every time that training evaluated the test split.
+        lists what was not used as given, `evaluations` every time that training evaluated the test split. `head` says
+        how a head was fitted, and with `train.layers = "head-then-all"` what all layers brought; see `outcome`.
 
     Raises:
         StorageError: when the disk refuses; the last model is saved before.
@@ -82,7 +84,7 @@ def conclude(trained: Trained, near_duplicates: Leak | None = None) -> dict[str,
         "changes": [*map(asdict, recipe_changes(recipe, dataset)), *_logged_changes(events)],
         "evaluations": _evaluations(events, plan),
         "calibration": calibration,
-        "head": None if trained.head is None else trained.head.to_json(),
+        "head": _head(trained, events),
         "near_duplicates": _near_duplicates(dataset, near_duplicates, logits),
         "evaluation": evaluation.to_json(),
     }
@@ -90,6 +92,14 @@ def conclude(trained: Trained, near_duplicates: Leak | None = None) -> dict[str,
     setup.save_model(evaluated, {**_headline(evaluation), "steps": state.step}, temperature)
     folder.write_summary(summary)
     return summary
+
+
+def _head(trained: Trained, events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Returns how a head was fitted; where all layers were trained afterwards, also what they brought."""
+    if trained.setup.recipe.train.layers != "head-then-all":
+        return None if trained.head is None else trained.head.to_json()
+    fitted = next((entry for entry in reversed(events) if entry["event"] == FITTED), {})
+    return {**{key: fitted[key] for key in ("l2", "chosen", "seconds") if key in fitted}, **outcome(trained.state)}
 
 
 def _monitored(monitor: str, best: Best | None) -> dict[str, Any] | None:

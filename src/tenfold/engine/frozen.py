@@ -1,22 +1,18 @@
 """Training with frozen layers: features of the training images are computed once, and the head is fitted to them."""
 
-from collections.abc import Callable, Iterator
 from time import perf_counter
 
-import torch
-
 from tenfold.core.progress import Progress
-from tenfold.data.loader import Loader
 from tenfold.data.types import Dataset
-from tenfold.engine.cross_fit import Shown
 from tenfold.engine.head import fit_head
 from tenfold.engine.loop import Trained
-from tenfold.engine.plan import Plan, make_plan
-from tenfold.engine.precision import Hardware, choose_hardware
+from tenfold.engine.plan import make_plan
+from tenfold.engine.precision import choose_hardware
 from tenfold.engine.recording import clear_errors, evaluate_now, save_checkpoint, shown_progress
 from tenfold.engine.repeat import record_execution
 from tenfold.engine.running_metrics import RunningMetrics
 from tenfold.engine.setup import Setup, memory_format, training_loader
+from tenfold.engine.shown import show_images, shown_batches
 from tenfold.engine.signals import StopRequest
 from tenfold.engine.state import State
 from tenfold.engine.times import RunTimes
@@ -25,9 +21,6 @@ from tenfold.optim.build import CombinedOptimizer
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.checkpoint import Checkpoint
-from tenfold.runs.features import FeatureExtractor
-
-_PROGRESS_EVERY = 64
 
 
 def train_head(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
@@ -56,15 +49,8 @@ def train_head(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     setup = record_execution(setup, hardware)
     with StopRequest() as stop, shown_progress(setup, plan), clear_errors(setup, plan, state):
         times.start_training()
-        batches: list[Shown] = []
-        for shown in _shown(setup.classifier, plan, loader, hardware, setup.progress, times.elapsed):
-            batches.append(shown)
-            if stop.received:
-                break
-        if stop.received:
-            raise stop.error(f"stopped; the features so far are kept; resume with: {setup.folder.resume_command()}")
-        state.step = len(batches)
-        fitted = fit_head(setup, Shown(*map(torch.cat, zip(*batches, strict=True))), plan.class_weights)
+        shown, state.step = show_images(setup, plan, loader, times.elapsed, stop)
+        fitted = fit_head(setup, shown, plan.class_weights)
         times.pause_training()
         evaluate_now(setup, plan, state, fitted.metrics)
         save_checkpoint(setup, state)
@@ -87,33 +73,5 @@ def prepare_features(classifier: Classifier, recipe: Recipe, dataset: Dataset, p
     with hardware.active():
         classifier.model.to(hardware.device)
         plan, loader, started = make_plan(recipe, dataset), training_loader(recipe, dataset, hardware), perf_counter()
-        for _ in _shown(classifier, plan, loader, hardware, progress, lambda: perf_counter() - started):
+        for _ in shown_batches(classifier, plan, loader, hardware, progress, lambda: perf_counter() - started):
             pass
-
-
-def _shown(
-    classifier: Classifier,
-    plan: Plan,
-    loader: Loader,
-    hardware: Hardware,
-    progress: Progress,
-    elapsed: Callable[[], float],
-) -> Iterator[Shown]:
-    """Yields features of the training images, batch by batch, as the epochs of a run show them: at least one epoch."""
-    extractor = FeatureExtractor(classifier, hardware.autocast)
-    count = loader.order.num_images
-    total = 0 if plan.steps is None else round(plan.steps / plan.steps_per_epoch * count)
-    steps = num_images = 0
-    try:
-        while steps < plan.steps_per_epoch or not plan.is_over(steps, elapsed):
-            for batch in loader.epoch(steps // plan.steps_per_epoch):
-                images = batch.images.permute(0, 2, 3, 1).cpu().numpy()  # B H W 3
-                yield Shown(extractor(images), batch.labels.cpu(), batch.indices.cpu())
-                steps, num_images = steps + 1, num_images + len(images)
-                over = plan.is_over(steps, elapsed)
-                if over or num_images // _PROGRESS_EVERY != (num_images - len(images)) // _PROGRESS_EVERY:
-                    progress.prepare("Computing features", num_images, total)
-                if over and steps >= plan.steps_per_epoch:
-                    break
-    finally:
-        extractor.flush()

@@ -9,6 +9,7 @@ from tenfold.data.loader import Loader
 from tenfold.data.sampling import Difficulty
 from tenfold.engine.execution import PreparedStep, StepContext, prepare_step
 from tenfold.engine.head import FittedHead
+from tenfold.engine.head_first import outcome, outcome_text, start_from_head
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.recording import clear_errors, evaluate_now, log_row, save_checkpoint, save_if_best, shown_progress
 from tenfold.engine.repeat import record_execution
@@ -29,7 +30,8 @@ class Trained(NamedTuple):
     Args:
         setup: with recipe and hardware as used: threads, execution and precision.
         state: its model holds the averaged weights where the recipe asks for an average, else the last ones.
-        head: the head that was fitted instead of, or before, these steps; None where all layers were trained at once.
+        head: the head that was fitted instead of, or before, these steps; None where all layers were trained at once,
+            and for a resumed run, which does not fit it again.
     """
 
     setup: Setup
@@ -75,6 +77,9 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
         if checkpoint is not None or setup.folder.metrics.is_file():  # a kill or a divergence left other rows
             setup.folder.write_metrics(state.rows)
             save_if_best(setup, state)
+        head = None
+        if recipe.train.layers == "head-then-all" and checkpoint is None:
+            head = start_from_head(setup, plan, state, stop)
         while not (plan.is_over(state.step, times.elapsed) or _ends_early(plan, state)):
             epoch, first_batch = divmod(state.step, plan.steps_per_epoch)
             if difficulty is not None and first_batch == 0:
@@ -111,7 +116,9 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
             evaluate_now(setup, plan, state)
             save_checkpoint(setup, state)
     average.copy_to_model()
-    return Trained(setup, state)
+    if recipe.train.layers == "head-then-all":
+        setup.progress.message(outcome_text(outcome(state), recipe.train.monitor))
+    return Trained(setup, state, head)
 
 
 def _prepare(setup: Setup, plan: Plan, state: State, loader: Loader, checkpoint: Checkpoint | None) -> PreparedStep:

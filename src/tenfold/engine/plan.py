@@ -120,14 +120,20 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     """Returns the plan of `recipe` on `dataset`.
 
     Raises:
-        RecipeError: when early stopping, a target or a monitor is set without a validation split, a target beside
-            another monitor than the accuracy, `data.balance` without shuffling, `train.evaluate_every` is more than an
-            epoch, an area under the curve is monitored on images of one class, or a weight is that of a class that does
-            not exist.
+        RecipeError: when early stopping, a target, a monitor or a head before all layers is set without a validation
+            split, a target beside another monitor than the accuracy, `data.balance` without shuffling,
+            `train.evaluate_every` is more than an epoch, an area under the curve is monitored on images of one class,
+            or a weight is that of a class that does not exist.
     """
     train, optim = recipe.train, recipe.optim
-    other = train.monitor != "accuracy"
-    for key, value in (("early_stop", train.early_stop), ("target", train.target), ("monitor", other)):
+    other, first = train.monitor != "accuracy", train.layers == "head-then-all"
+    needs = {
+        "early_stop": train.early_stop,
+        "target": train.target,
+        "monitor": other,
+        "layers = 'head-then-all'": first,
+    }
+    for key, value in needs.items():
         if value and dataset.val is None:
             raise RecipeError(f"train.{key} needs a validation split: set data.val_fraction, e.g. 0.1")
     if train.monitor == "roc_auc_ovr" and dataset.val is not None and len(set(dataset.val.labels.tolist())) < 2:

@@ -51,7 +51,7 @@ def log_row(
         "epoch": epoch,
         "step": state.step,
         "time_s": round(state.times.training_seconds(), 3),
-        "lr": 0.0 if recipe.train.layers == "head" else recipe.optim.lr * plan.schedule(done),
+        "lr": 0.0 if recipe.train.layers == "head" or not state.step else recipe.optim.lr * plan.schedule(done),
         "train_loss": metrics.loss,
         "train_accuracy": metrics.accuracy,
         "val_loss": val_loss,
@@ -59,8 +59,9 @@ def log_row(
         "train_objective": metrics.objective,
     }
     state.rows.append(row)
-    batch = state.step - (epoch - 1) * plan.steps_per_epoch
-    setup.progress.log({**row, "batch": batch, "steps": plan.steps})
+    if state.step:  # the head alone has a message of its own
+        batch = state.step - (epoch - 1) * plan.steps_per_epoch
+        setup.progress.log({**row, "batch": batch, "steps": plan.steps})
 
 
 def save_checkpoint(setup: Setup, state: State) -> None:

@@ -58,6 +58,10 @@ class WeightEMA:
             with torch.no_grad():
                 torch._foreach_lerp_(self._averages, self._model_tensors(), 1 - ema_decay(steps, self._decay))
 
+    def restart(self) -> None:
+        """Starts anew from the network's current weights."""
+        _copy(self._model_tensors(), self._averages)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Gives the network its averaged weights inside a `with` block; then restores its own, bit for bit."""

@@ -100,16 +100,25 @@ def training_text(recipe: Recipe, summary: Mapping[str, Any]) -> str:
     What the recipe asks for is said only where it differs. A run of a version that did not record the batch size says
     only its steps.
     """
-    steps, batch_size = summary.get("steps"), summary.get("batch_size")
+    steps, batch_size, alone = summary.get("steps"), summary.get("batch_size"), _head_alone(summary)
     num_images = summary.get("dataset", {}).get("pictures", {}).get("train")
     if not steps:
-        return ""
+        return alone
     text = plural(steps, "step")
     if not batch_size or not num_images:
         return text
     text += f" of {plural(batch_size, 'image')}"
     per_epoch = Order(num_images, batch_size, recipe.train.seed, drop_last=recipe.train.drop_last).num_batches
-    return f"{epochs_text(steps / per_epoch)} · {text}{_request(recipe, summary, steps, per_epoch)}"
+    request = _request(recipe, summary, steps, per_epoch)
+    return " · ".join(filter(None, [epochs_text(steps / per_epoch), text + request, alone]))
+
+
+def _head_alone(summary: Mapping[str, Any]) -> str:
+    """Returns that the model is the head alone although all layers were trained after it; empty where it is not."""
+    head = summary.get("head")
+    if not isinstance(head, Mapping) or not head.get("kept"):
+        return ""
+    return "the model is the head alone, fitted before: all layers were no better on the validation images"
 
 
 def _request(recipe: Recipe, summary: Mapping[str, Any], steps: int, steps_per_epoch: int) -> str:

@@ -1,0 +1,71 @@
+"""Features of the training images as the epochs of a run show them to a frozen network."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from tenfold.core.progress import Progress
+from tenfold.data.loader import Loader
+from tenfold.engine.cross_fit import Shown
+from tenfold.engine.plan import Plan
+from tenfold.engine.precision import Hardware
+from tenfold.engine.setup import Setup
+from tenfold.engine.signals import StopRequest
+from tenfold.runs.artifact import Classifier
+from tenfold.runs.features import FeatureExtractor
+
+_PROGRESS_EVERY = 64
+
+
+def show_images(
+    setup: Setup, plan: Plan, loader: Loader, elapsed: Callable[[], float], stop: StopRequest
+) -> tuple[Shown, int]:
+    """Returns features of the training images as the epochs of a run show them, and the number of batches.
+
+    Args:
+        setup: of the run.
+        plan: how many batches are shown.
+        loader: of the training images.
+        elapsed: returns the seconds so far; called only where the time decides.
+        stop: whether a signal asked for a stop.
+
+    Raises:
+        Stopped: when one did; the features so far are kept.
+        ModelError: when the network does not end in one linear layer.
+    """
+    batches: list[Shown] = []
+    for shown in shown_batches(setup.classifier, plan, loader, setup.hardware, setup.progress, elapsed):
+        batches.append(shown)
+        if stop.received:
+            break
+    if stop.received:
+        raise stop.error(f"stopped; the features so far are kept; resume with: {setup.folder.resume_command()}")
+    return Shown(*map(torch.cat, zip(*batches, strict=True))), len(batches)
+
+
+def shown_batches(
+    classifier: Classifier,
+    plan: Plan,
+    loader: Loader,
+    hardware: Hardware,
+    progress: Progress,
+    elapsed: Callable[[], float],
+) -> Iterator[Shown]:
+    """Yields features of the training images, batch by batch, as the epochs of a run show them: at least one epoch."""
+    extractor = FeatureExtractor(classifier, hardware.autocast)
+    count = loader.order.num_images
+    total = 0 if plan.steps is None else round(plan.steps / plan.steps_per_epoch * count)
+    steps = num_images = 0
+    try:
+        while steps < plan.steps_per_epoch or not plan.is_over(steps, elapsed):
+            for batch in loader.epoch(steps // plan.steps_per_epoch):
+                images = batch.images.permute(0, 2, 3, 1).cpu().numpy()  # B H W 3
+                yield Shown(extractor(images), batch.labels.cpu(), batch.indices.cpu())
+                steps, num_images = steps + 1, num_images + len(images)
+                over = plan.is_over(steps, elapsed)
+                if over or num_images // _PROGRESS_EVERY != (num_images - len(images)) // _PROGRESS_EVERY:
+                    progress.prepare("Computing features", num_images, total)
+                if over and steps >= plan.steps_per_epoch:
+                    break
+    finally:
+        extractor.flush()
