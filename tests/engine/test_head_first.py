@@ -67,6 +67,18 @@ def alone(runs: Path) -> dict[str, torch.Tensor]:
     return load_model(tiny_run(runs, "alone", overrides=keys, model=TwoLayers()) / "last.safetensors")[0]
 
 
+def killed(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def killed_at(place: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begins a run that ends at the first call of `place`."""
+    with monkeypatch.context() as patch:
+        patch.setattr(place, killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(runs, "run")
+
+
 def differing(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> Sequence[str]:
     return [name for name in first if not torch.equal(first[name], second[name])]
 
@@ -123,24 +135,14 @@ def test_a_run_killed_before_its_first_step_starts_anew(
 ) -> None:
     whole = digests(run(tmp_path, "whole"))
 
-    def killed(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(place, killed)
-        run(tmp_path, "run")
+    killed_at(place, tmp_path, monkeypatch)
     assert digests(run(tmp_path, "run", resume=True)) == whole
 
 
 def test_a_run_killed_after_the_head_goes_on_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = digests(run(tmp_path, "whole"))
 
-    def killed(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tenfold.engine.eager.EagerStep.__call__", killed)
-        run(tmp_path, "run")
+    killed_at("tenfold.engine.eager.EagerStep.__call__", tmp_path, monkeypatch)
     assert load_checkpoint(tmp_path / "run" / "checkpoints").step == 0
     monkeypatch.setattr("tenfold.engine.head_first.fit_head", killed)  # it is not fitted again
     assert digests(run(tmp_path, "run", resume=True)) == whole

@@ -11,7 +11,7 @@ from tenfold.data.draw import group_counts
 from tenfold.data.types import Dataset, Leak, Split
 from tenfold.engine.calibrate import fit_calibration
 from tenfold.engine.changes import recipe_changes
-from tenfold.engine.head_first import FITTED, outcome
+from tenfold.engine.head_first import FITTED, HEAD_THEN_ALL, outcome
 from tenfold.engine.loop import Trained
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.state import Best
@@ -96,7 +96,7 @@ def conclude(trained: Trained, near_duplicates: Leak | None = None) -> dict[str,
 
 def _head(trained: Trained, events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Returns how a head was fitted; where all layers were trained afterwards, also what they brought."""
-    if trained.setup.recipe.train.layers != "head-then-all":
+    if trained.setup.recipe.train.layers != HEAD_THEN_ALL:
         return None if trained.head is None else trained.head.to_json()
     fitted = next((entry for entry in reversed(events) if entry["event"] == FITTED), {})
     return {**{key: fitted[key] for key in ("l2", "chosen", "seconds") if key in fitted}, **outcome(trained.state)}

@@ -16,12 +16,15 @@ from tenfold.engine.state import State
 from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import AugmentSection, Recipe
 
+HEAD_THEN_ALL = "head-then-all"
 FITTED = "head fitted"
 """Event of the log, with `FittedHead.to_json`: a resumed run does not fit the head again."""
 
 
-def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -> FittedHead:
+def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -> FittedHead | None:
     """Fits the head to each training image and its mirror image, and records it as epoch 0, the best so far.
+
+    Nothing happens unless `train.layers` is `head-then-all`.
 
     Args:
         setup: of the run.
@@ -33,6 +36,8 @@ def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -
         Stopped: when one did; the features so far are saved.
         ModelError: when the network does not end in one linear layer.
     """
+    if setup.recipe.train.layers != HEAD_THEN_ALL:
+        return None
     started, alone = perf_counter(), replace(setup, recipe=_head_alone(setup.recipe))
     shorter = make_plan(alone.recipe, setup.dataset)
     loader = training_loader(alone.recipe, setup.dataset, setup.hardware)
@@ -51,6 +56,12 @@ def _head_alone(recipe: Recipe) -> Recipe:
     short = {"layers": "head", "duration": Duration(2, "epochs"), "min_steps": 0, "drop_last": False}
     sections = {"data": recipe.data.model_copy(update=mirrored), "train": recipe.train.model_copy(update=short)}
     return recipe.model_copy(update=sections)
+
+
+def report_outcome(setup: Setup, state: State) -> None:
+    """Says in one line whether the head alone or all layers are the model, where both were trained."""
+    if setup.recipe.train.layers == HEAD_THEN_ALL:
+        setup.progress.message(outcome_text(outcome(state), setup.recipe.train.monitor))
 
 
 def outcome(state: State) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tenfold.data.loader import Loader
 from tenfold.data.sampling import Difficulty
 from tenfold.engine.execution import PreparedStep, StepContext, prepare_step
 from tenfold.engine.head import FittedHead
-from tenfold.engine.head_first import outcome, outcome_text, start_from_head
+from tenfold.engine.head_first import report_outcome, start_from_head
 from tenfold.engine.plan import Plan, make_plan
 from tenfold.engine.recording import clear_errors, evaluate_now, log_row, save_checkpoint, save_if_best, shown_progress
 from tenfold.engine.repeat import record_execution
@@ -67,8 +67,6 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
     if checkpoint is not None:
         state.load(checkpoint)
-    if note := frozen_batch_norm_note(setup):
-        setup.progress.message(note)
     with clear_errors(setup, plan, state):
         step, hardware, times.compile_seconds = _prepare(setup, plan, state, loader, checkpoint)
     setup = record_execution(setup, hardware)
@@ -77,9 +75,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
         if checkpoint is not None or setup.folder.metrics.is_file():  # a kill or a divergence left other rows
             setup.folder.write_metrics(state.rows)
             save_if_best(setup, state)
-        head = None
-        if recipe.train.layers == "head-then-all" and checkpoint is None:
-            head = start_from_head(setup, plan, state, stop)
+        head = start_from_head(setup, plan, state, stop) if checkpoint is None else None
         while not (plan.is_over(state.step, times.elapsed) or _ends_early(plan, state)):
             epoch, first_batch = divmod(state.step, plan.steps_per_epoch)
             if difficulty is not None and first_batch == 0:
@@ -116,8 +112,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
             evaluate_now(setup, plan, state)
             save_checkpoint(setup, state)
     average.copy_to_model()
-    if recipe.train.layers == "head-then-all":
-        setup.progress.message(outcome_text(outcome(state), recipe.train.monitor))
+    report_outcome(setup, state)
     return Trained(setup, state, head)
 
 
@@ -136,6 +131,8 @@ def _prepare(setup: Setup, plan: Plan, state: State, loader: Loader, checkpoint:
     loading_seconds = loader.seconds
     prepared = prepare_step(execution, context, next(loader.epoch(0)), choose_threads=choose_threads)
     loader.seconds = loading_seconds  # this batch is only an example, outside of the training time
+    if note := frozen_batch_norm_note(setup):
+        setup.progress.message(note)
     if prepared.hardware.compiled:
         setup.progress.message(f"step: compiled, ready after {prepared.compile_seconds:.1f} s")
     return prepared

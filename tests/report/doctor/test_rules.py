@@ -584,3 +584,26 @@ def test_the_uniform_loss_depends_on_the_number_of_classes() -> None:
     assert "a uniform prediction has " + loss_text(math.log(4)) in text_of(
         rate_too_high(evidence(rows=rows([9.0, 2.0, 2.0, 2.0])))
     )
+
+
+# a head alone as epoch 0
+
+
+def head_first(val_losses: list[float], **summary: Any) -> Evidence:
+    """Returns the evidence of a run whose first row is that of a head alone, which fits its images well."""
+    found = rows([0.05, *[0.8 - 0.05 * i for i in range(len(val_losses) - 1)]], accuracy=0.99, val_loss=val_losses)
+    numbered = tuple({**row, "epoch": i, "step": 10 * i} for i, row in enumerate(found))
+    dataset = {"pictures": {"val": 5000, "train": 5000}}
+    return evidence(rows=numbered, summary={"steps": 1, "dataset": dataset, **summary})
+
+
+def test_the_epoch_of_a_head_alone_is_0() -> None:
+    assert head_first([0.2] * 7, best_epoch=0).evaluated_epoch == 0
+    assert head_first([0.2] * 7, best_epoch=2).evaluated_epoch == 2
+    assert head_first([0.2] * 7, best_epoch=None).evaluated_epoch == 6
+
+
+def test_a_head_alone_that_fits_its_images_is_no_overfitting() -> None:
+    assert over_fit(head_first([0.2, *[0.4] * 8], best_epoch=0)) is None
+    assert "Overfitting: the training accuracy of epoch 2" in text_of(over_fit(head_first([0.2] * 9, best_epoch=2)))
+    assert rate_too_high(head_first([0.2] * 9, best_epoch=0)) is None

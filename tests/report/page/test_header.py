@@ -42,6 +42,15 @@ def trained(steps: int, batch_size: int = 32, num_train: int = 125, **others: An
             "1.5 epochs · 6 steps of 32 images · stopped before the 9 epochs asked for, as the target was reached",
         ),
         (["train.duration=60 s"], trained(20), "5 epochs · 20 steps of 32 images · planned for 60 s"),
+        (
+            ["train.duration=32 epochs"],
+            trained(128, head={"kept": True}),
+            "32 epochs · 128 steps of 32 images · the model is the head alone, fitted before: all layers were no "
+            "better on the validation images",
+        ),
+        (["train.duration=32 epochs"], trained(128, head={"kept": False}), "32 epochs · 128 steps of 32 images"),
+        (["train.duration=32 epochs"], trained(128, head={"l2": 1.0}), "32 epochs · 128 steps of 32 images"),
+        (["train.duration=9 epochs"], trained(0, head={"kept": True}), "the model is the head alone, before any step"),
         (["train.duration=9 epochs"], {"steps": 20}, "20 steps"),  # of a version that did not record the batch size
     ],
 )

@@ -26,6 +26,7 @@ WITH_OBJECTIVE: list[dict[str, Any]] = [{"step": 1, "train_loss": 1.0, "train_ob
         ),
         (["optim.label_smoothing=0.2"], WITH_OBJECTIVE, ["minimizes, with label smoothing 0.2; train and validation"]),
         (["optim.label_smoothing=0.2"], ROWS, ["The training loss includes label smoothing 0.2"]),
+        ([], [{"step": 0, "train_loss": 0.1}, *ROWS], ["Step 0 is the head alone, trained on images without augment"]),
         (["data.pruning=0.5"], ROWS, ["From the second epoch on, training loss and accuracy are of harder images"]),
     ],
 )

@@ -118,6 +118,8 @@ def _head_alone(summary: Mapping[str, Any]) -> str:
     head = summary.get("head")
     if not isinstance(head, Mapping) or not head.get("kept"):
         return ""
+    if not summary.get("steps"):
+        return "the model is the head alone, before any step"
     return "the model is the head alone, fitted before: all layers were no better on the validation images"
 
 
