@@ -98,8 +98,8 @@ def _head(trained: Trained, events: Sequence[Mapping[str, Any]]) -> dict[str, An
     """Returns how a head was fitted; where all layers were trained afterwards, also what they brought."""
     if trained.setup.recipe.train.layers != HEAD_THEN_ALL:
         return None if trained.head is None else trained.head.to_json()
-    fitted = next((entry for entry in reversed(events) if entry["event"] == FITTED), {})
-    return {**{key: fitted[key] for key in ("l2", "chosen", "seconds") if key in fitted}, **outcome(trained.state)}
+    fitted = [{key: entry[key] for key in ("l2", "chosen", "seconds")} for entry in events if entry["event"] == FITTED]
+    return {**(fitted[-1] if fitted else {}), **outcome(trained.state)}
 
 
 def _monitored(monitor: str, best: Best | None) -> dict[str, Any] | None:
