@@ -60,7 +60,7 @@ def checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: Pr
             in_folds += [leaks["test"]] if plan.folds and leaks else []
             found = () if plan.folds else leak_lines(dataset, leaks)
             lines |= dict.fromkeys(f"seed {trial.seed}: {line}" if plan.resplit else line for line in found)
-            if recipe.train.layers == "head":
+            if recipe.train.layers != "all":
                 prepare_features(make_classifier(recipe, dataset, None), recipe, dataset, progress)
         work[trial.name] = preflight.check(recipe, dataset)
         changes |= dict.fromkeys(map(str, recipe_changes(recipe, dataset)))

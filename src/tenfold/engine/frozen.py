@@ -5,6 +5,7 @@ from time import perf_counter
 from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine.head import fit_head
+from tenfold.engine.head_first import HEAD_THEN_ALL, head_alone
 from tenfold.engine.loop import Trained
 from tenfold.engine.plan import make_plan
 from tenfold.engine.precision import choose_hardware
@@ -62,13 +63,14 @@ def prepare_features(classifier: Classifier, recipe: Recipe, dataset: Dataset, p
 
     Args:
         classifier: of the recipe, not trained yet.
-        recipe: complete, with `train.layers = "head"`.
+        recipe: complete; its runs begin with a head, or fit nothing else.
         dataset: see `Dataset`.
         progress: is notified of what happens.
 
     Raises:
         TenfoldError: see `train_head`.
     """
+    recipe = head_alone(recipe) if recipe.train.layers == HEAD_THEN_ALL else recipe
     hardware = choose_hardware(recipe.train)
     with hardware.active():
         classifier.model.to(hardware.device)

@@ -38,7 +38,7 @@ def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -
     """
     if setup.recipe.train.layers != HEAD_THEN_ALL:
         return None
-    started, alone = perf_counter(), replace(setup, recipe=_head_alone(setup.recipe))
+    started, alone = perf_counter(), replace(setup, recipe=head_alone(setup.recipe))
     shorter = make_plan(alone.recipe, setup.dataset)
     loader = training_loader(alone.recipe, setup.dataset, setup.hardware)
     shown, _ = show_images(alone, shorter, loader, lambda: 0.0, stop)
@@ -50,8 +50,8 @@ def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -
     return head
 
 
-def _head_alone(recipe: Recipe) -> Recipe:
-    """Returns the recipe of the head: two epochs, which show each image and its mirror image, unchanged otherwise."""
+def head_alone(recipe: Recipe) -> Recipe:
+    """Returns the recipe of the head alone: two epochs, which show each image and its mirror image."""
     mirrored = {"augment": AugmentSection(flip="alternating"), "pruning": 0.0}
     short = {"layers": "head", "duration": Duration(2, "epochs"), "min_steps": 0, "drop_last": False}
     sections = {"data": recipe.data.model_copy(update=mirrored), "train": recipe.train.model_copy(update=short)}
