@@ -47,6 +47,20 @@ def test_the_map_is_the_positive_part_of_the_weighted_features():
     assert (maps.dtype, maps.requires_grad, maps.is_inference()) == (torch.float32, False, False)
 
 
+def test_a_batch_norm_right_after_the_convolution_takes_away_its_offset():
+    convolution, norm = nn.Conv2d(3, 1, 1, bias=False), nn.BatchNorm2d(1)
+    model = nn.Sequential(convolution, norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2, bias=False)).eval()
+    with torch.no_grad():
+        convolution.weight.fill_(1.0)
+        norm.running_mean.fill_(3.0)  # what is below it speaks against the class
+        model[-1].weight.copy_(torch.tensor([[1.0], [-1.0]]))
+    image = torch.full((1, 3, 8, 8), 0.5)
+    image[:, :, :4] = 2.0
+    found = class_activation(model, image, torch.tensor([0]))
+    assert found[0, 0].min() == 1.0
+    assert found[0, -1].max() == 0.0
+
+
 def test_an_image_without_support_for_the_class_has_a_zero_map():
     both = torch.cat([image_with((2, 1, 1, 5.0)), image_with((0, 1, 1, 5.0))])
     maps = class_activation(ColorNetwork(), both, torch.tensor([0, 0]))

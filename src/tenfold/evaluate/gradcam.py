@@ -57,16 +57,24 @@ def class_activation(model: nn.Module, images: Tensor, classes: Tensor) -> Tenso
 
 @contextmanager
 def _captured(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Captures the output of the convolution to explain during a forward pass, under the key `features`."""
+    """Captures the output of the convolution to explain during a forward pass, under the key `features`.
+
+    Where a batch norm follows at once, its output takes its place: that of the convolution has an arbitrary offset.
+    """
     captured: dict[str, Tensor] = {}
 
-    def capture(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+    def capture(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         before = captured.get("features")
+        if not isinstance(module, nn.Conv2d):
+            if before is not None and inputs[0] is before:
+                captured["features"] = output
+            return
         coarse_after_fine = before is not None and min(before.shape[2:]) >= _MIN_SIDE > min(output.shape[2:])
         if output.requires_grad and output.shape[2:].numel() > 1 and not coarse_after_fine:
             captured["features"] = output
 
-    hooks = [module.register_forward_hook(capture) for module in model.modules() if isinstance(module, nn.Conv2d)]
+    kinds = (nn.Conv2d, nn.BatchNorm2d)
+    hooks = [module.register_forward_hook(capture) for module in model.modules() if isinstance(module, kinds)]
     try:
         yield captured
     finally:

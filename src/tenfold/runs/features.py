@@ -78,6 +78,10 @@ class FeatureExtractor:
         found = [row for key in keys if (row := self._cache.get(key)) is not None]
         return torch.from_numpy(np.stack(found)) if found else torch.zeros(0, self.num_features)
 
+    def num_missing(self, images: NDArray[np.uint8]) -> int:
+        """Returns how many of the images, uint8 [N, H, W, 3], have no features in the cache yet."""
+        return sum(self._cache.get(image_key(image)) is None for image in images)
+
     def flush(self) -> None:
         """Writes new features to the cache folder."""
         self._cache.flush()
@@ -150,7 +154,7 @@ def features_of(
     extractor = FeatureExtractor(classifier)
     parts = []
     for first in range(0, len(images), _GPU_IMAGES):
-        part = np.array(images[first : first + _GPU_IMAGES])
+        part = np.array(classifier.preprocessing.center(images[first : first + _GPU_IMAGES]))
         parts.append(extractor(part[:, :, ::-1] if mirrored else part).numpy())
         progress("Computing features", first + len(part), len(images))
     extractor.flush()

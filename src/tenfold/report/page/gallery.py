@@ -3,7 +3,7 @@
 N images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from tenfold.core.text import printable
 from tenfold.data.types import Dataset
 from tenfold.report.page.confusion import ConfusionCell
 from tenfold.report.page.explanations import Explanations, explain, overlaid
+from tenfold.report.page.neighbors import Neighbor, Neighbors, nearest_in_training
 from tenfold.report.page.predictions import Predictions, mismatch
 from tenfold.report.page.sprites import SpriteSheet, shrunk, sprite_sheet
 from tenfold.runs.run_folder import RunFolder
@@ -33,6 +34,7 @@ class GalleryImage:
         predicted: name of the predicted class.
         confidence: probability of the predicted class.
         top_classes: names and probabilities of the most probable classes; empty where the model is not available.
+        neighbors: the training images that look most like it, the nearest first; empty where they were not looked for.
     """
 
     tile: int
@@ -41,6 +43,7 @@ class GalleryImage:
     predicted: str
     confidence: float
     top_classes: tuple[tuple[str, float], ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()
 
     @property
     def is_correct(self) -> bool:
@@ -56,11 +59,13 @@ class Gallery:
         images: the images in their order.
         sheet: tiles of the images.
         heatmaps: tiles of the Grad-CAM overlays, in the same order; None where there are none.
+        neighbors: tiles of the nearest training images; None where there are none.
     """
 
     images: tuple[GalleryImage, ...]
     sheet: SpriteSheet | None
     heatmaps: SpriteSheet | None = None
+    neighbors: SpriteSheet | None = None
 
 
 @dataclass(frozen=True)
@@ -72,14 +77,14 @@ class PageImages:
         unsure: images predicted with the lowest confidence.
         cells: images by the key of their cell in the confusion matrix.
         sheet: tiles of `cells`.
-        missing: a sentence saying why there are no explanations or no heatmaps; None where there are.
+        missing: sentences saying why explanations, heatmaps or nearest training images are missing.
     """
 
     errors: Gallery
     unsure: Gallery
     cells: Mapping[str, tuple[GalleryImage, ...]]
     sheet: SpriteSheet | None
-    missing: str | None
+    missing: tuple[str, ...]
 
 
 def page_images(
@@ -115,12 +120,14 @@ def page_images(
     in_cells = np.array([index for indices in by_cell.values() for index in indices], np.int64)
     described = iter(_described(predictions, in_cells))
     half = len(errors)
+    neighbors = nearest_in_training(folder, dataset, errors, model)
+    error_gallery = _gallery(images[:half], split.images[:half], None if heatmaps is None else heatmaps[:half])
     return PageImages(
-        errors=_gallery(images[:half], split.images[:half], None if heatmaps is None else heatmaps[:half]),
+        errors=_with_neighbors(error_gallery, neighbors),
         unsure=_gallery(images[half:], split.images[half:], None if heatmaps is None else heatmaps[half:]),
         cells={key: tuple(next(described) for _ in indices) for key, indices in by_cell.items()},
         sheet=sprite_sheet(test.images[in_cells]),
-        missing=_missing(explanations),
+        missing=tuple(_missing(explanations, neighbors)),
     )
 
 
@@ -189,9 +196,19 @@ def _gallery(images: Sequence[GalleryImage], pixels: NDArray[np.uint8], heatmaps
     return Gallery(numbered, sprite_sheet(pixels), None if heatmaps is None else sprite_sheet(heatmaps))
 
 
-def _missing(explanations: Explanations | str) -> str | None:
+def _with_neighbors(gallery: Gallery, neighbors: Neighbors | str | None) -> Gallery:
+    if not isinstance(neighbors, Neighbors):
+        return gallery
+    images = tuple(
+        replace(image, neighbors=found) for image, found in zip(gallery.images, neighbors.images, strict=True)
+    )
+    return replace(gallery, images=images, neighbors=neighbors.sheet)
+
+
+def _missing(explanations: Explanations | str, neighbors: Neighbors | str | None) -> Iterator[str]:
     if isinstance(explanations, str):
-        return f"Most probable classes and Grad-CAM heatmaps are not shown: {printable(explanations)}."
-    if explanations.activations is None:
-        return "Grad-CAM heatmaps are not shown: the network has no suitable convolution."
-    return None
+        yield f"Most probable classes and Grad-CAM heatmaps are not shown: {printable(explanations)}."
+    elif explanations.activations is None:
+        yield "Grad-CAM heatmaps are not shown: the network has no suitable convolution."
+    if isinstance(neighbors, str):
+        yield f"Nearest training images are not shown: {printable(neighbors)}."
