@@ -34,6 +34,9 @@ RULES: tuple[Rule, ...] = (  # most serious first
     clipped_colors,
 )
 
+_OF_STEPS = (rate_too_high, rate_too_low, over_fit, large_batch, slow_loading)
+"""Rules about training in steps, which a run that fits its head alone does not do."""
+
 _REDUNDANT = {
     "uneven-classes": {"one-class", "chance"},
     "one-class": {"chance", "wide-interval"},
@@ -58,7 +61,9 @@ def diagnose(folder: RunFolder) -> tuple[Diagnosis, ...]:
 
 def apply_rules(evidence: Evidence) -> tuple[Diagnosis, ...]:
     """Returns the diagnoses of all rules, most serious first, at most five."""
-    found = [diagnosis for rule in RULES if (diagnosis := rule(evidence)) is not None]
+    fits_head = evidence.recipe is not None and evidence.recipe.train.layers == "head"
+    rules = [rule for rule in RULES if not (fits_head and rule in _OF_STEPS)]
+    found = [diagnosis for rule in rules if (diagnosis := rule(evidence)) is not None]
     redundant = set().union(*(_REDUNDANT.get(diagnosis.rule, set()) for diagnosis in found))
     return tuple(diagnosis for diagnosis in found if diagnosis.rule not in redundant)[:_MAX_DIAGNOSES]
 

@@ -88,10 +88,21 @@ def _recipe(recipe: Recipe, summary: Mapping[str, Any]) -> str:
     parts = [
         f"network {recipe.model.name}",
         f"{count(summary['parameters'])} parameters" if summary.get("parameters") else None,
-        f"{recipe.optim.name}, learning rate {recipe.optim.lr:g}",
+        _rule(recipe, summary),
         f"seed {recipe.train.seed}",
     ]
     return " · ".join(filter(None, parts))
+
+
+def _times_text(times: float) -> str:
+    return _TIMES.get(round(times), f"{round(times)} times") if times > 1 else "once"
+
+
+def _rule(recipe: Recipe, summary: Mapping[str, Any]) -> str:
+    head = summary.get("head") or {}
+    if recipe.train.layers == "head":
+        return "frozen but for its head" + (f", L2 strength {head['l2']:g}" if head else "")
+    return f"{recipe.optim.name}, learning rate {recipe.optim.lr:g}"
 
 
 def training_text(recipe: Recipe, summary: Mapping[str, Any]) -> str:
@@ -105,6 +116,8 @@ def training_text(recipe: Recipe, summary: Mapping[str, Any]) -> str:
     if not steps:
         return alone
     text = plural(steps, "step")
+    if recipe.train.layers == "head" and num_images and batch_size:
+        return f"each of {plural(num_images, 'image')} shown {_times_text(steps / -(-num_images // batch_size))}"
     if not batch_size or not num_images:
         return text
     text += f" of {plural(batch_size, 'image')}"

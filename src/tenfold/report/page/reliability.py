@@ -83,6 +83,8 @@ def _temperature_text(found: dict[str, Any]) -> str:
         return text
     if found.get("source", "val") == "val":
         return f"{text}, fitted to {plural(found['pictures'], 'validation image')}"
+    if found["source"] == "out of fold":
+        return f"{text}, fitted to {plural(found['pictures'], 'training image')}, each predicted out of fold"
     seen = ("were not seen", "were seen at most once", "were seen at most twice")[found.get("views", 2)]
     return f"{text}, fitted to {plural(found['pictures'], 'training image')} that {seen} in training"
 

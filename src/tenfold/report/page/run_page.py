@@ -21,6 +21,7 @@ from tenfold.report.page.confusion import (
 )
 from tenfold.report.page.curves import curve_charts
 from tenfold.report.page.gallery import GalleryImage, PageImages, page_images
+from tenfold.report.page.head_fit import head_section
 from tenfold.report.page.header import run_header, use_of_test_images
 from tenfold.report.page.predictions import Predictions, load_predictions
 from tenfold.report.page.reliability import calibration_section
@@ -77,7 +78,7 @@ def page(
     cells = cells_with_images(confusions.rows, confusions.pairs)
     found = page_images(folder, dataset, predictions, cells, model)
     images = None if isinstance(found, str) else found
-    summary, rows = folder.read_summary(), folder.read_metrics()
+    summary, rows, recipe = folder.read_summary(), folder.read_metrics(), load_recipe(folder.recipe)
     return render(
         "run.html",
         header=run_header(folder),
@@ -86,8 +87,9 @@ def page(
         uneven=predictions.are_uneven(summary),
         findings=diagnose(folder),
         near_duplicates=near_duplicate_line(summary),
+        head=head_section(recipe, summary),
         curves=curve_charts(_with_test_accuracy(rows, predictions)),
-        curve_notes=curve_notes(load_recipe(folder.recipe), rows),
+        curve_notes=curve_notes(recipe, rows),
         confusions=confusions,
         images=images,
         why_no_images=printable(why_no_data or found) if isinstance(found, str) else None,

@@ -38,6 +38,7 @@ def unfinished_page(folder: RunFolder) -> str:
         state=state,
         explanation=explanation,
         findings=apply_rules(evidence),
+        head=None,
         curves=curve_charts(evidence.rows),
         curve_notes=() if evidence.recipe is None else curve_notes(evidence.recipe, evidence.rows),
     )

@@ -53,7 +53,9 @@ def plot_run(folder: RunFolder, dataset: Dataset) -> None:
     durable.make_folder(plots)
     evaluation = Evaluation.from_json(folder.read_summary()["evaluation"])
     rows = folder.read_metrics()
-    plot_curves(rows, plots / "curves.png", curve_notes(load_recipe(folder.recipe), rows))
+    recipe = load_recipe(folder.recipe)
+    if recipe.train.layers != "head":  # one fit has no curves
+        plot_curves(rows, plots / "curves.png", curve_notes(recipe, rows))
     plot_confusion(evaluation.confusion.numpy(), dataset.classes, plots / "confusion.png")
     plot_per_class(evaluation.per_class, plots / "per-class.png")
     plot_preview(dataset.without_margin(dataset.train), dataset.classes, plots / "preview.png")
