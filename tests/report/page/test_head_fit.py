@@ -1,8 +1,7 @@
 """Tests of what the page and the doctor say of a fitted head."""
 
-from pathlib import Path
-
 import pytest
+from tests.harness.runs import noise_dataset
 
 import tenfold
 from tenfold.recipes.load import load_recipe
@@ -10,7 +9,6 @@ from tenfold.report.doctor.diagnose import diagnose
 from tenfold.report.page.head_fit import head_section
 from tenfold.report.page.run_page import write_page
 from tenfold.runs.run_folder import RunFolder
-from tests.harness.runs import noise_dataset
 
 HEAD = ["train.layers=head", "train.batch_size=12", "train.threads=1", "train.duration=2 epochs"]
 
