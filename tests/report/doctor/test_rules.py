@@ -360,6 +360,8 @@ def test_augmentation_is_suggested_only_if_it_is_not_used() -> None:
     fields = {"rows": rows([1.0, 0.5], accuracy=0.99), "summary": summary}
     assert "--set data.augment.mixup=0.2)" in text_of(over_fit(evidence(*used[:2], **fields)))
     assert "data.augment" not in text_of(over_fit(evidence(*used, **fields)))
+    cropped = text_of(over_fit(evidence("data.augment.crop=[0.3, 1]", "train.layers=head", **fields)))
+    assert "Use more augmentation (--set data.augment.flip=random)" in cropped  # a recipe takes neither of the others
 
 
 def with_val_accuracy(accuracy: float, num_val: int, num_correct: int, total: int) -> Evidence:

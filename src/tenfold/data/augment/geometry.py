@@ -68,18 +68,33 @@ def resample(images: Tensor, boxes: Tensor | None, motions: Tensor | None, size:
     Returns:
         uint8 [B, C, h, w].
     """
-    down, right = (torch.arange(side, device=images.device) + (0.5 - side / 2) for side in size)
-    x, y = right.expand(len(images), *size), down[:, None].expand(len(images), *size)  # B h w
-    if motions is not None:
-        # Not by a matrix product, whose bits may depend on the number of images.
-        weight = motions[:, :, :, None, None]  # B 2 3 1 1
-        x, y = (weight[:, i, 0] * x + weight[:, i, 1] * y + weight[:, i, 2] for i in (0, 1))
-    x, y = x * (2 / size[1]), y * (2 / size[0])  # the box is from −1 to 1, as images are for `grid_sample`
-    if boxes is not None:
-        top, left, height, width = boxes[:, :, None, None].unbind(1)  # B 1 1 each
-        x, y = x * width + (2 * left - 1), y * height + (2 * top - 1)
-    grid = torch.stack([x, y], 3)
-    moved = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False).round_().to(torch.uint8)
+    if boxes is None:
+        boxes = torch.full((len(images), 4), 0.5, device=images.device)
+        boxes[:, 2:] = 1
+    moved_by = torch.eye(2, 3, device=images.device)[None] if motions is None else motions
+    x, y = (_coordinates(moved_by[:, i], boxes[:, 1 - i], boxes[:, 3 - i], size, size[1 - i]) for i in (0, 1))  # B h w
+    edge = [1 - 1 / side for side in images.shape[2:]]  # the centers of the outermost pixels
+    grid = torch.stack([x.clamp(-edge[1], edge[1]), y.clamp(-edge[0], edge[0])], 3)  # not every device has "border"
+    moved = F.grid_sample(images.float(), grid, align_corners=False).round_().to(torch.uint8)
     if motions is None:
         return moved
-    return torch.where((grid.abs() <= 1).all(3)[:, None], moved, GRAY)
+    inside = (x.abs() <= 1) & (y.abs() <= 1)
+    return torch.where(inside[:, None], moved, GRAY)
+
+
+def _coordinates(motion: Tensor, center: Tensor, side: Tensor, size: tuple[int, int], length: int) -> Tensor:
+    """Returns where pixels of a result come from along one dimension of the image, from −1 to 1: float32 [B, h, w].
+
+    It is not a matrix product, whose bits may depend on the number of images.
+
+    Args:
+        motion: float32 [B or 1, 3], the row of `motions` for this dimension.
+        center: float32 [B], of the box along this dimension.
+        side: float32 [B], of the box along this dimension.
+        size: height and width of the result.
+        length: of the two, the one along this dimension.
+    """
+    down, right = (torch.arange(pixels, device=center.device) + (0.5 - pixels / 2) for pixels in size)
+    weight = motion * (side * (2 / length))[:, None]  # B 3
+    along_rows = weight[:, :1] * right + (weight[:, 2] + (2 * center - 1))[:, None]  # B w
+    return along_rows[:, None] + (weight[:, 1:2] * down)[:, :, None]

@@ -126,11 +126,11 @@ def _augment_more(recipe: Recipe | None) -> str:
     """Returns flags for two augmentations the recipe does not use yet."""
     flags: list[str] = []
     if recipe is not None:
-        augment = recipe.data.augment
+        augment, is_head = recipe.data.augment, recipe.train.layers == "head"  # which takes no mixed images
         options = (
             ("--set data.augment.flip=random", augment.flip != "none"),
-            ("--set data.augment.shift=2", augment.shift),
-            ("--set data.augment.mixup=0.2", augment.mixup or augment.cutmix),
+            ("--set data.augment.shift=2", augment.shift or augment.crop),
+            ("--set data.augment.mixup=0.2", augment.mixup or augment.cutmix or is_head),
         )
         flags = [flag for flag, is_used in options if not is_used][:2]
     return f"Use more augmentation ({' '.join(flags)}), or add training images" if flags else "Add training images"
