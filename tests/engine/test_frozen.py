@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.harness.runs import noise_dataset
 
 import tenfold
+from harness.runs import noise_dataset
 from tenfold.core.errors import RecipeError
 from tenfold.core.progress import SilentProgress
 from tenfold.runs.features import FeatureExtractor

@@ -60,11 +60,11 @@ def bench_train(
         TenfoldError: every error of the recipe or its data.
     """
     progress = progress or SilentProgress()
-    _check_numbers(seconds, runs=runs)
+    check_numbers(seconds, runs=runs)
     lines = [*overrides, *([] if device is None else [f"train.device={device}"])]
-    flags = [*_data_flag(data), *(word for line in lines for word in ("--set", line))]
+    flags = [*data_flag(data), *(word for line in lines for word in ("--set", line))]
     with sigterm_as_exception():
-        chosen, dataset = _prepared(recipe, data, overrides, device, progress)
+        chosen, dataset = prepared_for_bench(recipe, data, overrides, device, progress)
         found = time_runs(str(recipe), flags, runs, progress)
         progress.message("measuring the steps and the best convolution")
         used = measure_utilization(chosen, dataset, seconds)
@@ -92,10 +92,10 @@ def bench_classic(
         TrainingError: when a run fails; with its last line.
     """
     progress = progress or SilentProgress()
-    _check_numbers(1.0, pairs=pairs)
+    check_numbers(1.0, pairs=pairs)
     with sigterm_as_exception():
-        _, dataset = _prepared(recipe, data, (), None, progress)
-        return compare_with_classic(str(recipe), _data_flag(data), dataset, pairs, progress)
+        _, dataset = prepared_for_bench(recipe, data, (), None, progress)
+        return compare_with_classic(str(recipe), data_flag(data), dataset, pairs, progress)
 
 
 def bench_data(
@@ -124,9 +124,9 @@ def bench_data(
         TenfoldError: every error of the recipe or its data.
     """
     progress = progress or SilentProgress()
-    _check_numbers(seconds, runs=runs)
+    check_numbers(seconds, runs=runs)
     with sigterm_as_exception():
-        chosen, dataset = _prepared(recipe, data, overrides, device, progress)
+        chosen, dataset = prepared_for_bench(recipe, data, overrides, device, progress)
         request = request_of(chosen.data)
         return measure_data(
             chosen,
@@ -167,7 +167,7 @@ def bench_predict(
         TenfoldError: every error of the model, the recipe or its data.
     """
     progress = progress or SilentProgress()
-    _check_numbers(seconds, images=images, calls=calls)
+    check_numbers(seconds, images=images, calls=calls)
     with sigterm_as_exception():
         if source is not None:
             predictor, name = load(source, device=device), str(source)
@@ -205,7 +205,7 @@ def bench_width(
     for noun, given in (("width", widths), ("device", devices)):
         if not given:
             raise UsageError(f"no {noun} was given; expected at least one")
-    _check_numbers(seconds)
+    check_numbers(seconds)
     # eager everywhere, so that widths and devices can be compared
     fixed = {"train.batch_size": batch_size, "train.precision": precision, "train.execution": "eager"}
     recipe = load_recipe("wide", fixed)
@@ -215,7 +215,7 @@ def bench_width(
     return study_widths(recipe, list(dict.fromkeys(widths)), hardware, seconds, progress)
 
 
-def _check_numbers(seconds: float, **counts: int) -> None:
+def check_numbers(seconds: float, **counts: int) -> None:
     """Raises UsageError if a number is out of range."""
     for name, count in counts.items():
         if count < 1:
@@ -224,11 +224,11 @@ def _check_numbers(seconds: float, **counts: int) -> None:
         raise UsageError(f"seconds is {seconds:g}; expected a number above 0")
 
 
-def _data_flag(data: str | None) -> list[str]:
+def data_flag(data: str | None) -> list[str]:
     return [] if data is None else ["--data", data]
 
 
-def _prepared(
+def prepared_for_bench(
     recipe: str | Path, data: str | None, overrides: Sequence[str], device: str | None, progress: Progress
 ) -> tuple[Recipe, Dataset]:
     """Returns the complete recipe and its dataset, which is prepared from now on."""
@@ -258,7 +258,7 @@ def _rebuild(request: DataRequest, dataset: Dataset) -> Callable[[], Dataset] | 
 
 def _untrained(recipe: str | Path, data: str, device: str, progress: Progress) -> Predictor:
     """Returns a classifier with the weights that training starts with."""
-    chosen, dataset = _prepared(recipe, data, (), device, progress)
+    chosen, dataset = prepared_for_bench(recipe, data, (), device, progress)
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         classifier = make_classifier(chosen, dataset, None)
     classifier.model.to(choose_device(device)).eval()

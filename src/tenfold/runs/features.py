@@ -67,11 +67,9 @@ class FeatureExtractor:
         images = self._preprocessing.center(images)
         keys = [image_key(image) for image in images]
         missing = list({key: index for index, key in enumerate(keys) if self._cache.get(key) is None}.items())
-        parts = [missing[first : first + self._batch_size] for first in range(0, len(missing), self._batch_size)]
-        with evaluation_kernels(tf32=False), _one_core_each(self._device) as run_all:
-            batches = run_all(self._compute, [images[[index for _, index in part]] for part in parts])
-        for part, rows in zip(parts, batches, strict=True):
-            for (key, _), row in zip(part, rows, strict=False):
+        if missing:
+            rows = self.computed(images[[index for _, index in missing]])
+            for (key, _), row in zip(missing, rows, strict=True):
                 self._cache.add(key, row)
         if perf_counter() - self._flushed > _FLUSH_SECONDS:
             self.flush()
@@ -81,6 +79,13 @@ class FeatureExtractor:
     def num_missing(self, images: NDArray[np.uint8]) -> int:
         """Returns how many of the images, uint8 [N, H, W, 3], have no features in the cache yet."""
         return sum(self._cache.get(image_key(image)) is None for image in images)
+
+    def computed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Returns features, float32 [B, D], for images of the network's size, uint8 [B, H, W, 3], without the cache."""
+        starts = range(0, len(images), self._batch_size)
+        with evaluation_kernels(tf32=False), _one_core_each(self._device) as run_all:
+            batches = run_all(self._compute, [images[first : first + self._batch_size] for first in starts])
+        return np.concatenate(batches)[: len(images)]
 
     def flush(self) -> None:
         """Writes new features to the cache folder."""

@@ -1,9 +1,9 @@
 """Tests of what the page and the doctor say of a fitted head."""
 
 import pytest
-from tests.harness.runs import noise_dataset
 
 import tenfold
+from harness.runs import noise_dataset
 from tenfold.recipes.load import load_recipe
 from tenfold.report.doctor.diagnose import diagnose
 from tenfold.report.page.head_fit import head_section

@@ -198,6 +198,35 @@ def bench_classic(
     _run(measure, "classic_report", as_json, force)
 
 
+def bench_photo(
+    data_source: Annotated[str | None, data_argument("the recipe's")] = None,
+    data: Annotated[str | None, data_option("the recipe's")] = None,
+    recipe: Annotated[str, recipe_option("photo")] = "photo",
+    repeats: Annotated[int, repeats_option(3)] = 3,
+    seconds: Annotated[float, seconds_option(5)] = 5.0,
+    as_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Measures how fast photos are learned.
+
+    Runs `tenfold train` as a whole process with an empty cache of features, and again with a full one. Then it
+    measures the features themselves beside the same network as PyTorch runs it.
+
+    \b
+    Examples:
+      tenfold bench photo my-photos/
+      tenfold bench photo my-photos/ --repeats 5 --json photo.json
+    """
+    source = chosen_data(data_source, data)
+
+    def measure(progress: "Progress") -> "_Result":
+        from tenfold.api.bench_photo import bench_photo as measure_photos
+
+        return measure_photos(recipe, data=source, runs=repeats, seconds=seconds, progress=progress)
+
+    _run(measure, "photo_report", as_json, force)
+
+
 class _Result(Protocol):
     """What each benchmark returns."""
 
@@ -236,6 +265,7 @@ app.command("train", cls=Command)(bench_train)
 app.command("data", cls=Command)(bench_data)
 app.command("predict", cls=Command)(bench_predict)
 app.command("classic", cls=Command)(bench_classic)
+app.command("photo", cls=Command)(bench_photo)
 app.command("width", cls=Command)(bench_width)
 
 
@@ -251,5 +281,6 @@ def bench() -> None:
       tenfold bench data cifar10
       tenfold bench predict runs/mine
       tenfold bench classic cifar10
+      tenfold bench photo my-photos/
       tenfold bench width --devices cpu,cuda
     """

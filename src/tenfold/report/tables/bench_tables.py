@@ -43,6 +43,22 @@ def classic_report(result: Result) -> "list[RenderableType]":
     return [_command_times(programs), *lines, ", ".join(speed_ups), *_protocol(result)]
 
 
+def photo_report(result: Result) -> "list[RenderableType]":
+    """Returns the output of `bench photo`: times of whole commands, accuracy, and images per second by size."""
+    programs = {"features computed": result["first"], "features known": result["again"]}
+    rows: list[list[Cell]] = [
+        [
+            f"{one['side']}×{one['side']}",
+            three_digits(one["features"]["median"]),
+            three_digits(one["plain"]["median"]),
+            three_digits(one["features"]["median"] / one["plain"]["median"]),
+        ]
+        for one in result["throughput"]
+    ]
+    table = listing(["image", "features, images/s", "plain PyTorch, images/s", "ratio"], rows)
+    return [_command_times(programs), _accuracy_line(result["first"]), table, *_protocol(result)]
+
+
 def data_report(result: Result) -> "list[RenderableType]":
     """Returns the output of `bench data`: preparation and loading times, and the throughput of the loader."""
     rows = [
