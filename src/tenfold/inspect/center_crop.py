@@ -27,8 +27,8 @@ def crop_findings(sizes: Counter[tuple[int, int]], image_size: tuple[int, int], 
         fit: a value of `data.fit`.
 
     Example:
-        >>> next(crop_findings(Counter({(120, 150): 8}), (64, 64), "crop")).sentence
-        'the center crop leaves out 20 % of the area of the median image, 20 % of the most elongated one'
+        >>> next(crop_findings(Counter({(300, 400): 8}), (64, 64), "crop")).sentence
+        'the center crop leaves out 25 % of the area of the median image, 25 % of the most elongated one'
     """
     kind, fraction, _ = parse_fit(fit)
     if kind != "crop" or not sizes:
