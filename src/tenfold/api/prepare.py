@@ -5,13 +5,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from tenfold.api.data import absolute_paths, request_of
-from tenfold.api.weights import enlarged_text
+from tenfold.api.data import DataSource, absolute_paths, given_dataset, request_of
+from tenfold.api.weights import enlarged_text, with_weights
 from tenfold.core.devices import choose_device
 from tenfold.core.progress import Progress
 from tenfold.core.text import plural, size_text
 from tenfold.data.build import build_dataset
 from tenfold.data.types import Dataset, Leak
+from tenfold.engine import preflight
+from tenfold.engine.plan import make_plan
 from tenfold.engine.target import settings_for_target
 from tenfold.inspect.balance import label_warnings
 from tenfold.inspect.drawn_splits import drawn_leaks
@@ -97,22 +99,61 @@ def _is_of_run(recipe: Path) -> bool:
     return recipe.exists() and (folder / "env.json").is_file()
 
 
-class Prepared(NamedTuple):
-    """A dataset that is ready for training.
+class Task(NamedTuple):
+    """What a run trains.
 
     Args:
+        name: of the recipe, as run folders have it.
+        recipe: complete, with what `auto` became.
         dataset: see `Dataset`.
         leaks: see `drawn_leaks`; None where nobody has looked yet.
-        seconds: that preparing it and the search for near duplicates took; 0 if both were done before.
+        seconds: that preparing the dataset and the search for near duplicates took; 0 if both were done before.
     """
 
+    name: str
+    recipe: Recipe
     dataset: Dataset
     leaks: Mapping[str, Leak] | None = None
     seconds: float = 0.0
 
 
-def prepared_dataset(recipe: Recipe, progress: Progress) -> Prepared:
-    """Returns a recipe's dataset and the near duplicates in it."""
+def prepared_task(
+    name: str,
+    recipe: Recipe,
+    data: DataSource | None,
+    progress: Progress,
+    *,
+    is_own: bool = False,
+) -> Task:
+    """Returns a recipe with its dataset, reported and checked: what does not fit together must not leave a run folder.
+
+    Args:
+        name: of the recipe.
+        recipe: complete.
+        data: as for `train`.
+        progress: receives messages and the progress of the preparation.
+        is_own: whether the user's own network replaces the recipe's.
+
+    Raises:
+        TenfoldError: one line with what was found, what was expected and what to do.
+    """
+    is_source = isinstance(data, str | Path | None)
+    recipe = with_weights(recipe, progress, is_own=is_own, in_memory=not is_source)
+    given = given_dataset(data, recipe.data)
+    if data is not None and not isinstance(data, Dataset):
+        recipe = resolve(recipe, {"data.source": str(data) if given is None else given.name})
+    dataset, leaks, seconds = _prepared_dataset(recipe, progress) if given is None else (given, None, 0.0)
+    report_dataset(dataset, progress, recipe)
+    recipe = with_actual_data(recipe, dataset)
+    make_plan(recipe, dataset)
+    if not is_own:
+        preflight.check_network(recipe, dataset)
+        preflight.check_execution(recipe, dataset)
+    return Task(name, recipe, dataset, leaks, seconds)
+
+
+def _prepared_dataset(recipe: Recipe, progress: Progress) -> tuple[Dataset, Mapping[str, Leak], float]:
+    """Returns a recipe's dataset, the near duplicates in it, and the seconds that it took to make both."""
     prepared_now = False
 
     def note(description: str, done: int, total: int) -> None:
@@ -123,7 +164,7 @@ def prepared_dataset(recipe: Recipe, progress: Progress) -> Prepared:
     began = perf_counter()
     dataset = build_dataset(request_of(recipe.data), note)
     leaks = drawn_leaks(dataset, note)
-    return Prepared(dataset, leaks, perf_counter() - began if prepared_now else 0.0)
+    return dataset, leaks, perf_counter() - began if prepared_now else 0.0
 
 
 def report_dataset(dataset: Dataset, progress: Progress, recipe: Recipe) -> None:

@@ -10,32 +10,22 @@ from torch import nn
 
 from tenfold.api.auto_recipe import chosen_recipe
 from tenfold.api.budget import refuse_beside_budget, within_budget
-from tenfold.api.data import DataSource, given_dataset
+from tenfold.api.data import DataSource
 from tenfold.api.folds import cross_validate
-from tenfold.api.prepare import (
-    Prepared,
-    check_early,
-    prepared_dataset,
-    recipe_with_target,
-    report_dataset,
-    with_actual_data,
-)
+from tenfold.api.prepare import check_early, prepared_task, recipe_with_target
 from tenfold.api.resume import resume_run
 from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep import sweep
 from tenfold.api.sweep_results import Sweep
 from tenfold.api.training_run import Run, execute_run
-from tenfold.api.weights import starting_from, with_weights
+from tenfold.api.weights import starting_from
 from tenfold.core import durable
 from tenfold.core.errors import UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
-from tenfold.data.types import Dataset
-from tenfold.engine import preflight
-from tenfold.engine.plan import make_plan
 from tenfold.recipes.auto import AUTO
 from tenfold.recipes.keywords import keyword_lines
-from tenfold.recipes.load import key_of, resolve, to_toml
+from tenfold.recipes.load import key_of, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
@@ -163,22 +153,11 @@ def train(
         return resume_run(path_of(resume, "run"), data, model, overrides, progress, started, report)
     chosen, _ = recipe_with_target(recipe, overrides, progress)
     check_early(chosen, Path(runs), name, check_network=model is None)
-    chosen = with_weights(chosen, progress, is_own=model is not None, in_memory=not isinstance(data, str | Path | None))
-    given = given_dataset(data, chosen.data)
-    if data is not None and not isinstance(data, Dataset):
-        chosen = resolve(chosen, {"data.source": str(data) if given is None else given.name})
-    dataset, leaks, preparing = prepared_dataset(chosen, progress) if given is None else Prepared(given)
-    preparing += fetching
-    report_dataset(dataset, progress, chosen)
-    chosen, plan = with_actual_data(chosen, dataset), None
-    make_plan(chosen, dataset)  # a recipe that does not fit its data must not leave a run folder
-    if model is None:
-        preflight.check_network(chosen, dataset)
-        preflight.check_execution(chosen, dataset)
+    task, plan = prepared_task(recipe_name, chosen, data, progress, is_own=model is not None), None
+    preparing = fetching + task.seconds
     if budget is not None:
-        chosen, plan = within_budget(
-            chosen,
-            dataset,
+        task, plan = within_budget(
+            [task],
             budget,
             started=started + preparing,
             user_keys=user_keys,
@@ -186,15 +165,23 @@ def train(
             report=report,
             progress=progress,
         )
-    folder = RunFolder.create(Path(runs), dataset.name, recipe_name, name)
+    folder = RunFolder.create(Path(runs), task.dataset.name, task.name, name)
     with folder.lock():
-        chosen = copy_image_lists(chosen, folder.path)
+        chosen = copy_image_lists(task.recipe, folder.path)
         durable.write_text(folder.recipe, to_toml(chosen))
-        folder.write_environment(command, recipe=recipe_name)
+        folder.write_environment(command, recipe=task.name)
         if plan is not None:
             Log(folder.log).write("planned", plan=asdict(plan))
         run = execute_run(
-            chosen, dataset, folder, progress, model=model, checkpoint=None, leaks=leaks, started=started, report=report
+            chosen,
+            task.dataset,
+            folder,
+            progress,
+            model=model,
+            checkpoint=None,
+            leaks=task.leaks,
+            started=started,
+            report=report,
         )
     if plan is not None:
         spent = perf_counter() - started - preparing

@@ -23,7 +23,9 @@ STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 DEFAULT_STRENGTH = 0.1
 """Used where no class has two images to cross-validate with. The best one of many sets is between 0.03 and 0.3."""
 
-_FOLDS = 5
+FOLDS = 5
+"""Number of folds where the images allow it."""
+
 _MAX_ROWS = 4000
 """Number of rows that suffice to choose a strength; more would take minutes and hardly change it."""
 
@@ -128,10 +130,10 @@ def cross_fit(
 def _folds(labels: NDArray[np.int64], groups: Sequence[str] | None, seed: int) -> tuple[NDArray[np.int64], int]:
     """Returns the fold of each image, int64 [n], and the number of folds: at least two."""
     if groups is not None and any(groups):
-        folds = min(_FOLDS, len(set(groups)))
+        folds = min(FOLDS, len(set(groups)))
         if folds > 1:
             return grouped_folds(labels, groups, folds, seed), folds
-    folds = min(_FOLDS, len(labels))
+    folds = min(FOLDS, len(labels))
     return stratified_folds(labels, folds, seed), folds
 
 

@@ -37,6 +37,25 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class HeadCost:
+    """What a head that is fitted to the features of a frozen network costs on a device.
+
+    Args:
+        image: seconds to compute the features of one image.
+        fit: seconds to choose the strength of its penalty and to fit it, once the features are there.
+        evaluation: seconds to evaluate one image with the whole network.
+    """
+
+    image: float
+    fit: float
+    evaluation: float
+
+    def seconds(self, num_images: int, passes: int) -> float:
+        """Returns the seconds for all features of some images, each shown so many times, and the head."""
+        return num_images * passes * self.image + self.fit
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A network that may be chosen.
 
@@ -67,6 +86,7 @@ class Overhead:
         setup: seconds from the plan to the first step, without compilation.
         drawing: seconds for charts at the end.
         checkpoint: seconds to write one; there is one after each evaluation and epoch.
+        head: seconds to fit a head before the first step; 0 where all layers are trained at once.
     """
 
     train: int
@@ -76,6 +96,7 @@ class Overhead:
     setup: float
     drawing: float
     checkpoint: float = 0.0
+    head: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,17 +106,18 @@ class BudgetPlan:
     Args:
         budget: the whole budget.
         network: name of the chosen network.
-        epochs: expected number of epochs.
+        epochs: expected number of epochs; of a head alone, the number of passes over the training images.
         accuracy: expected on CIFAR-10 after as many images; None if no accuracy was measured.
         spent: from the start of the command to the plan, calibration included.
         setup: from the plan to the first step, without compilation.
         compiling: compilation of the step.
-        training: training steps.
+        training: training steps; 0 where only the head is fitted.
         validating: evaluations of the validation split, and checkpoints.
         testing: evaluation of the test split.
         finishing: charts and files.
         margin: reserve for the error of the calibration.
-        unused: left over, if the dataset is so small that 200 epochs fit.
+        unused: left over, if the dataset is so small that 200 epochs fit, or only the head is fitted.
+        head: features of the training images, and the fit of the head; 0 where all layers are trained at once.
     """
 
     budget: float
@@ -111,6 +133,7 @@ class BudgetPlan:
     finishing: float
     margin: float
     unused: float = 0.0
+    head: float = 0.0
 
     def text(self) -> str:
         """Returns the plan as one line for the user."""
@@ -118,6 +141,7 @@ class BudgetPlan:
         parts = {
             "start and plan": self.spent,
             "set-up": self.setup,
+            "features and head": self.head,
             "compiling": self.compiling,
             "training": self.training,
             "validation and checkpoints": self.validating,
@@ -127,7 +151,10 @@ class BudgetPlan:
             "not needed": self.unused,
         }
         total = " + ".join(f"{name} {seconds:.1f}" for name, seconds in parts.items() if seconds >= 0.05)
-        return f"plan: {self.network} for about {self.epochs:.3g} epochs{expected}; {self.budget:g} s = {total}"
+        length = f"about {self.epochs:.3g} epochs"
+        if not self.training:
+            length = f"{'one pass' if self.epochs == 1 else f'{self.epochs:g} passes'} over the training images"
+        return f"plan: {self.network} for {length}{expected}; {self.budget:g} s = {total}"
 
 
 def parse_budget(text: str) -> float:
@@ -159,13 +186,58 @@ def plan_budget(budget: float, overhead: Overhead, candidates: Sequence[Candidat
     fitting = [candidate for candidate in candidates if budget >= _min_budget(overhead, candidate)]
     if not fitting:
         min_budget = min(_min_budget(overhead, candidate) for candidate in candidates)
-        fixed = overhead.spent + overhead.setup + _finishing_seconds(overhead)
+        fixed = overhead.spent + overhead.setup + overhead.head + _finishing_seconds(overhead)
+        head = "features and head, " if overhead.head else ""
         raise UsageError(
-            f"--budget {budget:g} s is too short on this machine: start, plan, charts and files alone take "
+            f"--budget {budget:g} s is too short on this machine: start, plan, {head}charts and files alone take "
             f"{fixed:.1f} s; expected at least {_round_up(min_budget)} s"
         )
     plans = [_plan(budget, overhead, candidate) for candidate in fitting]
     return max(plans, key=lambda plan: plan.accuracy or 0.0)
+
+
+def plan_head(budget: float, overhead: Overhead, name: str, cost: HeadCost, passes: int) -> BudgetPlan:
+    """Returns the plan of a head alone, which is fitted to as many passes over the training images as fit.
+
+    Args:
+        budget: in seconds, above 0.
+        overhead: see `Overhead`.
+        name: of the recipe.
+        cost: see `HeadCost`.
+        passes: number of passes that the recipe asks for, at least 1.
+
+    Raises:
+        UsageError: when not even one pass fits; contains a budget that is long enough.
+    """
+    testing, validating = overhead.test * cost.evaluation, overhead.val * cost.evaluation
+    finishing, margin = _finishing_seconds(overhead), _MARGIN * budget
+    fixed = overhead.spent + overhead.setup + testing + validating + finishing
+    left = budget - margin - fixed
+    fitting = [count for count in range(1, passes + 1) if cost.seconds(overhead.train, count) <= left]
+    if not fitting:
+        one = cost.seconds(overhead.train, 1)
+        raise UsageError(
+            f"--budget {budget:g} s is too short on this machine: one pass over the {overhead.train:,} training images "
+            f"takes {one:.1f} s, everything else {fixed:.1f} s; expected at least "
+            f"{_round_up((fixed + one) / (1 - _MARGIN))} s"
+        )
+    head = cost.seconds(overhead.train, fitting[-1])
+    return BudgetPlan(
+        budget=budget,
+        network=name,
+        epochs=fitting[-1],
+        accuracy=None,
+        spent=overhead.spent,
+        setup=overhead.setup,
+        compiling=0.0,
+        training=0.0,
+        validating=validating,
+        testing=testing,
+        finishing=finishing,
+        margin=margin,
+        unused=left - head,
+        head=head,
+    )
 
 
 def _min_budget(overhead: Overhead, candidate: Candidate) -> float:
@@ -177,7 +249,8 @@ def _min_budget(overhead: Overhead, candidate: Candidate) -> float:
 def _fixed_seconds(overhead: Overhead, candidate: Candidate) -> float:
     """Returns the seconds that do not depend on the training length."""
     evaluation = (overhead.val + overhead.test) * candidate.cost.image
-    return overhead.spent + overhead.setup + candidate.cost.compiling + evaluation + _finishing_seconds(overhead)
+    start = overhead.spent + overhead.setup + overhead.head + candidate.cost.compiling
+    return start + evaluation + _finishing_seconds(overhead)
 
 
 def _finishing_seconds(overhead: Overhead) -> float:
@@ -212,6 +285,7 @@ def _plan(budget: float, overhead: Overhead, candidate: Candidate) -> BudgetPlan
         finishing=_finishing_seconds(overhead),
         margin=margin,
         unused=max(0.0, available - epochs * (steps + between)),
+        head=overhead.head,
     )
 
 

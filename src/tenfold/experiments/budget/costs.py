@@ -12,19 +12,28 @@ import torch
 from tenfold.core.clock import Stopwatch, synchronize
 from tenfold.data.loader import image_tensor
 from tenfold.data.types import Dataset, Split
-from tenfold.engine.precision import choose_hardware
+from tenfold.engine.cross_fit import DEFAULT_STRENGTH, FOLDS, STRENGTHS
+from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.run import make_classifier, make_preprocessing
 from tenfold.engine.setup import training_loader
 from tenfold.engine.step_timing import endless, timed_step
-from tenfold.experiments.budget.budget_plan import Cost
+from tenfold.experiments.budget.budget_plan import Cost, HeadCost
 from tenfold.models.build import build_model
 from tenfold.models.summary import summarize
+from tenfold.optim.logistic import Standardized, fit_logistic
 from tenfold.recipes.schema import Recipe
+from tenfold.runs.artifact import Classifier
 from tenfold.runs.checkpoint import save_checkpoint
+from tenfold.runs.features import FeatureExtractor
 
 _MEASURING_SECONDS = 1.0  # for all networks together
 _MAX_TRAIN_BATCHES = 8  # in the sample of the training split
 _TEST_SAMPLE = 500  # images of the test split, if the recipe sets no batch size for evaluation
+_TEST_PIXELS = 500 * 40 * 40  # of these images together
+_FEATURE_SECONDS = 1.5  # for measuring the features of a frozen network
+_FEATURE_BATCH = 8  # images between two looks at the clock
+_FITTED_ROWS = 4000  # of a head whose fit is timed
+_FINAL_FITS = 5  # fits of that many rows in 32 bits that take as long as the last one in 64 bits
 
 
 def calibrate(recipes: Sequence[Recipe], dataset: Dataset, seconds: float = _MEASURING_SECONDS) -> list[Cost]:
@@ -55,6 +64,48 @@ def calibrate(recipes: Sequence[Recipe], dataset: Dataset, seconds: float = _MEA
             factor = multiply_adds[index] / multiply_adds[largest]
             costs[index] = _extrapolate(costs[largest], factor, recipes[index], recipes[largest])
     return [costs[index] for index in range(len(recipes))]
+
+
+def head_cost(recipe: Recipe, dataset: Dataset, passes: int) -> HeadCost:
+    """Returns what it costs to fit the recipe's head to features of the training images.
+
+    Args:
+        recipe: with `train.layers` of `head` or `head-then-all`.
+        dataset: a sample of its images is used; test images are timed, but their labels are not read.
+        passes: how often each training image is shown, at least 1.
+
+    Raises:
+        ModelError: when the network does not end in one linear layer, or its weights are missing.
+        DeviceError: when the device does not exist.
+    """
+    hardware, sample = choose_hardware(recipe.train), _sample(dataset, recipe)
+    with hardware.active(), torch.random.fork_rng(devices=_cuda(hardware)):
+        classifier = make_classifier(recipe, sample, None)
+        classifier.model.to(hardware.device)
+        extractor = FeatureExtractor(classifier, hardware.autocast)
+        images = 255 - sample.train.images  # whose features are in no cache
+        extractor(images[:1])  # loads libraries and allocates memory
+        count, started = 0, perf_counter()
+        while count < len(images) - 1 and perf_counter() - started < _FEATURE_SECONDS:
+            part = images[1 + count :][:_FEATURE_BATCH]
+            extractor(part)
+            count += len(part)
+        image_seconds = (perf_counter() - started) / max(1, count)
+        fit_seconds = _time_fit(dataset.train, extractor.num_features, len(dataset.classes), passes)
+        return HeadCost(image_seconds, fit_seconds, _time_evaluation(classifier, sample, hardware))
+
+
+def _time_fit(train: Split, num_features: int, num_classes: int, passes: int) -> float:
+    """Returns the estimated seconds to choose a penalty and to fit a head, by one fit to made-up features."""
+    num_rows = min(passes * len(train), _FITTED_ROWS)
+    labels = torch.from_numpy(train.labels[np.linspace(0, len(train) - 1, num_rows).astype(np.int64)])
+    generator = torch.Generator().manual_seed(0)
+    means = 0.1 * torch.randn(num_classes, num_features, generator=generator)
+    fit_logistic(torch.eye(2), torch.arange(2), 2, DEFAULT_STRENGTH)  # loads libraries
+    started = perf_counter()
+    rows = Standardized(means[labels] + torch.randn(num_rows, num_features, generator=generator)).rows.float()
+    fit_logistic(rows, labels, num_classes, DEFAULT_STRENGTH)
+    return (perf_counter() - started) * (len(STRENGTHS) * FOLDS + _FINAL_FITS * passes * len(train) / num_rows)
 
 
 def time_setup(recipe: Recipe, dataset: Dataset) -> float:
@@ -97,8 +148,7 @@ def _multiply_adds(recipe: Recipe, dataset: Dataset) -> float:
 def _measure(recipe: Recipe, dataset: Dataset, seconds: float) -> Cost:
     hardware = choose_hardware(recipe.train)
     sample = _sample(dataset, recipe)
-    devices = [hardware.device] if hardware.device.type == "cuda" else []
-    with hardware.active(), torch.random.fork_rng(devices=devices):
+    with hardware.active(), torch.random.fork_rng(devices=_cuda(hardware)):
         classifier = make_classifier(recipe, sample, None)
         batches = endless(training_loader(recipe, sample, hardware))
         started = perf_counter()
@@ -118,13 +168,22 @@ def _measure(recipe: Recipe, dataset: Dataset, seconds: float) -> Cost:
         while elapsed < seconds / 3:
             count *= 2
             elapsed = time_steps(count)
-        synchronize(hardware.device)
-        classifier.logits(sample.test.images[:2])
-        started = perf_counter()
-        classifier.logits(sample.test.images)
-        image_seconds = (perf_counter() - started) / len(sample.test)
+        image_seconds = _time_evaluation(classifier, sample, hardware)
     compiling = 0.0 if recipe.train.execution == "eager" else max(0.0, first_step - elapsed / count)
     return Cost(elapsed / count, image_seconds, compiling)
+
+
+def _time_evaluation(classifier: Classifier, sample: Dataset, hardware: Hardware) -> float:
+    """Returns the seconds to evaluate one image."""
+    synchronize(hardware.device)
+    classifier.logits(sample.test.images[:2])
+    started = perf_counter()
+    classifier.logits(sample.test.images)
+    return (perf_counter() - started) / len(sample.test)
+
+
+def _cuda(hardware: Hardware) -> list[torch.device]:
+    return [hardware.device] if hardware.device.type == "cuda" else []
 
 
 def _extrapolate(cost: Cost, factor: float, recipe: Recipe, measured: Recipe) -> Cost:
@@ -135,7 +194,9 @@ def _extrapolate(cost: Cost, factor: float, recipe: Recipe, measured: Recipe) ->
 def _sample(dataset: Dataset, recipe: Recipe) -> Dataset:
     """Returns some training batches and one evaluation batch, spread evenly over the splits."""
     train = _subset(dataset.train, _MAX_TRAIN_BATCHES * recipe.train.batch_size)
-    test = _subset(dataset.test, recipe.evaluate.batch_size or _TEST_SAMPLE)
+    height, width = dataset.image_size
+    count = min(_TEST_SAMPLE, max(2, _TEST_PIXELS // (height * width)))
+    test = _subset(dataset.test, recipe.evaluate.batch_size or count)
     return replace(dataset, train=train, test=test, val=None)
 
 
