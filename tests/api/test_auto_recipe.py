@@ -13,7 +13,7 @@ from harness.images import class_tree
 from harness.runs import DropoutNet, Notes, noise_dataset, without_plots
 from tenfold.api import auto_recipe
 from tenfold.api.auto_recipe import chosen_recipe
-from tenfold.core.errors import DataError, RecipeError, RunError, TenfoldError
+from tenfold.core.errors import DataError, RecipeError, RunError, TenfoldError, UsageError
 from tenfold.recipes.load import load_recipe
 
 QUICKLY = ["train.duration=1 steps", "train.min_steps=0", "train.batch_size=4", "train.threads=1", "train.device=cpu"]
@@ -91,8 +91,19 @@ def test_overrides_that_decide_the_network_or_its_images_count(
 
 def test_varied_keys_count_as_overrides_do(tmp_path: Path) -> None:
     data = pets(tmp_path / "pets", 80)
-    assert chosen(data, varied=["model.name"])[0] == "quick"
+    line = "recipe: quick, because model.name is varied (another: --recipe photo)"
+    assert chosen(data, varied=["model.name"]) == ("quick", [line])
+    line = "recipe: quick, because optim.lr is varied, which has no effect on photo (another: --recipe photo)"
+    assert chosen(data, varied=["optim.lr"]) == ("quick", [line])
+    assert chosen(data, varied=["optim.head_l2"])[0] == "photo"
     assert chosen(data, varied=["recipe"]) == ("photo", [])
+
+
+def test_sweep_of_what_a_head_ignores_is_refused(tmp_path: Path) -> None:
+    data = pets(tmp_path / "pets", 80)
+    with pytest.raises(UsageError, match=r"optim\.lr is varied, but train\.layers = head fits the head without"):
+        tenfold.sweep("photo", vary={"optim.lr": [0.1, 0.2]}, data=data, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_own_network_keeps_quick_without_a_word() -> None:

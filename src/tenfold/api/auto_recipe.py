@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from tenfold.api.data import DataSource, request_of
-from tenfold.api.prepare import check_early
+from tenfold.api.prepare import check_early, has_no_effect_on_a_head
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.text import size_text
@@ -78,7 +78,7 @@ def chosen_recipe(
     check_early(early, Path(runs), name, check_network=False)
     own_key = next((key for key in (*map(key_of, overrides), *varied) if key.startswith("model.")), None)
     if own_key is not None and not early.model.pretrained:
-        choice, reason = SMALL, f"{own_key} is set"
+        choice, reason = SMALL, f"{own_key} is {'varied' if own_key in varied else 'set'}"
     else:
         source = str(data) if isinstance(data, str | Path) else early.data.source
         request = request_of(early.data.model_copy(update={"source": source, "fit": "crop"}))  # `weights` is no fit yet
@@ -87,6 +87,9 @@ def chosen_recipe(
         else:
             own_size = _size_in_memory(data)
         choice, reason = _choice(own_size, request.size)
+        unused = next(filter(has_no_effect_on_a_head, varied), None)
+        if choice == LARGE and unused is not None:
+            choice, reason = SMALL, f"{unused} is varied, which has no effect on {LARGE}"
     if reason and RECIPE_KEY not in varied:
         other = LARGE if choice == SMALL else SMALL
         progress.message(f"recipe: {choice}, because {reason} (another: --recipe {other})")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tenfold.api.data import DataSource, absolute_paths, given_dataset, request_of
 from tenfold.api.weights import enlarged_text, with_weights
 from tenfold.core.devices import choose_device
-from tenfold.core.progress import Progress
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.text import plural, size_text
 from tenfold.data.build import build_dataset
 from tenfold.data.types import Dataset, Leak
@@ -56,7 +56,7 @@ def recipe_with_target(
         chosen = resolve(recipe.model_dump(exclude_unset=True), overrides)
     else:
         chosen = load_recipe(recipe, overrides)
-    if chosen.train.layers == "head" and (unused := sorted(key for key in keys if _has_no_effect_on_a_head(key))):
+    if chosen.train.layers == "head" and (unused := sorted(key for key in keys if has_no_effect_on_a_head(key))):
         verb = "has" if len(unused) == 1 else "have"
         progress.message(
             f"{', '.join(unused)} {verb} no effect: train.layers = head fits the head without an optimizer"
@@ -69,7 +69,8 @@ def recipe_with_target(
     return resolve(chosen, settings), [*overrides, *(f"{key}={value}" for key, value in settings.items())]
 
 
-def _has_no_effect_on_a_head(key: str) -> bool:
+def has_no_effect_on_a_head(key: str) -> bool:
+    """Returns whether a recipe key is about an optimizer, which a head that is fitted to features does without."""
     return key.startswith("optim.") and key.removeprefix("optim.") not in HEAD_KEYS
 
 
@@ -97,6 +98,20 @@ def _is_of_run(recipe: Path) -> bool:
     """Returns whether a recipe is that of a run or the best of a sweep, which hold what ran."""
     folder = recipe if recipe.is_dir() else recipe.parent
     return recipe.exists() and (folder / "env.json").is_file()
+
+
+class OnlyPreparation(SilentProgress):
+    """Passes on how far the preparation of data is, and leaves out messages and warnings, which were shown before."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def warn(self, text: str) -> None:
+        """Does nothing."""
+
+    def prepare(self, description: str, done: int, total: int) -> None:
+        """Passes on the progress."""
+        self._progress.prepare(description, done, total)
 
 
 class Task(NamedTuple):

@@ -9,7 +9,13 @@ import torch
 
 from tenfold.api.auto_recipe import chosen_recipe
 from tenfold.api.data import DataSource, absolute_paths, dataset_of, recorded_section
-from tenfold.api.prepare import check_early, recipe_with_target, report_dataset, with_actual_data
+from tenfold.api.prepare import (
+    check_early,
+    has_no_effect_on_a_head,
+    recipe_with_target,
+    report_dataset,
+    with_actual_data,
+)
 from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep_results import Sweep
 from tenfold.api.sweep_running import begin_sweep, checked, recipe_of, run_sweep
@@ -104,6 +110,7 @@ def sweep(
     recipe, recipe_name, _ = chosen_recipe(recipe, data, overrides, progress, runs=runs, name=name, varied=varied)
     base, overrides = recipe_with_target(recipe, overrides, progress, varied)
     base = with_weights(base if data is None else resolve(base, {"data.source": str(data)}), progress)
+    _check_varied(base, varied)
     plan, listed = plan_sweep(
         base,
         recipe_name,
@@ -141,6 +148,16 @@ def sweep(
     parts = (dataset.name, recipe_name, "seeds" if plan.kind == "seeds" else "sweep")
     folder = SweepFolder.create(Path(runs), parts, plan.to_json(), to_toml(base), listed, name)
     return begin_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report, command)
+
+
+def _check_varied(base: Recipe, varied: Sequence[str]) -> None:
+    """Raises UsageError where all trials would be the same, because a key has no effect on a head that is fitted."""
+    unused = next(filter(has_no_effect_on_a_head, varied), None)
+    if unused is not None and base.train.layers == "head" and not {RECIPE_KEY, "train.layers"} & set(varied):
+        raise UsageError(
+            f"{unused} is varied, but train.layers = head fits the head without an optimizer; vary optim.head_l2 or "
+            "what the images are like, or train all layers: --recipe photo-tuned"
+        )
 
 
 def resume_sweep(

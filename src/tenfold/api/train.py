@@ -1,6 +1,7 @@
 """Trains a recipe on a dataset."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +13,7 @@ from tenfold.api.auto_recipe import chosen_recipe
 from tenfold.api.budget import refuse_beside_budget, within_budget
 from tenfold.api.data import DataSource
 from tenfold.api.folds import cross_validate
-from tenfold.api.prepare import check_early, prepared_task, recipe_with_target
+from tenfold.api.prepare import OnlyPreparation, Task, check_early, prepared_task, recipe_with_target
 from tenfold.api.resume import resume_run
 from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep import sweep
@@ -20,10 +21,10 @@ from tenfold.api.sweep_results import Sweep
 from tenfold.api.training_run import Run, execute_run
 from tenfold.api.weights import starting_from
 from tenfold.core import durable
-from tenfold.core.errors import UsageError
+from tenfold.core.errors import TenfoldError, UsageError
 from tenfold.core.notebook import default_progress
-from tenfold.core.progress import Progress
-from tenfold.recipes.auto import AUTO
+from tenfold.core.progress import Progress, SilentProgress
+from tenfold.recipes.auto import AUTO, LARGE, TUNED
 from tenfold.recipes.keywords import keyword_lines
 from tenfold.recipes.load import key_of, to_toml
 from tenfold.recipes.schema import Recipe
@@ -141,8 +142,9 @@ def train(
     if budget is not None:
         _refuse_beside_budget(resume, model, user_keys)
     decided = any(each is not None for each in (start_from, resume, model))
+    asked = recipe
     recipe, recipe_name, fetching = chosen_recipe(
-        recipe, data, overrides, progress, runs=runs, name=name, has_network=decided
+        asked, data, overrides, progress, runs=runs, name=name, has_network=decided
     )
     if start_from is not None:
         recipe, overrides = _started(start_from, recipe, overrides, resume=resume, model=model)
@@ -154,10 +156,11 @@ def train(
     chosen, _ = recipe_with_target(recipe, overrides, progress)
     check_early(chosen, Path(runs), name, check_network=model is None)
     task, plan = prepared_task(recipe_name, chosen, data, progress, is_own=model is not None), None
-    preparing = fetching + task.seconds
+    tasks = [task, *_with_all_layers(asked, task.name, data, overrides, progress)] if budget is not None else [task]
+    preparing = fetching + sum(each.seconds for each in tasks)
     if budget is not None:
         task, plan = within_budget(
-            [task],
+            tasks,
             budget,
             started=started + preparing,
             user_keys=user_keys,
@@ -188,6 +191,16 @@ def train(
         extra = f", plus {preparing:.1f} s to prepare the images" if preparing else ""
         progress.message(f"budget: {spent:.1f} of {plan.budget:g} s spent{extra}")
     return run
+
+
+def _with_all_layers(
+    asked: object, chosen: str, data: DataSource | None, overrides: Sequence[str], progress: Progress
+) -> Iterator[Task]:
+    """Yields the task of all layers after the head, where a budget may choose between the two."""
+    if asked == AUTO and chosen == LARGE:
+        with suppress(TenfoldError):  # such as too few images for a validation split: then it is no choice
+            recipe, _ = recipe_with_target(TUNED, overrides, SilentProgress())
+            yield prepared_task(TUNED, recipe, data, OnlyPreparation(progress))
 
 
 def _several(

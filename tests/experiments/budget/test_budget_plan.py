@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from tenfold.core.errors import UsageError
 from tenfold.experiments.budget.accuracy_table import Measurement, Network
-from tenfold.experiments.budget.budget_plan import BudgetPlan, Candidate, Cost, Overhead, parse_budget, plan_budget
+from tenfold.experiments.budget.budget_plan import (
+    BudgetPlan,
+    Candidate,
+    Cost,
+    HeadCost,
+    Overhead,
+    parse_budget,
+    plan_budget,
+    plan_head,
+)
 
 OVERHEAD = Overhead(train=50_000, val=0, test=10_000, spent=4.0, setup=0.5, drawing=2.0)
 
@@ -22,7 +31,18 @@ LARGE = Candidate("large", Cost(step=0.4, image=8e-4), 200, network=network_of(1
 
 
 def sum_of_parts(plan: BudgetPlan) -> float:
-    names = ("spent", "setup", "compiling", "training", "validating", "testing", "finishing", "margin", "unused")
+    names = (
+        "spent",
+        "setup",
+        "compiling",
+        "training",
+        "validating",
+        "testing",
+        "finishing",
+        "margin",
+        "unused",
+        "head",
+    )
     return sum(getattr(plan, name) for name in names)
 
 
@@ -109,6 +129,43 @@ def test_the_text_is_one_line_of_seconds() -> None:
     assert "60 s = start and plan 4.0 + set-up 0.5 + training" in text
     assert "compiling" not in text
     assert text.endswith("test 2.0 + charts and files 2.8 + reserve 1.8")
+
+
+PHOTOS = Overhead(train=200, val=0, test=100, spent=4.0, setup=0.5, drawing=2.0)
+HEAD = HeadCost(image=0.02, fit=1.0, evaluation=0.04)
+
+
+@pytest.mark.parametrize(("budget", "passes"), [(17, 1), (21, 2), (600, 2)])
+def test_a_head_gets_as_many_passes_as_fit(budget: float, passes: int) -> None:
+    plan = plan_head(budget, PHOTOS, "photo", HEAD, 2)
+    assert (plan.network, plan.epochs, plan.accuracy, plan.training) == ("photo", passes, None, 0)
+    assert plan.head == pytest.approx(200 * passes * 0.02 + 1)
+    assert sum_of_parts(plan) == pytest.approx(budget)
+    assert plan.unused >= 0
+
+
+def test_text_of_a_head_counts_passes() -> None:
+    text = plan_head(60, PHOTOS, "photo", HEAD, 2).text()
+    assert text.startswith("plan: photo for 2 passes over the training images; 60 s = start and plan 4.0 + set-up 0.5")
+    assert "features and head 9.0 + test 4.0" in text
+    assert "not needed" in text
+    assert "for one pass over the training images" in plan_head(17, PHOTOS, "photo", HEAD, 2).text()
+
+
+def test_a_budget_too_short_for_one_pass_names_one_that_fits() -> None:
+    message = r"too short .*: one pass over the 200 training images takes 5\.0 s, everything else 11\.3 s; expected at"
+    with pytest.raises(UsageError, match=message) as caught:
+        plan_head(10, PHOTOS, "photo", HEAD, 2)
+    assert plan_head(float(str(caught.value).split()[-2]), PHOTOS, "photo", HEAD, 2).epochs == 1
+
+
+def test_a_head_before_all_layers_leaves_less_for_them() -> None:
+    plain, after = (plan_budget(60, replace(OVERHEAD, head=head), [SMALL]) for head in (0.0, 20.0))
+    assert plain.training - after.training == pytest.approx(20)
+    assert sum_of_parts(after) == pytest.approx(60)
+    assert "features and head 20.0" in after.text()
+    with pytest.raises(UsageError, match=r"plan, features and head, charts and files alone take 27\.3 s"):
+        plan_budget(5, replace(OVERHEAD, head=20.0), [SMALL])
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("60s", 60), ("60 s", 60), ("2 min", 120), ("1.5h", 5400)])
