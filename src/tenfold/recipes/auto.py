@@ -25,10 +25,14 @@ EXPLANATION = f"""\
 {TITLE}.
 
 The size is the median of a sample of the images, on the shorter side; only the starts of files are read.
-{SMALL} is also the recipe of the built-in datasets; where data.image_size is at most {MAX_SMALL_SIDE}; where the network
-is decided otherwise: by a key of [model] other than model.pretrained = true, by --from, or by your own
-network in Python; and of a sweep of keys that have no effect on {LARGE}, such as optim.lr. Within a --budget
-on larger images, {TUNED} is trained where the time is enough.
+Other reasons for {SMALL}:
+- the data is built in;
+- data.image_size is at most {MAX_SMALL_SIDE};
+- the network is decided otherwise: by a key of [model] other than model.pretrained = true, by --from, or by your
+  own network in Python;
+- a sweep varies a key that has no effect on {LARGE}, such as optim.lr.
+
+Within a --budget on larger images, {TUNED} is trained where the time is enough.
 
 Training begins with a line that says the choice and its reason. The run folder has the name of the recipe
 that was chosen, and holds it complete. Another one: --recipe {SMALL}, --recipe {LARGE}, or see `tenfold recipes`.
