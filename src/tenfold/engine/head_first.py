@@ -46,6 +46,7 @@ def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -
     setup.log.write(FITTED, seconds=round(perf_counter() - started, 3), **head.to_json())
     state.average.restart()
     evaluate_now(setup, plan, state, head.metrics)
+    setup.progress.message(f"head alone: validation accuracy {percent(outcome(state)['val_accuracy'])}")
     save_checkpoint(setup, state)
     return head
 

@@ -101,7 +101,7 @@ def train(
       tenfold train cifar10 --recipe tutorial
       tenfold train cifar10 --recipe timm:resnet18
       tenfold train my-photos/ --epochs 10
-      tenfold train my-photos/ --recipe lite0
+      tenfold train my-photos/ --recipe photo-tuned
       tenfold train cifar10 --from runs/cifar100-quick-20260101-120000
       tenfold train cifar10 --recipe tutorial --seeds 5
       tenfold train my-photos/ --seeds 5 --resplit
