@@ -173,7 +173,8 @@ def test_pretrained_weights_decide_what_the_recipe_leaves_open() -> None:
     ]
     assert with_weights(found, progress) == found
     assert len(progress.lines) == 1
-    own = with_weights(load_recipe("photo-tuned", ["data.fit=pad", "data.image_size=96", "data.normalize=data"]), progress)
+    others = ["data.fit=pad", "data.image_size=96", "data.normalize=data"]
+    own = with_weights(load_recipe("photo-tuned", others), progress)
     assert (own.data.image_size, own.data.fit, own.data.normalize) == (96, "pad", "data")
     assert progress.lines[1:] == [
         "data.normalize = data, but the weights were trained with mean 0.5/0.5/0.5, std 0.5/0.5/0.5"
