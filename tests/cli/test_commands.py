@@ -7,6 +7,7 @@ from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,6 +15,7 @@ from harness.images import png
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, UsageError
 from tenfold.data.decode.image_paths import find_images
+from tenfold.data.store.feature_cache import FeatureCache
 from tenfold.deploy.predictor import Prediction
 from tenfold.models.build import default_arguments
 from tenfold.recipes.load import load_recipe, recipe_names
@@ -551,4 +553,9 @@ def test_prepared_copies_are_listed_verified_and_deleted(
     code, output = data("delete", "shapes")
     assert code == 0
     assert output.startswith("deleted ")
+    cache = FeatureCache("network", 1)
+    cache.add(bytes(16), np.zeros(1, np.float32))
+    cache.flush()
+    assert f"in {tmp_path / 'cache' / 'features'}" in data()[1]
+    assert data("delete", "--all")[1].startswith(f"deleted {tmp_path / 'cache' / 'features'} (")
     assert data("delete", "--all") == (0, "there was nothing to delete\n")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tenfold.core.cache import cache_folder
-from tenfold.data.store.feature_cache import FeatureCache, features_folder, image_key
+from tenfold.data.store.feature_cache import FeatureCache, delete_features, features_bytes, features_folder, image_key
 
 IMAGE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 KEY = image_key(IMAGE)
@@ -52,6 +52,15 @@ def test_a_damaged_file_counts_as_none() -> None:
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time() -> None:
     (cache_folder() / "features").write_text("a file where the folder should be")
     assert filled().get(KEY) is not None
+
+
+def test_features_are_listed_and_deleted() -> None:
+    filled()
+    assert features_bytes() > 0
+    size = features_bytes()
+    assert delete_features() == size
+    assert not features_folder().exists()
+    assert delete_features() == 0
 
 
 def test_the_files_used_longest_ago_are_deleted_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,11 +45,12 @@ def data(context: typer.Context) -> None:
     from tenfold.cli.output import note, render
     from tenfold.core.cache import cache_folder
     from tenfold.core.text import file_size
+    from tenfold.data.store.feature_cache import features_bytes, features_folder
     from tenfold.data.store.store import list_stores
     from tenfold.report.tables.run_tables import listing
 
-    stores = list_stores()
-    if not stores:
+    stores, features = list_stores(), features_bytes()
+    if not stores and not features:
         note(f"no images are prepared in {cache_folder()}; prepare some with: tenfold data get cifar10")
         return
     rows: list[list[str | int]] = [
@@ -57,6 +58,8 @@ def data(context: typer.Context) -> None:
     ]
     render(listing(["name", "key", "images", "size", "path"], rows))
     render(f"{len(stores)} in all, {file_size(sum(store.bytes for store in stores))}")
+    if features:
+        render(f"features that frozen networks have computed: {file_size(features)} in {features_folder()}")
 
 
 @app.command(cls=Command)
@@ -103,7 +106,7 @@ def get(
 @app.command(cls=Command)
 def delete(
     name: Annotated[str | None, argument("NAME|KEY", _COPY_HELP)] = None,
-    everything: Annotated[bool, flag("--all", "Delete every prepared copy")] = False,
+    everything: Annotated[bool, flag("--all", "Delete every prepared copy, and all features")] = False,
 ) -> None:
     """Deletes prepared copies, and nothing else.
 
@@ -115,12 +118,16 @@ def delete(
     if (name is None) == (not everything):
         raise UsageError("expected either the name of a prepared copy or --all; `tenfold data` lists the names")
     from tenfold.core.text import file_size
+    from tenfold.data.store.feature_cache import delete_features, features_folder
     from tenfold.data.store.store import delete_all, delete_store
 
     deleted = delete_store(name) if name is not None else delete_all()
     for store in deleted:
         print(f"deleted {store.path} ({file_size(store.bytes)})")
-    if not deleted:
+    features = delete_features() if everything else 0
+    if features:
+        print(f"deleted {features_folder()} ({file_size(features)})")
+    if not deleted and not features:
         print("there was nothing to delete")
 
 

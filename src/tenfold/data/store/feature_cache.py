@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tenfold.core import durable
 from tenfold.core.cache import cache_folder
+from tenfold.core.disk import storage_errors
 from tenfold.core.errors import StorageError
 
 MAX_BYTES = 2 * 1024**3
@@ -35,6 +36,24 @@ def image_key(image: NDArray[np.uint8]) -> bytes:
 def features_folder() -> Path:
     """Returns the folder of all features; it may not exist."""
     return cache_folder() / "features"
+
+
+def features_bytes() -> int:
+    """Returns the size of all features on disk."""
+    return sum(file.stat().st_size for file in features_folder().glob(f"*/*{_SUFFIX}"))
+
+
+def delete_features() -> int:
+    """Deletes all features and returns how many bytes they took.
+
+    Raises:
+        StorageError: when the disk refuses.
+    """
+    folder, size = features_folder(), features_bytes()
+    if folder.is_dir():
+        with storage_errors("remove", folder):
+            durable.disk.remove(folder)
+    return size
 
 
 class FeatureCache:
