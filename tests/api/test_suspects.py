@@ -147,3 +147,49 @@ def test_a_bad_top_is_refused(top):
 def test_a_source_is_given_by_its_path(tmp_path: Path):
     with pytest.raises(DataError, match="nowhere"):
         tenfold.suspects(tmp_path / "nowhere")
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Settings of a recipe whose network starts from the weights of a run."""
+    run = tenfold.train(EASY, data=dataset(train=96), runs=tmp_path_factory.mktemp("runs"), report=False)
+    return [f"model.weights={run.path / 'last.safetensors'}"]
+
+
+def test_features_of_a_pretrained_network_find_wrong_labels_without_training(mislabeled, pretrained, monkeypatch):
+    monkeypatch.setattr("tenfold.api.suspects.out_of_fold_logits", None)
+    data, wrong = mislabeled
+    found = tenfold.suspects(data, recipe="mlp", overrides=pretrained, folds=3, top=3)
+    assert {row.path for row in found.rows} == {str(index) for index in wrong}
+    assert found.num_images == 96 + 12
+    again, other = (
+        tenfold.suspects(data, recipe="mlp", method="features", overrides=pretrained, folds=3, top=3, seed=seed)
+        for seed in (0, 1)
+    )
+    assert again.rows == found.rows
+    assert other.rows != found.rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "feature"}, "method is 'feature'; expected auto, features, networks"),
+        ({"method": "features"}, "features needs a network with pretrained weights, but mlp starts from random ones"),
+        ({"recipe": "photo", "longer": 2.0}, "longer is 2, but with features nothing is trained longer; leave it out"),
+        ({"recipe": "photo", "method": "networks"}, "networks trains all layers, but train.layers is head; expected"),
+    ],
+)
+def test_a_method_that_does_not_fit_the_recipe_is_refused(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        tenfold.suspects(dataset(), **{"recipe": "mlp"} | arguments)
+
+
+def test_photos_are_checked_by_features_and_small_images_by_networks(monkeypatch):
+    asked = []
+    monkeypatch.setattr("tenfold.api.suspects.given_dataset", lambda _, section: asked.append(section) or 1 / 0)
+    large = np.zeros((4, 100, 120, 3), np.uint8)
+    with pytest.raises(ZeroDivisionError):
+        tenfold.suspects((large, [0, 1, 0, 1]))
+    with pytest.raises(ZeroDivisionError):
+        tenfold.suspects((large[:, :32, :32], [0, 1, 0, 1]))
+    assert [section.normalize for section in asked] == [{"mean": (0.5,) * 3, "std": (0.5,) * 3}, "data"]

@@ -1,7 +1,6 @@
 """`tenfold suspects`: a table, a list, and a training that uses the list."""
 
 import csv
-import inspect
 import signal
 import subprocess
 import sys
@@ -10,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from harness.command_line import environment
 from harness.tiny import photo_folder
-from tenfold.cli.commands import suspects
-from tenfold.cli.main import main
+from tenfold.cli.main import app, main
 
 QUICK = ["--recipe", "mlp", "--folds", "2", "--device", "cpu"]
 QUICK += [
@@ -131,7 +130,22 @@ def test_an_interrupt_leaves_no_files(photos: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "temporary").glob("tenfold*")) == []
 
 
-def test_command_and_python_have_the_same_default_length() -> None:
+def test_the_help_states_the_default_length_of_python() -> None:
     from tenfold.api.suspects import LONGER
 
-    assert inspect.signature(suspects.suspects).parameters["longer"].default == LONGER
+    (option,) = [each for each in typer.main.get_command(app).commands["suspects"].params if each.name == "longer"]
+    assert option.help.endswith(f"(default: {LONGER:g}).")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "feature"], "'feature' is not one of 'auto', 'features', 'networks'"),
+        (["--method", "features", "--recipe", "mlp"], "features needs a network with pretrained weights, but mlp"),
+    ],
+)
+def test_a_wrong_method_is_a_usage_error(
+    words: list[str], message: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["suspects", "photos", *words]) == 2
+    assert message in capsys.readouterr().err

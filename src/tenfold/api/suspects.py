@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tenfold.api.auto_recipe import chosen_recipe
 from tenfold.api.data import DataSource, dataset_of, given_dataset
 from tenfold.api.prepare import report_dataset
 from tenfold.api.weights import with_weights
@@ -20,10 +21,16 @@ from tenfold.core.randomness import derive_seed
 from tenfold.data.labels import Suspect, image_names, write_suspects
 from tenfold.data.types import Dataset, Split
 from tenfold.engine import preflight
+from tenfold.engine.cross_fit import Shown
+from tenfold.engine.run import make_classifier
+from tenfold.inspect.feature_folds import feature_logits, shown_twice
 from tenfold.inspect.label_quality import estimate_label_errors, rank
 from tenfold.inspect.out_of_fold import out_of_fold_logits, scale_duration
+from tenfold.recipes.auto import AUTO, LARGE, SMALL
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
+
+METHODS = ("auto", "features", "networks")
 
 LONGER = 10.0
 """Training length of the classifiers, as a multiple of their recipe's; see benchmarks/suspects.py."""
@@ -80,8 +87,9 @@ class Suspects:
 def suspects(
     data: DataSource | None = None,
     *,
-    recipe: str | Path | Recipe = "quick",
-    longer: float = LONGER,
+    recipe: str | Path | Recipe = AUTO,
+    method: str = "auto",
+    longer: float | None = None,
     folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
@@ -91,14 +99,17 @@ def suspects(
 ) -> Suspects:
     """Finds the training images whose labels are likely wrong.
 
-    A classifier trained on the other folds predicts each fold. Images are ranked by the predicted probability of
+    A classifier fitted to the other folds predicts each fold. Images are ranked by the predicted probability of
     their labels. The test split is not used, and nothing is written.
 
     Args:
         data: as for `train`; the recipe's by default.
-        recipe: a shipped recipe, a TOML file, or a `Recipe`.
-        longer: training length of each classifier, as a multiple of the recipe's: a better classifier mistakes fewer
-            of its own errors for label errors.
+        recipe: a shipped recipe, a TOML file, or a `Recipe`; `auto` is one for small images or one for photos.
+        method: `features` fits a linear layer to the features of the recipe's pretrained network, which takes seconds;
+            `networks` trains the network of the recipe for each fold; `auto` is the first for recipes that start from
+            pretrained weights, as for photos, else the second.
+        longer: training length of each network, as a multiple of the recipe's, 10 by default: a better classifier
+            mistakes fewer of its own errors for label errors. Only with networks.
         folds: number of folds, 2 or more.
         repeats: number of repetitions with other folds, whose probabilities are averaged.
         seed: of folds and training; replaces the recipe's.
@@ -116,25 +127,77 @@ def suspects(
         ('train/cat/0412.png', 'cat', 'dog')
     """
     progress = progress or default_progress()
-    _check_numbers(longer, folds, repeats, top)
+    _check_numbers(LONGER if longer is None else longer, folds, repeats, top)
+    chosen, by_features = _recipe_and_method(recipe, method, data, overrides, longer, progress)
+    choose_device(chosen.train.device)  # reports a missing device before any work is done
+    dataset = given_dataset(data, chosen.data) or dataset_of(chosen.data, progress)
+    report_dataset(dataset, progress, chosen)
+    names, joined = _joined(dataset)
+    preflight.check_network(chosen, joined)
+    shown = _features(chosen, joined, progress) if by_features else None
+    probabilities = np.zeros((len(names), len(joined.classes)))  # N C
+    for repeat in range(repeats):
+        repeat_seed = derive_seed(seed, "repeat", repeat)
+        if shown is not None:
+            logits = feature_logits(shown, len(joined.classes), folds, repeat_seed, progress)
+        else:
+            logits = out_of_fold_logits(chosen, joined, folds, repeat_seed, progress)
+        probabilities += torch.from_numpy(logits).double().softmax(1).numpy() / repeats
+    return _ranked(probabilities, joined, names, top)
+
+
+def _recipe_and_method(
+    recipe: str | Path | Recipe,
+    method: str,
+    data: DataSource | None,
+    overrides: Sequence[str],
+    longer: float | None,
+    progress: Progress,
+) -> tuple[Recipe, bool]:
+    """Returns the complete recipe, and whether features are used; the other arguments are those of `suspects`."""
+    if method not in METHODS:
+        raise UsageError(f"method is '{method}'; expected {', '.join(METHODS)}")
+    if recipe == AUTO and method != "auto":
+        recipe = LARGE if method == "features" else SMALL
+    recipe = chosen_recipe(recipe, data, overrides, progress, runs="runs", name=None).recipe
     chosen = resolve(recipe, overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    by_features = method == "features" or (method == "auto" and chosen.model.starts_from_weights)
+    _check_method(chosen, by_features, longer)
     chosen = with_weights(chosen, progress, in_memory=not isinstance(data, str | Path | None))
     chosen = resolve(chosen, {"data.val_fraction": 0.0})
     if isinstance(data, str | Path):
         chosen = resolve(chosen, {"data.source": str(data)})
     if chosen.data.exclude or chosen.data.relabel:
         raise UsageError("labels are checked as the source has them; leave data.exclude and data.relabel out")
-    chosen = scale_duration(chosen, longer)
-    choose_device(chosen.train.device)  # reports a missing device before any work is done
-    dataset = given_dataset(data, chosen.data) or dataset_of(chosen.data, progress)
-    report_dataset(dataset, progress, chosen)
-    names, joined = _joined(dataset)
-    preflight.check_network(chosen, joined)
-    probabilities = np.zeros((len(names), len(joined.classes)))  # N C
-    for repeat in range(repeats):
-        logits = out_of_fold_logits(chosen, joined, folds, derive_seed(seed, "repeat", repeat), progress)
-        probabilities += torch.from_numpy(logits).double().softmax(1).numpy() / repeats
-    return _ranked(probabilities, joined, names, top)
+    return (chosen, True) if by_features else (scale_duration(chosen, longer or LONGER), False)
+
+
+def _check_method(recipe: Recipe, by_features: bool, longer: float | None) -> None:
+    """Raises UsageError where the recipe or another argument does not fit the method."""
+    if by_features and not recipe.model.starts_from_weights:
+        raise UsageError(
+            f"method features needs a network with pretrained weights, but {recipe.model.name} starts from random "
+            "ones; expected such as --recipe photo, or --method networks"
+        )
+    if by_features and longer is not None:
+        raise UsageError(f"longer is {longer:g}, but with features nothing is trained longer; leave it out")
+    if not by_features and recipe.train.layers != "all":
+        raise UsageError(
+            f"method networks trains all layers, but train.layers is {recipe.train.layers}; expected "
+            "--method features, or --set train.layers=all"
+        )
+
+
+def _features(recipe: Recipe, dataset: Dataset, progress: Progress) -> Shown:
+    """Returns the features of the training images by the network that the recipe starts from."""
+    classifier = make_classifier(recipe, dataset, None)
+    classifier.model.to(choose_device(recipe.train.device))
+    shown = shown_twice(classifier, dataset.train, progress)
+    progress.message(
+        f"each fold is predicted by a linear layer on features of {recipe.model.name}, fitted to the others "
+        "(trained networks: --method networks)"
+    )
+    return shown
 
 
 def _check_numbers(longer: float, folds: int, repeats: int, top: int | float | None) -> None:

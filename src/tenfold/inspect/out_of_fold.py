@@ -62,8 +62,7 @@ def out_of_fold_logits(
         TenfoldError: see `engine.loop.train`.
     """
     labels = dataset.train.labels
-    if not 2 <= folds <= len(labels):
-        raise DataError(f"{len(labels)} images cannot be split into {folds} folds; expected 2 to {len(labels)} folds")
+    check_folds(folds, len(labels))
     fold_of = stratified_folds(labels, folds, seed)
     logits = np.empty((len(labels), len(dataset.classes)), np.float32)
     for fold in range(folds):
@@ -77,11 +76,38 @@ def out_of_fold_logits(
         )
         fold_recipe = resolve(recipe, {**_OVERRIDES, "train.seed": derive_seed(seed, "fold", fold)})
         logits[held_out] = _train_and_predict(fold_recipe, part, _FoldProgress(progress, fold, folds))
-        accuracy = float((logits[held_out].argmax(1) == part.test.labels).mean())
-        progress.message(
-            f"fold {fold + 1} of {folds}: {percent(accuracy)} of {len(held_out):,} images predicted as labeled"
-        )
+        report_fold(progress, fold, folds, logits, labels, held_out)
     return logits
+
+
+def check_folds(folds: int, num_images: int) -> None:
+    """Raises DataError where images cannot be split into so many folds."""
+    if not 2 <= folds <= num_images:
+        raise DataError(f"{num_images} images cannot be split into {folds} folds; expected 2 to {num_images} folds")
+
+
+def report_fold(
+    progress: Progress,
+    fold: int,
+    folds: int,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+) -> None:
+    """Reports how many images of a fold are predicted as labeled.
+
+    Args:
+        progress: receives the message.
+        fold: index of the fold.
+        folds: number of folds.
+        logits: float32 [N, C], of all images.
+        labels: int64 [N], of all images.
+        held_out: int64, indices of the images of the fold.
+    """
+    accuracy = float((logits[held_out].argmax(1) == labels[held_out]).mean())
+    progress.message(
+        f"fold {fold + 1} of {folds}: {percent(accuracy)} of {len(held_out):,} images predicted as labeled"
+    )
 
 
 def scale_duration(recipe: Recipe, factor: float) -> Recipe:

@@ -78,7 +78,7 @@ class FeatureExtractor:
 
     def num_missing(self, images: NDArray[np.uint8]) -> int:
         """Returns how many of the images, uint8 [N, H, W, 3], have no features in the cache yet."""
-        return sum(self._cache.get(image_key(image)) is None for image in images)
+        return sum(self._cache.get(image_key(image)) is None for image in self._preprocessing.center(images))
 
     def computed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns features, float32 [B, D], for images of the network's size, uint8 [B, H, W, 3], without the cache."""
@@ -159,7 +159,7 @@ def features_of(
     extractor = FeatureExtractor(classifier)
     parts = []
     for first in range(0, len(images), _GPU_IMAGES):
-        part = np.array(classifier.preprocessing.center(images[first : first + _GPU_IMAGES]))
+        part = np.array(images[first : first + _GPU_IMAGES])
         parts.append(extractor(part[:, :, ::-1] if mirrored else part).numpy())
         progress("Computing features", first + len(part), len(images))
     extractor.flush()

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tenfold.cli.options import (
     ClassesAreFoldersOption,
@@ -35,10 +35,20 @@ _PAIRS_SHOWN = 5
 def suspects(
     data_source: Annotated[str | None, data_argument("auto")] = None,
     data: Annotated[str | None, data_option("auto")] = None,
-    recipe: Annotated[str, recipe_option("quick")] = "quick",
+    recipe: Annotated[str, recipe_option("auto")] = "auto",
+    method: Annotated[
+        Literal["auto", "features", "networks"],
+        option(
+            "--method",
+            metavar="METHOD",
+            help_text="features of a pretrained network, networks trained for each fold, or auto, by the recipe",
+            default="auto",
+        ),
+    ] = "auto",
     longer: Annotated[
-        float, option("--longer", metavar="FACTOR", help_text="Training length, times the recipe's", default=10)
-    ] = 10.0,
+        float | None,
+        option("--longer", metavar="FACTOR", help_text="Training length of networks, times the recipe's", default="10"),
+    ] = None,
     folds: Annotated[int, folds_option(5)] = 5,
     repeats: Annotated[int, repeats_option(1)] = 1,
     seed: Annotated[int, seed_option("0")] = 0,
@@ -73,10 +83,12 @@ def suspects(
     Examples:
       tenfold suspects my-photos/ --sheet suspects.png
       tenfold suspects cifar10 --repeats 2 --top 3%
+      tenfold suspects my-photos/ --method networks
       tenfold train my-photos/ --exclude suspects.csv
       tenfold train my-photos/ --relabel suspects.csv
     """
     from tenfold.cli.output import check_image_name, check_outputs
+    from tenfold.recipes.auto import AUTO, early_recipe
     from tenfold.recipes.load import load_recipe
 
     source = chosen_data(data_source, data) or "auto"
@@ -91,7 +103,10 @@ def suspects(
         classes_are_folders=classes_are_folders,
         device=device,
     )
-    load_recipe(recipe, lines)  # reports a mistake before torch is imported, which takes a second
+    if recipe == AUTO:  # reports a mistake before torch is imported, which takes a second
+        early_recipe(lines)
+    else:
+        load_recipe(recipe, lines)
 
     from tenfold.api import suspects as api
     from tenfold.cli.terminal import progress_for
@@ -100,6 +115,7 @@ def suspects(
         found = api.suspects(
             source,
             recipe=recipe,
+            method=method,
             longer=longer,
             folds=folds,
             repeats=repeats,

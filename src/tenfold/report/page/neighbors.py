@@ -3,8 +3,6 @@
 B test images, N training images, D features.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +14,6 @@ from tenfold.core.errors import TenfoldError
 from tenfold.core.text import plural, printable
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe
-from tenfold.recipes.schema import Recipe
 from tenfold.report.page.sprites import SpriteSheet, sprite_sheet
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.features import FeatureExtractor
@@ -81,15 +78,14 @@ def nearest_in_training(
         return f"there are more than {_MAX_SEARCHED:,} training images"
     train = dataset.without_margin(dataset.train)
     try:
-        with _threads(recipe):
-            classifier = Classifier.load(folder.best if folder.best.is_file() else folder.last, model=model)
-            extractor = FeatureExtractor(classifier, torch.bfloat16 if recipe.train.precision == "bfloat16" else None)
-            missing = extractor.num_missing(train.images)
-            if missing > _MAX_COMPUTED:
-                return f"the features of {plural(missing, 'training image')} are not in the cache"
-            found = _directions(extractor, dataset.without_margin(dataset.test.subset(indices)).images)  # B D
-            known = _directions(extractor, train.images)  # N D
-            extractor.flush()
+        classifier = Classifier.load(folder.best if folder.best.is_file() else folder.last, model=model)
+        extractor = FeatureExtractor(classifier, torch.bfloat16 if recipe.train.precision == "bfloat16" else None)
+        missing = extractor.num_missing(train.images)
+        if missing > _MAX_COMPUTED:
+            return f"the features of {plural(missing, 'training image')} are not in the cache"
+        found = _directions(extractor, dataset.without_margin(dataset.test.subset(indices)).images)  # B D
+        known = _directions(extractor, train.images)  # N D
+        extractor.flush()
     except TenfoldError as error:
         return str(error)
     nearest = np.argsort(-(found @ known.T), axis=1, kind="stable")[:, :_COUNT]  # B 3
@@ -109,14 +105,3 @@ def _directions(extractor: FeatureExtractor, images: NDArray[np.uint8]) -> NDArr
     """Returns features of length 1, float32 [B, D]."""
     parts = [extractor(np.array(images[start : start + _CHUNK])) for start in range(0, len(images), _CHUNK)]
     return np.asarray(torch.nn.functional.normalize(torch.cat(parts)).numpy())
-
-
-@contextmanager
-def _threads(recipe: Recipe) -> Iterator[None]:
-    """Uses as many threads as the training, with which its features were computed."""
-    previous = torch.get_num_threads()
-    torch.set_num_threads(recipe.train.threads or previous)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(previous)
