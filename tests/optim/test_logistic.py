@@ -77,3 +77,10 @@ def test_a_start_leads_to_the_same_minimum() -> None:
     started = fit_logistic(rows, labels, 3, 0.1, start=fit_logistic(rows, labels, 3, 1.0))
     for one, other in zip(direct, started, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-4)
+
+
+def test_a_fit_does_not_call_what_would_import_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("add_param_group", "zero_grad"):
+        monkeypatch.setattr(torch.optim.Optimizer, name, None)
+    weight, _ = fit_logistic(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), 2, l2=0.1)
+    assert weight[1, 0] > 0 > weight[0, 0]
