@@ -72,9 +72,7 @@ def test_another_run_gives_network_weights_and_normalization(first: Run, tmp_pat
     before, after = weights_of(first.path), weights_of(second.path)
     torch.testing.assert_close(after["fc1.weight"], before["fc1.weight"], rtol=0, atol=1e-4)
     assert after["fc2.weight"].shape == (2, 4)
-    assert any(
-        line.endswith("; the head starts from random weights: 2 classes instead of 3") for line in progress.lines
-    )
+    assert any(line.endswith(" with a new head: 2 classes instead of 3") for line in progress.lines)
 
 
 def test_a_run_is_resumed_and_predicts_without_the_file_it_started_from(first: Run, tmp_path: Path) -> None:
@@ -196,7 +194,7 @@ def test_lite0_trains_on_photos_and_predicts_without_the_package(
     flags = [flag for line in lines for flag in ("--set", line)]
     assert main(["train", str(photos), "--recipe", "photo-tuned", "--name", "a", "--no-report", *flags]) == 0
     shown = "".join(capsys.readouterr())
-    assert "weights: from EfficientNet-Lite0 on ImageNet; the head starts from random weights: 2 classes" in shown
+    assert "weights: from EfficientNet-Lite0 on ImageNet with a new head: 2 classes" in shown
     monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
     card = load_model(Path("runs/a/last.safetensors"))[1]
     assert (card.architecture, card.arguments, card.preprocessing.fit) == ("lite0", {}, "crop:0.875")

@@ -269,7 +269,7 @@ def test_weights_come_from_the_hubs_cache_without_asking_the_hub(
     weights = pretrained_weights("timm:test_efficientnet.r160_in1k", {}, (64, 64))
     model = build("test_efficientnet.r160_in1k")
     (line,) = load_weights(model, weights, tuple("abcde"))
-    assert line.endswith("; the head starts from random weights: 5 classes instead of 1,000")
+    assert line.endswith(" with a new head: 5 classes instead of 1,000")
     assert torch.equal(model.state_dict()["conv_stem.weight"], other.state_dict()["conv_stem.weight"])
 
 

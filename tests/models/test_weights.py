@@ -31,9 +31,7 @@ def test_prefixes_of_wrappers_are_stripped(prefix: str) -> None:
 def test_the_head_stays_random_for_another_number_of_classes() -> None:
     model, other = network(), network(3, seed=1)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    assert load(model, other.state_dict()) == [
-        "weights: from other.pth; the head starts from random weights: 2 classes instead of 3"
-    ]
+    assert load(model, other.state_dict()) == ["weights: from other.pth with a new head: 2 classes instead of 3"]
     assert torch.equal(model.state_dict()["fc1.weight"], other.state_dict()["fc1.weight"])
     assert torch.equal(model.state_dict()["fc2.weight"], before["fc2.weight"])
 
@@ -42,7 +40,7 @@ def test_the_head_stays_random_for_another_number_of_classes() -> None:
     ("known", "line"),
     [
         (TWO, "weights: from other.pth"),
-        (("ant", "bee"), "weights: from other.pth; the head starts from random weights: its classes are others"),
+        (("ant", "bee"), "weights: from other.pth with a new head: its classes are others"),
     ],
 )
 def test_known_classes_decide_about_the_head(known: tuple[str, ...], line: str) -> None:
@@ -55,7 +53,7 @@ def test_weights_without_a_head_of_that_name_and_more_tensors_are_listed() -> No
     state = network(seed=1).state_dict()
     renamed = {name.replace("fc2", "head"): weight for name, weight in state.items()}
     assert load(network(), renamed) == [
-        "weights: from other.pth; the head starts from random weights: they have none of its name",
+        "weights: from other.pth with a new head: they have none of its name",
         "2 tensors of other.pth not used: 'head.weight', 'head.bias'",
     ]
 
@@ -86,4 +84,4 @@ def test_every_network_has_a_head_that_may_be_for_other_classes(name: str) -> No
     other = build_model(name, small, num_classes=3, image_size=(32, 32))
     model = build_model(name, small, num_classes=2, image_size=(32, 32))
     (line,) = load(model, other.state_dict(), known=THREE)
-    assert line.endswith("the head starts from random weights: 2 classes instead of 3")
+    assert line.endswith("with a new head: 2 classes instead of 3")

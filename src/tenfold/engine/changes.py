@@ -19,7 +19,7 @@ def recipe_changes(recipe: Recipe, dataset: Dataset) -> list[Change]:
     """
     plan, train = make_plan(recipe, dataset), recipe.train
     changes = []
-    if plan.batch_size != train.batch_size:
+    if plan.batch_size != train.batch_size and train.layers != "head":  # one fit has no batches
         images = plural(len(dataset.train), "training image")
         reason = f"an epoch of {images} must have at least four batches"
         changes.append(Change("train.batch_size", train.batch_size, plan.batch_size, reason))

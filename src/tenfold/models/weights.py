@@ -67,7 +67,7 @@ def load_weights(model: nn.Module, weights: Weights, classes: tuple[str, ...]) -
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
         >>> other = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 9))
         >>> load_weights(model, Weights(other.state_dict(), "other.pth"), ("cat", "dog"))
-        ['weights: from other.pth; the head starts from random weights: 2 classes instead of 9']
+        ['weights: from other.pth with a new head: 2 classes instead of 9']
     """
     expected = model.state_dict()
     found = {_without_prefix(name, expected): weight for name, weight in weights.state.items()}
@@ -76,7 +76,7 @@ def load_weights(model: nn.Module, weights: Weights, classes: tuple[str, ...]) -
     reason = _reason_for_a_new_head(expected, found, head, weights, classes)
     fitting = {name: found[name] for name in expected if name in found and not (reason and name in head)}
     model.load_state_dict(fitting, strict=False)
-    end = f"; the head starts from random weights: {reason}" if reason else ""
+    end = f" with a new head: {reason}" if reason else ""
     if not reason and head and weights.classes is None:
         end = f"; its {plural(len(classes), 'output')} are taken for the classes of the data in their order"
     unused = [name for name in found if name not in expected]

@@ -86,8 +86,9 @@ def _smallest_difference(num_test: int) -> str:
     """Returns the smallest difference of two runs that can be significant, as a sentence."""
     if num_test < _FEWEST_IMAGES:
         return f"With fewer than {_FEWEST_IMAGES} test images no difference of two runs can be significant."
+    points = f"{100 * _FEWEST_IMAGES / num_test:.1f}".removesuffix(".0")
     return (
-        f"A difference of two runs on these images can be significant from {100 * _FEWEST_IMAGES / num_test:.2g} "
+        f"A difference of two runs on these images can be significant from {points} "
         f"points ({_FEWEST_IMAGES} images) on, as tenfold compare pairs them image by image."
     )
 
