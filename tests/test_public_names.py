@@ -26,6 +26,7 @@ def test_the_public_names_are_listed() -> None:
         "embed",
         "eval",
         "export",
+        "label",
         "load",
         "resume_sweep",
         "suspects",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tenfold.api.embed import Embedding, embed
     from tenfold.api.evaluate import evaluate as eval  # noqa: A004
     from tenfold.api.evaluate import export, load
+    from tenfold.api.label import label
     from tenfold.api.suspects import suspects
     from tenfold.api.sweep import resume_sweep, sweep
     from tenfold.api.sweep_results import Sweep
@@ -46,6 +47,7 @@ _DEFINED_IN = {
     "embed": "tenfold.api.embed",
     "eval": "tenfold.api.evaluate",
     "export": "tenfold.api.evaluate",
+    "label": "tenfold.api.label",
     "load": "tenfold.api.evaluate",
     "resume_sweep": "tenfold.api.sweep",
     "suspects": "tenfold.api.suspects",
@@ -71,6 +73,7 @@ __all__ = [
     "embed",
     "eval",
     "export",
+    "label",
     "load",
     "resume_sweep",
     "suspects",

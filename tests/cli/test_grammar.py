@@ -79,7 +79,8 @@ def test_what_takes_data_takes_it_by_position_or_flag() -> None:
     with_data = {name for name, option in options() if "--data" in option.opts}
     by_position = {name for name, argument in options("argument") if argument.metavar == "DATA"}
     assert by_position == {
-        "train", "sweep", "show", "check", "suspects", "embed", "data get", "bench data", "bench classic"
+        "train", "sweep", "show", "check", "suspects", "embed", "data get", "bench data", "bench classic",
+        "bench photo",
     }  # fmt: skip
     assert by_position < with_data
     other_position = {name for name, argument in options("argument") if argument.metavar != "DATA"}

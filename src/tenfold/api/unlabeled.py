@@ -26,10 +26,12 @@ class UnlabeledImages(NamedTuple):
     Args:
         names: their paths, from the folder that the source names.
         images: uint8 [B, H, W, 3].
+        num_unread: number of images beside them that cannot be read.
     """
 
     names: list[str]
     images: NDArray[np.uint8]
+    num_unread: int = 0
 
 
 def is_unlabeled(source: str) -> bool:
@@ -72,7 +74,8 @@ def read_unlabeled(source: str, preprocessing: Preprocessing, progress: Progress
                 progress.warn(f"left out: {each.error}")
         read = [(_relative(each.name, folder), each.image) for each in decoded if each.image is not None]
         if read:
-            yield UnlabeledImages([name for name, _ in read], np.stack([image for _, image in read]))
+            names, images = [name for name, _ in read], np.stack([image for _, image in read])
+            yield UnlabeledImages(names, images, len(decoded) - len(read))
         done += len(decoded)
         progress.prepare("Reading images", done, len(paths))
 

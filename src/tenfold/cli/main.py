@@ -15,6 +15,7 @@ from tenfold.cli.commands.compare import compare
 from tenfold.cli.commands.embed import embed
 from tenfold.cli.commands.eval import evaluate
 from tenfold.cli.commands.export import export
+from tenfold.cli.commands.label import label
 from tenfold.cli.commands.predict import predict
 from tenfold.cli.commands.recipes import recipes
 from tenfold.cli.commands.report import report
@@ -55,6 +56,7 @@ app.add_typer(data.app, name="data")
 app.command("check", cls=Command)(check)
 app.command("suspects", cls=Command)(suspects)
 app.command("embed", cls=Command)(embed)
+app.command("label", cls=Command)(label)
 app.command("export", cls=Command)(export)
 app.add_typer(bench.app, name="bench")
 

@@ -41,7 +41,7 @@ def suspects(
         option(
             "--method",
             metavar="METHOD",
-            help_text="features of a pretrained network, networks trained for each fold, or auto, by the recipe",
+            help_text="Features of a pretrained network, networks trained for each fold, or auto, by the recipe",
             default="auto",
         ),
     ] = "auto",
