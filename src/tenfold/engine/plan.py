@@ -128,10 +128,10 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     train, optim = recipe.train, recipe.optim
     other, first = train.monitor != "accuracy", train.layers == "head-then-all"
     needs = {
+        "layers = 'head-then-all'": first,
         "early_stop": train.early_stop,
         "target": train.target,
         "monitor": other,
-        "layers = 'head-then-all'": first,
     }
     for key, value in needs.items():
         if value and dataset.val is None:
