@@ -13,7 +13,8 @@ from torch import nn
 from harness.runs import CLASSES, Notes, StopAfter, digests, noise_dataset, tiny_run
 from tenfold.core.errors import RecipeError, Stopped
 from tenfold.core.text import percent
-from tenfold.runs.checkpoint import load_checkpoint
+from tenfold.engine.state import has_diverged
+from tenfold.runs.checkpoint import Checkpoint, load_checkpoint
 from tenfold.runs.log import read_log
 from tenfold.runs.model_file import load_model
 from tenfold.runs.tables import read_metrics
@@ -172,3 +173,12 @@ def test_early_stopping_counts_from_the_head(tmp_path: Path) -> None:
 def test_without_a_validation_split_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"^train.layers = 'head-then-all' needs a validation split: set data.val_fr"):
         tiny_run(tmp_path, data=noise_dataset(val=0), overrides=FIRST, model=TwoLayers())
+
+
+def test_the_low_loss_of_a_head_makes_no_later_checkpoint_useless() -> None:
+    losses = {0: 0.05, 3: 0.8, 5: 0.7}
+    rows = [{"step": step, "train_loss": loss, "train_objective": None} for step, loss in losses.items()]
+    checkpoint = Checkpoint(5, {"pending": {"losses": torch.empty(0)}}, {"rows": rows})
+    assert not has_diverged(checkpoint, diverged_at=9)
+    rows[-1]["train_loss"] = 1.7
+    assert has_diverged(checkpoint, diverged_at=9)
