@@ -12,12 +12,18 @@ from tenfold.api.runs import RunSource, path_of
 from tenfold.core.errors import RunError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
+from tenfold.data.build import build_dataset
+from tenfold.data.request import DataRequest
 from tenfold.data.types import Dataset
 from tenfold.evaluate.intervals import wilson
 from tenfold.inspect.dataset_check import inspect_dataset, inspect_source
-from tenfold.inspect.findings import Inspection, LeakEffect
+from tenfold.inspect.findings import Inspection, LeakEffect, by_severity
+from tenfold.inspect.similar_photos import similar_photos
+from tenfold.models.pretrained import LITE0, pretrained_record
+from tenfold.recipes.auto import MAX_SMALL_SIDE
 from tenfold.recipes.load import load_recipe, resolve
 from tenfold.recipes.schema import Recipe
+from tenfold.runs.features import pretrained_classifier
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.tables import PredictionRow
 
@@ -64,16 +70,35 @@ def check(
     progress = progress or default_progress()
     folder = None if run is None else RunFolder.open(path_of(run, "run"))
     rows = [] if folder is None else folder.read_predictions()  # reports a wrong run before the images are read
+    photos: Dataset | None = None
     if not isinstance(data, str | Path):
         if settings and isinstance(data, Dataset):
             raise UsageError(f"{', '.join(settings)} given for a dataset that is prepared; expected a source of data")
-        prepared = dataset(data, **settings)
-        found = inspect_dataset(prepared, progress.prepare)
+        photos = dataset(data, **settings)
+        found = inspect_dataset(photos, progress.prepare)
     else:
         recipe = Recipe() if folder is None else _recipe_of(folder, str(data))
         section = resolve(recipe, {"data": {"source": str(data), **settings}}).data
         found = inspect_source(request_of(section), progress.prepare)
+        if _are_photos(found.dataset) and not found.has_errors:
+            photos = _prepared_for_features(request_of(section), progress)
+    if photos is not None and _are_photos(photos):
+        known = {frozenset(((p.first.split, p.first.index), (p.second.split, p.second.index))) for p in found.pairs}
+        similar = similar_photos(photos, pretrained_classifier(), known, progress.prepare)
+        found = replace(found, findings=by_severity([*found.findings, *similar]))
     return found if folder is None else replace(found, effect=_leak_effect(folder, rows, found))
+
+
+def _are_photos(dataset: Dataset | None) -> bool:
+    """Returns whether the images, before they were brought to size, are larger than those of small sets."""
+    return dataset is not None and min(dataset.typical_size or dataset.image_size) > MAX_SMALL_SIDE
+
+
+def _prepared_for_features(request: DataRequest, progress: Progress) -> Dataset:
+    """Returns the dataset with the images that the pretrained network expects, as the recipe `photo` prepares them."""
+    images = pretrained_record(LITE0)
+    assert images is not None
+    return build_dataset(replace(request, image_size=images.image_size, fit=images.fit), progress.prepare)
 
 
 def _recipe_of(folder: RunFolder, source: str) -> Recipe:
