@@ -78,6 +78,27 @@ def test_recipes_of_their_own_keep_their_layers() -> None:
     assert planned([DEEPER], "300s")[0].name == "photo-tuned"
 
 
+@pytest.mark.parametrize(("recipe", "names"), [("auto", ["photo", "photo-tuned"]), ("photo", ["photo"])])
+def test_auto_lets_a_budget_choose_and_says_everything_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, names: list[str]
+) -> None:
+    class Stop(Exception):
+        """Ends a run before it begins."""
+
+    def choose(tasks: list[Task], *_: object, **__: object) -> None:
+        assert [task.name for task in tasks] == names
+        assert [task.dataset.val is not None for task in tasks] == [False, True][: len(tasks)]
+        assert len({task.dataset.image_size for task in tasks}) == 1
+        raise Stop
+
+    monkeypatch.setattr("tenfold.api.train.within_budget", choose)
+    data, notes = class_tree(tmp_path / "pets", {"cat": 12, "dog": 12}, height=80, width=70), Notes()
+    with pytest.raises(Stop):
+        tenfold.train(recipe, data=data, overrides=["data.image_size=66"], budget="1h", progress=notes)
+    assert len([line for line in notes.messages if line.startswith("data: ")]) == 1
+    assert notes.warnings == []
+
+
 def test_cost_of_a_head_is_measured_without_the_cache(own_cache: Path) -> None:
     recipe = load_recipe("photo", ["data.normalize=half", "data.fit=crop", *SMALL])
     found = head_cost(recipe, ALONE.dataset, 2)
