@@ -84,3 +84,11 @@ def test_a_fit_does_not_call_what_would_import_the_compiler(monkeypatch: pytest.
         monkeypatch.setattr(torch.optim.Optimizer, name, None)
     weight, _ = fit_logistic(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), 2, l2=0.1)
     assert weight[1, 0] > 0 > weight[0, 0]
+
+
+def test_a_small_fit_uses_one_thread_and_gives_back_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    fit_logistic(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), 2, 0.1)
+    assert asked == [1, 7]

@@ -7,6 +7,8 @@ D. C. Liu and J. Nocedal, "On the limited memory BFGS method for large scale opt
 Shapes: M rows, D features, C classes.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +18,10 @@ from torch.nn import functional as F
 _MAX_ITERATIONS = 200
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-6}
 """Largest component of the gradient at the end; the logits are a thousand times less exact."""
+
+
+_ONE_THREAD_VALUES = 1 << 22
+"""Number of values, M · D, up to which one thread fits a head."""
 
 
 class LinearHead(NamedTuple):
@@ -52,7 +58,8 @@ class Standardized:
         self._basis: Tensor | None = None
         scaled = (rows - self._mean) / self._std
         if len(rows) < rows.shape[1]:
-            left, values, right = torch.linalg.svd(scaled, full_matrices=False)
+            with _few_threads(scaled):
+                left, values, right = torch.linalg.svd(scaled, full_matrices=False)
             self._basis = right  # M D
             scaled = left * values
         self.rows = scaled  # M M, or M D
@@ -116,6 +123,22 @@ def fit_logistic(
         total.backward()
         return total
 
-    with torch.enable_grad():
+    with torch.enable_grad(), _few_threads(rows):
         optimizer.step(loss)  # type: ignore[no-untyped-call]
     return weight.detach(), bias.detach()
+
+
+@contextmanager
+def _few_threads(rows: Tensor) -> Iterator[None]:
+    """Computes with one thread where there are few rows.
+
+    A fit is thousands of small products. Threads that wait for one another, where other programs have the cores, made it
+    ten times slower.
+    """
+    threads = torch.get_num_threads()
+    if rows.device.type == "cpu" and rows.numel() <= _ONE_THREAD_VALUES:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
