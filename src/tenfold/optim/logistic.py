@@ -132,8 +132,8 @@ def fit_logistic(
 def _few_threads(rows: Tensor) -> Iterator[None]:
     """Computes with one thread where there are few rows.
 
-    A fit is thousands of small products. Threads that wait for one another, where other programs have the cores, made it
-    ten times slower.
+    A fit is thousands of small products. Threads that wait for one another, where other programs have the cores, made
+    it ten times slower.
     """
     threads = torch.get_num_threads()
     if rows.device.type == "cpu" and rows.numel() <= _ONE_THREAD_VALUES:
