@@ -93,7 +93,7 @@ def test_varied_keys_count_as_overrides_do(tmp_path: Path) -> None:
     data = pets(tmp_path / "pets", 80)
     line = "recipe: quick, because model.name is varied (another: --recipe photo)"
     assert chosen(data, varied=["model.name"]) == ("quick", [line])
-    line = "recipe: quick, because optim.lr is varied, which has no effect on photo (another: --recipe photo)"
+    line = "recipe: quick, because optim.lr is varied, which has no effect on photo (another: --recipe photo-tuned)"
     assert chosen(data, varied=["optim.lr"]) == ("quick", [line])
     assert chosen(data, varied=["optim.head_l2"])[0] == "photo"
     assert chosen(data, varied=["recipe"]) == ("photo", [])

@@ -19,7 +19,7 @@ from tenfold.data.request import DataRequest
 from tenfold.data.sources.shapes import SIZE
 from tenfold.data.types import Dataset
 from tenfold.experiments.sweep.values import RECIPE_KEY
-from tenfold.recipes.auto import AUTO, LARGE, MAX_SMALL_SIDE, SMALL, early_recipe
+from tenfold.recipes.auto import AUTO, LARGE, MAX_SMALL_SIDE, SMALL, TUNED, early_recipe
 from tenfold.recipes.load import key_of
 from tenfold.recipes.schema import Recipe
 
@@ -75,6 +75,7 @@ def chosen_recipe(
     if recipe != AUTO:
         return Chosen(recipe, "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem)
     early, seconds = early_recipe(overrides), 0.0
+    unused = next(filter(has_no_effect_on_a_head, varied), None)
     check_early(early, Path(runs), name, check_network=False)
     own_key = next((key for key in (*map(key_of, overrides), *varied) if key.startswith("model.")), None)
     if own_key is not None and not early.model.pretrained:
@@ -87,11 +88,10 @@ def chosen_recipe(
         else:
             own_size = _size_in_memory(data)
         choice, reason = _choice(own_size, request.size)
-        unused = next(filter(has_no_effect_on_a_head, varied), None)
         if choice == LARGE and unused is not None:
             choice, reason = SMALL, f"{unused} is varied, which has no effect on {LARGE}"
     if reason and RECIPE_KEY not in varied:
-        other = LARGE if choice == SMALL else SMALL
+        other = SMALL if choice == LARGE else LARGE if unused is None else TUNED
         progress.message(f"recipe: {choice}, because {reason} (another: --recipe {other})")
     return Chosen(choice, choice, seconds)
 
