@@ -69,7 +69,7 @@ def alone(runs: Path) -> dict[str, torch.Tensor]:
     return load_model(tiny_run(runs, "alone", overrides=keys, model=TwoLayers()) / "last.safetensors")[0]
 
 
-def killed(*arguments: object) -> None:
+def killed(*arguments: object, **settings: object) -> None:
     raise KeyboardInterrupt
 
 

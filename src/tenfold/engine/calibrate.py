@@ -51,8 +51,7 @@ def fit_calibration(
     if dataset.val is not None and val_logits is not None:
         return {"temperature": _fit(val_logits, dataset.val), "pictures": len(dataset.val), "source": "val"}
     if head is not None and (held_out := head.cross_fit) is not None:
-        temperature = fit_temperature(held_out.logits, held_out.labels, prior_std=PRIOR_STD)
-        return {"temperature": temperature, "pictures": len(held_out.labels), "source": "out of fold"}
+        return {"temperature": held_out.temperature, "pictures": len(held_out.labels), "source": "out of fold"}
     count = 0 if setup.is_custom else num_training_images(recipe, dataset)
     times_seen = _times_seen(recipe, dataset, steps) if count else None
     if times_seen is None:

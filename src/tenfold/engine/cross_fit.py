@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tenfold.data.splits import grouped_folds, stratified_folds
-from tenfold.evaluate.calibration import fit_temperature
+from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
 from tenfold.optim.logistic import Standardized, fit_logistic
 
 STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
@@ -66,6 +66,11 @@ class CrossFit(NamedTuple):
     logits: Tensor
     losses: dict[float, float]
     folds: int
+
+    @property
+    def temperature(self) -> float:
+        """Divisor of the logits that calibrates the probabilities; see `fit_temperature`."""
+        return fit_temperature(self.logits, self.labels, prior_std=PRIOR_STD)
 
     @property
     def accuracy(self) -> float:

@@ -50,13 +50,17 @@ class FittedHead:
         )
 
 
-def fit_head(setup: Setup, shown: Shown, class_weights: tuple[float, ...] | None) -> FittedHead:
+def fit_head(
+    setup: Setup, shown: Shown, class_weights: tuple[float, ...] | None, *, calibrated: bool = False
+) -> FittedHead:
     """Fits the head of `setup`'s model, which is changed, and says how.
 
     Args:
         setup: of the run; `optim.head_l2` is the strength of the penalty, 0 chooses it.
         shown: features of the training images.
         class_weights: see `Plan`.
+        calibrated: whether the weights are divided by the temperature of the cross-validation, so that the loss of the
+            head can be compared with that of trained layers.
     """
     optim, train, classes = setup.recipe.optim, setup.dataset.train, setup.classifier.classes
     weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float64)
@@ -82,6 +86,8 @@ def fit_head(setup: Setup, shown: Shown, class_weights: tuple[float, ...] | None
         label_smoothing=optim.label_smoothing,
     )
     head = data.head(*fitted)
+    if calibrated and found is not None:
+        head = LinearHead(*(each / found.temperature for each in head))
     layer = head_of(setup.classifier.model, len(classes))
     with torch.no_grad():
         layer.weight.copy_(head.weight)

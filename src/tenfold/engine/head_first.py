@@ -42,7 +42,7 @@ def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -
     shorter = make_plan(alone.recipe, setup.dataset)
     loader = training_loader(alone.recipe, setup.dataset, setup.hardware)
     shown, _ = show_images(alone, shorter, loader, lambda: 0.0, stop)
-    head = fit_head(alone, shown, shorter.class_weights)
+    head = fit_head(alone, shown, shorter.class_weights, calibrated=True)
     setup.log.write(FITTED, seconds=round(perf_counter() - started, 3), **head.to_json())
     state.average.restart()
     evaluate_now(setup, plan, state, head.metrics)
@@ -55,7 +55,11 @@ def head_alone(recipe: Recipe) -> Recipe:
     """Returns the recipe of the head alone: two epochs, which show each image and its mirror image."""
     mirrored = {"augment": AugmentSection(flip="alternating"), "pruning": 0.0}
     short = {"layers": "head", "duration": Duration(2, "epochs"), "min_steps": 0, "drop_last": False}
-    sections = {"data": recipe.data.model_copy(update=mirrored), "train": recipe.train.model_copy(update=short)}
+    sections = {
+        "data": recipe.data.model_copy(update=mirrored),
+        "optim": recipe.optim.model_copy(update={"label_smoothing": 0.0}),
+        "train": recipe.train.model_copy(update=short),
+    }
     return recipe.model_copy(update=sections)
 
 
