@@ -66,8 +66,38 @@ def test_one_image_of_each_class_cannot_be_cross_validated() -> None:
 
 
 def test_many_images_are_represented_by_some_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.engine.cross_fit._MAX_ROWS", 30)
+    monkeypatch.setattr("tenfold.engine.cross_fit.MAX_ROWS", 30)
     found = cross_fit(shown(images=60), 2, seed=0)
     assert found is not None
     assert len(found.images) == 15
     assert abs(int(found.labels.sum()) - 7.5) <= 1
+
+
+def test_an_image_whose_class_is_in_no_other_fold_is_left_out() -> None:
+    data = shown(images=40, passes=1)
+    lonely = Shown(
+        torch.cat([data.features, torch.full((1, 6), 9.0)]),
+        torch.cat([data.labels, torch.tensor([2])]),
+        torch.arange(41),
+    )
+    found, without = cross_fit(lonely, 3, seed=0), cross_fit(data, 2, seed=0)
+    assert found is not None
+    assert without is not None
+    assert found.images.tolist() == list(range(40))
+    assert max(found.losses.values()) < 2 * max(without.losses.values())
+    assert found.temperature < 3
+
+
+def test_one_group_of_each_class_cannot_be_cross_validated() -> None:
+    names = [f"patient {label}" for label in shown(passes=1).labels.tolist()]
+    assert cross_fit(shown(), 2, seed=0, groups=names) is None
+
+
+def test_a_single_group_is_not_torn_apart() -> None:
+    assert cross_fit(shown(), 2, seed=0, groups=["all"] * 40) is None
+
+
+def test_images_without_a_group_are_groups_of_their_own() -> None:
+    found = cross_fit(shown(), 2, seed=0, groups=["", *["pair"] * 2, *[""] * 37])
+    assert found is not None
+    assert found.folds == 5

@@ -190,7 +190,8 @@ def _check_method(recipe: Recipe, by_features: bool, longer: float | None) -> No
 
 def _features(recipe: Recipe, dataset: Dataset, progress: Progress) -> Shown:
     """Returns the features of the training images by the network that the recipe starts from."""
-    classifier = make_classifier(recipe, dataset, None)
+    with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
+        classifier = make_classifier(recipe, dataset, None)
     classifier.model.to(choose_device(recipe.train.device))
     shown = shown_twice(classifier, dataset.train, progress)
     progress.message(

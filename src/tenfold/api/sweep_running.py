@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from tenfold.api.data import dataset_of, request_of
 from tenfold.api.fold_results import conclude_folds
 from tenfold.api.sweep_results import Sweep, conclude
@@ -61,7 +63,9 @@ def checked(base: Recipe, plan: SweepPlan, trials: Sequence[Trial], progress: Pr
             found = () if plan.folds else leak_lines(dataset, leaks)
             lines |= dict.fromkeys(f"seed {trial.seed}: {line}" if plan.resplit else line for line in found)
             if recipe.train.layers != "all":
-                prepare_features(make_classifier(recipe, dataset, None), recipe, dataset, progress)
+                with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
+                    classifier = make_classifier(recipe, dataset, None)
+                prepare_features(classifier, recipe, dataset, progress)
         work[trial.name] = preflight.check(recipe, dataset)
         changes |= dict.fromkeys(map(str, recipe_changes(recipe, dataset)))
     for line in (*lines, *fold_leak_lines(in_folds), *changes):

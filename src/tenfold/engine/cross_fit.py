@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from tenfold.data.splits import grouped_folds, stratified_folds
+from tenfold.data.splits import group_numbers, grouped_folds, stratified_folds
 from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
 from tenfold.optim.logistic import Standardized, fit_logistic
 
@@ -26,7 +26,7 @@ DEFAULT_STRENGTH = 0.1
 FOLDS = 5
 """Number of folds where the images allow it."""
 
-_MAX_ROWS = 4000
+MAX_ROWS = 4000
 """Number of rows that suffice to choose a strength; more would take minutes and hardly change it."""
 
 
@@ -88,7 +88,9 @@ def cross_fit(
     label_smoothing: float = 0.0,
     strengths: Sequence[float] = STRENGTHS,
 ) -> CrossFit | None:
-    """Returns the best strength with out-of-fold logits; None where fewer than two images of a class are there.
+    """Returns the best strength with out-of-fold logits; None where there is nothing to predict out of fold.
+
+    That is so with one image, or one group, of each class. Images whose class is in no other fold are left out.
 
     Args:
         shown: features of N images.
@@ -102,15 +104,21 @@ def cross_fit(
     shown = _limited(shown, seed)
     images, position = shown.images.unique(return_inverse=True)  # n, M
     labels = torch.zeros(len(images), dtype=torch.int64).index_put_((position,), shown.labels)
-    if int(labels.bincount().max()) < 2:
-        return None
     fold_of, folds = _folds(labels.numpy(), None if groups is None else [groups[i] for i in images.tolist()], seed)
+    if folds < 2:
+        return None
     data = Standardized(shown.features)
     rows = data.rows.float()  # half the time of float64; the strength does not need more
     weights = None if class_weights is None else class_weights.float()[shown.labels]
     out_of_fold = torch.zeros(len(strengths), len(images), num_classes, dtype=torch.float64)
+    is_known = torch.zeros(len(images), dtype=torch.bool)
     for fold in range(folds):
-        held_out = torch.from_numpy(fold_of == fold)[position]  # M
+        of_fold = torch.from_numpy(fold_of == fold)  # n
+        known_classes = torch.zeros(num_classes, dtype=torch.bool).index_fill_(0, labels[~of_fold], True)
+        if int(known_classes.sum()) < 2:
+            continue
+        is_known |= of_fold & known_classes[labels]
+        held_out = of_fold[position]  # M
         fitted = None
         for number, l2 in enumerate(strengths):  # from strong to weak: each fit starts from the last one
             fitted = fit_logistic(
@@ -126,6 +134,10 @@ def cross_fit(
             logits = (rows[held_out] @ weight.T + bias).double()
             out_of_fold[number].index_add_(0, position[held_out], logits)
     out_of_fold /= position.bincount()[:, None]
+    # An image whose class is only in its own fold cannot be predicted, which says nothing of a strength.
+    images, labels, out_of_fold = images[is_known], labels[is_known], out_of_fold[:, is_known]
+    if len(labels.unique()) < 2:
+        return None
     losses = [_calibrated_loss(logits, labels) for logits in out_of_fold]
     best = int(np.argmin(losses))
     by_strength = dict(zip(strengths, losses, strict=True))
@@ -133,13 +145,12 @@ def cross_fit(
 
 
 def _folds(labels: NDArray[np.int64], groups: Sequence[str] | None, seed: int) -> tuple[NDArray[np.int64], int]:
-    """Returns the fold of each image, int64 [n], and the number of folds: at least two."""
-    if groups is not None and any(groups):
-        folds = min(FOLDS, len(set(groups)))
-        if folds > 1:
-            return grouped_folds(labels, groups, folds, seed), folds
-    folds = min(FOLDS, len(labels))
-    return stratified_folds(labels, folds, seed), folds
+    """Returns the fold of each image, int64 [n], and the number of folds; fewer than two where nothing can be split."""
+    numbers = np.arange(len(labels)) if groups is None else group_numbers(groups)
+    folds = min(FOLDS, len(np.unique(numbers)))
+    if folds < 2 or groups is None or not any(groups):
+        return stratified_folds(labels, folds, seed), folds
+    return grouped_folds(labels, groups, folds, seed), folds
 
 
 def _calibrated_loss(logits: Tensor, labels: Tensor) -> float:
@@ -148,7 +159,7 @@ def _calibrated_loss(logits: Tensor, labels: Tensor) -> float:
 
 def _limited(shown: Shown, seed: int) -> Shown:
     """Returns the rows of so many images, of all classes alike, that they suffice."""
-    parts = -(-len(shown.labels) // _MAX_ROWS)
+    parts = -(-len(shown.labels) // MAX_ROWS)
     if parts == 1:
         return shown
     images, first = np.unique(shown.images.numpy(), return_index=True)

@@ -55,6 +55,8 @@ def train_head(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
         times.pause_training()
         evaluate_now(setup, plan, state, fitted.metrics)
         save_checkpoint(setup, state)
+        if stop.received:
+            raise stop.error(f"stopped after the head was fitted; resume with: {setup.folder.resume_command()}")
     return Trained(setup, state, fitted)
 
 

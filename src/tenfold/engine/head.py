@@ -24,7 +24,8 @@ class FittedHead:
     Args:
         head: the weights.
         l2: strength of the penalty.
-        cross_fit: how it was chosen; None where it was given, or could not be chosen.
+        cross_fit: how it was chosen, of several strengths or of the given one; None where nothing can be held out, or
+            where a strength was given and validation images calibrate.
         metrics: of the training images as they were shown, with the fitted head.
     """
 
@@ -44,8 +45,9 @@ class FittedHead:
         if self.cross_fit is None:
             return f"head: fitted with L2 strength {self.l2:g}"
         found = self.cross_fit
+        chosen = "chosen by" if len(found.losses) > 1 else "as given;"
         return (
-            f"head: fitted with L2 strength {self.l2:g}, chosen by {found.folds}-fold cross-validation on "
+            f"head: fitted with L2 strength {self.l2:g}, {chosen} {found.folds}-fold cross-validation on "
             f"{plural(len(found.labels), 'training image')} ({percent(found.accuracy, 1)} correct out of fold)"
         )
 

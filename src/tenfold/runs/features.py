@@ -24,8 +24,8 @@ from tenfold.models.features import FeatureNetwork
 from tenfold.models.pretrained import LITE0, pretrained_record, pretrained_weights
 from tenfold.runs.artifact import Classifier
 
-_CPU_PIXELS, _GPU_IMAGES = 2 * 224 * 224, 256
-"""Pixels of the images that a CPU core computes at once, so that they stay in its cache, and images for a GPU."""
+_CPU_PIXELS, _CPU_IMAGES, _GPU_IMAGES = 2 * 224 * 224, 8, 256
+"""Pixels and images that a CPU core computes at once, so that they stay in its cache, and images for a GPU."""
 
 _FLUSH_SECONDS = 20.0
 """Time after which new features are written, so that a killed run has not computed them in vain."""
@@ -54,7 +54,7 @@ class FeatureExtractor:
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         height, width = classifier.preprocessing.image_size
         on_cpu = self._device.type == "cpu"
-        self._batch_size = max(1, _CPU_PIXELS // (height * width)) if on_cpu else _GPU_IMAGES
+        self._batch_size = min(_CPU_IMAGES, max(1, _CPU_PIXELS // (height * width))) if on_cpu else _GPU_IMAGES
         self._cache = FeatureCache(self._digest(network), self.num_features)
         self._flushed = perf_counter()
 
@@ -93,8 +93,12 @@ class FeatureExtractor:
         self._flushed = perf_counter()
 
     def _compute(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Returns features of at most a batch of images; a smaller one is filled up, so that all round alike."""
-        rows = np.resize(np.arange(len(images)), self._batch_size)
+        """Returns features of at most a batch of images, and of some again: other sizes of batches may round otherwise.
+
+        A smaller batch is filled up, on a GPU to the next power of two.
+        """
+        on_cpu = self._device.type == "cpu"
+        rows = np.resize(np.arange(len(images)), self._batch_size if on_cpu else 1 << (len(images) - 1).bit_length())
         batch = torch.from_numpy(images[rows]).permute(0, 3, 1, 2).to(self._device)  # B 3 H W, channels_last
         with (
             torch.inference_mode(),

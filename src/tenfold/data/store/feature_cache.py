@@ -1,11 +1,13 @@
 """Remembers the features that a frozen network has computed, by the content of each image.
 
-    <cache>/features/<16 digits of the network>/<random>.safetensors    keys uint8 [N, 16], features float32 [N, D]
+    <cache>/features/<16 digits of the network>/<random>.keys.npy        uint8 [N, 16]
+    <cache>/features/<16 digits of the network>/<random>.features.npy    float32 [N, D], memory-mapped
 
 So the same photo is computed once, whatever its file, split, fold or run. A file that is damaged or of another length
 counts as none. What was not used for the longest time is deleted when all files take more than `MAX_BYTES`.
 """
 
+import io
 import os
 import secrets
 from contextlib import suppress
@@ -23,7 +25,7 @@ from tenfold.core.errors import StorageError
 MAX_BYTES = 2 * 1024**3
 
 _KEY_BYTES = 16
-_SUFFIX = ".safetensors"
+_KEYS, _FEATURES = ".keys.npy", ".features.npy"
 
 Features = NDArray[np.float32]
 
@@ -40,7 +42,7 @@ def features_folder() -> Path:
 
 def features_bytes() -> int:
     """Returns the size of all features on disk."""
-    return sum(file.stat().st_size for file in features_folder().glob(f"*/*{_SUFFIX}"))
+    return sum(size for _, size, _ in _files(features_folder()))
 
 
 def delete_features() -> int:
@@ -67,54 +69,75 @@ class FeatureCache:
     def __init__(self, network: str, size: int) -> None:
         self._folder = features_folder() / network[:16]
         self._size = size
-        self._rows: dict[bytes, Features] = {}
         self._new: dict[bytes, Features] = {}
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if self._folder.is_dir() else ():
-            self._rows |= self._read(path)
+        self._rows: dict[bytes, tuple[Features, int]] = {}
+        for path in sorted(self._folder.glob(f"*{_KEYS}")) if self._folder.is_dir() else ():
+            self._open(path)
 
     def get(self, key: bytes) -> Features | None:
         """Returns the features of the image with this key, float32 [D], or None."""
-        return self._rows.get(key)
+        if key in self._new:
+            return self._new[key]
+        array, row = self._rows.get(key, (None, 0))
+        return None if array is None else array[row]
 
     def add(self, key: bytes, features: Features) -> None:
         """Remembers the features of an image, float32 [D]; they are written by `flush`."""
-        self._rows[key] = self._new[key] = features
+        self._new[key] = features
 
     def flush(self) -> None:
         """Writes what was added since the last call. A cache that cannot be written costs time, not the run."""
         if not self._new:
             return
-        from safetensors.numpy import save
-
         keys = np.frombuffer(b"".join(self._new), np.uint8).reshape(-1, _KEY_BYTES)
-        content = save({"keys": keys, "features": np.stack(list(self._new.values()))})
+        features = np.stack(list(self._new.values()))
+        self._rows |= {key: (features, row) for row, key in enumerate(self._new)}
         self._new = {}
+        name = secrets.token_hex(8)
         with suppress(StorageError):
             durable.make_folder(self._folder)
-            durable.write_bytes(self._folder / f"{secrets.token_hex(8)}{_SUFFIX}", content)
+            durable.remove_leftovers(self._folder)
+            durable.write_bytes(self._folder / f"{name}{_FEATURES}", _npy(features))
+            durable.write_bytes(self._folder / f"{name}{_KEYS}", _npy(keys))  # last: with it, the features count
+            self._open(self._folder / f"{name}{_KEYS}")  # from the disk, so that memory does not grow
             _limit(features_folder())
 
-    def _read(self, path: Path) -> dict[bytes, Features]:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+    def _open(self, path: Path) -> None:
+        """Adds the rows of a file of keys; a damaged one is passed over."""
+        with suppress(OSError, ValueError):
+            keys = np.load(path, allow_pickle=False)
+            other = path.with_name(path.name.replace(_KEYS, _FEATURES))
+            features = np.load(other, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+            expected = (keys.shape, features.shape) == ((len(keys), _KEY_BYTES), (len(keys), self._size))
+            if expected and features.dtype == np.float32:
+                self._rows |= {key.tobytes(): (features, row) for row, key in enumerate(keys)}
+                for used in (path, other):
+                    os.utime(used)  # the time of its last use
 
-        with suppress(OSError, SafetensorError, KeyError, ValueError):
-            tensors = load(path.read_bytes())
-            keys, features = tensors["keys"], tensors["features"]
-            if features.shape == (len(keys), self._size) and keys.shape[1:] == (_KEY_BYTES,):
-                with suppress(OSError):
-                    os.utime(path)  # the time of its last use
-                return dict(zip(map(bytes, keys), features.astype(np.float32, copy=False), strict=True))
-        return {}
+
+def _npy(array: NDArray[np.generic]) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
+def _files(folder: Path) -> list[tuple[float, int, Path]]:
+    """Returns time of the last use, size and path of all files of features; others may delete some meanwhile."""
+    found = []
+    for path in folder.glob("*/*.npy"):
+        with suppress(OSError):
+            status = path.stat()
+            found.append((status.st_mtime, status.st_size, path))
+    return sorted(found)
 
 
 def _limit(folder: Path) -> None:
     """Deletes the files that were used longest ago until all take at most `MAX_BYTES`."""
-    with suppress(OSError):
-        files = sorted((file.stat().st_mtime, file.stat().st_size, file) for file in folder.glob(f"*/*{_SUFFIX}"))
-        excess = sum(size for _, size, _ in files) - MAX_BYTES
-        for _, size, file in files:
-            if excess <= 0:
-                return
-            durable.disk.remove(file)
-            excess -= size
+    files = _files(folder)
+    excess = sum(size for _, size, _ in files) - MAX_BYTES
+    for _, size, path in files:
+        if excess <= 0:
+            return
+        with suppress(OSError):
+            durable.disk.remove(path)
+        excess -= size

@@ -40,12 +40,15 @@ def head_section(recipe: Recipe, summary: Mapping[str, Any]) -> HeadSection | No
     chosen = head.get("chosen")
     if not chosen:
         return HeadSection(f"{text}. There are no curves: one fit finds the minimum.", None)
+    correct = f"({percent(chosen['accuracy'])} of them correct out of fold)"
+    if len(chosen["losses"]) < 2:
+        text += f", which was given; in a {chosen['folds']}-fold cross-validation within the training images {correct}"
+        return HeadSection(f"{text}.", None)
     losses = {float(strength): float(loss) for strength, loss in chosen["losses"].items()}
     text += (
-        f", which has the lowest loss in a {chosen['folds']}-fold cross-validation within the training images "
-        f"({percent(chosen['accuracy'])} of them correct out of fold)"
+        f", which has the lowest loss in a {chosen['folds']}-fold cross-validation within the training images {correct}"
     )
-    return HeadSection(f"{text}.", _chart(losses, float(head["l2"])) if len(losses) > 1 else None)
+    return HeadSection(f"{text}.", _chart(losses, float(head["l2"])))
 
 
 def _chart(losses: Mapping[float, float], best: float) -> Chart:
