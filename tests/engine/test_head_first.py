@@ -13,7 +13,9 @@ from torch import nn
 from harness.runs import CLASSES, Notes, StopAfter, digests, noise_dataset, tiny_run
 from tenfold.core.errors import RecipeError, Stopped
 from tenfold.core.text import percent
+from tenfold.engine.head_first import HEAD_EPOCHS, head_alone
 from tenfold.engine.state import has_diverged
+from tenfold.recipes.load import load_recipe
 from tenfold.runs.checkpoint import Checkpoint, load_checkpoint
 from tenfold.runs.log import read_log
 from tenfold.runs.model_file import load_model
@@ -163,6 +165,11 @@ def test_the_strength_of_the_head_is_chosen_within_the_training_images(tmp_path:
     found = summary(run(tmp_path, "run", "optim.head_l2=0", "train.duration=1 step"))["head"]
     assert found["chosen"]["folds"] == 5
     assert found["l2"] > 0
+
+
+def test_the_head_alone_is_shown_each_image_and_its_mirror_image() -> None:
+    alone = head_alone(load_recipe("photo-tuned"))
+    assert (alone.train.duration.amount, alone.data.augment.flip) == (HEAD_EPOCHS, "alternating")
 
 
 def test_early_stopping_counts_from_the_head(tmp_path: Path) -> None:

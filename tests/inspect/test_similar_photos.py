@@ -82,3 +82,14 @@ def test_check_compares_photos_as_the_network_expects_them_and_no_small_images(
     tenfold.check(IMAGES)
     tenfold.check(replace(IMAGES, typical_size=(64, 64)))
     assert len(asked) == 1
+
+
+def test_photos_that_are_too_many_are_not_prepared_for_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "MAX_PHOTOS", 3)
+    monkeypatch.setattr("tenfold.api.check.build_dataset", None)
+    photos = {f"{name}/{number}.png": png(number, 70, 90) for name in "ab" for number in range(2)}
+    found = tenfold.check(write_tree(tmp_path / "photos", photos))
+    assert any("there are more than 3 photos" in finding.sentence for finding in found.findings)

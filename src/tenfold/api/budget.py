@@ -12,6 +12,7 @@ from tenfold.core.errors import UsageError
 from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine.calibrate import num_training_images
+from tenfold.engine.head_first import HEAD_EPOCHS
 from tenfold.engine.plan import make_plan
 from tenfold.experiments.budget.accuracy_table import IMAGES_PER_EPOCH, Network, measured_networks
 from tenfold.experiments.budget.budget_plan import (
@@ -32,9 +33,6 @@ _CHARTS = 10.0
 """Time for all charts and the page of a run, as a multiple of the time for the one chart that is drawn as a probe."""
 
 _PLANNED_KEY = "train.duration"
-
-_HEAD_PASSES = 2
-"""How often each image is shown before all layers are trained: the image and its mirror image."""
 
 _MIN_EPOCHS = 3
 """Fewer epochs of all layers seldom bring more than the head alone."""
@@ -57,7 +55,7 @@ def within_budget(
 
     A recipe of the network `quick` without widths gets the widths, batch size and learning rates of one of the
     measured networks. Every other recipe keeps its network, and only its length is planned. Where a head is fitted to
-    features, see `head_within_budget`.
+    features, see `_head_or_all_layers`.
 
     Args:
         tasks: what to choose from: one, or a head alone and the same head before all layers.
@@ -115,11 +113,11 @@ def _head_or_all_layers(
     """Returns the task of all layers where at least `_MIN_EPOCHS` of them fit after their head, else the head alone."""
     by_layers = {task.recipe.train.layers: task for task in tasks}
     alone, deeper = by_layers.get("head"), by_layers.get("head-then-all")
-    passes = _HEAD_PASSES if alone is None else _passes(alone.recipe, alone.dataset)
+    passes = HEAD_EPOCHS if alone is None else _passes(alone.recipe, alone.dataset)
     cost = head_cost(tasks[0].recipe, tasks[0].dataset, passes)
     if deeper is not None:
         num_images = len(deeper.dataset.train)
-        head = cost.seconds(num_images, _HEAD_PASSES)
+        head = cost.seconds(num_images, HEAD_EPOCHS)
         least = _MIN_EPOCHS * num_images * cost.image  # a step takes longer than the features of its images
         if alone is None or perf_counter() - started + head + least < seconds:
             found = _all_layers(deeper, seconds, head, measured, alone is None)
@@ -152,7 +150,7 @@ def _all_layers(
 def _passes(recipe: Recipe, dataset: Dataset) -> int:
     """Returns how often a recipe shows each training image to the frozen network."""
     plan = make_plan(recipe, dataset)
-    return _HEAD_PASSES if plan.steps is None else max(1, -(-plan.steps // plan.steps_per_epoch))
+    return HEAD_EPOCHS if plan.steps is None else max(1, -(-plan.steps // plan.steps_per_epoch))
 
 
 def refuse_beside_budget(user_keys: Collection[str]) -> None:

@@ -18,7 +18,7 @@ from tenfold.data.types import Dataset
 from tenfold.evaluate.intervals import wilson
 from tenfold.inspect.dataset_check import inspect_dataset, inspect_source
 from tenfold.inspect.findings import Inspection, LeakEffect, by_severity
-from tenfold.inspect.similar_photos import similar_photos
+from tenfold.inspect.similar_photos import are_too_many, similar_photos
 from tenfold.models.pretrained import LITE0, pretrained_record
 from tenfold.recipes.auto import MAX_SMALL_SIDE
 from tenfold.recipes.load import load_recipe, resolve
@@ -80,8 +80,10 @@ def check(
         recipe = Recipe() if folder is None else _recipe_of(folder, str(data))
         section = resolve(recipe, {"data": {"source": str(data), **settings}}).data
         found = inspect_source(request_of(section), progress.prepare)
-        if _are_photos(found.dataset) and not found.has_errors:
-            photos = _prepared_for_features(request_of(section), progress)
+        if found.dataset is not None and _are_photos(found.dataset) and not found.has_errors:
+            photos = found.dataset  # enough to say that they are too many
+            if not are_too_many(photos):
+                photos = _prepared_for_features(request_of(section), progress)
     if photos is not None and _are_photos(photos):
         known = {frozenset(((p.first.split, p.first.index), (p.second.split, p.second.index))) for p in found.pairs}
         similar = similar_photos(photos, pretrained_classifier(), known, progress.prepare)
@@ -89,9 +91,9 @@ def check(
     return found if folder is None else replace(found, effect=_leak_effect(folder, rows, found))
 
 
-def _are_photos(dataset: Dataset | None) -> bool:
+def _are_photos(dataset: Dataset) -> bool:
     """Returns whether the images, before they were brought to size, are larger than those of small sets."""
-    return dataset is not None and min(dataset.typical_size or dataset.image_size) > MAX_SMALL_SIDE
+    return min(dataset.typical_size or dataset.image_size) > MAX_SMALL_SIDE
 
 
 def _prepared_for_features(request: DataRequest, progress: Progress) -> Dataset:

@@ -81,7 +81,7 @@ class Labeling:
 def label(
     data: str | Path, model: RunSource, *, top: int = TOP, device: str = "auto", progress: Progress | None = None
 ) -> Labeling:
-    """Ranks unlabeled images by how much their labels would teach a classifier.
+    """Ranks unlabeled images by how much their labels would improve a classifier.
 
     Chosen one by one are images that the classifier is unsure about (a small margin between its two most likely
     classes) and that differ from those already chosen (in the features of its network); see `most_informative`.

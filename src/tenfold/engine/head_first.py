@@ -17,6 +17,9 @@ from tenfold.recipes.durations import Duration
 from tenfold.recipes.schema import AugmentSection, Recipe
 
 HEAD_THEN_ALL = "head-then-all"
+HEAD_EPOCHS = 2
+"""How often each image is shown to the head before all layers are trained: the image and its mirror image."""
+
 FITTED = "head fitted"
 """Event of the log, with `FittedHead.to_json`: a resumed run does not fit the head again."""
 
@@ -54,7 +57,7 @@ def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -
 def head_alone(recipe: Recipe) -> Recipe:
     """Returns the recipe of the head alone: two epochs, which show each image and its mirror image."""
     mirrored = {"augment": AugmentSection(flip="alternating"), "pruning": 0.0}
-    short = {"layers": "head", "duration": Duration(2, "epochs"), "min_steps": 0, "drop_last": False}
+    short = {"layers": "head", "duration": Duration(HEAD_EPOCHS, "epochs"), "min_steps": 0, "drop_last": False}
     sections = {
         "data": recipe.data.model_copy(update=mirrored),
         "optim": recipe.optim.model_copy(update={"label_smoothing": 0.0}),

@@ -31,6 +31,11 @@ Pair = frozenset[tuple[str, int]]
 """Split and index of two images."""
 
 
+def are_too_many(dataset: Dataset) -> bool:
+    """Returns whether a dataset has too many photos for a comparison, in all splits together."""
+    return sum(map(len, dataset.splits().values())) > MAX_PHOTOS
+
+
 def similar_photos(
     dataset: Dataset, classifier: Classifier, known: Collection[Pair], progress: ProgressCallback
 ) -> Iterator[Finding]:
@@ -43,7 +48,7 @@ def similar_photos(
         progress: called with the number of photos that are done.
     """
     images = DatasetImages(dataset)
-    if len(images) > MAX_PHOTOS:
+    if are_too_many(dataset):
         sentence = f"crops of one another were not looked for: there are more than {MAX_PHOTOS:,} photos"
         yield Finding("note", _RULE, sentence, len(images))
         return

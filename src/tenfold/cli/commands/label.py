@@ -25,7 +25,7 @@ def label(
     device: Annotated[str, device_option("auto")] = "auto",
     force: ForceOption = False,
 ) -> None:
-    """Ranks unlabeled images by how much their labels would teach.
+    """Ranks unlabeled images by how much their labels would improve a classifier.
 
     Those come first that the classifier is unsure about and that differ from one another. Fill in the column label of
     the CSV, as far as you like, and train with it: images without a label are left out.

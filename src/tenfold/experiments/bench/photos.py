@@ -46,7 +46,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class PhotoBench:
-    """How fast photos are learned.
+    """How long training on photos takes.
 
     Args:
         recipe: its name.
