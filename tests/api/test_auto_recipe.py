@@ -95,14 +95,33 @@ def test_varied_keys_count_as_overrides_do(tmp_path: Path) -> None:
     assert chosen(data, varied=["model.name"]) == ("quick", [line])
     line = "recipe: quick, because optim.lr is varied, which has no effect on photo (another: --recipe photo-tuned)"
     assert chosen(data, varied=["optim.lr"]) == ("quick", [line])
+    assert chosen(data, varied=["train.batch_size"])[0] == "quick"
+    assert chosen(data, varied=["data.augment.mixup"])[1] == [
+        "recipe: quick, because data.augment.mixup is varied, which photo cannot obey (another: --recipe photo-tuned)"
+    ]
     assert chosen(data, varied=["optim.head_l2"])[0] == "photo"
     assert chosen(data, varied=["recipe"]) == ("photo", [])
 
 
-def test_sweep_of_what_a_head_ignores_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    ["data.augment.mixup=0.2", "data.augment.cutmix=1.0", "data.pruning=0.3", "optim.ema=0.9",
+     "train.progressive=[[0.5, 0.5]]"],
+)  # fmt: skip
+def test_what_photo_refuses_is_trained_by_quick(tmp_path: Path, line: str) -> None:
     data = pets(tmp_path / "pets", 80)
-    with pytest.raises(UsageError, match=r"optim\.lr is varied, but train\.layers = head fits the head without"):
-        tenfold.sweep("photo", vary={"optim.lr": [0.1, 0.2]}, data=data, runs=tmp_path / "runs")
+    key = line.partition("=")[0]
+    message = f"recipe: quick, because {key} is set, which photo cannot obey (another: --recipe photo-tuned)"
+    assert chosen(data, line) == ("quick", [message])
+    assert chosen(data, line, "train.layers=all")[0] == "photo"
+    assert chosen(data, "data.augment.mixup=0.0", "train.early_stop=2")[0] == "photo"
+
+
+@pytest.mark.parametrize("key", ["optim.lr", "train.batch_size", "train.early_stop"])
+def test_sweep_of_what_a_head_ignores_is_refused(tmp_path: Path, key: str) -> None:
+    data = pets(tmp_path / "pets", 80)
+    with pytest.raises(UsageError, match=f"{key} is varied, but train.layers = head fits the head without training st"):
+        tenfold.sweep("photo", vary={key: [1, 2]}, data=data, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 

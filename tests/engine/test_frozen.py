@@ -11,6 +11,7 @@ import tenfold
 from harness.runs import noise_dataset
 from tenfold.core.errors import RecipeError
 from tenfold.core.progress import SilentProgress
+from tenfold.recipes.load import load_recipe
 from tenfold.runs.features import FeatureExtractor
 from tenfold.runs.model_file import load_model
 
@@ -118,11 +119,26 @@ def test_a_resumed_run_with_more_epochs_is_that_of_a_run_planned_so(tmp_path: Pa
         ("data.pruning=0.3", "data.pruning"),
         ("optim.ema=0.9", "optim.ema"),
         ("train.progressive=[[0.5, 0.5]]", "train.progressive"),
+        ("train.duration=30 s", "train.duration is 30 s"),
     ],
 )
 def test_what_a_fitted_head_cannot_use_is_refused(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=f"{message}.*train.layers = 'head'"):
         trained(tmp_path, overrides=[override])
+
+
+def test_a_strength_without_a_fitted_head_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"optim\.head_l2 = 0\.5 is set, but train\.layers = 'all' fits no head"):
+        load_recipe("quick", ["optim.head_l2=0.5"])
+    assert load_recipe("photo-tuned", ["optim.head_l2=0.5"]).optim.head_l2 == 0.5
+
+
+def test_keys_of_training_steps_have_no_effect_on_a_head_and_a_line_says_so(tmp_path: Path) -> None:
+    progress = Messages()
+    keys = ["early_stop=2", "evaluate_every=1 steps", "execution=compiled", "frozen_batch_norm=true", "fuse=true"]
+    trained(tmp_path, overrides=[f"train.{key}" for key in keys], progress=progress)  # without a validation split
+    names = ", ".join(f"train.{key.partition('=')[0]}" for key in keys)
+    assert f"{names} have no effect: train.layers = head fits the head without training steps" in progress.lines
 
 
 def test_an_optimizer_that_the_user_sets_is_said_to_have_no_effect(tmp_path: Path) -> None:

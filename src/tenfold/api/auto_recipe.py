@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 from tenfold.api.data import DataSource, request_of
-from tenfold.api.prepare import check_early, has_no_effect_on_a_head
+from tenfold.api.prepare import check_early, is_futile_to_vary
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.text import size_text
@@ -21,7 +22,7 @@ from tenfold.data.types import Dataset
 from tenfold.experiments.sweep.values import RECIPE_KEY
 from tenfold.recipes.auto import AUTO, LARGE, MAX_SMALL_SIDE, SMALL, TUNED, early_recipe
 from tenfold.recipes.load import key_of
-from tenfold.recipes.schema import Recipe
+from tenfold.recipes.schema import NOT_FOR_A_HEAD, Recipe
 
 _Size = tuple[int, int]
 """Height and width in pixels."""
@@ -75,7 +76,7 @@ def chosen_recipe(
     if recipe != AUTO:
         return Chosen(recipe, "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem)
     early, seconds = early_recipe(overrides), 0.0
-    unused = next(filter(has_no_effect_on_a_head, varied), None)
+    unfit = _not_for_a_head(early, [key_of(line) for line in overrides], varied)
     check_early(early, Path(runs), name, check_network=False)
     own_key = next((key for key in (*map(key_of, overrides), *varied) if key.startswith("model.")), None)
     if own_key is not None and not early.model.pretrained:
@@ -88,12 +89,31 @@ def chosen_recipe(
         else:
             own_size = _size_in_memory(data)
         choice, reason = _choice(own_size, request.size)
-        if choice == LARGE and unused is not None:
-            choice, reason = SMALL, f"{unused} is varied, which has no effect on {LARGE}"
+        if choice == LARGE and unfit:
+            choice, reason = SMALL, unfit
     if reason and RECIPE_KEY not in varied:
-        other = SMALL if choice == LARGE else LARGE if unused is None else TUNED
+        other = SMALL if choice == LARGE else TUNED if unfit else LARGE
         progress.message(f"recipe: {choice}, because {reason} (another: --recipe {other})")
     return Chosen(choice, choice, seconds)
+
+
+def _not_for_a_head(early: Recipe, keys: Sequence[str], varied: Collection[str]) -> str:
+    """Returns why the head of `photo` cannot be fitted as asked, or empty where it can or other layers are asked for.
+
+    Args:
+        early: recipe with the user's overrides.
+        keys: that the user set.
+        varied: keys that the trials of a sweep change.
+    """
+    if "train.layers" in {*keys, *varied}:
+        return ""
+    for key in varied:
+        if key in NOT_FOR_A_HEAD:
+            return f"{key} is varied, which {LARGE} cannot obey"
+        if is_futile_to_vary(key):
+            return f"{key} is varied, which has no effect on {LARGE}"
+    refused = (key for key in keys if key in NOT_FOR_A_HEAD and attrgetter(key)(early))
+    return next((f"{key} is set, which {LARGE} cannot obey" for key in refused), "")
 
 
 def _choice(own: _Size | None, asked: _Size | None) -> tuple[str, str]:

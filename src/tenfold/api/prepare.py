@@ -29,6 +29,10 @@ _SAME_STEP = (
 )
 """Keys that leave the training step of a run's recipe as it is."""
 
+_STEP_KEYS = tuple(
+    f"train.{name}" for name in ("early_stop", "evaluate_every", "frozen_batch_norm", "execution", "fuse")
+)
+
 
 def recipe_with_target(
     recipe: str | Path | Recipe,
@@ -59,7 +63,7 @@ def recipe_with_target(
     if chosen.train.layers == "head" and (unused := sorted(key for key in keys if has_no_effect_on_a_head(key))):
         verb = "has" if len(unused) == 1 else "have"
         progress.message(
-            f"{', '.join(unused)} {verb} no effect: train.layers = head fits the head without an optimizer"
+            f"{', '.join(unused)} {verb} no effect: train.layers = head fits the head without training steps"
         )
     evaluate_every_set = "evaluate_every" in chosen.train.model_fields_set
     settings = settings_for_target(chosen, evaluate_every_set=evaluate_every_set)
@@ -70,8 +74,13 @@ def recipe_with_target(
 
 
 def has_no_effect_on_a_head(key: str) -> bool:
-    """Returns whether a recipe key is about an optimizer, which a head that is fitted to features does without."""
-    return key.startswith("optim.") and key.removeprefix("optim.") not in HEAD_KEYS
+    """Returns whether a recipe key is about training steps, which a head that is fitted to features does without."""
+    return key in _STEP_KEYS or (key.startswith("optim.") and key.removeprefix("optim.") not in HEAD_KEYS)
+
+
+def is_futile_to_vary(key: str) -> bool:
+    """Returns whether heads that are fitted with several values of a recipe key are all the same."""
+    return key == "train.batch_size" or has_no_effect_on_a_head(key)  # features are computed in batches
 
 
 def check_early(recipe: Recipe, runs: Path, name: str | None, *, check_network: bool = True) -> None:

@@ -11,7 +11,7 @@ from tenfold.api.auto_recipe import chosen_recipe
 from tenfold.api.data import DataSource, absolute_paths, dataset_of, recorded_section
 from tenfold.api.prepare import (
     check_early,
-    has_no_effect_on_a_head,
+    is_futile_to_vary,
     recipe_with_target,
     report_dataset,
     with_actual_data,
@@ -152,10 +152,10 @@ def sweep(
 
 def _check_varied(base: Recipe, varied: Sequence[str]) -> None:
     """Raises UsageError where all trials would be the same, because a key has no effect on a head that is fitted."""
-    unused = next(filter(has_no_effect_on_a_head, varied), None)
+    unused = next(filter(is_futile_to_vary, varied), None)
     if unused is not None and base.train.layers == "head" and not {RECIPE_KEY, "train.layers"} & set(varied):
         raise UsageError(
-            f"{unused} is varied, but train.layers = head fits the head without an optimizer; vary optim.head_l2 or "
+            f"{unused} is varied, but train.layers = head fits the head without training steps; vary optim.head_l2 or "
             "what the images are like, or train all layers: --recipe photo-tuned"
         )
 

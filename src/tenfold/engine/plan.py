@@ -129,7 +129,7 @@ def make_plan(recipe: Recipe, dataset: Dataset) -> Plan:
     other, first = train.monitor != "accuracy", train.layers == "head-then-all"
     needs = {
         "layers = 'head-then-all'": first,
-        "early_stop": train.early_stop,
+        "early_stop": train.early_stop and train.layers != "head",  # which is evaluated once
         "target": train.target,
         "monitor": other,
     }

@@ -51,7 +51,7 @@ def check_execution(recipe: Recipe, dataset: Dataset) -> None:
         RecipeError: with the reason.
         DeviceError: when the device is missing.
     """
-    if recipe.train.execution != "compiled":
+    if recipe.train.execution != "compiled" or recipe.train.layers == "head":  # which has no steps
         return
     name, arguments = recipe.model.name, recipe.model.arguments
     with torch.random.fork_rng(devices=[]):

@@ -17,20 +17,22 @@ TUNED = "photo-tuned"
 """Recipe for larger images where a budget leaves time to train all layers after the head."""
 
 MAX_SMALL_SIDE = 64
-"""Largest median of the shorter sides of small images, in pixels."""
+"""Largest size of small images in pixels: the smaller one of their median height and their median width."""
 
 TITLE = f"The default: {SMALL} for images of up to {MAX_SMALL_SIDE} pixels, {LARGE} for larger ones"
 
 EXPLANATION = f"""\
 {TITLE}.
 
-The size is the median of a sample of the images, on the shorter side; only the starts of files are read.
+The size is the smaller one of the median height and the median width of a sample of the images; only the starts of
+files are read.
 Other reasons for {SMALL}:
 - the data is built in;
 - data.image_size is at most {MAX_SMALL_SIDE};
 - the network is decided otherwise: by a key of [model] other than model.pretrained = true, by --from, or by your
   own network in Python;
-- a sweep varies a key that has no effect on {LARGE}, such as optim.lr.
+- a sweep varies a key that has no effect on {LARGE}, such as optim.lr;
+- a key is set that {LARGE} cannot obey, such as data.augment.mixup, and train.layers is not.
 
 Within a --budget on larger images, {TUNED} is trained where the time is enough.
 

@@ -1,5 +1,6 @@
 """All keys of a recipe, with their ranges and defaults."""
 
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -157,8 +158,8 @@ class OptimSection(Section):
             that an epoch shows; `sqrt`, to the square root of that; or numbers by class name, such as
             `{cat = 1.0, dog = 2.5}`, where classes left out weigh 1.
         label_smoothing: fraction of the target that is spread over all classes.
-        head_l2: with `train.layers = "head"`: strength of the L2 penalty of the logistic regression; 0 chooses it by
-            cross-validation within the training images.
+        head_l2: with `train.layers = "head"` or `"head-then-all"`: strength of the L2 penalty of the logistic
+            regression; 0 chooses it by cross-validation within the training images.
         ema: decay of an exponential moving average of the weights per step, such as 0.999. The average is evaluated and
             saved as the model. 0 is off.
     """
@@ -221,6 +222,9 @@ class OptimSection(Section):
 HEAD_KEYS = ("head_l2", "class_weights", "label_smoothing")
 """Keys of `[optim]` that a head which is fitted obeys."""
 
+NOT_FOR_A_HEAD = ("data.augment.mixup", "data.augment.cutmix", "data.pruning", "optim.ema", "train.progressive")
+"""Keys that a head, fitted to the features of single images, cannot obey."""
+
 
 class Recipe(Section):
     """A complete recipe. `Recipe()` has all defaults.
@@ -260,18 +264,22 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _head_can_be_fitted(self) -> "Recipe":
         """Refuses what a head, fitted to the features of single images, cannot obey."""
-        data, augment = self.data, self.data.augment
-        values = {
-            "data.augment.mixup": augment.mixup,
-            "data.augment.cutmix": augment.cutmix,
-            "data.pruning": data.pruning,
-            "optim.ema": self.optim.ema,
-            "train.progressive": self.train.progressive,
-        }
-        for key, value in values.items():
-            if value and self.train.layers == "head":
+        if self.train.layers == "all" and self.optim.head_l2:
+            raise ValueError(
+                f"optim.head_l2 = {self.optim.head_l2:g} is set, but train.layers = 'all' fits no head; leave it out, "
+                "or set train.layers = 'head' or 'head-then-all'"
+            )
+        if self.train.layers != "head":
+            return self
+        for key in NOT_FOR_A_HEAD:
+            if attrgetter(key)(self):
                 raise ValueError(
                     f"{key} is set, but train.layers = 'head' fits the head to the features of whole images; leave it "
                     "out, or train all layers"
                 )
+        if self.train.duration.unit == "s":
+            raise ValueError(
+                f"train.duration is {self.train.duration}, but train.layers = 'head' has no steps that take time: "
+                'expected how often each image is shown, e.g. "2 epochs"'
+            )
         return self
