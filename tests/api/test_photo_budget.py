@@ -13,6 +13,7 @@ from tenfold.api import budget
 from tenfold.api.budget import within_budget
 from tenfold.api.prepare import Task
 from tenfold.core.errors import UsageError
+from tenfold.experiments.budget import costs
 from tenfold.experiments.budget.budget_plan import BudgetPlan, Cost, HeadCost, Overhead
 from tenfold.experiments.budget.costs import head_cost
 from tenfold.recipes.load import load_recipe
@@ -119,3 +120,12 @@ def test_a_budget_on_photos_ends_with_the_recipe_and_the_plan_that_fit(tmp_path:
     assert (plan["network"], plan["epochs"]) == ("photo", 2)
     assert any(line.startswith("plan: photo for 2 passes over the training images; 20 s = ") for line in notes.messages)
     assert notes.messages[-1].endswith("to prepare the images")
+
+
+def test_fit_is_timed_with_the_rows_that_the_strength_is_chosen_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    fit = costs.fit_logistic
+    monkeypatch.setattr(costs, "fit_logistic", lambda data, *args: rows.append(len(data)) or fit(data, *args))
+    monkeypatch.setattr(costs, "MAX_ROWS", 6)
+    costs._time_fit(ALONE.dataset.train, 3, 2, 2)
+    assert set(rows[1:]) == {6}

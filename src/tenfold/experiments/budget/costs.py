@@ -12,7 +12,7 @@ import torch
 from tenfold.core.clock import Stopwatch, synchronize
 from tenfold.data.loader import image_tensor
 from tenfold.data.types import Dataset, Split
-from tenfold.engine.cross_fit import DEFAULT_STRENGTH, FOLDS, STRENGTHS
+from tenfold.engine.cross_fit import DEFAULT_STRENGTH, FOLDS, MAX_ROWS, STRENGTHS
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.run import make_classifier, make_preprocessing
 from tenfold.engine.setup import memory_format, training_loader
@@ -32,7 +32,6 @@ _TEST_SAMPLE = 500  # images of the test split, if the recipe sets no batch size
 _TEST_PIXELS = 500 * 40 * 40  # of these images together
 _FEATURE_SECONDS = 1.5  # for measuring the features of a frozen network
 _FEATURE_BATCH = 8  # images between two looks at the clock
-_FITTED_ROWS = 4000  # of a head whose fit is timed
 _FINAL_FITS = 5  # fits of that many rows in 32 bits that take as long as the last one in 64 bits
 
 
@@ -102,7 +101,7 @@ def _time_fit(train: Split, num_features: int, num_classes: int, passes: int) ->
 
     Features are standardized twice, and one fit after another starts close to its end.
     """
-    num_rows = min(passes * len(train), _FITTED_ROWS)
+    num_rows = min(passes * len(train), MAX_ROWS)
     labels = torch.from_numpy(train.labels[np.linspace(0, len(train) - 1, num_rows).astype(np.int64)])
     generator = torch.Generator().manual_seed(0)
     means = 0.1 * torch.randn(num_classes, num_features, generator=generator)
