@@ -215,3 +215,13 @@ def test_where_no_data_is_at_hand_auto_is_refused_in_one_line() -> None:
         load_recipe("autoo")
     with pytest.raises(DataError):
         tenfold.train(data=3)  # type: ignore[arg-type]
+
+
+def test_photos_that_start_from_another_run_fit_its_head_anew(tmp_path: Path) -> None:
+    """A training of all layers from scratch's rates would destroy what the network knows."""
+    data, settings = pets(tmp_path / "pets", 80), ["train.threads=1", "data.image_size=32"]
+    base = tenfold.train("mlp", data=data, overrides=settings, epochs=1, runs=tmp_path, report=False, name="base")
+    assert isinstance(base, tenfold.Run)
+    run = tenfold.train(data=data, start_from=base, runs=tmp_path, report=False, name="run")
+    assert isinstance(run, tenfold.Run)
+    assert run.summary["head"] is not None

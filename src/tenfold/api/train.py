@@ -141,7 +141,7 @@ def train(
     user_keys = frozenset(key_of(line) for line in overrides)
     if budget is not None:
         _refuse_beside_budget(resume, model, user_keys)
-    decided = any(each is not None for each in (start_from, resume, model))
+    decided = resume is not None or model is not None
     asked = recipe
     recipe, recipe_name, fetching = chosen_recipe(
         asked, data, overrides, progress, runs=runs, name=name, has_network=decided

@@ -414,6 +414,11 @@ def test_few_images_are_better_cross_validated_which_a_fold_is_already() -> None
     assert advice in text_of(wide_interval(evidence(predictions=predictions, summary=few)))
     fold = evidence("data.folds=5", "data.fold=1", predictions=predictions, summary=few)
     assert "--folds" not in text_of(wide_interval(fold))
+    counts = {"ants": 3, "bees": 276}
+    uneven = {"dataset": {**few["dataset"], "train_counts": counts}}
+    assert "--folds 3 (cross-validation)" in text_of(wide_interval(evidence(predictions=predictions, summary=uneven)))
+    counts["ants"] = 1  # no fold could train and test on it
+    assert "--folds" not in text_of(wide_interval(evidence(predictions=predictions, summary=uneven)))
     many = {"dataset": {"pictures": {"train": 380, "test": 120}}}
     assert "--folds" not in text_of(wide_interval(evidence(predictions=predictions, summary=many)))
 

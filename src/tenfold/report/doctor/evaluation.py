@@ -79,7 +79,13 @@ def _cross_validation(evidence: Evidence) -> str:
     num_images = sum(evidence.number("dataset", "pictures", split) or 0 for split in ("train", "val", "test"))
     if not 0 < num_images < _FEW_IMAGES or (evidence.recipe is not None and evidence.recipe.data.folds):
         return ""
-    return f"With {num_images:,.0f} images in all, let each of them be tested once: --folds 5 (cross-validation). "
+    counts = evidence.summary.get("dataset", {}).get("train_counts") or {}
+    folds = min([5, *counts.values()])  # each fold needs an image of each class
+    if folds < 2:
+        return ""
+    return (
+        f"With {num_images:,.0f} images in all, let each of them be tested once: --folds {folds} (cross-validation). "
+    )
 
 
 def _smallest_difference(num_test: int) -> str:
