@@ -100,11 +100,12 @@ def test_auto_lets_a_budget_choose_and_says_everything_once(
     assert notes.warnings == []
 
 
-def test_cost_of_a_head_is_measured_without_the_cache(own_cache: Path) -> None:
+def test_cost_of_a_head_is_measured_without_the_cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENFOLD_CACHE", str(own_cache / "empty"))
     recipe = load_recipe("photo", ["data.normalize=half", "data.fit=crop", *SMALL])
     found = head_cost(recipe, ALONE.dataset, 2)
     assert min(found.image, found.fit, found.evaluation) > 0
-    assert not (own_cache / "features").exists()
+    assert not (own_cache / "empty" / "features").exists()
 
 
 def test_a_budget_on_photos_ends_with_the_recipe_and_the_plan_that_fit(tmp_path: Path) -> None:

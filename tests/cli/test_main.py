@@ -22,6 +22,8 @@ COMMANDS = [
         "report",
         "check",
         "suspects",
+        "embed",
+        "label",
         "summary",
         "recipes",
         "runs",
