@@ -32,10 +32,11 @@ def embed(
     output: Annotated[Path, output_file("features.npz")] = Path("features.npz"),
     force: ForceOption = False,
 ) -> None:
-    """Writes the features of images: what a network gives to its last layer.
+    """Writes the features of images as a NumPy file.
 
-    The file holds float32 features [N, D], names, splits, labels and classes. DATA may also be an image file, a quoted
-    pattern, or a folder of images without class folders: their labels are -1.
+    Features are what a network gives to its last layer. The file holds float32 features [N, D], names, splits, labels
+    and classes. DATA may also be an image file, a quoted pattern, or a folder of images without class folders: their
+    labels are -1.
 
     \b
     Examples:

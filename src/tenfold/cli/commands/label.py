@@ -25,10 +25,11 @@ def label(
     device: Annotated[str, device_option("auto")] = "auto",
     force: ForceOption = False,
 ) -> None:
-    """Ranks unlabeled images by how much their labels would improve a classifier.
+    """Ranks unlabeled images: which to label next.
 
-    Those come first that the classifier is unsure about and that differ from one another. Fill in the column label of
-    the CSV, as far as you like, and train with it: images without a label are left out.
+    Those come first that the classifier is unsure about and that differ from one another: their labels should improve
+    it most. Fill in the column label of the CSV, as far as you like, and train with it: images without a label are
+    left out.
 
     \b
     Examples:
