@@ -4,11 +4,10 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-from time import perf_counter
 from typing import NamedTuple
 
 from tenfold.api.data import DataSource, request_of
-from tenfold.api.prepare import check_early, is_futile_to_vary
+from tenfold.api.prepare import Preparation, check_early, is_futile_to_vary
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.text import size_text
@@ -131,16 +130,9 @@ def _size_of_source(request: DataRequest, progress: Progress) -> tuple[_Size | N
     """Returns the typical size of the images of a source, and the seconds of a download."""
     if request.source in BUILT_IN:
         return (SIZE, SIZE), 0.0  # CIFAR's images too
-    was_called = False
-
-    def prepare(description: str, done: int, total: int) -> None:
-        nonlocal was_called
-        was_called = True
-        progress.prepare(description, done, total)
-
-    began = perf_counter()
-    size = typical_size(request, prepare)
-    return size, perf_counter() - began if was_called else 0.0
+    preparation = Preparation(progress)
+    size = typical_size(request, preparation)
+    return size, preparation.seconds()
 
 
 def _size_in_memory(data: object) -> _Size | None:

@@ -1,7 +1,5 @@
 """Training with frozen layers: features of the training images are computed once, and the head is fitted to them."""
 
-from time import perf_counter
-
 from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine.head import fit_head
@@ -50,7 +48,7 @@ def train_head(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     setup = record_execution(setup, hardware)
     with StopRequest() as stop, shown_progress(setup, plan), clear_errors(setup, plan, state):
         times.start_training()
-        shown, state.step = show_images(setup, plan, loader, times.elapsed, stop)
+        shown, state.step = show_images(setup, plan, loader, stop)
         fitted = fit_head(setup, shown, plan.class_weights)
         times.pause_training()
         evaluate_now(setup, plan, state, fitted.metrics)
@@ -76,6 +74,6 @@ def prepare_features(classifier: Classifier, recipe: Recipe, dataset: Dataset, p
     hardware = choose_hardware(recipe.train)
     with hardware.active():
         classifier.model.to(hardware.device)
-        plan, loader, started = make_plan(recipe, dataset), training_loader(recipe, dataset, hardware), perf_counter()
-        for _ in shown_batches(classifier, plan, loader, hardware, progress, lambda: perf_counter() - started):
+        plan, loader = make_plan(recipe, dataset), training_loader(recipe, dataset, hardware)
+        for _ in shown_batches(classifier, plan, loader, hardware, progress):
             pass

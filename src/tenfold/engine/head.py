@@ -22,14 +22,12 @@ class FittedHead:
     """A head that was fitted to features.
 
     Args:
-        head: the weights.
         l2: strength of the penalty.
         cross_fit: how it was chosen, of several strengths or of the given one; None where nothing can be held out, or
             where a strength was given and validation images calibrate.
         metrics: of the training images as they were shown, with the fitted head.
     """
 
-    head: LinearHead
     l2: float
     cross_fit: CrossFit | None
     metrics: TrainMetrics
@@ -98,6 +96,6 @@ def fit_head(
     logits = head.logits(shown.features)  # M C
     loss = float(F.cross_entropy(logits, shown.labels))
     accuracy = float((logits.argmax(1) == shown.labels).double().mean())
-    result = FittedHead(head, l2, found, TrainMetrics(loss, accuracy))
+    result = FittedHead(l2, found, TrainMetrics(loss, accuracy))
     setup.progress.message(result.sentence())
     return result

@@ -44,7 +44,7 @@ def start_from_head(setup: Setup, plan: Plan, state: State, stop: StopRequest) -
     started, alone = perf_counter(), replace(setup, recipe=head_alone(setup.recipe))
     shorter = make_plan(alone.recipe, setup.dataset)
     loader = training_loader(alone.recipe, setup.dataset, setup.hardware)
-    shown, _ = show_images(alone, shorter, loader, lambda: 0.0, stop)
+    shown, _ = show_images(alone, shorter, loader, stop)
     head = fit_head(alone, shown, shorter.class_weights, calibrated=True)
     setup.log.write(FITTED, seconds=round(perf_counter() - started, 3), **head.to_json())
     state.average.restart()

@@ -1,6 +1,6 @@
 """Features of the training images as the epochs of a run show them to a frozen network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 
@@ -17,16 +17,13 @@ from tenfold.runs.features import FeatureExtractor
 _PROGRESS_EVERY = 64
 
 
-def show_images(
-    setup: Setup, plan: Plan, loader: Loader, elapsed: Callable[[], float], stop: StopRequest
-) -> tuple[Shown, int]:
+def show_images(setup: Setup, plan: Plan, loader: Loader, stop: StopRequest) -> tuple[Shown, int]:
     """Returns features of the training images as the epochs of a run show them, and the number of batches.
 
     Args:
         setup: of the run.
         plan: how many batches are shown.
         loader: of the training images.
-        elapsed: returns the seconds so far; called only where the time decides.
         stop: whether a signal asked for a stop.
 
     Raises:
@@ -34,7 +31,7 @@ def show_images(
         ModelError: when the network does not end in one linear layer.
     """
     batches: list[Shown] = []
-    for shown in shown_batches(setup.classifier, plan, loader, setup.hardware, setup.progress, elapsed):
+    for shown in shown_batches(setup.classifier, plan, loader, setup.hardware, setup.progress):
         batches.append(shown)
         if stop.received:
             break
@@ -44,28 +41,28 @@ def show_images(
 
 
 def shown_batches(
-    classifier: Classifier,
-    plan: Plan,
-    loader: Loader,
-    hardware: Hardware,
-    progress: Progress,
-    elapsed: Callable[[], float],
+    classifier: Classifier, plan: Plan, loader: Loader, hardware: Hardware, progress: Progress
 ) -> Iterator[Shown]:
-    """Yields features of the training images, batch by batch, as the epochs of a run show them: at least one epoch."""
+    """Yields features of the training images, batch by batch, as the epochs of a run show them: at least one epoch.
+
+    Steps decide how many: the recipe of a fitted head has no duration in seconds.
+    """
+    assert plan.steps is not None
     extractor = FeatureExtractor(classifier, hardware.autocast)
     count = loader.order.num_images
-    total = 0 if plan.steps is None else round(plan.steps / plan.steps_per_epoch * count)
+    total = round(plan.steps / plan.steps_per_epoch * count)
+    last = max(plan.steps, plan.steps_per_epoch)
     steps = num_images = 0
     try:
-        while steps < plan.steps_per_epoch or not plan.is_over(steps, elapsed):
+        while steps < last:
             for batch in loader.epoch(steps // plan.steps_per_epoch):
                 images = batch.images.permute(0, 2, 3, 1).cpu().numpy()  # B H W 3
                 yield Shown(extractor(images), batch.labels.cpu(), batch.indices.cpu())
                 steps, num_images = steps + 1, num_images + len(images)
-                over = plan.is_over(steps, elapsed)
+                over = steps >= plan.steps
                 if over or num_images // _PROGRESS_EVERY != (num_images - len(images)) // _PROGRESS_EVERY:
                     progress.prepare("Computing features", num_images, total)
-                if over and steps >= plan.steps_per_epoch:
+                if steps >= last:
                     break
     finally:
         extractor.flush()

@@ -76,6 +76,20 @@ class FeatureExtractor:
         found = [row for key in keys if (row := self._cache.get(key)) is not None]
         return torch.from_numpy(np.stack(found)) if found else torch.zeros(0, self.num_features)
 
+    def all_of(self, images: NDArray[np.uint8], progress: ProgressCallback = no_progress) -> NDArray[np.float32]:
+        """Returns the features of many images, float32 [N, D], and writes new ones to the cache folder.
+
+        Args:
+            images: uint8 [N, H, W, 3]; may be memory-mapped.
+            progress: called with the number of images that are done.
+        """
+        parts = [np.zeros((0, self.num_features), np.float32)]
+        for first in range(0, len(images), _GPU_IMAGES):
+            parts.append(self(np.array(images[first : first + _GPU_IMAGES])).numpy())
+            progress("Computing features", min(first + _GPU_IMAGES, len(images)), len(images))
+        self.flush()
+        return np.concatenate(parts)
+
     def num_missing(self, images: NDArray[np.uint8]) -> int:
         """Returns how many of the images, uint8 [N, H, W, 3], have no features in the cache yet."""
         return sum(self._cache.get(image_key(image)) is None for image in self._preprocessing.center(images))
@@ -143,47 +157,28 @@ def _one_core_each(device: torch.device) -> Iterator[RunAll]:
 
 
 def features_of(
-    classifier: Classifier,
-    images: NDArray[np.uint8],
-    *,
-    mirrored: bool = False,
-    progress: ProgressCallback = no_progress,
+    classifier: Classifier, images: NDArray[np.uint8], *, progress: ProgressCallback = no_progress
 ) -> NDArray[np.float32]:
-    """Returns the features of images, float32 [N, D].
-
-    Args:
-        classifier: see `FeatureExtractor`.
-        images: uint8 [N, H, W, 3]; may be memory-mapped.
-        mirrored: whether each image is flipped left to right before.
-        progress: called with the number of images that are done.
+    """Returns the features of images, float32 [N, D]; see `FeatureExtractor.all_of`.
 
     Raises:
         ModelError: when the network has no linear head.
     """
-    extractor = FeatureExtractor(classifier)
-    parts = []
-    for first in range(0, len(images), _GPU_IMAGES):
-        part = np.array(images[first : first + _GPU_IMAGES])
-        parts.append(extractor(part[:, :, ::-1] if mirrored else part).numpy())
-        progress("Computing features", first + len(part), len(images))
-    extractor.flush()
-    return np.concatenate(parts) if parts else np.zeros((0, extractor.num_features), np.float32)
+    return FeatureExtractor(classifier).all_of(images, progress)
 
 
-def pretrained_classifier(name: str = LITE0) -> Classifier:
-    """Returns a network with its published weights as a classifier of its own 1,000 classes, for its features.
+def pretrained_classifier() -> Classifier:
+    """Returns lite0 with its ImageNet weights as a classifier of their 1,000 classes, for its features.
 
     Raises:
-        RecipeError: when there are no published weights for the network.
-        ModelError: when they are missing or damaged.
+        ModelError: when the weights are missing or damaged.
     """
-    record = pretrained_record(name)
-    size = (224, 224) if record is None else record.image_size
-    weights = pretrained_weights(name, {}, size)
+    record = pretrained_record(LITE0)
     assert record is not None
+    size, weights = record.image_size, pretrained_weights(LITE0, {}, record.image_size)
     num_classes = len(list(weights.state.values())[-1])
     with torch.random.fork_rng(devices=[]):
-        model = build_model(name, {}, num_classes=num_classes, image_size=size)
+        model = build_model(LITE0, {}, num_classes=num_classes, image_size=size)
     model.load_state_dict(dict(weights.state))
     preprocessing = Preprocessing(size, record.fit, record.mean, record.std)
     return Classifier(model.eval(), tuple(map(str, range(num_classes))), preprocessing)

@@ -82,12 +82,12 @@ def head_cost(recipe: Recipe, dataset: Dataset, passes: int) -> HeadCost:
         classifier = make_classifier(recipe, sample, None)
         classifier.model.to(hardware.device, memory_format=memory_format(recipe))  # type: ignore[call-overload]
         extractor = FeatureExtractor(classifier, hardware.autocast)
-        images = 255 - sample.train.images  # whose features are in no cache
-        extractor(images[:1])  # loads libraries and allocates memory
+        images = classifier.preprocessing.center(sample.train.images)
+        extractor.computed(images[:1])  # loads libraries and allocates memory
         count, started = 0, perf_counter()
         while count < len(images) - 1 and perf_counter() - started < _FEATURE_SECONDS:
             part = images[1 + count :][:_FEATURE_BATCH]
-            extractor(part)
+            extractor.computed(part)
             count += len(part)
         image_seconds = (perf_counter() - started) / max(1, count)
         fit_seconds = _time_fit(dataset.train, extractor.num_features, len(dataset.classes), passes)

@@ -26,8 +26,6 @@ _MAX_SEARCHED = 20_000
 _MAX_COMPUTED = 400
 """Number of images whose features are computed for a page: two CPU cores take 7 s for 224×224."""
 
-_CHUNK = 256
-
 
 @dataclass(frozen=True)
 class Neighbor:
@@ -85,7 +83,6 @@ def nearest_in_training(
             return f"the features of {plural(missing, 'training image')} are not in the cache"
         found = _directions(extractor, dataset.without_margin(dataset.test.subset(indices)).images)  # B D
         known = _directions(extractor, train.images)  # N D
-        extractor.flush()
     except TenfoldError as error:
         return str(error)
     nearest = np.argsort(-(found @ known.T), axis=1, kind="stable")[:, :_COUNT]  # B 3
@@ -103,5 +100,4 @@ def nearest_in_training(
 
 def _directions(extractor: FeatureExtractor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Returns features of length 1, float32 [B, D]."""
-    parts = [extractor(np.array(images[start : start + _CHUNK])) for start in range(0, len(images), _CHUNK)]
-    return np.asarray(torch.nn.functional.normalize(torch.cat(parts)).numpy())
+    return np.asarray(torch.nn.functional.normalize(torch.from_numpy(extractor.all_of(images))).numpy())
