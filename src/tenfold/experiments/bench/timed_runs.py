@@ -19,6 +19,7 @@ import numpy as np
 
 from tenfold.core.errors import DataError, Terminated, TrainingError
 from tenfold.core.text import size_text
+from tenfold.core.world import without_world
 from tenfold.data.types import Dataset
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.spread import spread
@@ -54,7 +55,12 @@ def run_process(command: Sequence[str], name: str) -> ProcessResult:
     with tempfile.TemporaryFile("w+", errors="replace") as file:
         started = perf_counter()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=without_world(),
         )
         try:
             memory_mb = _wait(process)

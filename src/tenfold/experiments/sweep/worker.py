@@ -24,6 +24,7 @@ from tenfold.core.disk import display_path
 from tenfold.core.errors import Stopped, TenfoldError
 from tenfold.core.spawn import inheritance, leave_process_group
 from tenfold.core.text import one_line
+from tenfold.core.world import leave_world
 
 SendReport = Callable[[Any], Any]
 """Sends a message to the pool and returns its answer."""
@@ -113,6 +114,7 @@ def _detach_from_terminal(log: Path | None) -> None:
     The pool forwards SIGTERM itself, and a second SIGTERM makes training exit without saving.
     """
     leave_process_group()
+    leave_world()  # a trial trains alone
     target = os.open(log or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for stream in (1, 2):
         os.dup2(target, stream)
