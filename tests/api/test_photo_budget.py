@@ -127,6 +127,6 @@ def test_fit_is_timed_with_the_rows_that_the_strength_is_chosen_on(monkeypatch: 
     rows: list[int] = []
     fit = costs.fit_logistic
     monkeypatch.setattr(costs, "fit_logistic", lambda data, *args: rows.append(len(data)) or fit(data, *args))
-    monkeypatch.setattr(costs, "MAX_ROWS", 6)
+    monkeypatch.setattr(costs, "max_rows", lambda num_classes: 6)
     costs._time_fit(ALONE.dataset.train, 3, 2, 2)
     assert set(rows[1:]) == {6}

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from tenfold.engine.cross_fit import Shown, cross_fit
+from tenfold.engine.cross_fit import Shown, cross_fit, max_rows
+from tenfold.engine.head import FittedHead
+from tenfold.engine.running_metrics import TrainMetrics
+from tenfold.optim.logistic import fit_logistic
 
 
 def shown(images: int = 40, passes: int = 2, features: int = 6, seed: int = 0, signal: float = 2.0) -> Shown:
@@ -66,11 +69,43 @@ def test_one_image_of_each_class_cannot_be_cross_validated() -> None:
 
 
 def test_many_images_are_represented_by_some_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.engine.cross_fit.MAX_ROWS", 30)
+    monkeypatch.setattr("tenfold.engine.cross_fit._ROWS", (30, 40))
     found = cross_fit(shown(images=60), 2, seed=0)
     assert found is not None
-    assert len(found.images) == 15
-    assert abs(int(found.labels.sum()) - 7.5) <= 1
+    assert found.labels.bincount().tolist() == [15, 15]
+
+
+def test_other_views_are_left_out_before_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.engine.cross_fit._ROWS", (50, 60))
+    rows: list[int] = []
+    fit = fit_logistic
+    monkeypatch.setattr(
+        "tenfold.engine.cross_fit.fit_logistic",
+        lambda data, *rest, **more: rows.append(len(data)) or fit(data, *rest, **more),
+    )
+    found = cross_fit(shown(images=20, passes=5), 2, seed=0, strengths=[0.1])
+    assert found is not None
+    assert len(found.images) == 20
+    assert set(rows) == {32}  # four of five folds, each image twice
+
+
+def test_hundreds_of_classes_choose_with_more_rows() -> None:
+    assert [max_rows(count) for count in (2, 400, 500, 5000)] == [4000, 4000, 5000, 8000]
+
+
+@pytest.mark.parametrize(
+    ("num_images", "num_classes", "text"),
+    [
+        (40, 2, "5-fold cross-validation on 40 training images ("),
+        (90, 2, "5-fold cross-validation on 40 of 90 training images ("),
+        (40, 16, " correct out of fold; 2.5 images a class choose roughly)"),
+    ],
+)
+def test_sentence_names_images_and_few_images_a_class(num_images: int, num_classes: int, text: str) -> None:
+    found = cross_fit(shown(), num_classes, seed=0, strengths=[0.1])
+    sentence = FittedHead(0.1, found, TrainMetrics(0.1, 1.0), num_images).sentence()
+    assert text in sentence
+    assert ("roughly" in sentence) == (num_classes == 16)
 
 
 def test_an_image_whose_class_is_in_no_other_fold_is_left_out() -> None:

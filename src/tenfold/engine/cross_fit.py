@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from tenfold.core.randomness import generator_for
 from tenfold.data.splits import group_numbers, grouped_folds, stratified_folds
 from tenfold.evaluate.calibration import PRIOR_STD, fit_temperature
 from tenfold.optim.logistic import Standardized, fit_logistic
@@ -26,8 +27,22 @@ DEFAULT_STRENGTH = 0.1
 FOLDS = 5
 """Number of folds where the images allow it."""
 
-MAX_ROWS = 4000
-"""Number of rows that suffice to choose a strength; more would take minutes and hardly change it."""
+ROWS_PER_CLASS = 10
+"""Fewer images of each class than this choose the strength roughly, which is said."""
+
+_ROWS = (4000, 8000)
+"""Number of rows that choose a strength, of few classes and at most: more take minutes and hardly change it."""
+
+
+def max_rows(num_classes: int) -> int:
+    """Returns how many rows choose a strength: more for hundreds of classes, up to what takes minutes.
+
+    Example:
+        >>> max_rows(10), max_rows(500), max_rows(1000)
+        (4000, 5000, 8000)
+    """
+    fewest, most = _ROWS
+    return min(max(fewest, ROWS_PER_CLASS * num_classes), most)
 
 
 class Shown(NamedTuple):
@@ -101,7 +116,7 @@ def cross_fit(
         label_smoothing: see `fit_logistic`.
         strengths: to choose from.
     """
-    shown = _limited(shown, seed)
+    shown = _limited(shown, max_rows(num_classes), seed)
     images, position = shown.images.unique(return_inverse=True)  # n, M
     labels = torch.zeros(len(images), dtype=torch.int64).index_put_((position,), shown.labels)
     fold_of, folds = _folds(labels.numpy(), None if groups is None else [groups[i] for i in images.tolist()], seed)
@@ -157,11 +172,19 @@ def _calibrated_loss(logits: Tensor, labels: Tensor) -> float:
     return float(F.cross_entropy(logits / fit_temperature(logits, labels), labels))
 
 
-def _limited(shown: Shown, seed: int) -> Shown:
-    """Returns the rows of so many images, of all classes alike, that they suffice."""
-    parts = -(-len(shown.labels) // MAX_ROWS)
-    if parts == 1:
+def _limited(shown: Shown, limit: int, seed: int) -> Shown:
+    """Returns at most about `limit` rows: of many images each once, drawn class by class if even these are too many."""
+    if len(shown.labels) <= limit:
         return shown
-    images, first = np.unique(shown.images.numpy(), return_index=True)
-    chosen = stratified_folds(shown.labels.numpy()[first], parts, seed) == 0
-    return shown.at(torch.from_numpy(np.isin(shown.images.numpy(), images[chosen])))
+    order = shown.images.argsort(stable=True)  # M
+    counts = shown.images.bincount()
+    counts = counts[counts > 0]  # n
+    firsts = counts.cumsum(0) - counts
+    times = torch.empty_like(order)
+    times[order] = torch.arange(len(order)) - firsts.repeat_interleave(counts)  # how often each image came before
+    shown = shown.at(times < max(1, limit // len(counts)))
+    if len(shown.labels) <= limit:
+        return shown
+    shuffled = torch.randperm(len(counts), generator=generator_for(seed, "rows"))
+    by_class = shuffled[shown.labels[shuffled].argsort(stable=True)]
+    return shown.at(by_class[torch.linspace(0, len(counts) - 1, limit).long()])

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from tenfold.core.text import percent, plural
-from tenfold.engine.cross_fit import DEFAULT_STRENGTH, CrossFit, Shown, cross_fit
+from tenfold.engine.cross_fit import DEFAULT_STRENGTH, ROWS_PER_CLASS, CrossFit, Shown, cross_fit
 from tenfold.engine.running_metrics import TrainMetrics
 from tenfold.engine.setup import Setup
 from tenfold.models.features import head_of
@@ -26,11 +26,13 @@ class FittedHead:
         cross_fit: how it was chosen, of several strengths or of the given one; None where nothing can be held out, or
             where a strength was given and validation images calibrate.
         metrics: of the training images as they were shown, with the fitted head.
+        num_images: number of training images.
     """
 
     l2: float
     cross_fit: CrossFit | None
     metrics: TrainMetrics
+    num_images: int
 
     def to_json(self) -> dict[str, Any]:
         """Returns the part of `summary.json` about the head."""
@@ -44,9 +46,13 @@ class FittedHead:
             return f"head: fitted with L2 strength {self.l2:g}"
         found = self.cross_fit
         chosen = "chosen by" if len(found.losses) > 1 else "as given;"
+        used, (_, num_classes) = len(found.labels), found.logits.shape
+        of_all = "" if used == self.num_images else f"{used:,} of "
+        per_class = used / num_classes
+        rough = f"; {per_class:.2g} images a class choose roughly" if per_class < ROWS_PER_CLASS else ""
         return (
-            f"head: fitted with L2 strength {self.l2:g}, {chosen} {found.folds}-fold cross-validation on "
-            f"{plural(len(found.labels), 'training image')} ({percent(found.accuracy, 1)} correct out of fold)"
+            f"head: fitted with L2 strength {self.l2:g}, {chosen} {found.folds}-fold cross-validation on {of_all}"
+            f"{plural(self.num_images, 'training image')} ({percent(found.accuracy, 1)} correct out of fold{rough})"
         )
 
 
@@ -96,6 +102,6 @@ def fit_head(
     logits = head.logits(shown.features)  # M C
     loss = float(F.cross_entropy(logits, shown.labels))
     accuracy = float((logits.argmax(1) == shown.labels).double().mean())
-    result = FittedHead(l2, found, TrainMetrics(loss, accuracy))
+    result = FittedHead(l2, found, TrainMetrics(loss, accuracy), len(train))
     setup.progress.message(result.sentence())
     return result

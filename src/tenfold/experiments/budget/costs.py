@@ -12,7 +12,7 @@ import torch
 from tenfold.core.clock import Stopwatch, synchronize
 from tenfold.data.loader import image_tensor
 from tenfold.data.types import Dataset, Split
-from tenfold.engine.cross_fit import DEFAULT_STRENGTH, FOLDS, MAX_ROWS, STRENGTHS
+from tenfold.engine.cross_fit import DEFAULT_STRENGTH, FOLDS, STRENGTHS, max_rows
 from tenfold.engine.precision import Hardware, choose_hardware
 from tenfold.engine.run import make_classifier, make_preprocessing
 from tenfold.engine.setup import memory_format, training_loader
@@ -101,7 +101,7 @@ def _time_fit(train: Split, num_features: int, num_classes: int, passes: int) ->
 
     Features are standardized twice, and one fit after another starts close to its end.
     """
-    num_rows = min(passes * len(train), MAX_ROWS)
+    num_rows = min(passes * len(train), max_rows(num_classes))
     labels = torch.from_numpy(train.labels[np.linspace(0, len(train) - 1, num_rows).astype(np.int64)])
     generator = torch.Generator().manual_seed(0)
     means = 0.1 * torch.randn(num_classes, num_features, generator=generator)
