@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.runs import TINY, tiny_run
-from tenfold.engine.target import settings_for_target, target_summary, target_text
+from tenfold.engine.target import settings_for_target, target_protocol, target_summary, target_text
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
@@ -55,7 +55,7 @@ def test_an_unreached_target_is_reported_with_the_best_accuracy(tmp_path: Path) 
     assert not outcome["reached"]
     assert outcome["run_seconds"] is None
     assert outcome["val_accuracy"] == summary["val_accuracy"]
-    text = target_text(outcome)
+    text = target_text(outcome, "all")
     assert text.startswith("target 99.9 % not reached: best ")
     assert "--epochs" in text
 
@@ -66,10 +66,25 @@ def test_a_run_without_a_target_has_none(tmp_path: Path) -> None:
 
 def test_a_reached_target_is_reported_with_both_times() -> None:
     outcome = {"accuracy": 0.9, "reached": True, "val_accuracy": 0.903, "step": 1234, "epoch": 4}
-    text = target_text({**outcome, "training_seconds": 41.2, "run_seconds": 48.5})
+    text = target_text({**outcome, "training_seconds": 41.2, "run_seconds": 48.5}, "all")
     assert text == (
         "target 90.0 % reached: 90.3 % after step 1,234 (epoch 4), 41.2 s of training, "
         "48.5 s after the command's start, evaluations included"
+    )
+
+
+def test_an_unreached_target_of_a_head_names_what_helps_a_head() -> None:
+    outcome = {"accuracy": 0.99, "reached": False, "val_accuracy": 0.95, "step": 16, "epoch": 2}
+    assert target_text(outcome, "head") == (
+        "target 99.0 % not reached: best 95.0 % with the fitted head; try --recipe photo-tuned, which trains all "
+        "layers after the head, or more training images"
+    )
+
+
+def test_the_protocol_of_a_head_says_that_it_is_evaluated_once() -> None:
+    settings = {"train.target": 0.9, "train.layers": "head", "train.duration": "2 epochs"}
+    assert target_protocol(resolve(Recipe(), settings), 1) == (
+        "target: 90.0 % of 1 validation image, evaluated once, when the head is fitted, never on the test split"
     )
 
 

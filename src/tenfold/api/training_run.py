@@ -91,7 +91,7 @@ def execute_run(
         started=started,
     )
     if summary["target"] is not None:
-        progress.message(target_text(summary["target"]))
+        progress.message(target_text(summary["target"], recipe.train.layers))
     if report:
         write_report(folder, dataset, model)
     return read_run(folder)

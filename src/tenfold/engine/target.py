@@ -6,6 +6,7 @@ The run still plans its whole duration, so that learning rates fall as they woul
 from collections.abc import Mapping
 from typing import Any
 
+from tenfold.core.text import plural
 from tenfold.engine.state import State
 from tenfold.recipes.schema import Recipe
 
@@ -33,10 +34,13 @@ def settings_for_target(recipe: Recipe, *, evaluate_every_set: bool) -> dict[str
 
 def target_protocol(recipe: Recipe, num_val_images: int) -> str:
     """Returns one line for the user: what is evaluated when, and which time counts."""
+    images = f"target: {_percent(recipe.train.target)} of {plural(num_val_images, 'validation image')}, evaluated"
+    if recipe.train.layers == "head":
+        return f"{images} once, when the head is fitted, never on the test split"
     return (
-        f"target: {_percent(recipe.train.target)} of {num_val_images:,} validation images, evaluated every "
-        f"{recipe.train.evaluate_every}, never on the test split; training time is that of the steps alone, without "
-        "evaluations, checkpoints, warm-up and compilation; total time counts from the start of the command"
+        f"{images} every {recipe.train.evaluate_every}, never on the test split; training time is that of the steps "
+        "alone, without evaluations, checkpoints, warm-up and compilation; total time counts from the start of the "
+        "command"
     )
 
 
@@ -67,26 +71,29 @@ def target_summary(target: float, state: State) -> dict[str, Any]:
     }
 
 
-def target_text(summary: Mapping[str, Any]) -> str:
+def target_text(summary: Mapping[str, Any], layers: str) -> str:
     """Returns the outcome in one line.
 
     Args:
         summary: from `target_summary`.
+        layers: that were trained, `train.layers`.
     """
     target, best = _percent(summary["accuracy"]), _percent(summary["val_accuracy"])
     if not summary["reached"]:
-        return (
-            f"target {target} not reached: best {best} {_when(summary)}; "
-            "try more --epochs, or a recipe with a larger network (tenfold recipes)"
-        )
+        advice = "more --epochs, or a recipe with a larger network (tenfold recipes)"
+        if layers == "head":
+            advice = "--recipe photo-tuned, which trains all layers after the head, or more training images"
+        return f"target {target} not reached: best {best} {_when(summary, layers)}; try {advice}"
     return (
-        f"target {target} reached: {best} {_when(summary)}, "
+        f"target {target} reached: {best} {_when(summary, layers)}, "
         f"{summary['training_seconds']:.1f} s of training, "
         f"{summary['run_seconds']:.1f} s after the command's start, evaluations included"
     )
 
 
-def _when(summary: Mapping[str, Any]) -> str:
+def _when(summary: Mapping[str, Any], layers: str) -> str:
+    if layers == "head":
+        return "with the fitted head"
     step, epoch = summary["step"], summary["epoch"]
     return f"after step {step:,} (epoch {epoch})" if step else "with the head alone, before the first step"
 
