@@ -112,11 +112,28 @@ def test_the_final_model_is_trained_on_all_images_and_its_file_says_what_was_cro
     assert tenfold.load(whole.path).predict(np.zeros((16, 16, 3), np.uint8)).label in ("blue", "green")
 
 
-def test_the_final_model_is_no_run_to_resume_or_to_test_on_its_own_images(whole):
+def test_the_final_model_is_no_run_to_resume(whole):
     with pytest.raises(RunError, match=r"final is the final model of a cross-validation, .* tenfold sweep --resume"):
         tenfold.train(resume=whole.path / "final", epochs=3)
-    with pytest.raises(UsageError, match="has no split 'test'"):
-        tenfold.eval(whole.path)
+
+
+@pytest.mark.parametrize("own_data", [False, True])
+def test_evaluating_without_test_images_gives_the_results_of_the_folds(whole, photos, own_data):
+    notes = Messages()
+    found = tenfold.eval(whole.path, data=photos if own_data else None, progress=notes)
+    summary = json.loads((whole.path / "summary.json").read_text())
+    assert (found.accuracy, list(found.interval)) == (whole.accuracy.mean, summary["out_of_fold_interval"])
+    assert (found.total, found.folds, found.balanced_accuracy) == (30, 3, summary["balanced_accuracy"])
+    assert json.loads(json.dumps(found.to_json()))["folds"] == 3
+    assert "these are the results of the 3 folds" in notes.texts[-1]
+
+
+def test_other_images_are_evaluated_with_the_final_model(whole, tmp_path):
+    other = photo_folder(tmp_path / "other", each=2)
+    assert tenfold.eval(whole.path, data=other).total == 4
+    assert tenfold.eval(whole.path, split="train").total == 30
+    with pytest.raises(UsageError, match="views is mirror, but the final model was trained on all images"):
+        tenfold.eval(whole.path, views="mirror")
 
 
 def test_one_page_shows_the_accuracy_out_of_fold(whole):

@@ -8,6 +8,7 @@ from torch import nn
 
 from tenfold.api.data import DataSource
 from tenfold.api.evaluation_data import images_to_evaluate, with_names_of
+from tenfold.api.fold_evaluation import cross_validation_of, out_of_fold_evaluation
 from tenfold.api.runs import RunSource, path_of
 from tenfold.core.devices import choose_device
 from tenfold.core.errors import RunError, UsageError
@@ -65,6 +66,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates a trained classifier on labeled images, which are prepared as its model file says.
 
+    The folder of a cross-validation stands for its final model. If its own data has no test split, the final model was
+    trained on all images, and the results are those of the folds.
+
     Args:
         source: see `load`.
         data: as for `train`; the training dataset by default. Nothing is drawn from other data, and it may lack
@@ -96,7 +100,10 @@ def evaluate(
         images = split_of(data, split or "test")
     elif data is None or isinstance(data, str | Path):
         name = None if data is None else str(data)
-        images = images_to_evaluate(classifier, path, name, given, split, progress)
+        own = images_to_evaluate(classifier, path, name, given, split, progress)
+        if own is None:
+            return _of_folds(path, views, progress)
+        images = own
     else:
         images = images_in_memory(data, split)
     progress.message(f"evaluating {images.text}")
@@ -160,6 +167,23 @@ def model_file(source: Path) -> Path:
     if not found:
         raise RunError(f"{source} holds no model yet; {folder.way_on()}")
     return found[0]
+
+
+def _of_folds(path: Path, views: str | None, progress: Progress) -> Evaluation:
+    """Returns the results of the folds, in place of those of a final model that was trained on all images."""
+    folder = cross_validation_of(RunFolder.open(path))
+    assert folder is not None
+    if views is not None:
+        raise UsageError(
+            f"views is {views}, but the final model was trained on all images of its data, and the results of the "
+            "folds are those of other networks, as trained; leave it out, or name other images with --data"
+        )
+    found = out_of_fold_evaluation(folder)
+    progress.message(
+        "the final model was trained on all images of its data: these are the results of the "
+        f"{found.folds} folds, each image predicted by a network that was not trained on it (other images: --data)"
+    )
+    return found
 
 
 def _evaluated(images: LabeledImages, classifier: Classifier) -> Evaluation:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.api.data import dataset_of, recorded_section, request_of
+from tenfold.api.fold_evaluation import cross_validation_of
 from tenfold.core.disk import expanded
 from tenfold.core.errors import DataError, ModelError, RunError, UsageError
 from tenfold.core.progress import Progress
@@ -45,11 +46,12 @@ def images_to_evaluate(
     given: Mapping[str, object],
     split: str | None,
     progress: Progress,
-) -> LabeledImages:
+) -> LabeledImages | None:
     """Returns the images that `evaluate` asks for, prepared as for the classifier's training.
 
-    The data of its own run has the splits of that run, also where they have been moved. Other data is foreign: it is
-    evaluated whole unless it has a test split, and nothing is drawn from it.
+    None stands for the folds of a cross-validation: its final model was trained on all images of its own data, and no
+    split was asked for. The data of its own run has the splits of that run, also where they have been moved. Other data
+    is foreign: it is evaluated whole unless it has a test split, and nothing is drawn from it.
 
     Args:
         classifier: knows image size, fit and class names.
@@ -73,7 +75,7 @@ def images_to_evaluate(
     if given.get("labels") and data is not None:
         given = {**given, "labels": labels_from(str(given["labels"]), expanded(data))}
     if section is not None and (data is None or _same_source(data, section, given, folder)):
-        return _split_of_run(_own(section, folder, given, split, progress), split or "test", progress)
+        return _split_of_run(_own(section, folder, given, split, progress), folder, split, progress)
     assert data is not None
     request = _foreign_request(section or _prepared_as(classifier, {}), data, given)
     if data in BUILT_IN:
@@ -83,7 +85,7 @@ def images_to_evaluate(
         moved = _moved(scanned, section, folder, data, progress)
         if moved is not None:
             progress.message(f"{data} is the data of the run in a new place")
-            return _split_of_run(moved, split or "test", progress)
+            return _split_of_run(moved, folder, split, progress)
     if section is not None:
         _warn_of_same_names(scanned, section, folder, data, progress)
     found = labeled_images(scanned, request, split, partial(check_known, classifier), progress.prepare)
@@ -123,9 +125,13 @@ def _scanned(
     return scan_source(request, progress.prepare)
 
 
-def _split_of_run(dataset: Dataset, split: str, progress: Progress) -> LabeledImages:
+def _split_of_run(
+    dataset: Dataset, folder: RunFolder | None, split: str | None, progress: Progress
+) -> LabeledImages | None:
     """Returns a split of the run's own data, or `all`; says where it holds images that the model was trained on."""
-    found = split_of(dataset, split)
+    if split is None and not len(dataset.test) and folder is not None and cross_validation_of(folder) is not None:
+        return None
+    found = split_of(dataset, split or "test")
     if split in ("train", "all"):
         total = sum(map(len, found.parts))
         progress.message(

@@ -5,6 +5,7 @@ N images, C classes. Counts are summed as integers and divided last.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,13 @@ class Evaluation:
         correct: number of images predicted correctly.
         total: number of images, at least 1.
         top5: fraction of images whose class is among the five largest logits; None for five classes or fewer.
-        loss: mean cross-entropy in nats.
+        loss: mean cross-entropy in nats; NaN where only the predicted classes are known.
         confusion: int64 [C, C], true class × predicted class.
         per_class: one result per class, in the order of the labels.
         estimates: further figures by name, each with its 95 % interval: `balanced_accuracy` and `macro_f1`; where the
             images have more than one class `roc_auc_ovr`; for more than ten classes `top5_accuracy`.
         plain_accuracy: accuracy without test-time augmentation (TTA), where all other results use TTA; else None.
+        folds: number of folds of a cross-validation, where each image was predicted out of fold; else None.
     """
 
     accuracy: float
@@ -75,16 +77,17 @@ class Evaluation:
     per_class: tuple[ClassResult, ...]
     estimates: Mapping[str, Estimate]
     plain_accuracy: float | None = None
+    folds: int | None = None
 
     @property
     def balanced_accuracy(self) -> float:
         """Mean recall of the classes that have images."""
-        return self.estimates["balanced_accuracy"].value
+        return balanced_accuracy(self.confusion.numpy()).value
 
     @property
     def macro_f1(self) -> float:
         """Mean F1 of the classes that have images or are predicted."""
-        return self.estimates["macro_f1"].value
+        return macro_f1(self.confusion.numpy()).value
 
     def __repr__(self) -> str:
         return f"Evaluation({self.sentence('image')})"
@@ -102,10 +105,11 @@ class Evaluation:
             "correct": self.correct,
             "total": self.total,
             "top5": self.top5,
-            "loss": self.loss,
+            "loss": None if isnan(self.loss) else self.loss,
             "confusion": self.confusion.tolist(),
             "per_class": [asdict(result) for result in self.per_class],
             "plain_accuracy": self.plain_accuracy,
+            **({} if self.folds is None else {"folds": self.folds}),
             **{name: estimate.value for name, estimate in self.estimates.items()},
             "intervals": {name: list(estimate.interval) for name, estimate in self.estimates.items()},
         }

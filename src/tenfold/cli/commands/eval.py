@@ -49,7 +49,8 @@ def evaluate(
 
     Prints the accuracy with its 95 % interval, the metrics of each class, and the most frequent confusions. The
     run's own data is evaluated on its test split. From other data nothing is drawn: without a test folder all its
-    images are evaluated, and --split all evaluates those of every folder. It may lack classes of the model.
+    images are evaluated, and --split all evaluates those of every folder. It may lack classes of the model. The
+    folder of a cross-validation is its final model; without test images of its own, the results are those of the folds.
 
     \b
     Examples:
@@ -82,7 +83,7 @@ def evaluate(
             progress=progress,
         )
     if as_json != "-":
-        _print(result, _noun(data, split))
+        _print(result, _noun(data, split) if result.folds is None else "images out of fold")
     if as_json is not None:
         deliver(json_text(result.to_json()), as_json)
 
