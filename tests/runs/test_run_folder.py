@@ -63,6 +63,7 @@ def test_any_dataset_name_becomes_a_plain_folder_name(tmp_path: Path) -> None:
         run = RunFolder.create(tmp_path, name, "quick")
         assert run.path.parent == tmp_path
         assert re.fullmatch(r"[\w.-]+", run.path.name)
+    assert RunFolder.create(tmp_path, "mein O\u0308rdner", "quick").path.name.startswith("mein-Ördner-quick-")
 
 
 def test_an_existing_name_is_an_error(tmp_path: Path) -> None:

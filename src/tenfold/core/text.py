@@ -1,6 +1,7 @@
 """Text for people: names made safe to show, and numbers with their units."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -28,6 +29,26 @@ def escaped(name: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in name
     )
+
+
+def hyphenated(name: str, kept: str = "._-") -> str:
+    """Returns a name with a hyphen for each run of characters that a folder name or a shell would not take as they are.
+
+    Letters and signs of any script stay, in the composed form that systems agree on. Of ASCII only letters, digits and
+    `kept` stay.
+
+    Example:
+        >>> hyphenated("my photos (2)"), hyphenated("mein O\u0308rdner/猫")
+        ('my-photos-2-', 'mein-Ördner-猫')
+    """
+    composed = unicodedata.normalize("NFC", name)
+    return re.sub("\0+", "-", "".join(each if _fits_a_folder(each, kept) else "\0" for each in composed))
+
+
+def _fits_a_folder(character: str, kept: str) -> bool:
+    if character.isascii():
+        return character.isalnum() or character in kept
+    return unicodedata.category(character)[0] not in "ZC"  # separators, control characters, halves of characters
 
 
 def one_line(text: str) -> str:

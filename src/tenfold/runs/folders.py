@@ -1,7 +1,6 @@
 """What run folders and sweep folders share: names, creation, locking and copies of image lists."""
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from tenfold.core import durable
 from tenfold.core.disk import display_path, expanded, storage_errors
 from tenfold.core.errors import RunError
+from tenfold.core.text import hyphenated
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
 
@@ -128,7 +128,7 @@ def safe_folder_name(text: str) -> str:
         >>> safe_folder_name("my photos (2)/")
         'my-photos-2'
     """
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:_MAX_PART_LENGTH] or "data"
+    return hyphenated(text).strip("-.")[:_MAX_PART_LENGTH] or "data"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from tenfold.core.cache import cache_folder
 from tenfold.core.disk import storage_errors
 from tenfold.core.errors import DataError
-from tenfold.core.text import escaped
+from tenfold.core.text import escaped, hyphenated
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES
 from tenfold.data.sources.containers import CONTAINER_SUFFIXES
 from tenfold.data.sources.download import Checksum, download
@@ -97,7 +97,7 @@ def _is_of_archive(url: str) -> bool:
 
 
 def _target(url: str) -> Path:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", unquote(urlsplit(url).path).rpartition("/")[2])
+    name = hyphenated(unquote(urlsplit(url).path).rpartition("/")[2])
     return cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16] / name
 
 

@@ -3,11 +3,10 @@
 import hashlib
 import json
 import os
-import re
-import unicodedata
 from pathlib import Path
 
 from tenfold.core.disk import storage_errors
+from tenfold.core.text import hyphenated
 from tenfold.data.decode.decode import has_no_suffix, is_image_name
 from tenfold.data.decode.fit_rule import parse_fit, stored_size
 from tenfold.data.sources.archive import ARCHIVE_SUFFIXES
@@ -30,8 +29,7 @@ def dataset_name(path: Path) -> str:
     suffixes = (*ARCHIVE_SUFFIXES[::-1], *CONTAINER_SUFFIXES)
     suffix = next((suffix for suffix in suffixes if name.lower().endswith(suffix)), "")
     stem = name[: len(name) - len(suffix)] if suffix and not path.is_dir() else name
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9._]+", "-", plain)[:40].strip("-._") or _FALLBACK_NAME
+    return hyphenated(stem, "._")[:40].strip("-._") or _FALLBACK_NAME
 
 
 def size_key(size: tuple[int, int] | None, fit: str) -> tuple[object, str]:

@@ -7,7 +7,6 @@ A file that is missing, damaged or from another version counts as none: the imag
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from tenfold.core import durable
 from tenfold.core.cache import cache_folder
 from tenfold.core.disk import storage_errors
 from tenfold.core.errors import StorageError
+from tenfold.core.text import hyphenated
 from tenfold.data.types import Dataset, Leak
 
 
@@ -87,7 +87,7 @@ def _file(dataset: Dataset, kind: str = "") -> Path:
 
 def _file_part(name: str) -> str:
     """Returns the name of a dataset, which Python users choose freely, as a part of a file name."""
-    return re.sub(r"[^\w.-]+", "-", name)
+    return hyphenated(name)
 
 
 def _leak(entry: dict[str, Any], total: int) -> Leak:
