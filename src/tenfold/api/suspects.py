@@ -19,6 +19,7 @@ from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
 from tenfold.data.labels import Suspect, image_names, write_suspects
+from tenfold.data.store.shards import joined
 from tenfold.data.types import Dataset, Split
 from tenfold.engine import preflight
 from tenfold.engine.cross_fit import Shown
@@ -217,7 +218,7 @@ def _joined(dataset: Dataset) -> tuple[list[tuple[str, str]], Dataset]:
     names = [(name, split_name) for split_name, split in splits.items() for name in image_names(split, split_name)]
     if dataset.val is None:
         return names, dataset
-    images = np.concatenate([split.images for split in splits.values()])
+    images = joined([split.images for split in splits.values()])
     labels = np.concatenate([split.labels for split in splits.values()])
     return names, replace(dataset, train=Split(images, labels), val=None)
 

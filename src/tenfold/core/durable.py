@@ -158,20 +158,35 @@ def new_folder(target: Path) -> Iterator[Path]:
     with _temporary_beside(target) as temporary:
         disk.make_folder(temporary)
         yield temporary
-        files = sorted(path for path in temporary.rglob("*") if path.is_file())
-        for file in files:
-            disk.sync(file)
-        for folder in (path for path in temporary.rglob("*") if path.is_dir()):
-            disk.sync_folder(folder)
-        manifest = {
-            file.relative_to(temporary).as_posix(): {"sha256": digest(file), "bytes": file.stat().st_size}
-            for file in files
-        }
-        disk.write(temporary / MANIFEST, json_bytes(manifest))
-        disk.sync(temporary / MANIFEST)
-        disk.sync_folder(temporary)
-        disk.replace(temporary, target)
-        disk.sync_folder(target.parent)
+        publish_folder(temporary, target)
+
+
+def publish_folder(folder: Path, target: Path, without: str = "") -> None:
+    """Makes the files of a folder durable, writes their manifest and renames the folder.
+
+    Args:
+        folder: the filled folder.
+        target: its final name, which must not exist, beside it.
+        without: name of a file that is removed at the last moment.
+
+    Raises:
+        OSError: when writing fails.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != without)
+    for file in files:
+        disk.sync(file)
+    for inner in (path for path in folder.rglob("*") if path.is_dir()):
+        disk.sync_folder(inner)
+    manifest = {
+        file.relative_to(folder).as_posix(): {"sha256": digest(file), "bytes": file.stat().st_size} for file in files
+    }
+    disk.write(folder / MANIFEST, json_bytes(manifest))
+    disk.sync(folder / MANIFEST)
+    disk.sync_folder(folder)
+    if without:
+        disk.remove(folder / without)
+    disk.replace(folder, target)
+    disk.sync_folder(target.parent)
 
 
 def verify_folder(path: Path, *, digests: bool = True) -> None:

@@ -17,6 +17,7 @@ from tenfold.data.duplicates.search import Duplicates, find_duplicates
 from tenfold.data.sources.layout import drawn_note, without_drawn_note
 from tenfold.data.splits import Labels, draw, grouped_folds, stratified_folds
 from tenfold.data.store.leak_cache import read_groups, write_groups
+from tenfold.data.store.shards import joined
 from tenfold.data.types import Dataset, ProgressCallback, Split
 
 Indices = NDArray[np.int64]
@@ -168,7 +169,7 @@ def _labels(parts: Sequence[Split], dataset: Dataset) -> Labels:
 
 
 def _take(parts: Sequence[Split], indices: Indices) -> Split:
-    """Returns the images at `indices` of the parts, which are numbered one after the other; they are copied."""
+    """Returns the images at `indices` of the parts, which are numbered one after the other; see `chosen`."""
     if len(parts) == 1:
         return parts[0].subset(indices)
     starts = np.cumsum([0, *map(len, parts)])
@@ -177,7 +178,7 @@ def _take(parts: Sequence[Split], indices: Indices) -> Split:
         for part, first in zip(parts, starts.tolist(), strict=False)
     ]
     return Split(
-        np.concatenate([part.images for part in chosen]),
+        joined([part.images for part in chosen]),
         np.concatenate([part.labels for part in chosen]),
         None if parts[0].paths is None else tuple(path for part in chosen for path in part.paths or ()),
         None if parts[0].groups is None else tuple(name for part in chosen for name in part.groups or ()),

@@ -10,6 +10,7 @@ from tenfold.data.decode.preprocessing import MAX_SIDE, MIN_SIDE
 from tenfold.data.decode.tasks import MAX_KEPT_SIDE
 from tenfold.data.sources.groups import GroupRule, parse_group, with_group_column
 from tenfold.data.sources.rules import SourceRules, parse_labels, parse_splits
+from tenfold.data.store.shards import SHARD_BYTES
 
 BUILT_IN = ("auto", "shapes", "cifar10", "cifar100")
 """Names of datasets that are no paths."""
@@ -38,6 +39,7 @@ class DataRequest:
         max_unreadable: fraction of unreadable images above which preparing fails, in [0, 1).
         exclude: CSV file that lists training images to leave out, see `labels.py`; empty means none.
         relabel: CSV file that lists training images with new labels, see `labels.py`; empty means none.
+        shard_size: bytes of images above which a split is stored in several files, and of each such file.
 
     Raises:
         DataError: when the image size, the fit, the labels or the splits are invalid, or a built-in dataset is to be
@@ -60,6 +62,7 @@ class DataRequest:
     max_unreadable: float = 0.05
     exclude: str = ""
     relabel: str = ""
+    shard_size: int = SHARD_BYTES
 
     def __post_init__(self) -> None:
         if not self.source.strip():  # an unset variable in a script; as a path it would be the current folder

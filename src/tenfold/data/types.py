@@ -15,6 +15,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.text import size_text
 from tenfold.data.decode.fit_rule import network_size, parse_fit
 from tenfold.data.decode.margin import centered
+from tenfold.data.store.shards import chosen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +37,7 @@ class Split:
     """The images of one split, with their labels.
 
     Args:
-        images: uint8 [N, H, W, 3], often memory-mapped.
+        images: uint8 [N, H, W, 3], often memory-mapped; of a large split `ShardedImages`, which take an array's place.
         labels: int64 [N], each in [0, number of classes).
         paths: path of each image in its source (N names), or None for images that never were files.
         groups: what must not be torn apart by a split, such as the patient of each image (N names); an empty name is an
@@ -74,7 +75,7 @@ class Split:
         paths, groups = (
             None if names is None else tuple(names[i] for i in indices) for names in (self.paths, self.groups)
         )
-        return Split(self.images[indices], self.labels[indices], paths, groups)
+        return Split(chosen(self.images, indices), self.labels[indices], paths, groups)
 
     def digest(self) -> str:
         """Returns the SHA-256 of images and labels in hex, without paths and groups. Images are read in pieces."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tenfold.data.store.shards import MIN_SHARD_BYTES, SHARD_BYTES
 from tenfold.recipes.augment_section import AugmentSection as AugmentSection
 from tenfold.recipes.section import (
     ClassWeights,
@@ -50,6 +51,7 @@ class DataSection(Section):
         max_unreadable: maximum fraction of unreadable files; more are an error.
         exclude: CSV file of training images to leave out, as from `tenfold suspects`; empty means none.
         relabel: CSV file of training images with new labels in the column `suggested`; empty means none.
+        shard_size: bytes of images above which a split is stored in several files, and of each such file.
         pruning: fraction of the training images, those with the lowest losses, that is used six times less often from
             the second epoch on; for long runs on data with reliable labels.
         balance: how far each epoch evens out the classes: 0 shows images as often as they are stored, 1 every class
@@ -74,6 +76,7 @@ class DataSection(Section):
     max_unreadable: Fraction = 0.05
     exclude: str = ""
     relabel: str = ""
+    shard_size: Annotated[int, Field(ge=MIN_SHARD_BYTES)] = SHARD_BYTES
     pruning: Fraction = 0.0
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     augment: AugmentSection = AugmentSection()

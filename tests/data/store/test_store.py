@@ -90,9 +90,10 @@ def test_a_store_returns_what_was_written(tmp_path_factory, data):
 
     def build(folder: Path) -> None:
         for split, images in splits_in.items():
-            with PixelFile(folder / f"{split}-images.npy", len(images), size) as file:
-                for row in data.draw(st.permutations(range(len(images)))):
-                    file.write(row, images[row])
+            file = PixelFile(folder / f"{split}-images.npy", len(images), size)
+            for row in data.draw(st.permutations(range(len(images)))):
+                file.write(row, images[row])
+            file.complete()
             np.save(folder / f"{split}-labels.npy", labels[split])
         counts = {split: len(images) for split, images in splits_in.items()}
         write_index(folder, Index("any", ("a", "b"), "crop", "", counts), paths)
@@ -110,9 +111,10 @@ def test_a_store_returns_what_was_written(tmp_path_factory, data):
 @given(st.lists(st.booleans(), max_size=20))
 def test_rows_that_were_never_written_leave_no_gap(tmp_path_factory, present):
     path = tmp_path_factory.mktemp("pixels") / "images.npy"
-    with PixelFile(path, len(present), (2, 3)) as file:
-        for row in np.flatnonzero(present)[::-1]:
-            file.write(int(row), np.full((2, 3, 3), row, np.uint8))
+    file = PixelFile(path, len(present), (2, 3))
+    for row in np.flatnonzero(present)[::-1]:
+        file.write(int(row), np.full((2, 3, 3), row, np.uint8))
+    assert file.complete() == sum(present)
     found = np.load(path, mmap_mode="r")
     assert found.shape == (sum(present), 2, 3, 3)
     assert found[:, 0, 0, 0].tolist() == np.flatnonzero(present).tolist()

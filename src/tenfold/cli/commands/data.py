@@ -46,11 +46,11 @@ def data(context: typer.Context) -> None:
     from tenfold.core.cache import cache_folder
     from tenfold.core.text import file_size
     from tenfold.data.store.feature_cache import features_bytes, features_folder
-    from tenfold.data.store.store import list_stores
+    from tenfold.data.store.store import list_stores, list_unfinished
     from tenfold.report.tables.run_tables import listing
 
-    stores, features = list_stores(), features_bytes()
-    if not stores and not features:
+    stores, unfinished, features = list_stores(), list_unfinished(), features_bytes()
+    if not stores and not unfinished and not features:
         note(f"no images are prepared in {cache_folder()}; prepare some with: tenfold data get cifar10")
         return
     rows: list[list[str | int]] = [
@@ -58,6 +58,8 @@ def data(context: typer.Context) -> None:
     ]
     render(listing(["name", "key", "images", "size", "path"], rows))
     render(f"{len(stores)} in all, {file_size(sum(store.bytes for store in stores))}")
+    for store in unfinished:
+        render(f"unfinished: {store.name}, {file_size(store.bytes)} in {store.path}; the next preparation continues it")
     if features:
         render(f"features that frozen networks have computed: {file_size(features)} in {features_folder()}")
 

@@ -2,10 +2,11 @@
 
 import io
 import json
-from dataclasses import asdict, dataclass, replace
+import re
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,18 @@ from tenfold.core.errors import DataError
 
 FORMAT = 1
 GROUPS = "groups.json"
+
+
+class ShardList(NamedTuple):
+    """The shards of a split.
+
+    Args:
+        rows: number of images in each.
+        sha256: digest of the file that all images would make together.
+    """
+
+    rows: list[int]
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class Index:
         typical_size: median height and width of the training images in their files; None if unknown.
         created: when the store was made, UTC.
         format: version of the layout.
+        shards: the shards of each split that has several.
     """
 
     name: str
@@ -49,6 +63,7 @@ class Index:
     typical_size: tuple[int, int] | None = None
     created: str = ""
     format: int = FORMAT
+    shards: dict[str, ShardList] = field(default_factory=dict)
 
 
 def write_index(
@@ -67,6 +82,8 @@ def write_index(
     """
     stamped = replace(index, created=datetime.now(UTC).isoformat(timespec="seconds"))
     value = {"pictures" if key == "num_images" else key: item for key, item in asdict(stamped).items()}
+    if not index.shards:
+        del value["shards"]
     durable.write_json(folder / "paths.json", paths)
     if groups is not None:
         durable.write_json(folder / GROUPS, groups)
@@ -87,6 +104,7 @@ def read_index(path: Path) -> Index:
     value.setdefault("drawn", _drawn_of(value["notes"]))
     for key in ("classes", "notes", "drawn"):
         value[key] = tuple(value[key])
+    value["shards"] = {split: ShardList(*shards) for split, shards in value.get("shards", {}).items()}
     typical = value.get("typical_size")
     value["typical_size"] = None if typical is None else tuple(typical)
     value["skipped"] = tuple((str(name), str(reason)) for name, reason in value["skipped"])
@@ -110,31 +128,27 @@ class PixelFile:
         rows: highest number of images.
         size: height and width in pixels.
 
+    Raises:
+        OSError: when the disk refuses.
+
     Example:
-        >>> with PixelFile(Path("train-images.npy"), 2, (32, 32)) as file:  # doctest: +SKIP
-        ...     file.write(1, image)
-        >>> np.load("train-images.npy").shape  # doctest: +SKIP
-        (1, 32, 32, 3)
+        >>> file = PixelFile(Path("train-images.npy"), 2, (32, 32))  # doctest: +SKIP
+        >>> file.write(1, image)  # doctest: +SKIP
+        >>> file.complete()  # doctest: +SKIP
+        1
     """
 
     def __init__(self, path: Path, rows: int, size: tuple[int, int]) -> None:
-        self._path = path
         self._size = size
         self._written = np.zeros(rows, dtype=bool)
-        self._start = len(self._header(rows))
+        self._start = len(npy_header(rows, size))
         self._image_bytes = size[0] * size[1] * 3
         self._next_row = -1
+        self._file = path.open("w+b", buffering=_BUFFER)
 
-    def __enter__(self) -> "PixelFile":
-        self._file = self._path.open("w+b", buffering=_BUFFER)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._file:
-            if kind is None:
-                self._close_gaps()
+    def close(self) -> None:
+        """Closes the file as it is."""
+        self._file.close()
 
     def write(self, row: int, image: NDArray[np.uint8] | bytes) -> None:
         """Writes an image.
@@ -153,22 +167,39 @@ class PixelFile:
         self._next_row = row + 1
         self._written[row] = True
 
-    def _close_gaps(self) -> None:
-        """Moves images up over rows that were never written, and writes their number into the header."""
-        rows = np.flatnonzero(self._written)
-        for new_row, row in enumerate(rows.tolist()):
-            if new_row != row:
-                self._file.seek(self._start + row * self._image_bytes)
-                image = self._file.read(self._image_bytes)
-                self._file.seek(self._start + new_row * self._image_bytes)
-                self._file.write(image)
-        self._file.truncate(self._start + len(rows) * self._image_bytes)
-        self._file.seek(0)
-        self._file.write(self._header(len(rows)))
+    def complete(self) -> int:
+        """Moves images up over rows that were never written, and closes the file; returns the number of images.
 
-    def _header(self, rows: int) -> bytes:
-        """Returns the .npy header; NumPy pads it, so its length is the same for any `rows`."""
-        stream = io.BytesIO()
-        fields = {"descr": "|u1", "fortran_order": False, "shape": (rows, *self._size, 3)}
-        np.lib.format.write_array_header_1_0(stream, fields)
-        return stream.getvalue()
+        Raises:
+            OSError: when the disk refuses.
+        """
+        rows = np.flatnonzero(self._written)
+        with self._file:
+            for new_row, row in enumerate(rows.tolist()):
+                if new_row != row:
+                    self._file.seek(self._start + row * self._image_bytes)
+                    image = self._file.read(self._image_bytes)
+                    self._file.seek(self._start + new_row * self._image_bytes)
+                    self._file.write(image)
+            self._file.truncate(self._start + len(rows) * self._image_bytes)
+            self._file.seek(0)
+            self._file.write(npy_header(len(rows), self._size))
+        return len(rows)
+
+
+def npy_header(rows: int, size: tuple[int, int]) -> bytes:
+    """Returns the header of a `.npy` file of images; NumPy pads it, so its length is the same for any `rows`."""
+    stream = io.BytesIO()
+    fields = {"descr": "|u1", "fortran_order": False, "shape": (rows, *size, 3)}
+    np.lib.format.write_array_header_1_0(stream, fields)
+    return stream.getvalue()
+
+
+def images_file(split: str, number: int | None = None) -> str:
+    """Returns the name of the file of a split's images, or of its shard with this number."""
+    return f"{split}-images.npy" if number is None else f"{split}-images-{number:05}.npy"
+
+
+def is_shard(name: str) -> bool:
+    """Returns whether a file's name is that of a shard."""
+    return re.search(r"-images-\d+\.npy$", name) is not None

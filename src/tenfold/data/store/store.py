@@ -2,6 +2,7 @@
 
     <cache>/stores/<name>-<16 digits of the key>/
         train-images.npy · train-labels.npy      and the same for test and possibly val
+        train-images-00000.npy · …               instead of train-images.npy for a large split
         paths.json                               path of each image in its source, by split
         groups.json                              group of each image, by split; only where images have one
         index.json                               everything else, see format.py
@@ -9,7 +10,7 @@
     <cache>/locks/                               one empty file per store, locked while the store is built
 
 The key of a store depends on the content of its source and the decode settings. A store is built in a temporary folder
-and renamed, so it is visible only when it is complete.
+and renamed, so it is visible only when it is complete. The folder of a process that was killed is continued.
 """
 
 import hashlib
@@ -18,9 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from sys import intern
-
-import numpy as np
 
 from tenfold.core import durable
 from tenfold.core.cache import cache_folder
@@ -30,10 +28,12 @@ from tenfold.core.locks import locked
 from tenfold.core.registry import did_you_mean
 from tenfold.core.text import file_size, size_text
 from tenfold.data.decode.tasks import MAX_KEPT_SIDE
-from tenfold.data.store.format import FORMAT, GROUPS, Index, read_index
+from tenfold.data.store.format import FORMAT, read_index
 from tenfold.data.store.leak_cache import delete_leaks
+from tenfold.data.store.opening import open_store
 from tenfold.data.store.size_cache import delete_sizes
-from tenfold.data.types import Dataset, ProgressCallback, Skipped, Split, no_progress
+from tenfold.data.store.unfinished import continued_folder, unfinished_folder
+from tenfold.data.types import Dataset, ProgressCallback, no_progress
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def open_or_build(name: str, key: str, build: Build, progress: ProgressCallback 
         with storage_errors("remove", target):
             durable.disk.remove(target)
         durable.remove_leftovers(target.parent)
-        with durable.new_folder(target) as folder:
+        with continued_folder(target) as folder:
             build(folder)
         dataset = open_store(target)
     notes = [f"the store of {name} was damaged and was built again: {damage}"] if damage else []
@@ -142,54 +142,6 @@ def open_if_valid(name: str, key: str) -> Dataset | None:
     return dataset
 
 
-def open_store(path: Path) -> Dataset:
-    """Opens a store; pixels stay on disk until they are read. `train` is empty in a store for evaluation.
-
-    Raises:
-        RunError: when a file is missing or has another size than when it was written.
-        StorageError: when the disk cannot be read.
-        DataError, ValueError, KeyError, TypeError, AttributeError: when the content is invalid.
-    """
-    durable.verify_folder(path, digests=False)
-    with storage_errors("read", path):
-        index = read_index(path)
-        paths = json.loads((path / "paths.json").read_bytes())
-        groups = json.loads((path / GROUPS).read_bytes()) if (path / GROUPS).is_file() else {}
-        splits = {split: _open_split(path, split, paths[split], groups.get(split)) for split in index.num_images}
-    return Dataset(
-        name=index.name,
-        classes=index.classes,
-        train=splits["train"] if "train" in splits else splits["test"].subset(np.zeros(0, np.int64)),
-        test=splits["test"],
-        val=splits.get("val"),
-        fit=index.fit,
-        fingerprint=_fingerprint(path, index),
-        skipped=tuple(Skipped(*entry) for entry in index.skipped),
-        notes=index.notes,
-        drawn=index.drawn,
-        typical_size=index.typical_size,
-        layout=index.layout,
-    )
-
-
-def _open_split(path: Path, split: str, names: list[str] | None, groups: list[str] | None) -> Split:
-    images = np.load(path / f"{split}-images.npy", mmap_mode="r", allow_pickle=False)
-    labels = np.load(path / f"{split}-labels.npy", allow_pickle=False)
-    return Split(
-        images.view(np.ndarray),
-        labels,
-        None if names is None else tuple(names),
-        None if groups is None else tuple(map(intern, groups)),  # few names of many images
-    )
-
-
-def _fingerprint(path: Path, index: Index) -> str:
-    """Returns a digest of classes, pixels and labels, made of the digests in the manifest."""
-    manifest = json.loads((path / durable.MANIFEST).read_bytes())
-    digests = {name: entry["sha256"] for name, entry in sorted(manifest.items()) if name.endswith(".npy")}
-    return hashlib.sha256(json.dumps([index.classes, digests]).encode()).hexdigest()
-
-
 def _open_or_explain(path: Path) -> tuple[Dataset | None, str]:
     """Returns the dataset, or None and the damage of the store (empty where there is no store)."""
     if not path.is_dir():
@@ -213,8 +165,19 @@ def list_stores() -> list[StoreInfo]:
         return [_info(path) for path in folders if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)]
 
 
+def list_unfinished() -> list[StoreInfo]:
+    """Returns the stores that are being prepared, or were until a process was killed; without images.
+
+    Raises:
+        StorageError: when the cache cannot be read.
+    """
+    home = cache_folder() / "stores"
+    with storage_errors("read", home):
+        return [_info(path) for path in sorted(home.glob(unfinished_folder(home / f"*-{'[0-9a-f]' * 16}").name))]
+
+
 def _info(path: Path) -> StoreInfo:
-    name, _, key = path.name.rpartition("-")
+    name, _, key = path.name.removeprefix(TEMPORARY_PREFIX).rpartition("-")
     size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     try:
         index = read_index(path)
@@ -230,7 +193,10 @@ def stores_named(name_or_key: str) -> list[StoreInfo]:
         DataError: when there is none; the message names the existing stores.
         StorageError: when the cache cannot be read.
     """
-    stores = list_stores()
+    return _named(list_stores(), name_or_key)
+
+
+def _named(stores: list[StoreInfo], name_or_key: str) -> list[StoreInfo]:
     chosen = [store for store in stores if name_or_key in (store.name, store.key, store.path.name)]
     if not chosen:
         names = sorted({store.name for store in stores})
@@ -242,27 +208,27 @@ def stores_named(name_or_key: str) -> list[StoreInfo]:
 
 
 def delete_store(name_or_key: str) -> list[StoreInfo]:
-    """Deletes every store of a name, or the one with a key; returns the deleted stores.
+    """Deletes every store of a name, or the one with a key, unfinished ones too; returns the deleted stores.
 
     Raises:
         DataError: see `stores_named`.
         StorageError: when the disk refuses.
     """
-    return _delete(stores_named(name_or_key))
+    return _delete(_named(list_stores() + list_unfinished(), name_or_key))
 
 
 def delete_all() -> list[StoreInfo]:
-    """Deletes every store; returns the deleted stores.
+    """Deletes every store, unfinished ones too; returns the deleted stores.
 
     Raises:
         StorageError: when the disk refuses.
     """
-    return _delete(list_stores())
+    return _delete(list_stores() + list_unfinished())
 
 
 def _delete(stores: list[StoreInfo]) -> list[StoreInfo]:
     for store in stores:
-        with _lock(store.path, no_progress), storage_errors("remove", store.path):
+        with _lock(_folder(store.name, store.key), no_progress), storage_errors("remove", store.path):
             durable.disk.remove(store.path)
         delete_leaks(store.name)
         delete_sizes(store.name)

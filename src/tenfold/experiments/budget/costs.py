@@ -11,6 +11,7 @@ import torch
 
 from tenfold.core.clock import Stopwatch, synchronize
 from tenfold.data.loader import image_tensor
+from tenfold.data.store.shards import sharded
 from tenfold.data.types import Dataset, Split
 from tenfold.engine.cross_fit import DEFAULT_STRENGTH, FOLDS, STRENGTHS, max_rows
 from tenfold.engine.precision import Hardware, choose_hardware
@@ -122,7 +123,8 @@ def time_setup(recipe: Recipe, dataset: Dataset) -> float:
     """Returns the seconds from the plan to the first step, by doing once what depends on the dataset."""
     started = perf_counter()
     make_preprocessing(recipe, dataset)
-    image_tensor(dataset.train)
+    if sharded(dataset.train.images) is None:
+        image_tensor(dataset.train)
     with torch.random.fork_rng(devices=[]):
         make_classifier(recipe, _sample(dataset, recipe), None)
     return perf_counter() - started
