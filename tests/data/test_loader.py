@@ -1,5 +1,6 @@
 """Tests of the loader: batches depend on (seed, epoch) alone."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from tenfold.data import loader as loader_module
 from tenfold.data.augment import Augmentation
 from tenfold.data.loader import Loader, image_batches, image_tensor
 from tenfold.data.sampling import Order
+from tenfold.data.store.shards import Shard, ShardedImages
 from tenfold.data.types import Batch, Split
 
 CPU = torch.device("cpu")
@@ -260,3 +262,26 @@ def test_partners_in_a_balanced_epoch_are_as_even_as_its_images() -> None:
     (batch,) = loaded.epoch(0)
     assert batch.mixture is not None
     assert 12 <= int(batch.mixture.labels.sum()) <= 28  # about 4 of 40 as stored
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixup": 1.0, "shift": 2}], ids=str)
+def test_a_split_in_shards_gives_the_batches_of_one_in_memory(settings: dict[str, object], tmp_path: Path) -> None:
+    split = noise_split()
+    files = []
+    for first in range(0, len(split), 10):
+        np.save(tmp_path / f"{first}.npy", part := split.images[first : first + 10])
+        files.append(Shard(tmp_path / f"{first}.npy", 128, len(part)))
+    images = ShardedImages(files, split.images.shape[1:3])
+    on_disk = Split(images.as_array(), split.labels)
+    for extra in ({"pruning": 0.5}, {"balance": 1.0}):
+        ours, theirs = (
+            Loader(each, Order(23, 4, seed=1), Augmentation(**settings), CPU, **extra)  # type: ignore[arg-type]
+            for each in (on_disk, split)
+        )
+        losses = torch.rand(23) if "pruning" in extra else None
+        next(ours.epoch(0))  # an epoch that is left early disturbs no other
+        for epoch in (0, 1):
+            pairs = zip(ours.epoch(epoch, 1, losses), theirs.epoch(epoch, 1, losses), strict=True)
+            for one, other in pairs:
+                assert torch.equal(one.images, other.images)
+                assert torch.equal(one.indices, other.indices)

@@ -1,13 +1,14 @@
 """Turns a split into batches on the device, in an order that depends on (seed, epoch) alone.
 
-A split that fits is kept on the device. Small batches are cut from larger blocks, so that gathering and augmenting cost
-little for a batch of 4. There are no worker processes that could hang or run out of memory.
+A split that fits is kept on the device; one in shards on disk is read ahead by a thread. Small batches are cut from
+larger blocks, so that gathering and augmenting cost little for a batch of 4. There are no worker processes that could
+hang or run out of memory.
 
 Shapes: N images of the split, M images that an epoch shows, B images in a batch, R repetitions, H×W pixels.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import repeat
 from time import perf_counter
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tenfold.data.augment import Augmentation
+from tenfold.data.image_stream import ImageStream
 from tenfold.data.sampling import EpochOrder, Order, balanced_order, max_repetitions, pruned_order
+from tenfold.data.store.shards import ShardedImages, sharded
 from tenfold.data.types import Batch, Mixture, Split
 
 _BLOCK, _GPU_BLOCK = 3 * 1024**2, 64 * 1024**2
@@ -55,6 +58,10 @@ class _Drawn(NamedTuple):
         """Returns the same numbers after a change of each tensor."""
         tables = {name: change(table) for name, table in self.tables.items()}
         return _Drawn(EpochOrder(*map(change, self.order)), tables)
+
+    def rows(self, order: EpochOrder) -> dict[str, Tensor]:
+        """Returns the rows of all draws for images as an epoch shows them."""
+        return {name: table[order.repetitions, order.rows] for name, table in self.tables.items()}
 
 
 class Loader:
@@ -93,9 +100,13 @@ class Loader:
         self._augmentation = augmentation
         self._device = device
         self._memory_format = memory_format
-        images = image_tensor(split)  # N H W 3
-        self._home = device if _fits_on(device, images) else torch.device("cpu")
-        self._images = images.to(self._home)
+        images, source = split.images, sharded(split.images)
+        self._image_bytes = images[:1].nbytes
+        resident = _fits_on(device, images)
+        stream = ImageStream(source, device) if source is not None and not resident else None
+        self._home = device if resident or stream is not None else torch.device("cpu")
+        self._read = _selected(image_tensor(split, self._home)) if stream is None else stream.read
+        self._streams = stream is not None
         self._all_labels = torch.from_numpy(split.labels)
         self._labels = self._all_labels.to(self._home)
         self._thread = ThreadPoolExecutor(1)  # starts with its first task
@@ -114,13 +125,15 @@ class Loader:
         if losses is not None:
             num_repetitions = max_repetitions(self.order.count, self._pruning)
         drawn = self._epoch_order(epoch, num_repetitions, losses)
-        image_bytes = self._images.shape[1:].numel()
-        block = max(1, (_GPU_BLOCK if self._home.type == "cuda" else _BLOCK) // (size * image_bytes)) * size
-        for first in range(start * size, self.order.num_images, block):
-            part = drawn.order.at(slice(first, min(first + block, self.order.num_images)))
+        block = max(1, (_GPU_BLOCK if self._home.type == "cuda" else _BLOCK) // (size * self._image_bytes)) * size
+        starts = range(start * size, self.order.num_images, block)
+        parts = [slice(first, min(first + block, self.order.num_images)) for first in starts]
+        gathered = self._gathered(parts, drawn)
+        for positions in parts:
+            part = drawn.order.at(positions)
             index = part.indices  # at most `block`
             began = perf_counter()
-            images, mixture = self._augmented(part, drawn)
+            images, mixture = self._augmented(part, drawn, gathered)
             images = images.contiguous(memory_format=self._memory_format)
             self.seconds += perf_counter() - began  # without the transfer: it may wait for other work of the device
             images, labels = self._to_device(images), self._to_device(self._labels[index])
@@ -165,50 +178,81 @@ class Loader:
         indices = self.order.indices(epoch)
         return EpochOrder(indices, torch.zeros_like(indices), rows=indices)
 
-    def _augmented(self, order: EpochOrder, drawn: _Drawn) -> tuple[Tensor, Mixture | None]:
+    def _augmented(self, order: EpochOrder, drawn: _Drawn, gathered: Iterator[Tensor]) -> tuple[Tensor, Mixture | None]:
         """Returns images as an epoch shows them, uint8 [B, 3, H, W], and what was mixed into them.
 
         A partner is drawn from the images as the epoch shows them: from all of them alike, or from a balanced epoch.
         """
-        images, rows = self._changed(order, drawn)
+        images, rows = self._changed(order, drawn, gathered)
         if "partner" not in rows:
             return images, None
-        chosen = rows["partner"]
-        partners = drawn.order.at(chosen) if self._balance else EpochOrder(chosen, torch.zeros_like(chosen), chosen)
-        partner_images, _ = self._changed(partners, drawn)
+        partners = self._partners(rows["partner"], drawn)
+        partner_images, _ = self._changed(partners, drawn, gathered)
         images, weight = self._augmentation.mix(images, partner_images, rows)
         return images, Mixture(self._labels[partners.indices], weight)
 
-    def _changed(self, order: EpochOrder, drawn: _Drawn) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns images after what changes each by itself, and their rows of all draws."""
-        rows = {name: table[order.repetitions, order.rows] for name, table in drawn.tables.items()}
-        return self._augmentation.apply(self._gather(order.indices), rows), rows
+    def _partners(self, chosen: Tensor, drawn: _Drawn) -> EpochOrder:
+        return drawn.order.at(chosen) if self._balance else EpochOrder(chosen, torch.zeros_like(chosen), chosen)
 
-    def _gather(self, indices: Tensor) -> Tensor:
-        return self._images.index_select(0, indices).permute(0, 3, 1, 2)  # B 3 H W, channels_last in memory
+    def _changed(
+        self, order: EpochOrder, drawn: _Drawn, gathered: Iterator[Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns images after what changes each by itself, and their rows of all draws."""
+        images = next(gathered).permute(0, 3, 1, 2)  # B 3 H W, channels_last in memory
+        rows = drawn.rows(order)
+        return self._augmentation.apply(images, rows), rows
+
+    def _gathered(self, parts: Sequence[slice], drawn: _Drawn) -> Iterator[Tensor]:
+        """Yields the stored images of an epoch's parts, uint8 [B, H, W, 3], and after each the partners, if any."""
+        return self._read(self._needed(parts, drawn.map(Tensor.cpu) if self._streams else drawn))
+
+    def _needed(self, parts: Sequence[slice], drawn: _Drawn) -> Iterator[Tensor]:
+        """Yields which images are gathered, int64 [B] each, in the order in which they are needed."""
+        for positions in parts:
+            part = drawn.order.at(positions)
+            yield part.indices
+            if "partner" in drawn.tables:
+                chosen = drawn.tables["partner"][part.repetitions, part.rows]
+                yield self._partners(chosen, drawn).indices
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)
 
 
-def image_tensor(split: Split) -> Tensor:
-    """Returns the images of a split as a tensor for reading only, uint8 [N, H, W, 3].
+def _selected(images: Tensor) -> Callable[[Iterable[Tensor]], Iterator[Tensor]]:
+    """Returns a function that yields the images with some indices from a tensor [N, …], as `ImageStream.read` does."""
+    return lambda needed: (images.index_select(0, indices) for indices in needed)
 
-    The tensor shares the memory-mapped file of the store, so the runs of a sweep share one copy. A file of up to 4 GiB
-    is read once from front to back, which is the fastest way; a larger one is read as batches need it.
+
+def image_tensor(split: Split, device: torch.device | None = None) -> Tensor:
+    """Returns the images of a split as a tensor for reading only, uint8 [N, H, W, 3] on a device or the CPU.
+
+    On a CPU the tensor shares the memory-mapped file of the store, so the runs of a sweep share one copy. A file of up
+    to 4 GiB is read once from front to back, which is the fastest way; a larger one is read as batches need it.
     """
+    if (source := sharded(split.images)) is not None:
+        return _copied(source, device)
     images = np.ascontiguousarray(split.images)
     if images.nbytes <= _READ_BELOW:
         images.reshape(-1)[::_PAGE].max(initial=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about read-only memory, but nothing here writes to it
-        return torch.from_numpy(images)
+        return torch.from_numpy(images).to(device)
 
 
-def _fits_on(device: torch.device, images: Tensor) -> bool:
-    """Returns whether all images may be kept on the device; on a CPU they always may."""
+def _copied(images: ShardedImages, device: torch.device | None) -> Tensor:
+    """Returns images from disk on a device; they are in host memory a block at a time."""
+    tensor = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    rows = max(1, _GPU_BLOCK // images.image_bytes)
+    for first in range(0, len(images), rows):
+        tensor[first : first + rows] = torch.from_numpy(images[first : first + rows])
+    return tensor
+
+
+def _fits_on(device: torch.device, images: NDArray[np.uint8]) -> bool:
+    """Returns whether all images are kept in the memory of the device: on a CPU those that are no shards on disk."""
     if device.type != "cuda":
-        return True
+        return sharded(images) is None
     free, _ = torch.cuda.mem_get_info(device)
     return images.nbytes < _RESIDENT_FRACTION * free
 
