@@ -2,22 +2,27 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from tenfold.core.cores import RunAll, in_turn
 from tenfold.core.errors import DataError, ModelError
 from tenfold.evaluate.views import averaged_logits, views_named
+
+T = TypeVar("T")
 
 
 def predict_logits(
     model: nn.Module,
-    batches: Iterable[Tensor],
-    normalize: Callable[[Tensor], Tensor],
+    batches: Iterable[T],
+    inputs_of: Callable[[T], Tensor],
     *,
     views: str = "plain",
     unsure_below: float = 1.0,
     autocast: torch.dtype | None = None,
+    run_all: RunAll = in_turn,
 ) -> tuple[Tensor, Tensor]:
     """Runs a model over images in evaluation mode; the modes of its modules are restored, also after an error.
 
@@ -25,11 +30,12 @@ def predict_logits(
 
     Args:
         model: from float [B, 3, H, W] to logits [B, C].
-        batches: uint8 [B, 3, H, W] each, on the model's device.
-        normalize: from uint8 images to the model's input.
+        batches: what stands for B images each, such as uint8 [B, 3, H, W].
+        inputs_of: from a batch to the model's input, float [B, 3, H, W] on the model's device.
         views: test-time augmentation (TTA): the views of each image whose logits are averaged; a key of `VIEWS`.
         unsure_below: see `averaged_logits`.
         autocast: dtype for the computation where the device supports it, e.g. `torch.bfloat16`.
+        run_all: computes the batches; see `one_core_each`.
 
     Returns:
         Logits averaged over the views, and logits without TTA: float32 [N, C] each, on the CPU.
@@ -44,11 +50,14 @@ def predict_logits(
     def logits_of(images: Tensor) -> Tensor:
         return _checked(model(images), len(images)).float()  # B C
 
-    chunks = []
-    with evaluation_mode(model), torch.inference_mode():
-        for batch in batches:
-            with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
-                chunks.append(averaged_logits(logits_of, normalize(batch), image_views, unsure_below))
+    def chunk_of(batch: T) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode():  # a mode of this thread alone, as autocast
+            inputs = inputs_of(batch)
+            with torch.autocast(inputs.device.type, autocast, enabled=autocast is not None):
+                return averaged_logits(logits_of, inputs, image_views, unsure_below)
+
+    with evaluation_mode(model):
+        chunks = run_all(chunk_of, batches)
     if not chunks:
         raise DataError("there are no images to predict; expected at least one batch")
     averaged, plain = (torch.cat(parts) for parts in zip(*chunks, strict=True))

@@ -3,19 +3,14 @@
 Shapes: B images, H×W pixels, D features, C classes.
 """
 
-from collections import Counter
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tenfold.core.errors import ModelError
-from tenfold.models.blocks import BatchNorm
+from tenfold.models.folding import example_image, folded, is_same
 from tenfold.models.weights import head_layers
-
-_TOLERANCE = 1e-3
-"""Largest difference of two logits, relative to the largest logit, that rounding explains."""
 
 
 def head_of(model: nn.Module, num_classes: int) -> nn.Linear:
@@ -54,8 +49,7 @@ class FeatureNetwork(nn.Module):
 
     def __init__(self, model: nn.Module, num_classes: int, image_size: tuple[int, int]) -> None:
         super().__init__()
-        device = next(model.parameters()).device
-        example = torch.linspace(-1, 1, 3 * image_size[0] * image_size[1], device=device).view(1, 3, *image_size)
+        example = example_image(image_size, next(model.parameters()).device)
         head = head_of(model, num_classes)
         network = deepcopy(model).eval().requires_grad_(False)
         with torch.no_grad():  # weights made in inference mode could not be used in every other mode
@@ -63,55 +57,16 @@ class FeatureNetwork(nn.Module):
             name = head_layers(network, num_classes)[-1]
             network.set_submodule(name, nn.Identity())
             features = network(example)
-            if features.ndim != 2 or features.shape[1] != head.in_features or not _same(head(features), logits):
+            if features.ndim != 2 or features.shape[1] != head.in_features or not is_same(head(features), logits):
                 raise ModelError(
                     f"the logits of {type(model).__name__} are not those of its last linear layer alone, so a head "
                     "cannot be fitted to its features; train all layers instead (train.layers = 'all')"
                 )
-            folded = _folded(network, example)
-            self.network = folded if _same(folded(example), features) else network
+            copy = folded(network, example)
+            self.network = network if copy is None else copy
         self.num_features = head.in_features
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns features, float [B, D], for normalized images, float [B, 3, H, W]."""
         features: Tensor = self.network(images)
         return features
-
-
-def _same(values: Tensor, expected: Tensor) -> bool:
-    return bool((values - expected).abs().max() <= _TOLERANCE * expected.abs().max().clamp_min(1e-6))
-
-
-def _folded(model: nn.Module, example: Tensor) -> nn.Module:
-    """Returns a copy in which each batch norm that directly follows a convolution is part of it.
-
-    The pairs are found by a forward pass: the input of such a batch norm is the very output of the convolution.
-    """
-    copy = deepcopy(model)
-    producers: dict[int, str] = {}
-    pairs: dict[str, str] = {}
-    calls: Counter[str] = Counter()
-    kept: list[Tensor] = []  # so that no two outputs have the same identity
-
-    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        calls[name] += 1
-        if isinstance(module, nn.Conv2d):
-            producers[id(output)] = name
-            kept.append(output)
-        elif id(inputs[0]) in producers:
-            pairs[producers[id(inputs[0])]] = name
-
-    handles = [
-        module.register_forward_hook(lambda module, inputs, output, name=name: note(name, module, inputs, output))
-        for name, module in copy.named_modules()
-        if isinstance(module, nn.Conv2d) or type(module) in (nn.BatchNorm2d, BatchNorm)
-    ]
-    copy(example)
-    for handle in handles:
-        handle.remove()
-    for convolution, norm in pairs.items():
-        if calls[convolution] == calls[norm] == 1:
-            fused = fuse_conv_bn_eval(copy.get_submodule(convolution), copy.get_submodule(norm))  # type: ignore[type-var, arg-type]
-            copy.set_submodule(convolution, fused)
-            copy.set_submodule(norm, nn.Identity())
-    return copy

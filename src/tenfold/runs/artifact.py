@@ -7,7 +7,6 @@ Shapes: N images, H×W pixels, C classes.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tenfold.core.devices import evaluation_kernels
 from tenfold.core.disk import display_path
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.core.text import size_text
 from tenfold.data.decode.preprocessing import Preprocessing
-from tenfold.data.loader import image_batches
 from tenfold.data.sources.cifar_files import CIFAR10
 from tenfold.data.types import Split
-from tenfold.evaluate.logits import predict_logits
 from tenfold.evaluate.metrics import Evaluation, accuracy, evaluate_logits
 from tenfold.models.build import build_model, limited_weights
+from tenfold.runs.inference import logits_of
 from tenfold.runs.model_file import ModelCard, load_model, read_state_dict, save_model
 
 CUSTOM_ARCHITECTURE = "custom"
@@ -100,15 +97,15 @@ class Classifier:
                 f"images are {size_text(size)}, but the model was trained for "
                 f"{size_text(self.preprocessing.image_size)}; prepare the data at that size"
             )
-        batches = image_batches(images, self.batch_size or _default_batch_size(size, self.device), self.device)
-        with evaluation_kernels(tf32=self.precision == "tf32"):
-            return predict_logits(
-                self.model,
-                batches,
-                self.preprocessing.normalize,
-                views=self.views,
-                unsure_below=self.unsure_below,
-            )
+        return logits_of(
+            self.model,
+            images,
+            self.preprocessing,
+            batch_size=self.batch_size,
+            views=self.views,
+            unsure_below=self.unsure_below,
+            tf32=self.precision == "tf32",
+        )
 
     def evaluate(self, split: Split, *, roc_curves: bool = True) -> Evaluation:
         """Evaluates the classifier on `split`, whose labels must be indices of `classes`; see `evaluate_logits`."""
@@ -194,12 +191,6 @@ class Classifier:
             recipe=card.recipe,
             temperature=card.temperature,
         )
-
-
-def _default_batch_size(size: tuple[int, ...], device: torch.device) -> int:
-    """Returns a batch size that fits the caches of a CPU, or keeps a GPU busy."""
-    num_images = 128 if device.type == "cpu" else 2048  # of 32×32
-    return max(8, num_images * 32 * 32 // prod(size))
 
 
 def _build(card: ModelCard, state: Mapping[str, Tensor], path: Path) -> nn.Module:

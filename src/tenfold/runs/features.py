@@ -5,9 +5,6 @@ Shapes: N images, B in a batch, D features, H×W pixels.
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
@@ -15,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tenfold.core.cores import one_core_each
 from tenfold.core.devices import evaluation_kernels
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.store.feature_cache import FeatureCache, image_key
@@ -23,9 +21,10 @@ from tenfold.models.build import build_model
 from tenfold.models.features import FeatureNetwork
 from tenfold.models.pretrained import LITE0, pretrained_record, pretrained_weights
 from tenfold.runs.artifact import Classifier
+from tenfold.runs.inference import cpu_batch_size
 
-_CPU_PIXELS, _CPU_IMAGES, _GPU_IMAGES = 2 * 224 * 224, 8, 256
-"""Pixels and images that a CPU core computes at once, so that they stay in its cache, and images for a GPU."""
+_CPU_IMAGES, _GPU_IMAGES = 8, 256
+"""Largest number of images that a CPU core computes at once, and a GPU: smaller batches are filled up."""
 
 _FLUSH_SECONDS = 20.0
 """Time after which new features are written, so that a killed run has not computed them in vain."""
@@ -52,9 +51,8 @@ class FeatureExtractor:
         network = FeatureNetwork(classifier.model, len(classifier.classes), classifier.preprocessing.image_size)
         self.num_features = network.num_features
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        height, width = classifier.preprocessing.image_size
-        on_cpu = self._device.type == "cpu"
-        self._batch_size = min(_CPU_IMAGES, max(1, _CPU_PIXELS // (height * width))) if on_cpu else _GPU_IMAGES
+        on_cpu, size = self._device.type == "cpu", classifier.preprocessing.image_size
+        self._batch_size = min(_CPU_IMAGES, cpu_batch_size(size)) if on_cpu else _GPU_IMAGES
         self._cache = FeatureCache(self._digest(network), self.num_features)
         self._flushed = perf_counter()
 
@@ -97,7 +95,7 @@ class FeatureExtractor:
     def computed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns features, float32 [B, D], for images of the network's size, uint8 [B, H, W, 3], without the cache."""
         starts = range(0, len(images), self._batch_size)
-        with evaluation_kernels(tf32=False), _one_core_each(self._device) as run_all:
+        with evaluation_kernels(tf32=False), one_core_each(self._device) as run_all:
             batches = run_all(self._compute, [images[first : first + self._batch_size] for first in starts])
         return np.concatenate(batches)[: len(images)]
 
@@ -132,28 +130,6 @@ class FeatureExtractor:
         settings = (images.image_size, images.mean, images.std, self._batch_size, platform.machine(), *arithmetic)
         content.update(repr(settings).encode())
         return content.hexdigest()
-
-
-Batches = list[NDArray[np.uint8]]
-RunAll = Callable[[Callable[[NDArray[np.uint8]], NDArray[np.float32]], Batches], list[NDArray[np.float32]]]
-
-
-@contextmanager
-def _one_core_each(device: torch.device) -> Iterator[RunAll]:
-    """Yields a `map` that computes each batch on one core of a CPU, as many at once as PyTorch has threads.
-
-    Features then have the same bits whatever the number of threads, and many cores are used well: the layers of one
-    image are too small to share. On a GPU batches follow one another.
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu":
-        yield lambda compute, batches: [compute(batch) for batch in batches]
-        return
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            yield lambda compute, batches: list(pool.map(compute, batches))
-        finally:
-            torch.set_num_threads(threads)  # for threads that start later; this one has kept its number
 
 
 def features_of(
