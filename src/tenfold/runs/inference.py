@@ -54,7 +54,8 @@ def logits_of(
 
     way = nullcontext(in_turn) if is_own else one_core_each(device)
     with evaluation_kernels(tf32=tf32), way as run_all:
-        network = inference_network(model, preprocessing.image_size)
+        # On one core too: threads that share such small work mostly wait for one another.
+        (network,) = run_all(lambda size: inference_network(model, size), [preprocessing.image_size])
         return predict_logits(network, batches, inputs_of, views=views, unsure_below=unsure_below, run_all=run_all)
 
 
