@@ -239,5 +239,5 @@ def test_compare_says_which_groups_the_splits_keep_and_which_they_share(tmp_path
     with pytest.warns(UserWarning, match="6 of 6 test images are of a group that is also in train"):
         torn = tenfold.train("mlp", data=shared, overrides=overrides, runs=tmp_path, name="torn", report=False)
     (note,) = [note for note in tenfold.compare([kept, torn]).notes if note.startswith("groups")]
-    assert note == r"groups of images: kept by (patient\d); torn by (patient\d) (6 test images share one with train)"
+    assert note == r"groups of images: kept by (patient\d); torn by (patient\d) (6 test images with a group in train)"
     assert torn.summary["dataset"]["groups"]["shared"] == {"test": 6}

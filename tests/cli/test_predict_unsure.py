@@ -26,7 +26,7 @@ def test_an_answer_below_the_probability_is_unsure(
     assert main(command) == 1
     shown = capsys.readouterr()
     assert ("unsure (cat)" in shown.out) is unsure
-    assert f"{int(unsure)} of 2 answers are unsure" in shown.err
+    assert f"unsure: {int(unsure)} of 2 answers" in shown.err
     assert main([*command, "--top", "2"]) == 1
     assert ("unsure (cat 75.0 %, dog 25.0 %)" in " ".join(capsys.readouterr().out.split())) is unsure
     assert main([*command, "--json"]) == 1
@@ -44,7 +44,7 @@ def test_a_fraction_of_errors_is_looked_up_in_the_predictions_of_the_run(
     assert main(["predict", str(fake_api.run), photo, "--reject-errors", "50%"]) == 0
     shown = capsys.readouterr()
     assert "unsure below 50.0 %: 100 of 100 test images are at or above it, 50.0 % of these wrong" in shown.err
-    assert "0 of 1 answers are unsure" in shown.err
+    assert "unsure: 0 of 1 answer" in shown.err
 
 
 @pytest.mark.parametrize(

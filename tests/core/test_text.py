@@ -1,9 +1,13 @@
 """Names made safe to show, and numbers with their units."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tenfold
 from tenfold.core.text import escaped, file_size, mean_text, one_line, printable, shortened
 
 
@@ -51,3 +55,15 @@ def test_a_small_std_gets_another_decimal(std, text):
 )
 def test_file_sizes_have_a_suitable_unit(count, text):
     assert file_size(count) == text
+
+
+def test_no_message_counts_images_without_regard_to_a_single_one() -> None:
+    counted = re.compile(r"\{(?![A-Z_]+\b)[^{}]*:,\} (?:[a-z]+ )?(?:images|photos|files)\b")
+    source = Path(tenfold.__file__).parent
+    rooms = ("api", "cli", "inspect", "report/page")
+    lines = [(path.name, line) for room in rooms for path in (source / room).rglob("*.py") for line in _lines(path)]
+    assert [(name, line.strip()) for name, line in lines if counted.search(line)] == []
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()

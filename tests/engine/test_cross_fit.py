@@ -98,14 +98,14 @@ def test_hundreds_of_classes_choose_with_more_rows() -> None:
     [
         (40, 2, "5-fold cross-validation on 40 training images ("),
         (90, 2, "5-fold cross-validation on 40 of 90 training images ("),
-        (40, 16, " correct out of fold; 2.5 images a class choose roughly)"),
+        (40, 16, " correct out of fold; a rough choice: 2.5 images a class)"),
     ],
 )
 def test_sentence_names_images_and_few_images_a_class(num_images: int, num_classes: int, text: str) -> None:
     found = cross_fit(shown(), num_classes, seed=0, strengths=[0.1])
     sentence = FittedHead(0.1, found, TrainMetrics(0.1, 1.0), num_images).sentence()
     assert text in sentence
-    assert ("roughly" in sentence) == (num_classes == 16)
+    assert ("rough" in sentence) == (num_classes == 16)
 
 
 def test_an_image_whose_class_is_in_no_other_fold_is_left_out() -> None:

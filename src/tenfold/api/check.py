@@ -12,6 +12,7 @@ from tenfold.api.runs import RunSource, path_of
 from tenfold.core.errors import RunError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
+from tenfold.core.text import plural
 from tenfold.data.build import build_dataset
 from tenfold.data.request import DataRequest
 from tenfold.data.types import Dataset
@@ -154,8 +155,8 @@ def _leak_effect(folder: RunFolder, rows: list[PredictionRow], found: Inspection
     labels = [found.classes[label] for label in test.labels]
     if [(row.path, row.true) for row in rows] != list(zip(paths, labels, strict=True)):
         raise RunError(
-            f"{folder.path} was evaluated on {len(rows):,} images that are not the {len(paths):,} test images of "
-            f"{found.name}; name the data that the run was trained on"
+            f"{folder.path} was evaluated on {plural(len(rows), 'image')} that are not the "
+            f"{plural(len(paths), 'test image')} of {found.name}; name the data that the run was trained on"
         )
     correct = [row.true == row.predicted for row in rows]
     leaked = set(found.leak.indices)

@@ -18,7 +18,7 @@ from tenfold.core.devices import choose_device
 from tenfold.core.errors import DataError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
-from tenfold.core.text import escaped
+from tenfold.core.text import escaped, plural
 from tenfold.data.build import build_dataset
 from tenfold.data.labels import image_names
 from tenfold.data.types import Dataset
@@ -52,7 +52,7 @@ class Embedding:
 
     def __repr__(self) -> str:
         count, size = self.features.shape
-        return f"Embedding({count:,} images, {size:,} features, {len(self.classes):,} classes)"
+        return f"Embedding({plural(count, 'image')}, {size:,} features, {len(self.classes):,} classes)"
 
     def save(self, path: str | Path) -> Path:
         """Writes a NumPy file with an array for each field, and returns its path; `np.load` reads it.

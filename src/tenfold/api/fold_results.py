@@ -117,7 +117,7 @@ def _train_final(folder: SweepFolder, recipe: Recipe, metrics: Mapping[str, Any]
             durable.write_text(final.recipe, to_toml(recipe))
             final.write_environment(["tenfold", "train"], recipe.train.threads or None)
         dataset, began = dataset_of(recipe.data, silent), perf_counter()
-        progress.message(f"the final model is trained on {len(dataset.train):,} images")
+        progress.message(f"the final model is trained on {plural(len(dataset.train), 'image')}")
         run(recipe, dataset, final, silent, checkpoint=checkpoint, metrics=metrics)
         progress.message(f"final model: {display_path(final.path)}, trained in {duration(perf_counter() - began)}")
 

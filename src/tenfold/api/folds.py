@@ -84,7 +84,8 @@ def _report(dataset: Dataset, recipe: Recipe, progress: Progress) -> None:
     report_dataset(dataset, progress, recipe)
     num_images = len(dataset.train) + (len(dataset.val) if dataset.val is not None and "val" in dataset.drawn else 0)
     progress.message(
-        f"cross-validation: {num_images:,} images in {recipe.data.folds} folds, then a final model on all of them"
+        f"cross-validation: {plural(num_images, 'image')} in {recipe.data.folds} folds, then a final model on "
+        "all of them"
     )
     if len(dataset.test):
         progress.message(

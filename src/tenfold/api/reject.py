@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from tenfold.api.runs import RunSource, path_of
 from tenfold.core.errors import RunError, UsageError
-from tenfold.core.text import percent
+from tenfold.core.text import percent, plural
 from tenfold.evaluate.calibration import best_coverage, reject_curve
 from tenfold.evaluate.intervals import wilson
 from tenfold.runs.run_folder import RunFolder
@@ -29,7 +29,8 @@ class RejectThreshold(NamedTuple):
 
     def __str__(self) -> str:
         low, high = wilson(self.wrong, self.accepted)
-        found = f"{self.accepted:,} of {self.total:,} {self.split} images are at or above it"
+        are = "is" if self.accepted == 1 else "are"
+        found = f"{self.accepted:,} of {plural(self.total, f'{self.split} image')} {are} at or above it"
         wrong = f"{percent(self.wrong / self.accepted)} of these wrong (95 % interval {100 * low:.1f}–{percent(high)})"
         return f"unsure below {percent(self.probability)}: {found}, {wrong}; on new images it varies"
 
@@ -67,7 +68,7 @@ def reject_threshold(source: RunSource, max_errors: float) -> RejectThreshold:
     if found is None:
         raise RunError(
             f"no probability keeps the errors of {folder.path} at {percent(max_errors)} of the answers on its "
-            f"{len(rows):,} {name} images; allow more, or train longer"
+            f"{plural(len(rows), f'{name} image')}; allow more, or train longer"
         )
     kept = [is_right for confidence, is_right in zip(confidences, correct, strict=True) if confidence >= found[0]]
     return RejectThreshold(found[0], name, len(rows), len(kept), len(kept) - sum(kept))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.errors import DataError
-from tenfold.core.text import size_text
+from tenfold.core.text import plural, size_text
 from tenfold.data.decode.fit_rule import network_size, parse_fit
 from tenfold.data.decode.margin import centered
 from tenfold.data.store.shards import chosen
@@ -68,7 +68,7 @@ class Split:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        return f"Split({len(self):,} images, {size_text(self.images.shape[1:3])})"
+        return f"Split({plural(len(self), 'image')}, {size_text(self.images.shape[1:3])})"
 
     def subset(self, indices: NDArray[np.int64]) -> "Split":
         """Returns the images at `indices` (int64 [M], each in [0, N)), in that order."""

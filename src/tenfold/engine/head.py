@@ -49,7 +49,7 @@ class FittedHead:
         used, (_, num_classes) = len(found.labels), found.logits.shape
         of_all = "" if used == self.num_images else f"{used:,} of "
         per_class = used / num_classes
-        rough = f"; {per_class:.2g} images a class choose roughly" if per_class < ROWS_PER_CLASS else ""
+        rough = f"; a rough choice: {per_class:.2g} images a class" if per_class < ROWS_PER_CLASS else ""
         return (
             f"head: fitted with L2 strength {self.l2:g}, {chosen} {found.folds}-fold cross-validation on {of_all}"
             f"{plural(self.num_images, 'training image')} ({percent(found.accuracy, 1)} correct out of fold{rough})"

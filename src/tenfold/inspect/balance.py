@@ -100,7 +100,7 @@ def _class_imbalance(counts: ClassCounts) -> Iterator[Finding]:
     largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     ratio = present[largest] / present[smallest]
     sentence = (
-        f"class imbalance: '{printable(largest)}' has {counts[largest]:,} training images, "
+        f"class imbalance: '{printable(largest)}' has {plural(counts[largest], 'training image')}, "
         f"'{printable(smallest)}' has {counts[smallest]:,}, {ratio:,.{int(ratio < 10)}f} times fewer; "
         "go by the balanced accuracy, and let small classes count more: "
         f"{' or '.join(f'--set {remedy}' for remedy in REMEDIES)}"

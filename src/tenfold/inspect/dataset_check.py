@@ -176,8 +176,8 @@ def pixel_findings(
     """
     if leak.indices:
         sentence = (
-            f"{len(leak.indices):,} of {leak.total:,} test images have a duplicate in train ({leak.exact:,} exact, "
-            f"{leak.near:,} near); accuracy on them measures memorization"
+            f"{len(leak.indices):,} of {plural(leak.total, 'test image')} have a duplicate in train "
+            f"({leak.exact:,} exact, {leak.near:,} near); accuracy on them measures memorization"
         )
         across = [pair.second.name for pair in pairs if (pair.first.split, pair.second.split) == ("train", "test")]
         yield Finding("warning", "leak", sentence, len(leak.indices), _examples(across))

@@ -6,7 +6,7 @@ half of such a pair measures memorization.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tenfold.core.text import size_text
+from tenfold.core.text import plural, size_text
 from tenfold.data.duplicates.dataset_images import DatasetImages
 from tenfold.data.duplicates.search import find_duplicates, find_leak
 from tenfold.data.store.leak_cache import read_leaks, write_leaks
@@ -58,8 +58,8 @@ def leak_lines(dataset: Dataset, leaks: Mapping[str, Leak]) -> Iterator[str]:
     if "test" in dataset.drawn and is_too_large(dataset):
         yield (
             f"near duplicates between train and the drawn test images were not looked for: "
-            f"{sum(map(len, dataset.splits().values())):,} images of {size_text(dataset.train.images.shape[1:3])}, at "
-            f"most {MAX_IMAGES:,} images and {MAX_PIXELS // 10**6:,} million pixels are compared; tenfold check "
+            f"{plural(sum(map(len, dataset.splits().values())), 'image')} of "
+            f"{size_text(dataset.train.images.shape[1:3])}, at most {MAX_IMAGES:,} images and {MAX_PIXELS // 10**6:,} million pixels are compared; tenfold check "
             "compares all"
         )
     for split, leak in leaks.items():
@@ -76,7 +76,7 @@ def fold_leak_lines(leaks: Sequence[Leak]) -> Iterator[str]:
     found, exact = sum(len(leak.indices) for leak in leaks), sum(leak.exact for leak in leaks)
     if found:
         yield (
-            f"{found:,} of {sum(leak.total for leak in leaks):,} images have a near duplicate in another fold "
+            f"{found:,} of {plural(sum(leak.total for leak in leaks), 'image')} have a near duplicate in another fold "
             f"({exact:,} exact): accuracy on them measures memorization; --group duplicates keeps such images in one "
             "fold"
         )
@@ -84,10 +84,11 @@ def fold_leak_lines(leaks: Sequence[Leak]) -> Iterator[str]:
 
 def _sentence(split: str, leak: Leak) -> str:
     """Returns what was found in one split, and what it means."""
-    found = f"{len(leak.indices):,} of {leak.total:,}"
+    noun = "validation image" if split == "val" else f"{split} image"
+    found = f"{len(leak.indices):,} of {plural(leak.total, noun)}"
     if split == "val":
-        return f"{found} validation images have a near duplicate in train ({leak.exact:,} exact)"
+        return f"{found} have a near duplicate in train ({leak.exact:,} exact)"
     return (
-        f"{found} {split} images have a near duplicate in train ({leak.exact:,} exact): accuracy on them measures "
+        f"{found} have a near duplicate in train ({leak.exact:,} exact): accuracy on them measures "
         "memorization; --group duplicates keeps such images in one split, and tenfold check lists them"
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tenfold.core.errors import DataError, Stopped, TrainingError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.randomness import derive_seed
-from tenfold.core.text import percent
+from tenfold.core.text import percent, plural
 from tenfold.data.splits import stratified_folds
 from tenfold.data.types import Dataset
 from tenfold.engine.eager import LossNotFiniteError
@@ -106,7 +106,7 @@ def report_fold(
     """
     accuracy = float((logits[held_out].argmax(1) == labels[held_out]).mean())
     progress.message(
-        f"fold {fold + 1} of {folds}: {percent(accuracy)} of {len(held_out):,} images predicted as labeled"
+        f"fold {fold + 1} of {folds}: {percent(accuracy)} of {plural(len(held_out), 'image')} predicted as labeled"
     )
 
 

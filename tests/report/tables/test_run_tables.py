@@ -25,7 +25,7 @@ from tenfold.report.tables.run_tables import (
 def test_the_accuracy_line_is_a_sentence():
     line = accuracy_line(0.793, (0.785, 0.801), 10_000)
     assert line.plain == "accuracy 79.3 % (95 % interval 78.5–80.1 %) on 10,000 test images"
-    assert accuracy_line(1, (0.5, 1), 3, "images").plain.endswith("on 3 images")
+    assert accuracy_line(1, (0.5, 1), 1, "image").plain.endswith("on 1 image")
 
 
 def test_the_accuracy_without_near_duplicates_is_a_sentence():

@@ -101,6 +101,7 @@ def _print_pairs(labels: "Labels", pairs: "list[dict[str, object]]") -> None:
 def _print_images(labels: "Labels", comparison: "Comparison", classes: "list[dict[str, object]]") -> None:
     """Prints where the runs classify images differently: the classes, and the number of images."""
     from tenfold.cli.output import render
+    from tenfold.core.text import plural
     from tenfold.report.tables import comparison_tables as tables
 
     first, second = (f"run {label}" for label in list(labels.values())[:2])
@@ -108,7 +109,8 @@ def _print_images(labels: "Labels", comparison: "Comparison", classes: "list[dic
         heading = f"points gained or lost in each class against {first}, largest first"
         render(heading, tables.classes_table(labels, classes))
     if found := comparison.disagreements:
-        render(f"only {first} is right: {len(found.only_first):,} images · only {second}: {len(found.only_second):,}")
+        only_first = plural(len(found.only_first), "image")
+        render(f"only {first} is right: {only_first} · only {second}: {len(found.only_second):,}")
 
 
 def _print_groups(labels: "Labels", groups: "list[dict[str, object]]", pairs: "list[dict[str, object]]") -> None:

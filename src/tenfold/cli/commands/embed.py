@@ -53,6 +53,7 @@ def embed(
 
     from tenfold.api import embed as api
     from tenfold.cli.terminal import progress_for
+    from tenfold.core.text import plural
 
     with progress_for(sys.stderr) as progress:
         found = api.embed(
@@ -67,4 +68,4 @@ def embed(
         )
     found.save(output)
     count, size = found.features.shape
-    wrote(output, f"{size:,} features of {count:,} images")
+    wrote(output, f"{size:,} features of {plural(count, 'image')}")

@@ -83,7 +83,7 @@ def evaluate(
             progress=progress,
         )
     if as_json != "-":
-        _print(result, _noun(data, split) if result.folds is None else "images out of fold")
+        _print(result, _noun(data, split) if result.folds is None else "out-of-fold image")
     if as_json is not None:
         deliver(json_text(result.to_json()), as_json)
 
@@ -117,8 +117,8 @@ def one_source(source: Path | None, weights: Path | None, model: str | None) -> 
 
 
 def _noun(data: str | None, split: str | None) -> str:
-    """Returns what the images are; of other data without a split, the message before says it."""
-    return "images" if split == "all" or (data and split is None) else f"{split or 'test'} images"
+    """Returns what one of the images is; of other data without a split, the message before says it."""
+    return "image" if split == "all" or (data and split is None) else f"{split or 'test'} image"
 
 
 def _print(result: "Evaluation", noun: str) -> None:

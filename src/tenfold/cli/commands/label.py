@@ -60,10 +60,10 @@ def label(
 
 def _print(found: "Labeling") -> None:
     from tenfold.cli.output import note, render
-    from tenfold.core.text import percent
+    from tenfold.core.text import percent, plural
     from tenfold.report.tables.run_tables import listing
 
     rows = [row for row in found.rows[:_ROWS_SHOWN] if row.rank is not None]
     cells = [(str(row.rank), row.path, row.suggested, percent(row.probability), percent(row.margin)) for row in rows]
     render(listing(("rank", "path", "suggested", "probability", "margin"), cells))
-    note(f"{found.num_chosen:,} of {len(found.rows):,} images chosen to be labeled first")
+    note(f"{found.num_chosen:,} of {plural(len(found.rows), 'image')} chosen to be labeled first")

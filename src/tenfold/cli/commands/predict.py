@@ -78,6 +78,7 @@ def predict(
         chosen = one_source(source, weights, model)
 
     from tenfold.cli.output import check_outputs, deliver, json_text, note
+    from tenfold.core.text import plural
 
     check_outputs({"--json": as_json, "--csv": as_csv}, force=force)
     unsure_below = unsure_threshold(chosen, reject_below, reject_errors, views)
@@ -98,7 +99,7 @@ def predict(
         _print_table(predictions, top, unsure_below)
     if unsure_below is not None:
         num_unsure = sum(_is_unsure(prediction, unsure_below) for prediction in predictions)
-        note(f"{num_unsure:,} of {len(predictions):,} answers are unsure")
+        note(f"unsure: {num_unsure:,} of {plural(len(predictions), 'answer')}")
     if not all(prediction.calibrated for prediction in predictions if prediction.error is None):
         note(f"probabilities are not calibrated: {_NO_TEMPERATURE if views is None else _OTHER_VIEWS}")
     unlike = [prediction for prediction in predictions if prediction.warning is not None]
@@ -108,7 +109,7 @@ def predict(
     for prediction in failed:
         note(f"tenfold: error: {_reason(prediction)}")
     if failed:
-        note(f"{len(failed):,} of {len(predictions):,} images could not be read")
+        note(f"{len(failed):,} of {plural(len(predictions), 'image')} could not be read")
         raise typer.Exit(1)
 
 
@@ -131,10 +132,10 @@ def _skipped_line(skipped: Sequence[Path]) -> str:
 
 def _unlike_line(unlike: "Sequence[Prediction]", total: int) -> str:
     """Returns the line that counts the images that are very unlike the training images, and names the first."""
-    from tenfold.core.text import printable
+    from tenfold.core.text import plural, printable
 
     first = f"{printable(_as_utf8(unlike[0].path))} ({unlike[0].warning})"
-    return f"{len(unlike):,} of {total:,} images are very unlike the training images in size or shape: {first}"
+    return f"{len(unlike):,} of {plural(total, 'image')} are very unlike the training images in size or shape: {first}"
 
 
 def _as_dict(prediction: "Prediction", unsure_below: float | None) -> dict[str, object]:

@@ -81,6 +81,7 @@ def show(
     from tenfold.api.preview import augmented_preview, preview
     from tenfold.api.weights import with_weights
     from tenfold.cli.terminal import progress_for
+    from tenfold.core.text import plural
     from tenfold.report.plots.canvas import DARK, GRAY
     from tenfold.report.plots.image_grids import plot_grid
 
@@ -101,7 +102,7 @@ def show(
         found, colors = preview(dataset, images, indices), None
     plot_grid(found.images, found.titles, output, _COLUMNS, colors)
     print(_label_grid(names, 1 if augmented else _COLUMNS))
-    wrote(output, f"{len(names)} of {len(images):,} images")
+    wrote(output, f"{len(names)} of {plural(len(images), 'image')}")
 
 
 def _label_grid(names: list[str], columns: int) -> str:

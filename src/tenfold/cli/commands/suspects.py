@@ -159,7 +159,7 @@ def _print(found: "Suspects", source: str, output: Path, sheet: Path | None) -> 
         ]
         render(listing(("path", "label", "probability", "suggested", "probability"), cells))
     render(
-        f"about {found.estimated:,} of {found.num_images:,} labels may be wrong "
+        f"about {found.estimated:,} of {plural(found.num_images, 'label')} may be wrong "
         f"({percent(found.estimated / found.num_images)}); a weak recipe adds mistakes of its own to this number"
     )
     for label, other, count in found.pairs[:_PAIRS_SHOWN]:

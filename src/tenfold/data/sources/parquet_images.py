@@ -8,7 +8,7 @@ from typing import Any
 
 from tenfold.core.errors import DataError
 from tenfold.core.registry import did_you_mean
-from tenfold.core.text import escaped
+from tenfold.core.text import escaped, plural
 from tenfold.data.sources.label_table import LABEL_COLUMNS, named_class, role_of_path, split_named
 from tenfold.data.sources.layout import Placed
 from tenfold.data.sources.parquet_files import open_parquet, reading_parquet
@@ -161,4 +161,4 @@ def _row_name(file: str, row: int) -> str:
 
 
 def _counted(parts: Sequence[str]) -> str:
-    return ", ".join(parts[:3]) + (f" and {len(parts) - 3} more files" if len(parts) > 3 else "")
+    return ", ".join(parts[:3]) + (f" and {plural(len(parts) - 3, 'more file')}" if len(parts) > 3 else "")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tenfold.core.errors import UsageError
-from tenfold.core.text import one_line
+from tenfold.core.text import one_line, plural
 from tenfold.experiments.budget.accuracy_table import IMAGES_PER_EPOCH, Network
 from tenfold.recipes.durations import Duration
 
@@ -217,9 +217,9 @@ def plan_head(budget: float, overhead: Overhead, name: str, cost: HeadCost, pass
     if not fitting:
         one = cost.seconds(overhead.train, 1)
         raise UsageError(
-            f"--budget {budget:g} s is too short on this machine: one pass over the {overhead.train:,} training images "
-            f"takes {one:.1f} s, everything else {fixed:.1f} s; expected at least "
-            f"{_round_up((fixed + one) / (1 - _MARGIN))} s"
+            f"--budget {budget:g} s is too short on this machine: one pass over "
+            f"{plural(overhead.train, 'training image')} takes {one:.1f} s, everything else {fixed:.1f} s; "
+            f"expected at least {_round_up((fixed + one) / (1 - _MARGIN))} s"
         )
     head = cost.seconds(overhead.train, fitting[-1])
     return BudgetPlan(

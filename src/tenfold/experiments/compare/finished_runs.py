@@ -171,7 +171,7 @@ def _grouped_by(groups: Mapping[str, Any] | None) -> str:
     if not groups:
         return ""
     shared = groups["shared"]["test"]
-    return str(groups["by"]) + (f" ({shared:,} test images share one with train)" if shared else "")
+    return str(groups["by"]) + (f" ({plural(shared, 'test image')} with a group in train)" if shared else "")
 
 
 def _check_predictions(run: ComparedRun, folder: RunFolder) -> None:
@@ -180,7 +180,7 @@ def _check_predictions(run: ComparedRun, folder: RunFolder) -> None:
     expected = run.evaluation
     if (correct, total) != (expected.correct, expected.total):
         raise RunError(
-            f"{display_path(folder.predictions)} has {correct:,} of {total:,} images correct, "
+            f"{display_path(folder.predictions)} has {correct:,} of {plural(total, 'image')} correct, "
             f"expected {expected.correct:,} of {expected.total:,} as in summary.json: one of the two is damaged; "
             "restore it from a copy"
         )

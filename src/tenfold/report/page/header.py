@@ -80,7 +80,7 @@ def _groups(dataset: Mapping[str, Any]) -> str:
     if not found:
         return ""
     torn = {split: number for split, number in found["shared"].items() if number}
-    shared = [f"{count(number)} {split} images share one with train" for split, number in torn.items()]
+    shared = [f"{plural(number, f'{split} image')} with a group in train" for split, number in torn.items()]
     return f"groups by {found['by']}: {', '.join(shared) or 'none in two splits'}"
 
 

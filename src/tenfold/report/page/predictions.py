@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tenfold.core.disk import display_path
 from tenfold.core.errors import RunError
+from tenfold.core.text import plural
 from tenfold.data.types import Split
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.macro import NAMES, Estimate, balanced_accuracy, is_uneven, macro_f1
@@ -143,7 +144,7 @@ def mismatch(split: Split, classes: Sequence[str], predictions: Predictions) -> 
         predictions: predictions of a run.
     """
     if len(split) != len(predictions):
-        return f"the dataset now has {len(split):,} test images, but the run predicted {len(predictions):,}"
+        return f"the dataset now has {plural(len(split), 'test image')}, but the run predicted {len(predictions):,}"
     now = [classes[label] for label in split.labels.tolist()]
     then = [predictions.classes[label] for label in predictions.true.tolist()]
     moved = split.paths is not None and list(predictions.names) != list(map(str, split.paths))

@@ -23,20 +23,20 @@ if TYPE_CHECKING:  # imports torch, which takes a second or two
 Cell = str | int | float | None
 
 
-def accuracy_line(accuracy: float, bounds: tuple[float, float], total: int, noun: str = "test images") -> Text:
+def accuracy_line(accuracy: float, bounds: tuple[float, float], total: int, noun: str = "test image") -> Text:
     """Returns the sentence with the overall accuracy.
 
     Args:
         accuracy: in [0, 1].
         bounds: its 95 % interval.
         total: number of images.
-        noun: what they are.
+        noun: what one of them is.
 
     Example:
         >>> accuracy_line(0.793, (0.785, 0.801), 10_000).plain
         'accuracy 79.3 % (95 % interval 78.5–80.1 %) on 10,000 test images'
     """
-    rest = f" (95 % interval {interval(bounds)}) on {total:,} {noun}"
+    rest = f" (95 % interval {interval(bounds)}) on {plural(total, noun)}"
     return Text.assemble("accuracy ", (percent(accuracy), "bold"), rest)
 
 
@@ -74,9 +74,8 @@ def near_duplicate_line(summary: Mapping[str, Any]) -> list[str]:
         return []
     num_duplicates = found["pictures"] - found["left"]
     if not found["left"]:
-        return [
-            f"all {num_duplicates:,} test images have a near duplicate in train: this says nothing about new images"
-        ]
+        which = "the only test image has" if num_duplicates == 1 else f"all {num_duplicates:,} test images have"
+        return [f"{which} a near duplicate in train: this says nothing about new images"]
     which = "the test image that has" if num_duplicates == 1 else f"the {num_duplicates:,} test images that have"
     bounds = interval(tuple(found["test_interval"]))
     return [
