@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import tenfold
+from harness.runs import Notes
 from harness.tiny import CLASSES, dataset, recipe
-from tenfold.api.suspects import Suspects
+from tenfold.api.suspects import Suspects, _row_limit
 from tenfold.core.errors import DataError, RecipeError, UsageError
 from tenfold.data.labels import apply_lists, read_list
 from tenfold.data.types import Dataset, Split
@@ -168,6 +169,28 @@ def test_features_of_a_pretrained_network_find_wrong_labels_without_training(mis
     )
     assert again.rows == found.rows
     assert other.rows != found.rows
+
+
+def test_an_image_alone_in_its_class_is_left_out_which_is_said(mislabeled, pretrained):
+    data, notes = mislabeled[0], Notes()
+    labels = data.train.labels
+    kept = np.flatnonzero((labels != 2) | (np.arange(len(labels)) == np.flatnonzero(labels == 2)[0]))
+    lonely = replace(data, train=data.train.subset(kept), val=None)
+    found = tenfold.suspects(lonely, recipe="mlp", overrides=pretrained, folds=3, top=1.0, progress=notes)
+    assert found.num_images == len(kept) - 1
+    assert CLASSES[2] not in {row.label for row in found.rows}
+    assert f"1 image is not checked, alone in its class: '{CLASSES[2]}'" in notes.messages
+
+
+def test_one_image_of_each_class_has_nothing_to_compare_with():
+    single = dataset(train=9)
+    single = replace(single, train=single.train.subset(np.unique(single.train.labels, return_index=True)[1]))
+    with pytest.raises(DataError, match="has at most one image of each class"):
+        tenfold.suspects(single, recipe="mlp")
+
+
+def test_few_images_list_one_suspicious_label_at_least():
+    assert [_row_limit(None, *numbers) for numbers in ((3, 10), (0, 10), (9, 100))] == [1, 0, 5]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tenfold.core.errors import DataError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
+from tenfold.core.text import escaped
 from tenfold.data.labels import Suspect, image_names, write_suspects
 from tenfold.data.store.shards import joined
 from tenfold.data.types import Dataset, Split
@@ -36,8 +37,10 @@ METHODS = ("auto", "features", "networks")
 LONGER = 10.0
 """Training length of the classifiers, as a multiple of their recipe's; see benchmarks/suspects.py."""
 
+_MAX_CLASSES_NAMED = 10
+
 _MAX_LISTED = 0.05
-"""Largest fraction of the images that is listed by default: nobody looks through more."""
+"""Largest fraction of the images that is listed by default, but at least one: nobody looks through more."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Suspects:
         estimated: number of labels that are likely wrong, by confident learning (Northcutt et al., arXiv:1911.00068);
             a weak recipe adds mistakes of its own.
         pairs: label, more likely class and estimated number of images of each pair of classes, most first.
-        num_images: N, the images of `train` and of the source's own `val`.
+        num_images: images of `train` and of the source's own `val` that have another image of their class.
         images: uint8 [R, H, W, 3], of the R rows.
     """
 
@@ -134,6 +137,7 @@ def suspects(
     dataset = given_dataset(data, chosen.data) or dataset_of(chosen.data, progress)
     report_dataset(dataset, progress, chosen)
     names, joined = _joined(dataset)
+    compared = _compared(joined, progress)
     preflight.check_network(chosen, joined)
     shown = _features(chosen, joined, progress) if by_features else None
     probabilities = np.zeros((len(names), len(joined.classes)))  # N C
@@ -144,7 +148,7 @@ def suspects(
         else:
             logits = out_of_fold_logits(chosen, joined, folds, repeat_seed, progress)
         probabilities += torch.from_numpy(logits).double().softmax(1).numpy() / repeats
-    return _ranked(probabilities, joined, names, top)
+    return _ranked(probabilities, joined, names, compared, top)
 
 
 def _recipe_and_method(
@@ -223,18 +227,42 @@ def _joined(dataset: Dataset) -> tuple[list[tuple[str, str]], Dataset]:
     return names, replace(dataset, train=Split(images, labels), val=None)
 
 
+def _compared(dataset: Dataset, progress: Progress) -> NDArray[np.int64]:
+    """Returns the indices of the images that have another image of their class; says which ones are left out.
+
+    Raises:
+        DataError: when there are none.
+    """
+    labels = dataset.train.labels
+    counts = np.bincount(labels, minlength=len(dataset.classes))
+    if not (counts > 1).any():
+        raise DataError(f"{dataset.name} has at most one image of each class; labels are checked by comparing images")
+    alone = [f"'{escaped(name)}'" for name, number in zip(dataset.classes, counts, strict=True) if number == 1]
+    if alone:
+        found = "1 image is" if len(alone) == 1 else f"{len(alone):,} images are"
+        more = ", …" if len(alone) > _MAX_CLASSES_NAMED else ""
+        progress.message(
+            f"{found} not checked, alone in {'its' if len(alone) == 1 else 'their'} class: "
+            f"{', '.join(alone[:_MAX_CLASSES_NAMED])}{more}"
+        )
+    return np.flatnonzero(counts[labels] > 1)
+
+
 def _ranked(
-    probabilities: NDArray[np.float64], dataset: Dataset, names: list[tuple[str, str]], top: int | float | None
+    probabilities: NDArray[np.float64],
+    dataset: Dataset,
+    names: list[tuple[str, str]],
+    compared: NDArray[np.int64],
+    top: int | float | None,
 ) -> Suspects:
-    """Returns the suspicious labels among the N of `dataset.train`, by predicted `probabilities`, float64 [N, C]."""
-    labels, classes = dataset.train.labels, dataset.classes
+    """Returns the suspicious labels among `compared` ones of `dataset.train`, by predicted `probabilities`, [N, C]."""
+    probabilities, labels, classes = probabilities[compared], dataset.train.labels[compared], dataset.classes
     estimate, ranking = estimate_label_errors(probabilities, labels), rank(probabilities, labels)
     doubted = ranking.order[probabilities.argmax(1)[ranking.order] != labels[ranking.order]]
     listed = doubted[: _row_limit(top, estimate.total, len(labels))]
     rows = tuple(
         Suspect(
-            names[index][0],
-            names[index][1],
+            *names[compared[index]],
             classes[labels[index]],
             classes[ranking.suggested[index]],
             float(ranking.scores[index]),
@@ -244,11 +272,12 @@ def _ranked(
         for index in listed
     )
     pairs = tuple((classes[label], classes[other], count) for label, other, count in estimate.pairs)
-    return Suspects(rows, estimate.total, pairs, len(labels), dataset.without_margin(dataset.train).images[listed])
+    images = dataset.without_margin(dataset.train).images[compared[listed]]
+    return Suspects(rows, estimate.total, pairs, len(labels), images)
 
 
 def _row_limit(top: int | float | None, estimated: int, num_images: int) -> int:
     """Returns the largest number of rows to list."""
     if top is None:
-        return min(estimated, round(num_images * _MAX_LISTED))
+        return min(estimated, max(1, round(num_images * _MAX_LISTED)))
     return top if isinstance(top, int) else round(num_images * top)

@@ -59,7 +59,8 @@ def leak_lines(dataset: Dataset, leaks: Mapping[str, Leak]) -> Iterator[str]:
         yield (
             f"near duplicates between train and the drawn test images were not looked for: "
             f"{plural(sum(map(len, dataset.splits().values())), 'image')} of "
-            f"{size_text(dataset.train.images.shape[1:3])}, at most {MAX_IMAGES:,} images and {MAX_PIXELS // 10**6:,} million pixels are compared; tenfold check "
+            f"{size_text(dataset.train.images.shape[1:3])}, "
+            f"at most {MAX_IMAGES:,} images and {MAX_PIXELS // 10**6:,} million pixels are compared; tenfold check "
             "compares all"
         )
     for split, leak in leaks.items():
