@@ -262,7 +262,8 @@ def _ranked(
     listed = doubted[: _row_limit(top, estimate.total, len(labels))]
     rows = tuple(
         Suspect(
-            *names[compared[index]],
+            names[compared[index]][0],
+            names[compared[index]][1],
             classes[labels[index]],
             classes[ranking.suggested[index]],
             float(ranking.scores[index]),
