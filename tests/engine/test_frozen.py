@@ -65,10 +65,13 @@ def test_features_are_computed_once_for_each_image(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         FeatureExtractor, "_compute", lambda self, images: computed.append(len(images)) or compute(self, images)
     )
-    trained(tmp_path, "first")
+    progress = Messages()
+    trained(tmp_path, "first", progress=progress)
     assert sum(computed) == 24  # two epochs without augmentation
-    trained(tmp_path, "second", seed=0, overrides=["optim.head_l2=0.5"])
+    trained(tmp_path, "second", seed=0, overrides=["optim.head_l2=0.5"], progress=progress)
     assert sum(computed) == 24
+    lines = [line for line in progress.lines if line.startswith("features: ")]
+    assert lines == ["features: 24 computed, 24 known", "features: 0 computed, 48 known"]
 
 
 def test_the_summary_and_one_line_say_how_the_strength_was_chosen(tmp_path: Path) -> None:

@@ -61,8 +61,15 @@ def shown_batches(
                 steps, num_images = steps + 1, num_images + len(images)
                 over = steps >= plan.steps
                 if over or num_images // _PROGRESS_EVERY != (num_images - len(images)) // _PROGRESS_EVERY:
-                    progress.prepare("Computing features", num_images, total)
+                    progress.prepare(_description(extractor), num_images, total)
                 if steps >= last:
                     break
     finally:
         extractor.flush()
+    new = extractor.num_computed
+    progress.message(f"features: {new:,} computed, {num_images - new:,} known")
+
+
+def _description(extractor: FeatureExtractor) -> str:
+    """Returns what is done: features are read until the first image that is not in the cache."""
+    return f"{'Computing' if extractor.num_computed else 'Reading'} features"

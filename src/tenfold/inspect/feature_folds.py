@@ -19,8 +19,6 @@ from tenfold.runs.features import FeatureExtractor
 _STRENGTHS = STRENGTHS[:5]
 """Wrong labels ask for a strong penalty; weak ones take the longest to fit."""
 
-_CHUNK = 256
-
 
 def shown_twice(classifier: Classifier, split: Split, progress: Progress) -> Shown:
     """Returns the features of the images of a split and of their mirror images.
@@ -28,21 +26,15 @@ def shown_twice(classifier: Classifier, split: Split, progress: Progress) -> Sho
     Args:
         classifier: whose network computes them; its head is not used.
         split: N images.
-        progress: receives how many images are done.
+        progress: receives how many features are computed.
 
     Raises:
         ModelError: when the network does not end in one linear layer.
     """
     extractor = FeatureExtractor(classifier)
-    plain, mirrored = [], []
-    for first in range(0, len(split), _CHUNK):
-        images = np.array(split.images[first : first + _CHUNK])
-        plain.append(extractor(images))
-        mirrored.append(extractor(images[:, :, ::-1]))
-        progress.prepare("Computing features", first + len(images), len(split))
-    extractor.flush()
+    shown = [extractor.all_of(split.images, progress.prepare, mirrored=mirrored) for mirrored in (False, True)]
     labels, indices = torch.from_numpy(split.labels), torch.arange(len(split))
-    return Shown(torch.cat([*plain, *mirrored]), torch.cat([labels, labels]), torch.cat([indices, indices]))
+    return Shown(torch.from_numpy(np.concatenate(shown)), torch.cat([labels, labels]), torch.cat([indices, indices]))
 
 
 def feature_logits(shown: Shown, num_classes: int, folds: int, seed: int, progress: Progress) -> NDArray[np.float32]:

@@ -43,13 +43,14 @@ class FeatureExtractor:
 
     Attributes:
         num_features: D.
+        num_computed: number of images that were not in the cache so far.
     """
 
     def __init__(self, classifier: Classifier, autocast: torch.dtype | None = None) -> None:
         self._preprocessing = classifier.preprocessing
         self._device, self._autocast = classifier.device, autocast
         network = FeatureNetwork(classifier.model, len(classifier.classes), classifier.preprocessing.image_size)
-        self.num_features = network.num_features
+        self.num_features, self.num_computed = network.num_features, 0
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         on_cpu, size = self._device.type == "cpu", classifier.preprocessing.image_size
         self._batch_size = min(_CPU_IMAGES, cpu_batch_size(size)) if on_cpu else _GPU_IMAGES
@@ -64,33 +65,50 @@ class FeatureExtractor:
         """
         images = self._preprocessing.center(images)
         keys = [image_key(image) for image in images]
-        missing = list({key: index for index, key in enumerate(keys) if self._cache.get(key) is None}.items())
-        if missing:
-            rows = self.computed(images[[index for _, index in missing]])
-            for (key, _), row in zip(missing, rows, strict=True):
-                self._cache.add(key, row)
+        if missing := self._missing(keys):
+            for index, row in zip(missing, self.computed(images[missing]), strict=True):
+                self._cache.add(keys[index], row)
+            self.num_computed += len(missing)
         if perf_counter() - self._flushed > _FLUSH_SECONDS:
             self.flush()
-        found = [row for key in keys if (row := self._cache.get(key)) is not None]
-        return torch.from_numpy(np.stack(found)) if found else torch.zeros(0, self.num_features)
+        return torch.from_numpy(self._rows(keys))
 
-    def all_of(self, images: NDArray[np.uint8], progress: ProgressCallback = no_progress) -> NDArray[np.float32]:
+    def all_of(
+        self, images: NDArray[np.uint8], progress: ProgressCallback = no_progress, *, mirrored: bool = False
+    ) -> NDArray[np.float32]:
         """Returns the features of many images, float32 [N, D], and writes new ones to the cache folder.
 
         Args:
             images: uint8 [N, H, W, 3]; may be memory-mapped.
-            progress: called with the number of images that are done.
+            progress: called with the number of images that are done, of those that are not in the cache.
+            mirrored: whether the images are mirrored first.
         """
-        parts = [np.zeros((0, self.num_features), np.float32)]
-        for first in range(0, len(images), _GPU_IMAGES):
-            parts.append(self(np.array(images[first : first + _GPU_IMAGES])).numpy())
-            progress("Computing features", min(first + _GPU_IMAGES, len(images)), len(images))
+        keys = self._keys(images, mirrored=mirrored)
+        missing = self._missing(keys)
+        for first in range(0, len(missing), _GPU_IMAGES):
+            self(_shown(images[missing[first : first + _GPU_IMAGES]], mirrored=mirrored))
+            progress("Computing features", min(first + _GPU_IMAGES, len(missing)), len(missing))
         self.flush()
-        return np.concatenate(parts)
+        return self._rows(keys)
 
     def num_missing(self, images: NDArray[np.uint8]) -> int:
         """Returns how many of the images, uint8 [N, H, W, 3], have no features in the cache yet."""
-        return sum(self._cache.get(image_key(image)) is None for image in self._preprocessing.center(images))
+        return len(self._missing(self._keys(images)))
+
+    def _keys(self, images: NDArray[np.uint8], *, mirrored: bool = False) -> list[bytes]:
+        """Returns the keys of many images."""
+        starts = range(0, len(images), _GPU_IMAGES)
+        parts = (_shown(images[first : first + _GPU_IMAGES], mirrored=mirrored) for first in starts)
+        return [image_key(image) for part in parts for image in self._preprocessing.center(part)]
+
+    def _missing(self, keys: list[bytes]) -> list[int]:
+        """Returns the positions of the images that have no features yet; of equal ones, one."""
+        return list({key: index for index, key in enumerate(keys) if self._cache.get(key) is None}.values())
+
+    def _rows(self, keys: list[bytes]) -> NDArray[np.float32]:
+        """Returns the features of images that all have some, float32 [N, D]."""
+        found = [row for key in keys if (row := self._cache.get(key)) is not None]
+        return np.stack(found) if found else np.zeros((0, self.num_features), np.float32)
 
     def computed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns features, float32 [B, D], for images of the network's size, uint8 [B, H, W, 3], without the cache."""
@@ -130,6 +148,12 @@ class FeatureExtractor:
         settings = (images.image_size, images.mean, images.std, self._batch_size, platform.machine(), *arithmetic)
         content.update(repr(settings).encode())
         return content.hexdigest()
+
+
+def _shown(images: NDArray[np.uint8], *, mirrored: bool) -> NDArray[np.uint8]:
+    """Returns some images, uint8 [B, H, W, 3], read from a file where they are in one."""
+    read = np.array(images)
+    return read[:, :, ::-1] if mirrored else read
 
 
 def features_of(

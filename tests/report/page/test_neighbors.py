@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import tenfold
 from harness.pages import read_page
@@ -64,6 +65,22 @@ def test_the_page_shows_them_below_the_errors(run: RunFolder, data: Dataset) -> 
 def test_a_run_from_random_weights_has_none_and_says_nothing(first: RunFolder, data: Dataset) -> None:
     assert nearest_in_training(first, data, np.array([0])) is None
     assert "earest training images" not in page(first, data)
+
+
+def test_features_are_looked_up_as_the_device_of_the_run_computed_them(
+    run: RunFolder, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(neighbors, "choose_device", lambda name: asked.append(name) or torch.device("cpu"))
+    nearest_in_training(run, data, np.array([0]))
+    assert asked == ["cpu"]
+    monkeypatch.undo()
+    recipe_text = run.recipe.read_text()
+    try:
+        run.recipe.write_text(recipe_text.replace('device = "cpu"', 'device = "cuda:99"'))  # made on another machine
+        assert isinstance(nearest_in_training(run, data, np.array([0])), Neighbors)
+    finally:
+        run.recipe.write_text(recipe_text)
 
 
 def test_features_that_would_take_long_are_not_computed(

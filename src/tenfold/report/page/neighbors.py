@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tenfold.core.errors import TenfoldError
+from tenfold.core.devices import choose_device
+from tenfold.core.errors import DeviceError, TenfoldError
 from tenfold.core.text import plural, printable
 from tenfold.data.types import Dataset
 from tenfold.recipes.load import load_recipe
+from tenfold.recipes.schema import Recipe
 from tenfold.report.page.sprites import SpriteSheet, sprite_sheet
 from tenfold.runs.artifact import Classifier
 from tenfold.runs.features import FeatureExtractor
@@ -76,7 +78,8 @@ def nearest_in_training(
         return f"there are more than {_MAX_SEARCHED:,} training images"
     train = dataset.without_margin(dataset.train)
     try:
-        classifier = Classifier.load(folder.best if folder.best.is_file() else folder.last, model=model)
+        file = folder.best if folder.best.is_file() else folder.last
+        classifier = Classifier.load(file, device=_device_of(recipe), model=model)
         extractor = FeatureExtractor(classifier, torch.bfloat16 if recipe.train.precision == "bfloat16" else None)
         missing = extractor.num_missing(train.images)
         if missing > _MAX_COMPUTED:
@@ -96,6 +99,14 @@ def nearest_in_training(
         for row, row_tiles in zip(nearest, tiles.reshape(nearest.shape), strict=True)
     )
     return Neighbors(images, sprite_sheet(train.images[shown]))
+
+
+def _device_of(recipe: Recipe) -> torch.device:
+    """Returns the device of the run, whose features are in the cache; the CPU where there is no such device."""
+    try:
+        return choose_device(recipe.train.device)
+    except DeviceError:
+        return torch.device("cpu")
 
 
 def _directions(extractor: FeatureExtractor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
