@@ -2,13 +2,18 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytest_plugins = ["harness.skip_rule"]
+pytest_plugins = ["harness.skip_rule", "harness.compiler"]
+
+# Else each process that a test starts compiles all sources anew, and each run rewrites the assertions of all tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,12 +1,13 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from harness import tiny
 from harness.needs import needs_bfloat16, needs_compiler, needs_gpu
+from harness.runs import CLASSES, noise_dataset
 from tenfold.core.errors import RecipeError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.decode.preprocessing import Preprocessing
@@ -15,6 +16,7 @@ from tenfold.engine import graphs
 from tenfold.engine.eager import EagerStep
 from tenfold.engine.execution import StepContext, choose_execution, prepare_step
 from tenfold.engine.kernels import tutorial_step
+from tenfold.engine.kernels.programs import compiler
 from tenfold.engine.precision import Hardware
 from tenfold.models.build import build_model
 from tenfold.optim.build import OptimizerSettings, build_optimizer
@@ -33,7 +35,7 @@ class RecordedMessages(SilentProgress):
 
 def step_context(model: str = "tutorial", hardware: Hardware = CPU) -> StepContext:
     torch.manual_seed(0)
-    network = build_model(model, {}, num_classes=10, image_size=(32, 32))
+    network = build_model(model, {}, num_classes=len(CLASSES), image_size=(32, 32))
     half = Preprocessing((32, 32), "crop", (0.5,) * 3, (0.5,) * 3)
     return StepContext(network, build_optimizer(network, SGD), half, hardware)
 
@@ -41,12 +43,27 @@ def step_context(model: str = "tutorial", hardware: Hardware = CPU) -> StepConte
 def batch(count: int = 4) -> Batch:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    return Batch(images, torch.arange(count), torch.arange(count))
+    return Batch(images, torch.arange(count) % len(CLASSES), torch.arange(count))
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that holds the program of `step_context()` for batches of four images: compiling takes seconds."""
+    folder = tmp_path_factory.mktemp("compiled")
+    if compiler() is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TENFOLD_CACHE", str(folder))
+            tutorial_step.compiled_program(step_context().model, (32, 32), 4)
+    return folder
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder without measurements, and short measurements."""
+    shutil.copytree(compiled, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path))
+    monkeypatch.setattr("tenfold.engine.execution._ROUNDS", 1)
+    monkeypatch.setattr("tenfold.engine.execution._STEPS", 1)
     return tmp_path
 
 
@@ -216,8 +233,14 @@ def test_a_whole_run_reports_compiled_steps(tmp_path: Path, cache: Path) -> None
     import tenfold
 
     progress = RecordedMessages()
-    recipe = tiny.recipe("tutorial", "train.execution=compiled", "train.duration=8 steps")
-    run = tenfold.train(recipe, data=tiny.dataset(), runs=tmp_path / "runs", progress=progress)
+    run = tenfold.train(
+        "tutorial",
+        data=noise_dataset(side=32, val=0),
+        runs=tmp_path / "runs",
+        overrides=["train.execution=compiled", "train.duration=8 steps", "train.threads=1", "train.device=cpu"],
+        report=False,
+        progress=progress,
+    )
     assert any(message.startswith("step: compiled, ready after ") for message in progress.messages)
     assert run.summary["hardware"] == "cpu, 1 thread, float32, compiled steps"
     assert run.summary["compile_seconds"] > 0

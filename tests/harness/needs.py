@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.compiler import NO_COMPILER
 from harness.skip_rule import NO_BFLOAT16, NO_GPU, NO_REAL_DATA, OTHER_SYSTEM
 from tenfold.core.devices import supports_bfloat16
 from tenfold.engine.kernels.programs import compiler
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)
 needs_bfloat16 = pytest.mark.skipif(not supports_bfloat16(torch.device("cpu")), reason=NO_BFLOAT16)
-needs_compiler = pytest.mark.skipif(
-    compiler() is None, reason="no C++ compiler; install one (Debian: apt-get install g++)"
-)
+needs_compiler = pytest.mark.skipif(compiler() is None, reason=NO_COMPILER)
+"""Also makes the compiler visible to the test; see harness/compiler.py."""
 
 CIFAR10_JPEG = Path(__file__).parents[2].parent / "shared/data/cifar10-jpeg.tar.xz"
 """60,000 real images, which are too many for the repository."""

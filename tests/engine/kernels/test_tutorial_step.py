@@ -1,7 +1,9 @@
 """Compiled training steps of the tutorials' networks against PyTorch's."""
 
 import os
+from collections.abc import Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,9 +107,9 @@ def test_two_hundred_steps_end_with_the_weights_of_plain_pytorch() -> None:
 def test_every_tutorial_network_trains_as_in_eager_execution(
     name: str, settings: dict[str, Any], smoothing: float
 ) -> None:
-    step, eager, model, eager_model = compiled_and_eager(name, lr=0.01, smoothing=smoothing, batch_size=3, **settings)
+    step, eager, model, eager_model = compiled_and_eager(name, lr=0.01, smoothing=smoothing, **settings)
     size, classes = settings.get("size", (32, 32)), settings.get("classes", 10)
-    for batch in batches(20, size=3, image=size, classes=classes):
+    for batch in batches(20, image=size, classes=classes):
         (loss, logits), (expected_loss, expected_logits) = step(batch), eager(batch)
         assert torch.allclose(loss, expected_loss, atol=1e-5)
         assert torch.allclose(logits, expected_logits, atol=1e-4)
@@ -181,18 +183,21 @@ def test_the_same_batches_give_the_same_bits() -> None:
     assert torch.equal(*weights)
 
 
-def test_a_program_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, _ = network_and_optimizer(channels=(2, 3))
-    path = compiled_program(model, (32, 32), 4)
-    assert path.parent == programs_folder()
-    monkeypatch.setattr("subprocess.run", None)
-    assert compiled_program(model, (32, 32), 4) == path
-    assert not any(path.is_dir() for path in programs_folder().iterdir())  # temporary folders
+def test_a_program_is_compiled_once_for_each_batch_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    compilations: list[Sequence[str]] = []
 
+    def compile_nothing(arguments: Sequence[str]) -> None:
+        compilations.append(arguments)
+        Path(arguments[-1]).touch()
 
-def test_another_batch_size_is_another_program() -> None:
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path))
+    monkeypatch.setattr("tenfold.engine.kernels.programs._compile", compile_nothing)
     model, _ = network_and_optimizer(channels=(2, 3))
-    assert compiled_program(model, (32, 32), 4) != compiled_program(model, (32, 32), 2)
+    paths = [compiled_program(model, (32, 32), batch_size) for batch_size in (4, 4, 2, 4)]
+    assert len(compilations) == 2
+    assert paths[0] == paths[1] == paths[3] != paths[2]
+    assert {path.parent for path in paths} == {programs_folder()}
+    assert set(programs_folder().iterdir()) == set(paths)  # no temporary folders
 
 
 def test_the_reason_of_an_unsupported_step_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
