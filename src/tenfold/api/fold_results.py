@@ -1,6 +1,6 @@
 """The end of a cross-validation: predictions out of fold, the final model, and the files that hold the results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -71,7 +71,7 @@ def _rows(folder: SweepFolder, recipe: Recipe) -> list[OutOfFoldRow]:
     for number, trial in enumerate(folder.trials(), start=1):
         trial_run = RunFolder(folder.run_path(trial))
         predictions = trial_run.read_predictions()
-        groups: tuple[str, ...] | None = None
+        groups: Sequence[str] | None = None
         if trial_run.read_summary()["dataset"].get("groups"):
             section = recipe.data.model_copy(update={FOLD_KEY.partition(".")[2]: number})
             groups = dataset_of(section, SilentProgress()).test.groups

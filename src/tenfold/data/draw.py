@@ -189,5 +189,7 @@ def _take(parts: Sequence[Split], indices: Indices) -> Split:
 
 def _fingerprint(dataset: Dataset, text: str) -> str:
     """Returns the fingerprint after a draw: images have other groups where the same images are drawn otherwise."""
-    groups = "".join(f" {name}={split.groups}" for name, split in dataset.splits().items() if any(split.groups or ()))
+    groups = "".join(
+        f" {name}={tuple(split.groups or ())}" for name, split in dataset.splits().items() if any(split.groups or ())
+    )
     return hashlib.sha256(f"{dataset.fingerprint} {text}{groups}".encode()).hexdigest()

@@ -75,7 +75,9 @@ def image_names(split: Split, name: str) -> tuple[str, ...]:
     Returns:
         N names: their paths, or their indices where they never were files (`0` in train, `val/0` in val).
     """
-    return split.paths or tuple(str(index) if name == "train" else f"{name}/{index}" for index in range(len(split)))
+    return tuple(split.paths or ()) or tuple(
+        str(index) if name == "train" else f"{name}/{index}" for index in range(len(split))
+    )
 
 
 def write_suspects(path: Path, rows: Sequence[Suspect]) -> None:

@@ -4,7 +4,7 @@ Shapes: N images of a split, B images in a batch, H×W pixels, 3 channels (red, 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +15,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.text import plural, size_text
 from tenfold.data.decode.fit_rule import network_size, parse_fit
 from tenfold.data.decode.margin import centered
+from tenfold.data.store.names import chosen_names
 from tenfold.data.store.shards import chosen
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Split:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    paths: tuple[str, ...] | None = None
-    groups: tuple[str, ...] | None = None
+    paths: Sequence[str] | None = None
+    groups: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
@@ -72,9 +73,7 @@ class Split:
 
     def subset(self, indices: NDArray[np.int64]) -> "Split":
         """Returns the images at `indices` (int64 [M], each in [0, N)), in that order."""
-        paths, groups = (
-            None if names is None else tuple(names[i] for i in indices) for names in (self.paths, self.groups)
-        )
+        paths, groups = chosen_names(self.paths, indices), chosen_names(self.groups, indices)
         return Split(chosen(self.images, indices), self.labels[indices], paths, groups)
 
     def digest(self) -> str:

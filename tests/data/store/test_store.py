@@ -64,6 +64,27 @@ def test_a_store_keeps_the_groups_of_its_images():
     assert open_or_build("tiny", store_key("other"), fill).train.groups is None
 
 
+def test_names_of_many_images_are_read_when_one_is_asked_for(cache, monkeypatch):
+    monkeypatch.setattr("tenfold.data.store.opening._LAZY_BYTES", 10)
+
+    def fill_with_names(folder: Path) -> None:
+        fill(folder)
+        write_index(folder, read_index(folder), {"train": list("abcd"), "test": list("ef")})
+
+    train = open_or_build("tiny", KEY, fill_with_names).train
+    chosen = train.subset(np.array([3, 0]))
+    path = cache / f"stores/tiny-{KEY}/paths.json"
+    kept = path.read_bytes()
+    path.write_bytes(b"x" * len(kept))
+    assert len(train.paths) == 4, "nothing was read so far"
+    with pytest.raises(DataError, match=r"paths\.json does not hold 4 names for train; delete"):
+        train.paths[0]
+    path.write_bytes(kept)
+    assert chosen.paths == ("d", "a")
+    assert train.paths[1:3] == ("b", "c")
+    assert repr(train.paths) == repr(tuple("abcd"))
+
+
 def test_a_store_is_built_once_and_opened_again():
     built = open_or_build("tiny", KEY, fill)
     opened = open_or_build("tiny", KEY, refuse)

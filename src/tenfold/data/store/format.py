@@ -16,7 +16,7 @@ from tenfold.core.disk import display_path
 from tenfold.core.errors import DataError
 
 FORMAT = 1
-GROUPS = "groups.json"
+PATHS, GROUPS = "paths.json", "groups.json"
 
 
 class ShardList(NamedTuple):
@@ -84,7 +84,7 @@ def write_index(
     value = {"pictures" if key == "num_images" else key: item for key, item in asdict(stamped).items()}
     if not index.shards:
         del value["shards"]
-    durable.write_json(folder / "paths.json", paths)
+    durable.write_json(folder / PATHS, paths)
     if groups is not None:
         durable.write_json(folder / GROUPS, groups)
     durable.write_json(folder / "index.json", value)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from sys import intern
@@ -10,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core import durable
-from tenfold.core.disk import storage_errors
-from tenfold.data.store.format import GROUPS, Index, images_file, is_shard, npy_header, read_index
+from tenfold.core.disk import display_path, storage_errors
+from tenfold.core.errors import DataError
+from tenfold.data.store.format import GROUPS, PATHS, Index, images_file, is_shard, npy_header, read_index
+from tenfold.data.store.names import LazyNames
 from tenfold.data.store.shards import SHARD_BYTES, Shard, ShardedImages
 from tenfold.data.types import Dataset, Skipped, Split
+
+_LAZY_BYTES = 1 << 20
+"""Size of a file of names from which on it is not read before a name is needed."""
 
 
 def open_store(path: Path) -> Dataset:
@@ -27,9 +34,16 @@ def open_store(path: Path) -> Dataset:
     durable.verify_folder(path, digests=False)
     with storage_errors("read", path):
         index = read_index(path)
-        paths = json.loads((path / "paths.json").read_bytes())
-        groups = json.loads((path / GROUPS).read_bytes()) if (path / GROUPS).is_file() else {}
-        splits = {split: _open_split(path, index, split, paths[split], groups.get(split)) for split in index.num_images}
+        paths, groups = _Names(path / PATHS, index), _Names(path / GROUPS, index)
+        splits = {
+            split: Split(
+                _open_images(path, index, split),
+                np.load(path / f"{split}-labels.npy", allow_pickle=False),
+                paths.of(split),
+                groups.of(split),
+            )
+            for split in index.num_images
+        }
     return Dataset(
         name=index.name,
         classes=index.classes,
@@ -46,14 +60,42 @@ def open_store(path: Path) -> Dataset:
     )
 
 
-def _open_split(path: Path, index: Index, split: str, names: list[str] | None, groups: list[str] | None) -> Split:
-    labels = np.load(path / f"{split}-labels.npy", allow_pickle=False)
-    return Split(
-        _open_images(path, index, split),
-        labels,
-        None if names is None else tuple(names),
-        None if groups is None else tuple(map(intern, groups)),  # few names of many images
-    )
+class _Names:
+    """The names in a file of a store: those of a large file are read when they are needed.
+
+    Args:
+        path: the file; without it there are no names.
+        index: of the store.
+    """
+
+    def __init__(self, path: Path, index: Index) -> None:
+        self._path, self._counts = path, index.num_images
+        self._is_large = path.is_file() and path.stat().st_size > _LAZY_BYTES
+
+    def of(self, split: str) -> Sequence[str] | None:
+        """Returns the names of a split's images, or None; a large file has names for every split."""
+        if self._is_large:
+            return LazyNames(self._counts[split], lambda: self._checked(split))
+        names = self._splits.get(split)
+        return None if names is None else tuple(map(intern, names))  # there may be few groups of many images
+
+    def _checked(self, split: str) -> list[str]:
+        try:
+            names = list(map(intern, self._splits[split] or ()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            names = []
+        if len(names) != self._counts[split]:
+            raise DataError(
+                f"{display_path(self._path)} does not hold {self._counts[split]} names for {split}; delete "
+                f"{display_path(self._path.parent)} to create it again"
+            )
+        return names
+
+    @cached_property
+    def _splits(self) -> dict[str, list[str] | None]:
+        with storage_errors("read", self._path):
+            found: dict[str, list[str] | None] = json.loads(self._path.read_bytes()) if self._path.is_file() else {}
+        return found
 
 
 def _open_images(path: Path, index: Index, split: str) -> NDArray[np.uint8]:
