@@ -14,10 +14,11 @@ from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.types import Batch
 from tenfold.engine import graphs
 from tenfold.engine.eager import EagerStep
-from tenfold.engine.execution import StepContext, choose_execution, prepare_step
+from tenfold.engine.execution import choose_execution, prepare_step
 from tenfold.engine.kernels import tutorial_step
 from tenfold.engine.kernels.programs import compiler
 from tenfold.engine.precision import Hardware
+from tenfold.engine.step_context import StepContext
 from tenfold.models.build import build_model
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 

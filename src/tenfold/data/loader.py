@@ -22,6 +22,7 @@ from torch import Tensor
 from tenfold.data.augment import Augmentation
 from tenfold.data.image_stream import ImageStream
 from tenfold.data.sampling import EpochOrder, Order, balanced_order, max_repetitions, pruned_order
+from tenfold.data.share import WHOLE, Share
 from tenfold.data.store.shards import ShardedImages, sharded
 from tenfold.data.types import Batch, Mixture, Split
 
@@ -75,6 +76,7 @@ class Loader:
         memory_format: memory format of a batch's images.
         pruning: fraction of the images that is shown less often once their losses are known, in [0, 1).
         balance: how far each epoch evens out the classes, in [0, 1]; see `balanced_order`.
+        share: which rows of each batch this process trains; only these are gathered and augmented.
 
     Attributes:
         seconds: host time spent on gathering and augmenting so far; a caller may reset it.
@@ -93,10 +95,11 @@ class Loader:
         memory_format: torch.memory_format = torch.channels_last,
         pruning: float = 0.0,
         balance: float = 0.0,
+        share: Share = WHOLE,
     ) -> None:
         self.order = order
         self.seconds = 0.0
-        self._pruning, self._balance = pruning, balance
+        self._pruning, self._balance, self._share = pruning, balance, share
         self._augmentation = augmentation
         self._device = device
         self._memory_format = memory_format
@@ -130,7 +133,7 @@ class Loader:
         parts = [slice(first, min(first + block, self.order.num_images)) for first in starts]
         gathered = self._gathered(parts, drawn)
         for positions in parts:
-            part = drawn.order.at(positions)
+            part = drawn.order.at(self._share.positions(positions, size))
             index = part.indices  # at most `block`
             began = perf_counter()
             images, mixture = self._augmented(part, drawn, gathered)
@@ -138,10 +141,15 @@ class Loader:
             self.seconds += perf_counter() - began  # without the transfer: it may wait for other work of the device
             images, labels = self._to_device(images), self._to_device(self._labels[index])
             mixtures: Iterable[Mixture | None] = repeat(None)
+            totals: Iterable[int | None] = repeat(None)
+            sizes: int | list[int] = size
+            if self._share.size > 1:
+                batches = [min(size, positions.stop - start) for start in range(positions.start, positions.stop, size)]
+                totals, sizes = batches, [self._share.count(batch) for batch in batches]
             if mixture is not None:
-                mixtures = map(Mixture, *(self._to_device(tensor).split(size) for tensor in mixture))
+                mixtures = map(Mixture, *(self._to_device(tensor).split(sizes) for tensor in mixture))
             self._draw_ahead(epoch + 1, num_repetitions)  # now that the device has work
-            yield from map(Batch, images.split(size), labels.split(size), index.split(size), mixtures)
+            yield from map(Batch, images.split(sizes), labels.split(sizes), index.split(sizes), mixtures, totals)
 
     def _epoch_order(self, epoch: int, num_repetitions: int, losses: Tensor | None) -> _Drawn:
         """Returns the order of an epoch and its augmentation draws, where the images are."""
@@ -209,7 +217,7 @@ class Loader:
     def _needed(self, parts: Sequence[slice], drawn: _Drawn) -> Iterator[Tensor]:
         """Yields which images are gathered, int64 [B] each, in the order in which they are needed."""
         for positions in parts:
-            part = drawn.order.at(positions)
+            part = drawn.order.at(self._share.positions(positions, self.order.batch_size))
             yield part.indices
             if "partner" in drawn.tables:
                 chosen = drawn.tables["partner"][part.repetitions, part.rows]

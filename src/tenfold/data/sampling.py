@@ -3,7 +3,7 @@
 Shapes: N images of the split, M images that an epoch shows, B images in a batch, C classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -197,12 +197,16 @@ class Difficulty:
     Args:
         count: number of images in the split, N.
         device: device of the batches.
+        gather: returns the rows of a whole batch, [B, …], for those of one process's share and B.
 
     Attributes:
         epoch_losses: losses that order the current epoch, float [N]; None where the epoch shows every image once.
     """
 
-    def __init__(self, count: int, device: torch.device) -> None:
+    def __init__(
+        self, count: int, device: torch.device, gather: Callable[[Tensor, int], Tensor] = lambda rows, _: rows
+    ) -> None:
+        self._gather = gather
         self._losses = torch.full((count,), torch.inf, device=device)  # N
         self.epoch_losses: Tensor | None = None
 
@@ -214,8 +218,11 @@ class Difficulty:
             logits: float [B, C], of the batch.
         """
         losses = F.cross_entropy(logits.float(), batch.labels, reduction="none")  # B
+        indices = batch.indices.to(losses.device)
+        if batch.total is not None:
+            indices, losses = self._gather(indices, batch.total), self._gather(losses, batch.total)
         # An image that occurs twice in a batch keeps the greater loss: a GPU writes in no fixed order.
-        self._losses.scatter_reduce_(0, batch.indices.to(losses.device), losses, "amax", include_self=False)
+        self._losses.scatter_reduce_(0, indices, losses, "amax", include_self=False)
 
     def begin_epoch(self, epoch: int, done: float) -> None:
         """Sets `epoch_losses` for the coming epoch. The first epoch is never pruned: after it every image has a loss.

@@ -209,9 +209,11 @@ class Batch(NamedTuple):
         labels: int64 [B].
         indices: int64 [B], index of each image in its split.
         mixture: the partners of mixed images, or None.
+        total: number of images of the whole batch, where these are one process's share of it; None where they are all.
     """
 
     images: "Tensor"
     labels: "Tensor"
     indices: "Tensor"
     mixture: Mixture | None = None
+    total: int | None = None

@@ -35,11 +35,11 @@ def conclude(trained: Trained, near_duplicates: Leak | None = None) -> dict[str,
         near_duplicates: see `run`.
 
     Returns:
-        The content of `summary.json`. `training_seconds` is the time of the steps alone, over all sessions of a
-        resumed run; `loading_seconds` the part of it that the host spent on gathering and augmenting images;
-        `compile_seconds` the time to prepare the step. `total_seconds` is the time of all `sessions`: of one that ended
-        here, from the start of the process for `tenfold train`, from the call in Python or from the start of the
-        trial in a sweep; of one that was killed, up to its last checkpoint. `batch_size` is the one used. `changes`
+        The content of `summary.json`; empty except on rank 0. `training_seconds` is the time of the steps alone, over
+        all sessions of a resumed run; `loading_seconds` the part of it that the host spent on gathering and augmenting
+        images; `compile_seconds` the time to prepare the step. `total_seconds` is the time of all `sessions`: of one
+        that ended here, from the start of the process for `tenfold train`, from the call in Python or from the start of
+        the trial in a sweep; of one that was killed, up to its last checkpoint. `batch_size` is the one used. `changes`
         lists what was not used as given, `evaluations` every time that training evaluated the test split. `head` says
         how a head was fitted, and with `train.layers = "head-then-all"` what all layers brought; see `outcome`.
 
@@ -57,6 +57,8 @@ def conclude(trained: Trained, near_duplicates: Leak | None = None) -> dict[str,
     evaluation = classifier.evaluate_tta_logits(dataset.test.labels, logits, plain_logits)
     val_logits = None if dataset.val is None else classifier.logits(dataset.val.images)
     calibration = fit_calibration(setup, state.step, val_logits, trained.head)
+    if not setup.processes.is_main:
+        return {}
     temperature = None if calibration is None else calibration["temperature"]
     if dataset.val is not None and val_logits is not None:
         folder.write_predictions(predictions(dataset.val, val_logits, dataset.classes, temperature), "val")
@@ -81,6 +83,7 @@ def conclude(trained: Trained, near_duplicates: Leak | None = None) -> dict[str,
         "parameters": sum(weight.numel() for weight in classifier.model.parameters()),
         "dataset": {**_dataset_summary(dataset), "groups": _groups(recipe, dataset)},
         "hardware": str(setup.hardware),
+        "processes": setup.processes.world.size,
         "changes": [*map(asdict, recipe_changes(recipe, dataset)), *_logged_changes(events)],
         "evaluations": _evaluations(events, plan),
         "calibration": calibration,

@@ -74,16 +74,20 @@ class EagerStep:
             LossNotFiniteError: when the loss is not finite and the device is a CPU, where checking is free; no weight
                 has changed.
         """
-        fused = self._fused.get(batch.images.shape) if batch.mixture is None else None
-        if fused is not None:
-            with self._autocast, self._kernels:
-                loss, logits = fused(batch.images, batch.labels)
-        else:
-            with self._autocast, self._kernels:
-                logits = self._model(self._normalize(batch.images))  # B C
-            loss = mean_loss(logits.float(), batch.labels, self._smoothing, self._class_weights, batch.mixture)
+        loss, logits = self._forward(batch)
         if self._on_cpu and not isfinite(loss.item()):
             raise LossNotFiniteError(steps_ago=0)
         loss.backward()
         self._optimizer.step()
         return loss.detach(), logits.detach()
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Returns the mean loss of a batch, float [], and its logits, float [B, C]."""
+        fused = self._fused.get(batch.images.shape) if batch.mixture is None else None
+        if fused is not None:
+            with self._autocast, self._kernels:
+                return fused(batch.images, batch.labels)
+        with self._autocast, self._kernels:
+            logits: Tensor = self._model(self._normalize(batch.images))  # B C
+        values = logits if logits.dtype == torch.float64 else logits.float()
+        return mean_loss(values, batch.labels, self._smoothing, self._class_weights, batch.mixture), logits

@@ -1,124 +1,29 @@
-"""Builds the training step: eager or compiled, whichever is faster where the recipe leaves the choice."""
+"""Chooses the training step: eager or compiled, whichever is faster where the recipe leaves the choice."""
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from time import perf_counter
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from tenfold.core import durable
 from tenfold.core.clock import synchronize
-from tenfold.core.errors import RecipeError, TenfoldError
-from tenfold.data.decode.preprocessing import Preprocessing
-from tenfold.data.resizing import SizeSchedule, shrink
+from tenfold.core.errors import TenfoldError
 from tenfold.data.types import Batch
-from tenfold.engine import graphs
-from tenfold.engine.eager import EagerStep
-from tenfold.engine.fused import LossAndLogits, fused_loss
-from tenfold.engine.kernels import layers, programs, tutorial_step
-from tenfold.engine.kernels.gpu_layers import GpuLayers
+from tenfold.engine.distributed import ALONE
+from tenfold.engine.kernels import programs
 from tenfold.engine.precision import Hardware
-from tenfold.models.tutorial import TutorialNet
-from tenfold.optim.build import CombinedOptimizer
+from tenfold.engine.step_context import StepContext, TrainStep
 from tenfold.runs.folders import read_json_object
-
-TrainStep = Callable[[Batch], tuple[Tensor, Tensor]]
-"""Forward, loss, backward and update for one batch: returns the loss, float [], and the logits, float [B, C].
-
-Nothing in it waits for a GPU."""
 
 _ROUNDS, _STEPS = 5, 10
 _LONG_STEP, _LONG_STEP_ROUNDS = 0.02, 2
 """Seconds above which a step has work for every thread: fewer threads are not measured, and fewer rounds suffice."""
-
-
-@dataclass(frozen=True)
-class StepContext:
-    """What a training step is built from.
-
-    Args:
-        model: on its device, in training mode.
-        optimizer: of the model's weights.
-        preprocessing: its `normalize` makes the model's input.
-        hardware: see `Hardware`; must be active while steps run.
-        label_smoothing: fraction of the target that is spread over all classes, in [0, 1).
-        class_weights: float32 [C] on the device; see `mean_loss`.
-        progressive: sizes of the images, which a step on a GPU is compiled for beforehand; see `SizeSchedule`.
-    """
-
-    model: nn.Module
-    optimizer: CombinedOptimizer
-    preprocessing: Preprocessing
-    hardware: Hardware
-    label_smoothing: float = 0.0
-    class_weights: Tensor | None = None
-    progressive: SizeSchedule = ()
-
-    def build(self, batch: Batch) -> TrainStep:
-        """Returns the step that `hardware` describes, for batches shaped like `batch`, which is not trained on.
-
-        Raises:
-            TrainingError: when the step cannot be compiled.
-            StorageError: when the cache folder cannot be written.
-        """
-        hardware, smoothing, weights = self.hardware, self.label_smoothing, self.class_weights
-        by_layers, examples = hardware.kernels == "layers", self._examples(batch)
-        kernels: AbstractContextManager[object] | None = None
-        fused: dict[torch.Size, LossAndLogits] = {}
-        if by_layers:
-            kernels = layers.CompiledLayers(self.model, hardware.threads)
-        elif hardware.fused:
-            kernels, loss = GpuLayers(self.model), fused_loss(self.model, self.preprocessing, smoothing, weights)
-            fused = {example.images.shape: loss for example in examples}  # another shape would be compiled in a run
-            for rule in self.optimizer.rules:
-                rule.fuse()
-        eager = EagerStep(self.model, self.optimizer, self.preprocessing, hardware, smoothing, kernels, fused, weights)
-        if hardware.kernels == "CUDA graph":
-            return graphs.GraphedStep(eager, self.model, self.optimizer, examples)
-        if hardware.fused:
-            graphs.warm_up(eager, self.model, self.optimizer, examples)
-        if by_layers or not hardware.compiled:
-            return eager
-        assert isinstance(self.model, TutorialNet)
-        return tutorial_step.CompiledTutorialStep(
-            self.model, self.optimizer, self.preprocessing, smoothing, len(batch.images), weights
-        )
-
-    def _examples(self, batch: Batch) -> list[Batch]:
-        """Returns a batch of each image size, which are needed on a GPU alone."""
-        fractions = [1.0, *(fraction for _, fraction in self.progressive if self.hardware.device.type == "cuda")]
-        return [batch._replace(images=shrink(batch.images, fraction)) for fraction in fractions]
-
-    def check_compiled(self, batch_size: int, *, mixed: bool) -> None:
-        """Raises RecipeError where the step cannot be compiled for such batches."""
-        reason = self.uncompiled_reason(batch_size, mixed=mixed)
-        if reason is not None:
-            raise RecipeError(
-                f"train.execution is 'compiled', but this training cannot be: {reason}; "
-                "set train.execution=eager, or auto for a new run or sweep"
-            )
-
-    def uncompiled_reason(self, batch_size: int, *, mixed: bool) -> str | None:
-        """Returns why the step cannot be compiled, or None where it can.
-
-        Args:
-            batch_size: number of images in a batch.
-            mixed: whether batches are mixed (mixup, CutMix).
-        """
-        kernels = replace(self.hardware, compiled=True).kernels
-        if kernels == "layers":
-            return layers.unsupported_reason(self.model)
-        if mixed:
-            return "its images are mixed (mixup, cutmix)"
-        if kernels == "CUDA graph":
-            return graphs.unsupported_reason(self.optimizer, self.hardware)
-        return tutorial_step.unsupported_reason(self.model, self.optimizer, self.hardware, batch_size)
 
 
 class PreparedStep(NamedTuple):
@@ -142,7 +47,10 @@ def prepare_step(execution: str, context: StepContext, batch: Batch, *, choose_t
         StorageError: when the cache folder cannot be written.
     """
     started = perf_counter()
-    chosen = replace(context, hardware=choose_execution(execution, context, batch, choose_threads=choose_threads))
+    hardware = context.processes.from_main(
+        lambda: choose_execution(execution, context, batch, choose_threads=choose_threads)
+    )
+    chosen = replace(context, hardware=replace(hardware, device=context.hardware.device))
     if chosen.hardware.device.type == "cpu":
         torch.set_num_threads(chosen.hardware.threads)
     step = chosen.build(batch)
@@ -178,7 +86,9 @@ def choose_execution(execution: str, context: StepContext, batch: Batch, *, choo
         options += [replace(context.hardware, threads=threads) for threads in _fewer(context.hardware.threads)]
     if execution == "auto" and context.uncompiled_reason(len(batch.images), mixed=mixed) is None:
         options.append(compiled)
-    return options[0] if len(options) == 1 else _fastest(options, context, batch)
+    if len(options) == 1 or not len(batch.images):  # in a batch smaller than the number of processes
+        return options[0]
+    return _fastest(options, context, batch._replace(total=None))
 
 
 def _fewer(threads: int) -> list[int]:
@@ -226,7 +136,7 @@ def _measure(options: Mapping[str, Hardware], context: StepContext, batch: Batch
 
 def _warmed_up_copy(context: StepContext, hardware: Hardware, batch: Batch) -> TrainStep:
     """Returns the step of a copied model after one call, at a learning rate of 0 so that no loss diverges."""
-    copied = copy.deepcopy(replace(context, hardware=hardware))
+    copied = copy.deepcopy(replace(context, hardware=hardware, processes=ALONE, share=context.share.alone()))
     step = copied.build(batch)
     copied.optimizer.scale_lr(0.0)
     step(batch)
@@ -250,4 +160,6 @@ def _measurement_key(options: Sequence[Hardware], context: StepContext, batch: B
     rules = [type(rule).__name__ for rule in context.optimizer.rules]
     modes = Counter(module.training for module in context.model.modules())  # a frozen batch norm has no kernel
     parts = (*options, type(context.model), shapes, modes, rules, tuple(batch.images.shape), torch.__version__)
+    if not context.is_plain:
+        parts += (context.share, context.clip_norm)
     return sha256(repr((*parts, programs.processor())).encode()).hexdigest()[:24]

@@ -2,6 +2,7 @@
 
 from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
+from tenfold.engine.agreement import agree
 from tenfold.engine.head import fit_head
 from tenfold.engine.head_first import HEAD_THEN_ALL, head_alone
 from tenfold.engine.loop import Trained
@@ -40,8 +41,9 @@ def train_head(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     model = setup.classifier.model.to(hardware.device, memory_format=memory_format(recipe))  # type: ignore[call-overload]
     loader = training_loader(recipe, setup.dataset, hardware)
     times = RunTimes(hardware.device, loader, setup.log.seconds)
-    no_optimizer, metrics = CombinedOptimizer(()), RunningMetrics()
-    state = State(model, no_optimizer, WeightEMA(model, 0.0), times, setup.dataset.fingerprint, metrics)
+    no_optimizer, metrics = CombinedOptimizer(()), RunningMetrics(processes=setup.processes)
+    average, fingerprint = WeightEMA(model, 0.0), setup.dataset.fingerprint
+    state = State(model, no_optimizer, average, times, fingerprint, metrics, processes=setup.processes)
     if checkpoint is not None:
         state.load(checkpoint)
         state.rows, state.best = [], None
@@ -53,7 +55,8 @@ def train_head(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
         times.pause_training()
         evaluate_now(setup, plan, state, fitted.metrics)
         save_checkpoint(setup, state)
-        if stop.received:
+        agree(setup.processes, stop, times)
+        if stop.due:
             raise stop.error(f"stopped after the head was fitted; resume with: {setup.folder.resume_command()}")
     return Trained(setup, state, fitted)
 

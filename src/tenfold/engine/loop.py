@@ -4,19 +4,27 @@ from typing import NamedTuple
 
 import torch
 
-from tenfold.core.randomness import derive_seed
 from tenfold.data.loader import Loader
 from tenfold.data.sampling import Difficulty
-from tenfold.engine.execution import PreparedStep, StepContext, prepare_step
+from tenfold.engine.agreement import agree
+from tenfold.engine.execution import PreparedStep, prepare_step
 from tenfold.engine.head import FittedHead
 from tenfold.engine.head_first import report_outcome, start_from_head
 from tenfold.engine.plan import Plan, make_plan
-from tenfold.engine.recording import clear_errors, evaluate_now, log_row, save_checkpoint, save_if_best, shown_progress
+from tenfold.engine.recording import (
+    clear_errors,
+    discard_other_rows,
+    evaluate_now,
+    log_row,
+    save_checkpoint,
+    shown_progress,
+)
 from tenfold.engine.repeat import record_execution
 from tenfold.engine.running_metrics import RunningMetrics
-from tenfold.engine.setup import Setup, frozen_batch_norm_note, in_training_mode, training_loader
+from tenfold.engine.setup import Setup, frozen_batch_norm_note, in_training_mode, seed_layers, training_loader
 from tenfold.engine.signals import StopRequest
 from tenfold.engine.state import State
+from tenfold.engine.step_context import StepContext
 from tenfold.engine.times import RunTimes
 from tenfold.optim.averaging import WeightEMA
 from tenfold.optim.build import OptimizerSettings, build_optimizer
@@ -54,17 +62,11 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
         RecipeError: when the recipe does not fit the data, or its step cannot be compiled.
         RunError: when the checkpoint does not fit.
     """
-    recipe, device = setup.recipe, setup.hardware.device
-    plan = make_plan(recipe, setup.dataset)
-    model = in_training_mode(setup.classifier.model, recipe, device)
-    optimizer = build_optimizer(model, OptimizerSettings.from_section(recipe.optim), setup.hardware.autocast)
-    average = WeightEMA(model, recipe.optim.ema)
-    difficulty = Difficulty(len(setup.dataset.train), device) if recipe.data.pruning else None
-    loader = training_loader(recipe, setup.dataset, setup.hardware)
-    times = RunTimes(device, loader, setup.log.seconds)
-    metrics = RunningMetrics(plain_loss=_minimizes_another_loss(recipe))
-    state = State(model, optimizer, average, times, setup.dataset.fingerprint, metrics, difficulty)
-    torch.manual_seed(derive_seed(recipe.train.seed, "layers"))
+    plan = make_plan(setup.recipe, setup.dataset)
+    loader = training_loader(setup.recipe, setup.dataset, setup.hardware, setup.share)
+    state = _initial_state(setup, loader)
+    optimizer, average, times, difficulty = state.optimizer, state.average, state.times, state.difficulty
+    seed_layers(setup.recipe.train.seed, setup.processes)
     if checkpoint is not None:
         state.load(checkpoint)
     with clear_errors(setup, plan, state):
@@ -72,10 +74,9 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     setup = record_execution(setup, hardware)
 
     with StopRequest() as stop, shown_progress(setup, plan), clear_errors(setup, plan, state):
-        if checkpoint is not None or setup.folder.metrics.is_file():  # a kill or a divergence left other rows
-            setup.folder.write_metrics(state.rows)
-            save_if_best(setup, state)
+        discard_other_rows(setup, state, resumed=checkpoint is not None)
         head = start_from_head(setup, plan, state, stop) if checkpoint is None else None
+        agree(setup.processes, stop, times)
         while not (plan.is_over(state.step, times.elapsed) or _ends_early(plan, state)):
             epoch, first_batch = divmod(state.step, plan.steps_per_epoch)
             if difficulty is not None and first_batch == 0:
@@ -91,6 +92,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
                     difficulty.record(batch, logits)
                 state.step += 1
                 average.update(state.step)
+                agree(setup.processes, stop, times)
 
                 last = plan.ends_epoch(state.step) or plan.is_over(state.step, times.elapsed)
                 if evaluate := last or plan.evaluation_due(state.step):
@@ -99,9 +101,10 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
                     log_row(setup, plan, state)
                 new_best = evaluate and state.is_best
                 checkpoint_due = last or new_best or plan.checkpoint_due(state.step, times.since_checkpoint())
-                if checkpoint_due or stop.received:
+                stopping = stop.due
+                if checkpoint_due or stopping:
                     save_checkpoint(setup, state)
-                if stop.received:
+                if stopping:
                     raise stop.error(
                         f"stopped at step {state.step:,} and saved; resume with: {setup.folder.resume_command()}"
                     )
@@ -116,6 +119,25 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     return Trained(setup, state, head)
 
 
+def _initial_state(setup: Setup, loader: Loader) -> State:
+    """Returns the state before the first step."""
+    recipe, device, processes = setup.recipe, setup.hardware.device, setup.processes
+    model = in_training_mode(setup.classifier.model, recipe, device)
+    difficulty = None
+    if recipe.data.pruning:
+        difficulty = Difficulty(len(setup.dataset.train), device, setup.gather_batch)
+    return State(
+        model,
+        build_optimizer(model, OptimizerSettings.from_section(recipe.optim), setup.hardware.autocast),
+        WeightEMA(model, recipe.optim.ema),
+        RunTimes(device, loader, setup.log.seconds),
+        setup.dataset.fingerprint,
+        RunningMetrics(plain_loss=_minimizes_another_loss(recipe), processes=processes),
+        difficulty,
+        processes=processes,
+    )
+
+
 def _prepare(setup: Setup, plan: Plan, state: State, loader: Loader, checkpoint: Checkpoint | None) -> PreparedStep:
     """Builds the training step. A resumed run keeps its execution: eager and compiled steps round differently."""
     execution = setup.recipe.train.execution
@@ -126,7 +148,19 @@ def _prepare(setup: Setup, plan: Plan, state: State, loader: Loader, checkpoint:
     weights = None
     if plan.class_weights is not None:
         weights = torch.tensor(plan.class_weights, device=setup.hardware.device)
-    context = StepContext(state.model, state.optimizer, preprocessing, setup.hardware, smoothing, weights, sizes)
+    context = StepContext(
+        state.model,
+        state.optimizer,
+        preprocessing,
+        setup.hardware,
+        smoothing,
+        weights,
+        sizes,
+        share=setup.share,
+        clip_norm=setup.recipe.optim.clip_norm,
+        processes=setup.processes,
+        synchronized=setup.recipe.train.batch_norm == "synchronized",
+    )
     choose_threads = checkpoint is None and setup.recipe.train.threads == 0
     loading_seconds = loader.seconds
     prepared = prepare_step(execution, context, next(loader.epoch(0)), choose_threads=choose_threads)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from tenfold.core.devices import choose_device, supports_bfloat16, use_onednn
+from tenfold.core.errors import UsageError
 from tenfold.core.memory import keep_freed_memory
+from tenfold.engine.distributed import Processes
 from tenfold.recipes.schema import TrainSection
 
 
@@ -83,3 +85,22 @@ def choose_hardware(train: TrainSection) -> Hardware:
         fused=train.fuse and device.type == "cuda",
         deterministic=train.deterministic or device.type != "cuda",
     )
+
+
+def own_hardware(hardware: Hardware, processes: Processes) -> Hardware:
+    """Returns the hardware of one of several processes: a GPU of its own, and the precision of rank 0.
+
+    Layers are not fused: a message between processes is no kernel.
+
+    Raises:
+        DeviceError: when the machine has fewer GPUs than processes.
+        UsageError: when one GPU is named for all of them.
+    """
+    if not processes.is_several:
+        return hardware
+    device = hardware.device
+    if device.type == "cuda":
+        if ":" in str(device):
+            raise UsageError(f"train.device is '{device}' for {processes.world.size} processes; expected cuda or cpu")
+        device = choose_device(f"cuda:{processes.world.local_rank}")
+    return replace(hardware, device=device, fused=False, autocast=processes.broadcast_object(hardware.autocast))

@@ -8,10 +8,10 @@ from tenfold.core.text import size_text
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.resizing import scaled_size
 from tenfold.data.types import Dataset
-from tenfold.engine.execution import StepContext
 from tenfold.engine.plan import make_plan
 from tenfold.engine.precision import choose_hardware
 from tenfold.engine.setup import memory_format
+from tenfold.engine.step_context import StepContext
 from tenfold.models.build import build_model, check_model
 from tenfold.models.summary import summarize
 from tenfold.models.weights import load_weights

@@ -72,10 +72,18 @@ def save_checkpoint(setup: Setup, state: State) -> None:
     """
     state.times.pause_training()
     path = state.save(setup.folder.checkpoints, setup.hardware)
-    setup.folder.write_metrics(state.rows)
-    setup.log.write("checkpoint", step=state.step, path=path.name)
+    if path is not None:
+        setup.folder.write_metrics(state.rows)
+        setup.log.write("checkpoint", step=state.step, path=path.name)
     state.times.checkpoint_saved()
     save_if_best(setup, state)
+
+
+def discard_other_rows(setup: Setup, state: State, *, resumed: bool) -> None:
+    """Writes rows and best model as the state has them: a kill or a divergence may have left others."""
+    if setup.processes.is_main and (resumed or setup.folder.metrics.is_file()):
+        setup.folder.write_metrics(state.rows)
+        save_if_best(setup, state)
 
 
 def save_if_best(setup: Setup, state: State) -> None:
@@ -102,8 +110,9 @@ def clear_errors(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
         yield
     except LossNotFiniteError as error:
         step = state.step + 1 - error.steps_ago
-        setup.folder.write_metrics(state.rows)  # the page of the run shows how the loss grew
-        setup.log.write("loss not finite", step=step)
+        if setup.processes.is_main:
+            setup.folder.write_metrics(state.rows)  # the page of the run shows how the loss grew
+            setup.log.write("loss not finite", step=step)
         optim = setup.recipe.optim
         raise TrainingError(
             f"the loss is not finite at step {step} (epoch {plan.epoch_of(step)}), expected a number; "

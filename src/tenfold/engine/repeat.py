@@ -27,11 +27,13 @@ def record_execution(setup: Setup, hardware: Hardware) -> Setup:
         StorageError: when the disk refuses.
     """
     recipe, folder = recipe_as_used(setup.recipe, hardware), setup.folder
-    durable.write_text(folder.recipe, to_toml(recipe))
-    environment: dict[str, Any] = {}
-    with suppress(RunError):  # a missing or damaged description must not stop the training
-        environment = folder.read_environment()
-    durable.write_json(folder.env, {**environment, "execution": _description(hardware)})
+    if setup.processes.is_main:
+        durable.write_text(folder.recipe, to_toml(recipe))
+        environment: dict[str, Any] = {}
+        with suppress(RunError):  # a missing or damaged description must not stop the training
+            environment = folder.read_environment()
+        execution = {**_description(hardware), "processes": setup.processes.world.size}
+        durable.write_json(folder.env, {**environment, "execution": execution})
     classifier = replace(setup.classifier, recipe=recipe.model_dump(mode="json"))
     return replace(setup, recipe=recipe, hardware=hardware, classifier=classifier)
 

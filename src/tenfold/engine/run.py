@@ -19,9 +19,11 @@ from tenfold.data.loader import image_batches
 from tenfold.data.types import Dataset, Leak
 from tenfold.engine.changes import recipe_changes
 from tenfold.engine.conclude import conclude, conclude_untested
+from tenfold.engine.dealt import DealtClassifier
+from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.frozen import train_head
 from tenfold.engine.loop import train
-from tenfold.engine.precision import Hardware, choose_hardware
+from tenfold.engine.precision import Hardware, choose_hardware, own_hardware
 from tenfold.engine.setup import Setup
 from tenfold.evaluate.logits import evaluation_mode
 from tenfold.models.build import build_model
@@ -49,13 +51,14 @@ def run(
     near_duplicates: Leak | None = None,
     metrics: Mapping[str, Any] | None = None,
     started: float | None = None,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Trains, evaluates once on the test split, and writes everything to the run folder.
 
     Args:
         recipe: complete.
         dataset: see `Dataset`.
-        folder: exists and holds `recipe.toml`.
+        folder: exists and holds `recipe.toml`; rank 0 alone touches it.
         progress: is notified of what happens.
         model: the user's own network, which replaces the recipe's.
         checkpoint: to resume from.
@@ -64,30 +67,36 @@ def run(
             summary, and the model file holds this.
         started: `time.perf_counter()` at the start of the command, from which this session's time counts. This call's
             start by default.
+        processes: that train the network together; each calls this function with the same recipe, data and checkpoint.
 
     Returns:
-        The content of `summary.json`; see `conclude`.
+        The content of `summary.json`, see `conclude`; empty except on rank 0.
 
     Raises:
         TenfoldError: see `train`; everything saved before stays.
     """
     started = perf_counter() if started is None else started
-    hardware = choose_hardware(recipe.train)
+    hardware = own_hardware(choose_hardware(recipe.train), processes)
     if checkpoint is not None:
         # Another number of threads adds up in another order, which rounds differently.
         hardware = replace(hardware, threads=int(checkpoint.state["threads"]))
-        folder.reopen()
+        if processes.is_main:
+            folder.reopen()
     progress.message(f"device: {hardware}")
     for change in recipe_changes(recipe, dataset):
         progress.message(str(change))
     with hardware.active(), _random_state_restored(hardware):
         # The weights of a resumed run are in its checkpoint; the file that it started from may be gone.
-        resumed = checkpoint is not None
+        # Rank 0 gives its weights to the others, whose machines may not have the file.
+        resumed = checkpoint is not None or not processes.is_main
         classifier = make_classifier(recipe, dataset, model, hardware.device, progress.message, resumed=resumed)
+        if processes.is_several:
+            classifier = DealtClassifier.of(classifier, processes)
+            processes.broadcast_tensors([*classifier.model.parameters(), *classifier.model.buffers()])
         earlier = 0.0 if checkpoint is None else float(checkpoint.state["seconds"])
-        log = Log(folder.log, spent=perf_counter() - started, earlier=earlier)
+        log = Log(folder.log if processes.is_main else None, spent=perf_counter() - started, earlier=earlier)
         log.write("resumed" if checkpoint else "started", step=checkpoint.step if checkpoint else 0)
-        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, log, is_custom=model is not None)
+        setup = Setup(recipe, dataset, classifier, hardware, folder, progress, log, model is not None, processes)
         trained = train_head(setup, checkpoint) if recipe.train.layers == "head" else train(setup, checkpoint)
         return conclude(trained, near_duplicates) if metrics is None else conclude_untested(trained, metrics)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.eager import LossNotFiniteError
 
 _COMPACT_AFTER = 1000
@@ -41,10 +42,13 @@ class RunningMetrics:
 
     Args:
         plain_loss: whether the minimized loss is not the plain cross-entropy, which is then computed from the logits.
+        processes: that train the network. Each collects the logits of its own images; the others are asked by `compute`
+            and `state_tensors`.
     """
 
-    def __init__(self, *, plain_loss: bool = False) -> None:
+    def __init__(self, *, plain_loss: bool = False, processes: Processes = ALONE) -> None:
         self.plain_loss = plain_loss
+        self._processes = processes
         self._losses: list[Tensor] = []
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -70,7 +74,7 @@ class RunningMetrics:
         Raises:
             LossNotFiniteError: when a loss was not finite.
         """
-        if len(self._losses) == 1 and not self._compacted and not self.plain_loss:
+        if len(self._losses) == 1 and not self._compacted and not self.plain_loss and not self._processes.is_several:
             return self._compute_one()
         tensors = self.state_tensors()
         self._compacted = {}
@@ -105,11 +109,25 @@ class RunningMetrics:
         finite = losses.isfinite()
         if not finite.all():
             raise LossNotFiniteError(steps_ago=len(losses) - int((~finite).int().argmax()))
-        return dict(self._compacted)
+        return self._of_all(self._compacted) if self._processes.is_several else dict(self._compacted)
+
+    def _of_all(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the collected tensors of all processes; the losses are the same in each."""
+        counts = torch.stack([own["hits"].sum(), own["seen"].sum()])
+        self._processes.sum(counts)
+        found = {"losses": own["losses"], "hits": counts[:1], "seen": counts[1:]}
+        if self.plain_loss:
+            by_rank = self._processes.exchange([len(own["plain"])])
+            values = self._processes.gather_rows(own["plain"], [int(count) for (count,) in by_rank])
+            found["plain"] = values.sort().values  # a resumed run collects them in another order
+        return found
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `state_tensors` returned, in version 0.1 without `plain`."""
         self._compacted = dict(tensors)
+        if not self._processes.is_main:  # rank 0 goes on with those of all
+            self._compacted |= {name: torch.zeros_like(tensors[name]) for name in ("hits", "seen")}
+            self._compacted |= {"plain": torch.zeros(0)} if self.plain_loss else {}
         if self.plain_loss:
             self._compacted.setdefault("plain", torch.zeros(0))
 

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tenfold.core.progress import Progress
+from tenfold.core.randomness import derive_seed
 from tenfold.data.augment import Augmentation
 from tenfold.data.loader import Loader
 from tenfold.data.sampling import Order
+from tenfold.data.share import WHOLE, Share
 from tenfold.data.types import Dataset
+from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.plan import effective_batch_size
 from tenfold.engine.precision import Hardware
 from tenfold.recipes.schema import Recipe
@@ -35,6 +38,7 @@ class Setup:
         progress: is notified of what happens.
         log: the run's `log.jsonl`.
         is_custom: whether the network is the user's own.
+        processes: that train the network; rank 0 alone writes.
     """
 
     recipe: Recipe
@@ -45,6 +49,18 @@ class Setup:
     progress: Progress
     log: Log
     is_custom: bool = False
+    processes: Processes = ALONE
+
+    @property
+    def share(self) -> Share:
+        """Which rows of a batch this process trains."""
+        world = self.processes.world
+        return Share(world.rank, world.size, self.recipe.train.micro_batch)
+
+    def gather_batch(self, rows: Tensor, total: int) -> Tensor:
+        """Returns the rows of all processes, [B, …], for those of this one's share of a batch of `total` images."""
+        by_micro_batch = self.share.counts(total)
+        return self.processes.gather_rows(rows, [sum(counts) for counts in zip(*by_micro_batch, strict=True)])
 
     def save_model(self, path: Path, metrics: Mapping[str, Any], temperature: float | None = None) -> None:
         """Writes the model's current weights to a model file.
@@ -65,8 +81,14 @@ class Setup:
         )
 
 
-def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loader:
+def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware, share: Share = WHOLE) -> Loader:
     """Returns the loader of the training split: the recipe's batches, order and augmentation.
+
+    Args:
+        recipe: complete.
+        dataset: see `Dataset`.
+        hardware: its device receives the batches.
+        share: which rows of each batch are loaded.
 
     Raises:
         RecipeError: when the augmentation does not fit the images.
@@ -75,7 +97,7 @@ def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware) -> Loa
     augmentation.check(dataset.image_size)
     order = training_order(recipe, dataset)
     data, images = recipe.data, memory_format(recipe)
-    return Loader(dataset.train, order, augmentation, hardware.device, images, data.pruning, data.balance)
+    return Loader(dataset.train, order, augmentation, hardware.device, images, data.pruning, data.balance, share)
 
 
 def training_order(recipe: Recipe, dataset: Dataset) -> Order:
@@ -93,6 +115,12 @@ def in_training_mode(model: nn.Module, recipe: Recipe, device: torch.device) -> 
         for layer in batch_norms(model):
             layer.training = False  # not eval(), which some of timm pass on to a dropout inside
     return model
+
+
+def seed_layers(seed: int, processes: Processes) -> None:
+    """Seeds the generators that layers such as dropout draw from: each process drops others of its rows."""
+    rank = processes.world.rank
+    torch.manual_seed(derive_seed(seed, "layers", *([rank] if rank else [])))
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:

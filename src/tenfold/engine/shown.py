@@ -33,9 +33,9 @@ def show_images(setup: Setup, plan: Plan, loader: Loader, stop: StopRequest) -> 
     batches: list[Shown] = []
     for shown in shown_batches(setup.classifier, plan, loader, setup.hardware, setup.progress):
         batches.append(shown)
-        if stop.received:
+        if stop.due:
             break
-    if stop.received:
+    if stop.due:
         raise stop.error(f"stopped; the features so far are kept; resume with: {setup.folder.resume_command()}")
     return Shown(*map(torch.cat, zip(*batches, strict=True))), len(batches)
 

@@ -12,18 +12,19 @@ _ERRORS: dict[int, type[Stopped]] = {signal.SIGINT: Interrupted, signal.SIGTERM:
 
 
 class StopRequest:
-    """Context manager that notes SIGINT and SIGTERM; the training loop checks `received` between two steps.
+    """Context manager that notes SIGINT and SIGTERM; the training loop checks `due` between two steps.
 
     Outside the main thread Python delivers no signals, and nothing changes.
 
     Example:
         >>> with StopRequest() as stop:
-        ...     stop.received is None
+        ...     stop.due is None
         True
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._agreed: list[int | None] = []
         self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -43,6 +44,15 @@ class StopRequest:
             os.kill(os.getpid(), number)
         self.received = number
 
+    @property
+    def due(self) -> int | None:
+        """The signal that ends the run after this step; with several processes the one that all of them know of."""
+        return self._agreed[-1] if self._agreed else self.received
+
+    def agree(self, number: int | None) -> None:
+        """Sets `due`, where several processes stop after the same step."""
+        self._agreed = [number]
+
     def error(self, message: str) -> Stopped:
-        """Returns the error that ends the run, with the exit code of the signal received."""
-        return _ERRORS[self.received or signal.SIGINT](message)
+        """Returns the error that ends the run, with the exit code of the signal."""
+        return _ERRORS[self.due or signal.SIGINT](message)

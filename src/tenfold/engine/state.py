@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import RunError
 from tenfold.data.sampling import Difficulty
+from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.precision import Hardware
 from tenfold.engine.running_metrics import RunningMetrics
@@ -68,6 +69,7 @@ class State:
         step: number of steps taken.
         rows: of `metrics.csv` so far.
         best: where a validation split exists.
+        processes: that train the network; all of them hold the same state, except for their random generators.
     """
 
     model: nn.Module
@@ -80,14 +82,15 @@ class State:
     step: int = 0
     rows: list[Row] = field(default_factory=list)
     best: Best | None = None
+    processes: Processes = ALONE
 
     @property
     def is_best(self) -> bool:
         """Whether the current weights have the best validation result so far."""
         return self.best is not None and self.best.step == self.step
 
-    def save(self, folder: Path, hardware: Hardware) -> Path:
-        """Writes a checkpoint durably and returns its folder.
+    def save(self, folder: Path, hardware: Hardware) -> Path | None:
+        """Writes a checkpoint durably and returns its folder. Only rank 0 writes; the others contribute and get None.
 
         Args:
             folder: the run's `checkpoints`.
@@ -102,8 +105,10 @@ class State:
             "pending": self.metrics.state_tensors(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_tensors(),
-            "random": _random_state(self.model),
+            "random": _random_states(self.model, self.processes),
         }
+        if not self.processes.is_main:
+            return None
         if average := self.average.state_tensors():
             tensors["average"] = average
         if self.difficulty is not None:
@@ -117,6 +122,7 @@ class State:
             "threads": hardware.threads,
             "compiled": hardware.compiled,
             "device": hardware.device.type,
+            "processes": self.processes.world.size,
         }
         return save_checkpoint(folder, self.step, tensors, state)
 
@@ -144,7 +150,7 @@ class State:
         if self.difficulty is not None:
             self.difficulty.load_state_tensors(tensors["difficulty"])
         self.metrics.load_state_tensors(tensors["pending"])
-        _set_random_state(tensors["random"], self.model)
+        _set_random_state(tensors["random"], self.model, self.processes.world.rank)
         self.times.resume(saved["seconds"], saved.get("loading_seconds", 0.0))  # absent in checkpoints of version 0.1
         self.step, self.rows = checkpoint.step, [_current_row(row, self.metrics) for row in saved["rows"]]
         self.best = None if saved["best"] is None else Best(**saved["best"])
@@ -181,17 +187,28 @@ def _current_row(row: Row, metrics: RunningMetrics) -> Row:
     return {**row, "train_loss": None, "train_objective": row["train_loss"]}
 
 
-def _random_state(model: nn.Module) -> dict[str, Tensor]:
-    """Returns the states of the generators that layers such as dropout draw from."""
+def _random_states(model: nn.Module, processes: Processes) -> dict[str, Tensor]:
+    """Returns the states of the generators that layers such as dropout draw from, those of all processes."""
     device = next(model.parameters()).device
-    states = {"cpu": torch.get_rng_state()}
+    own = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
+        own["cuda"] = torch.cuda.get_rng_state(device)
+    if not processes.is_several:
+        return own
+    return {
+        _of_rank(name, rank): state for name in own for rank, state in enumerate(processes.gather(own[name]).unbind())
+    }
 
 
-def _set_random_state(states: dict[str, Tensor], model: nn.Module) -> None:
-    device = next(model.parameters()).device
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
+def _set_random_state(states: dict[str, Tensor], model: nn.Module, rank: int) -> None:
+    """Restores the generators; a process that the run did not have before keeps its own."""
+    device, (cpu, cuda) = next(model.parameters()).device, (_of_rank(name, rank) for name in ("cpu", "cuda"))
+    if cpu in states:
+        torch.set_rng_state(states[cpu])
+    if device.type == "cuda" and cuda in states:
+        torch.cuda.set_rng_state(states[cuda], device)
+
+
+def _of_rank(name: str, rank: int) -> str:
+    """Returns the name of a generator's state in a checkpoint."""
+    return f"{name}.{rank}" if rank else name

@@ -14,9 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.loader import Loader
 from tenfold.data.types import Batch
-from tenfold.engine.execution import PreparedStep, StepContext, prepare_step
+from tenfold.engine.execution import PreparedStep, prepare_step
 from tenfold.engine.precision import Hardware
 from tenfold.engine.setup import in_training_mode
+from tenfold.engine.step_context import StepContext
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.schema import Recipe
 

@@ -28,6 +28,7 @@ class RunTimes:
         self.total_seconds = total_seconds
         self._training = Stopwatch(device)
         self._checkpoint_saved = perf_counter()
+        self._agreed: tuple[float, float] | None = None
 
     def resume(self, training_seconds: float, loading_seconds: float) -> None:
         """Continues from the times of a checkpoint."""
@@ -48,7 +49,15 @@ class RunTimes:
 
     def elapsed(self) -> float:
         """Returns the training time so far by the host's clock; does not wait for the device."""
-        return self._training.elapsed()
+        return self._training.elapsed() if self._agreed is None else self._agreed[0]
+
+    def agree(self, elapsed: float, since_checkpoint: float) -> None:
+        """Sets what `elapsed` and `since_checkpoint` return, where several processes follow one clock."""
+        self._agreed = (elapsed, since_checkpoint)
+
+    def measured(self) -> tuple[float, float]:
+        """Returns what this process measures for `elapsed` and `since_checkpoint`."""
+        return self._training.elapsed(), perf_counter() - self._checkpoint_saved
 
     @property
     def loading_seconds(self) -> float:
@@ -61,4 +70,4 @@ class RunTimes:
 
     def since_checkpoint(self) -> float:
         """Returns the seconds since the last checkpoint was written, or since the start."""
-        return perf_counter() - self._checkpoint_saved
+        return perf_counter() - self._checkpoint_saved if self._agreed is None else self._agreed[1]

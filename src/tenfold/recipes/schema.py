@@ -163,6 +163,7 @@ class OptimSection(Section):
         label_smoothing: fraction of the target that is spread over all classes.
         head_l2: with `train.layers = "head"` or `"head-then-all"`: strength of the L2 penalty of the logistic
             regression; 0 chooses it by cross-validation within the training images.
+        clip_norm: largest norm of all gradients together; larger ones are scaled down to it. 0 is off.
         ema: decay of an exponential moving average of the weights per step, such as 0.999. The average is evaluated and
             saved as the model. 0 is off.
     """
@@ -189,6 +190,7 @@ class OptimSection(Section):
     class_weights: ClassWeights = "none"
     label_smoothing: Fraction = 0.0
     head_l2: NotNegative = 0.0
+    clip_norm: NotNegative = 0.0
     ema: Fraction = 0.0
 
     @property

@@ -18,6 +18,9 @@ class TrainSection(Section):
         duration: training time: `"2 epochs"`, `"500 steps"` or `"60 s"`.
         min_steps: minimum number of steps, for small datasets; 0 where the user sets `duration` alone.
         batch_size: images per step. Datasets of fewer than 4 batches get smaller batches.
+        micro_batch: largest number of images that one forward and backward pass of all processes has; a batch has as
+            many passes as it needs, and their gradients add up to its own. It saves memory, and batch norm uses the
+            images of a pass. 0 means the whole batch.
         shuffle: whether to shuffle in each epoch. Otherwise all epochs use the stored order, or one fixed random order
             if images are stored class by class.
         drop_last: whether to drop an incomplete last batch.
@@ -28,6 +31,8 @@ class TrainSection(Section):
         onednn: whether convolutions on a CPU use oneDNN; slower for small batches of small images.
         frozen_batch_norm: whether batch norms keep the mean and variance of pretrained weights, which those of a few
             images are no match for; their scales and offsets are trained.
+        batch_norm: with several processes: `synchronized` normalizes by the images of all of them, as one process
+            would; `local` by the images of each one, which saves a message per layer. See docs/processes.md.
         channels_last: whether to use the channels-last memory format; faster, except with few channels.
         log_every: steps between two rows of the log; 0 means ten rows per epoch.
         checkpoint_every: steps or seconds between two checkpoints, besides the one after each epoch.
@@ -52,6 +57,7 @@ class TrainSection(Section):
     duration: Length = Duration(2, "epochs")
     min_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] = 4
+    micro_batch: Annotated[int, Field(ge=0)] = 0
     shuffle: bool = True
     drop_last: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -60,6 +66,7 @@ class TrainSection(Section):
     threads: Annotated[int, Field(ge=0)] = 0
     onednn: bool = True
     frozen_batch_norm: bool = False
+    batch_norm: Literal["synchronized", "local"] = "synchronized"
     channels_last: bool = True
     log_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Length = Duration(60, "s")

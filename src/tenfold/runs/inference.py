@@ -46,7 +46,7 @@ def logits_of(
         tf32: see `evaluation_kernels`.
     """
     device, is_own = next(model.parameters()).device, is_own_network(model)
-    batch_size = batch_size or _default_batch_size(preprocessing.image_size, device, is_own=is_own)
+    batch_size = batch_size or default_batch_size(model, preprocessing.image_size)
     batches = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
 
     def inputs_of(rows: slice) -> Tensor:
@@ -59,9 +59,10 @@ def logits_of(
         return predict_logits(network, batches, inputs_of, views=views, unsure_below=unsure_below, run_all=run_all)
 
 
-def _default_batch_size(image_size: tuple[int, int], device: torch.device, *, is_own: bool) -> int:
+def default_batch_size(model: nn.Module, image_size: tuple[int, int]) -> int:
     """Returns a batch size that fits the cache of a CPU core, or those of all cores together, or keeps a GPU busy."""
-    if device.type == "cpu" and not is_own:
+    device = next(model.parameters()).device
+    if device.type == "cpu" and not is_own_network(model):
         return cpu_batch_size(image_size)
     num_images = 128 if device.type == "cpu" else 2048  # of 32×32
     return max(8, num_images * 32 * 32 // prod(image_size))

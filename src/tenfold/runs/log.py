@@ -23,7 +23,7 @@ class Log:
     """Writes the log. An existing log is continued: numbers and seconds count on from its last line.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file; its folder must exist. None for a log that keeps the time and writes nothing.
         clock: monotonic clock, in seconds.
         spent: seconds of this session before now.
         earlier: seconds of earlier sessions, where more is known than the log tells: a kill may have come before its
@@ -35,9 +35,14 @@ class Log:
     """
 
     def __init__(
-        self, path: Path, clock: Callable[[], float] = time.monotonic, *, spent: float = 0.0, earlier: float = 0.0
+        self,
+        path: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        spent: float = 0.0,
+        earlier: float = 0.0,
     ) -> None:
-        entries = read_log(path) if path.exists() else []
+        entries = read_log(path) if path is not None and path.exists() else []
         last = entries[-1] if entries else {}
         self._path = path
         self._clock = clock
@@ -68,7 +73,8 @@ class Log:
             "utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
         }
-        durable.append_line(self._path, _line({**reserved, **fields}))
+        if self._path is not None:
+            durable.append_line(self._path, _line({**reserved, **fields}))
         self._number += 1
 
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[..., Tensor]
 
 
 class ReplacedForwards:
@@ -20,17 +20,17 @@ class ReplacedForwards:
     """
 
     def __init__(self, forwards: Mapping[nn.Module, Forward]) -> None:
-        self._forwards = forwards
+        self.forwards = forwards
 
     def __enter__(self) -> Self:
-        for layer, forward in self._forwards.items():
+        for layer, forward in self.forwards.items():
             layer.__dict__["forward"] = forward
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for layer in self._forwards:
+        for layer in self.forwards:
             del layer.__dict__["forward"]
 
 

@@ -39,6 +39,7 @@ class CompiledLayers(ReplacedForwards):
     Args:
         model: float [B, 3, H, W] → logits.
         threads: number of CPU threads that share each layer.
+        norms: whether batch norms are among them; their kernel knows the rows of one process alone.
 
     Raises:
         TrainingError: when the compiler fails; the message holds its first error.
@@ -49,15 +50,15 @@ class CompiledLayers(ReplacedForwards):
         ...     logits = model(images)
     """
 
-    def __init__(self, model: nn.Module, threads: int) -> None:
-        super().__init__(_kernel_forwards(model, Workspace(threads)))
+    def __init__(self, model: nn.Module, threads: int, *, norms: bool = True) -> None:
+        super().__init__(_kernel_forwards(model, Workspace(threads), norms=norms))
 
 
-def _kernel_forwards(model: nn.Module, workspace: Workspace) -> Mapping[nn.Module, Forward]:
+def _kernel_forwards(model: nn.Module, workspace: Workspace, *, norms: bool) -> Mapping[nn.Module, Forward]:
     """Returns the layers that have a kernel, each with the forward pass that uses it."""
     forwards: dict[nn.Module, Forward] = {}
     for layer in model.modules():
-        if _is_fusable(layer):
+        if norms and _is_fusable(layer):
             forwards[layer] = _fused(list(layer.children()), workspace)
         elif isinstance(layer, nn.Conv2d) and _is_supported_conv(layer):
             forwards[layer] = partial(_convolve, workspace, layer)
