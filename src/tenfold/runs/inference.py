@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from math import prod
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
