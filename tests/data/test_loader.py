@@ -264,24 +264,42 @@ def test_partners_in_a_balanced_epoch_are_as_even_as_its_images() -> None:
     assert 12 <= int(batch.mixture.labels.sum()) <= 28  # about 4 of 40 as stored
 
 
-@pytest.mark.parametrize("settings", [{}, {"mixup": 1.0, "shift": 2}], ids=str)
-def test_a_split_in_shards_gives_the_batches_of_one_in_memory(settings: dict[str, object], tmp_path: Path) -> None:
-    split = noise_split()
+def in_shards(split: Split, folder: Path) -> Split:
     files = []
     for first in range(0, len(split), 10):
-        np.save(tmp_path / f"{first}.npy", part := split.images[first : first + 10])
-        files.append(Shard(tmp_path / f"{first}.npy", 128, len(part)))
-    images = ShardedImages(files, split.images.shape[1:3])
-    on_disk = Split(images.as_array(), split.labels)
-    for extra in ({"pruning": 0.5}, {"balance": 1.0}):
+        np.save(folder / f"{first}.npy", part := split.images[first : first + 10])
+        files.append(Shard(folder / f"{first}.npy", 128, len(part)))
+    return Split(ShardedImages(files, split.images.shape[1:3]).as_array(), split.labels)
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixup": 1.0, "shift": 2}], ids=str)
+def test_a_split_in_shards_gives_the_batches_of_one_in_memory(settings: dict[str, Any], tmp_path: Path) -> None:
+    split = noise_split()
+    on_disk = in_shards(split, tmp_path)
+    extras: list[dict[str, Any]] = [{"pruning": 0.5}, {"balance": 1.0}]
+    for extra in extras:
         ours, theirs = (
-            Loader(each, Order(23, 4, seed=1), Augmentation(**settings), CPU, **extra)  # type: ignore[arg-type]
-            for each in (on_disk, split)
+            Loader(each, Order(23, 4, seed=1), Augmentation(**settings), CPU, **extra) for each in (on_disk, split)
         )
         losses = torch.rand(23) if "pruning" in extra else None
         next(ours.epoch(0))  # an epoch that is left early disturbs no other
         for epoch in (0, 1):
-            pairs = zip(ours.epoch(epoch, 1, losses), theirs.epoch(epoch, 1, losses), strict=True)
-            for one, other in pairs:
-                assert torch.equal(one.images, other.images)
-                assert torch.equal(one.indices, other.indices)
+            assert_same(list(ours.epoch(epoch, 1, losses)), list(theirs.epoch(epoch, 1, losses)))
+
+
+def test_a_window_is_shuffled_alone_and_read_from_few_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.data.sampling._RUNS_PER_WINDOW", 2)
+    order = Order(23, 4, seed=1, window=8)
+    shown = [order.indices(epoch).tolist() for epoch in (0, 1)]
+    assert all(sorted(each) == list(range(23)) for each in shown)
+    assert shown[0] != shown[1]
+    assert shown[0] == Order(23, 4, seed=1, window=8).indices(0).tolist()
+    runs = {tuple(sorted({index // 4 for index in shown[0][first : first + 8]})) for first in (0, 8)}
+    assert all(len(run) <= 3 for run in runs), "of 4 images each"
+
+    asked: list[int] = []
+    monkeypatch.setattr(ShardedImages, "will_need", lambda _, indices: asked.extend(indices.tolist()))
+    split = noise_split()
+    ours, theirs = (Loader(each, order, Augmentation(), CPU) for each in (in_shards(split, tmp_path), split))
+    assert_same(list(ours.epoch(0)), list(theirs.epoch(0)))
+    assert sorted(asked) == list(range(23)), "each image once"

@@ -54,7 +54,8 @@ class ImageStream:
 
     def will_need(self, indices: Tensor) -> None:
         """Lets the system fetch images, int64 [B] on the CPU, from a slow disk meanwhile."""
-        self._pool.submit(self._images.will_need, indices.sort().values.numpy())
+        if len(indices):
+            self._pool.submit(self._images.will_need, indices.sort().values.numpy())
 
     def _start(self, indices: Tensor) -> tuple[Tensor, list[Future[NDArray[np.uint8]]]]:
         shape = (len(indices), *self._images.shape[1:])

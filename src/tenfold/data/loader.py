@@ -106,10 +106,9 @@ class Loader:
         images, source = split.images, sharded(split.images)
         self._image_bytes = images[:1].nbytes
         resident = _fits_on(device, images)
-        stream = ImageStream(source, device) if source is not None and not resident else None
-        self._home = device if resident or stream is not None else torch.device("cpu")
-        self._read = _selected(image_tensor(split, self._home)) if stream is None else stream.read
-        self._streams = stream is not None
+        self._stream = ImageStream(source, device) if source is not None and not resident else None
+        self._home = device if resident or self._stream is not None else torch.device("cpu")
+        self._read = _selected(image_tensor(split, self._home)) if self._stream is None else self._stream.read
         self._all_labels = torch.from_numpy(split.labels)
         self._labels = self._all_labels.to(self._home)
         self._thread = ThreadPoolExecutor(1)  # starts with its first task
@@ -212,12 +211,17 @@ class Loader:
 
     def _gathered(self, parts: Sequence[slice], drawn: _Drawn) -> Iterator[Tensor]:
         """Yields the stored images of an epoch's parts, uint8 [B, H, W, 3], and after each the partners, if any."""
-        return self._read(self._needed(parts, drawn.map(Tensor.cpu) if self._streams else drawn))
+        return self._read(self._needed(parts, drawn if self._stream is None else drawn.map(Tensor.cpu)))
 
     def _needed(self, parts: Sequence[slice], drawn: _Drawn) -> Iterator[Tensor]:
         """Yields which images are gathered, int64 [B] each, in the order in which they are needed."""
+        window, num_fetched = self.order.window, 0
         for positions in parts:
             part = drawn.order.at(self._share.positions(positions, self.order.batch_size))
+            if self._stream is not None and window:
+                first = max(num_fetched, positions.start // window)
+                num_fetched = positions.stop // window + 2  # one window ahead
+                self._stream.will_need(drawn.order.indices[first * window : num_fetched * window])
             yield part.indices
             if "partner" in drawn.tables:
                 chosen = drawn.tables["partner"][part.repetitions, part.rows]

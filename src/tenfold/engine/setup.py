@@ -105,7 +105,8 @@ def training_order(recipe: Recipe, dataset: Dataset) -> Order:
     train, labels = recipe.train, dataset.train.labels
     sorted_by_class = bool((labels[1:] >= labels[:-1]).all())
     batch_size = effective_batch_size(train.batch_size, len(labels))
-    return Order(len(labels), batch_size, train.seed, train.shuffle, train.drop_last, shuffle_once=sorted_by_class)
+    once, window = sorted_by_class, recipe.data.window
+    return Order(len(labels), batch_size, train.seed, train.shuffle, train.drop_last, shuffle_once=once, window=window)
 
 
 def in_training_mode(model: nn.Module, recipe: Recipe, device: torch.device) -> nn.Module:

@@ -52,6 +52,8 @@ class DataSection(Section):
         exclude: CSV file of training images to leave out, as from `tenfold suspects`; empty means none.
         relabel: CSV file of training images with new labels in the column `suggested`; empty means none.
         shard_size: bytes of images above which a split is stored in several files, and of each such file.
+        window: 0 shuffles all training images among each other; with another number only so many at a time, which are
+            read from a few places, for disks that are slow to seek.
         pruning: fraction of the training images, those with the lowest losses, that is used six times less often from
             the second epoch on; for long runs on data with reliable labels.
         balance: how far each epoch evens out the classes: 0 shows images as often as they are stored, 1 every class
@@ -77,6 +79,7 @@ class DataSection(Section):
     exclude: str = ""
     relabel: str = ""
     shard_size: Annotated[int, Field(ge=MIN_SHARD_BYTES)] = SHARD_BYTES
+    window: Annotated[int, Field(ge=0)] = 0
     pruning: Fraction = 0.0
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     augment: AugmentSection = AugmentSection()
@@ -87,6 +90,12 @@ class DataSection(Section):
             raise ValueError(
                 f"data.balance = {self.balance:g} and data.pruning = {self.pruning:g} both decide how often an image "
                 "is shown; expected one of them"
+            )
+        if self.window and (self.balance or self.pruning):
+            other = "balance" if self.balance else "pruning"
+            raise ValueError(
+                f"data.window = {self.window} shows every image once, and data.{other} shows some more often; expected "
+                "one of them"
             )
         return self
 
