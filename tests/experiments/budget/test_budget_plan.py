@@ -135,13 +135,15 @@ PHOTOS = Overhead(train=200, val=0, test=100, spent=4.0, setup=0.5, drawing=2.0)
 HEAD = HeadCost(image=0.02, fit=1.0, evaluation=0.04)
 
 
-@pytest.mark.parametrize(("budget", "passes"), [(17, 1), (21, 2), (600, 2)])
+@pytest.mark.parametrize(("budget", "passes"), [(17, 1), (21, 1), (24, 2), (600, 2)])
 def test_a_head_gets_as_many_passes_as_fit(budget: float, passes: int) -> None:
     plan = plan_head(budget, PHOTOS, "photo", HEAD, 2)
     assert (plan.network, plan.epochs, plan.accuracy, plan.training) == ("photo", passes, None, 0)
     assert plan.head == pytest.approx(200 * passes * 0.02 + 1)
     assert sum_of_parts(plan) == pytest.approx(budget)
     assert plan.unused >= 0
+    if passes == 2:
+        assert plan.margin == pytest.approx(0.03 * budget + 0.3 * plan.head)  # for other programs
 
 
 def test_text_of_a_head_counts_passes() -> None:
@@ -153,7 +155,7 @@ def test_text_of_a_head_counts_passes() -> None:
 
 
 def test_a_budget_too_short_for_one_pass_names_one_that_fits() -> None:
-    message = r"too short .*: one pass over the 200 training images takes 5\.0 s, everything else 11\.3 s; expected at"
+    message = r"too short .*: one pass over 200 training images takes 5\.0 s, everything else 11\.3 s; expected at"
     with pytest.raises(UsageError, match=message) as caught:
         plan_head(10, PHOTOS, "photo", HEAD, 2)
     assert plan_head(float(str(caught.value).split()[-2]), PHOTOS, "photo", HEAD, 2).epochs == 1

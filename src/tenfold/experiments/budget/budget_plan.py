@@ -11,6 +11,9 @@ from tenfold.recipes.durations import Duration
 _MARGIN = 0.03
 """Fraction of a budget that is kept in reserve, because a calibration is never exact."""
 
+LOAD = 1.3
+"""Factor on the time of features and head: unlike steps they have no time limit, and other programs slow them down."""
+
 _WRITE_SECONDS = 0.8
 """Approximate time for model files, predictions, summary, printing and the exit of the process."""
 
@@ -115,9 +118,9 @@ class BudgetPlan:
         validating: evaluations of the validation split, and checkpoints.
         testing: evaluation of the test split.
         finishing: charts and files.
-        margin: reserve for the error of the calibration.
+        margin: reserve for the error of the calibration; of a head alone, also for other programs.
         unused: left over, if the dataset is so small that 200 epochs fit, or only the head is fitted.
-        head: features of the training images, and the fit of the head; 0 where all layers are trained at once.
+        head: features and fit of a head, with that reserve where layers follow; 0 where all are trained at once.
     """
 
     budget: float
@@ -199,6 +202,8 @@ def plan_budget(budget: float, overhead: Overhead, candidates: Sequence[Candidat
 def plan_head(budget: float, overhead: Overhead, name: str, cost: HeadCost, passes: int) -> BudgetPlan:
     """Returns the plan of a head alone, which is fitted to as many passes over the training images as fit.
 
+    The first pass may take what is left; further ones leave a reserve for other programs.
+
     Args:
         budget: in seconds, above 0.
         overhead: see `Overhead`.
@@ -212,20 +217,20 @@ def plan_head(budget: float, overhead: Overhead, name: str, cost: HeadCost, pass
     testing, validating = overhead.test * cost.evaluation, overhead.val * cost.evaluation
     finishing, margin = _finishing_seconds(overhead), _MARGIN * budget
     fixed = overhead.spent + overhead.setup + testing + validating + finishing
-    left = budget - margin - fixed
-    fitting = [count for count in range(1, passes + 1) if cost.seconds(overhead.train, count) <= left]
-    if not fitting:
-        one = cost.seconds(overhead.train, 1)
+    left, one = budget - margin - fixed, cost.seconds(overhead.train, 1)
+    count = max((n for n in range(2, passes + 1) if LOAD * cost.seconds(overhead.train, n) <= left), default=1)
+    if one > left:
         raise UsageError(
             f"--budget {budget:g} s is too short on this machine: one pass over "
             f"{plural(overhead.train, 'training image')} takes {one:.1f} s, everything else {fixed:.1f} s; "
             f"expected at least {_round_up((fixed + one) / (1 - _MARGIN))} s"
         )
-    head = cost.seconds(overhead.train, fitting[-1])
+    head = cost.seconds(overhead.train, count)
+    reserve = min((LOAD - 1) * head, left - head)
     return BudgetPlan(
         budget=budget,
         network=name,
-        epochs=fitting[-1],
+        epochs=count,
         accuracy=None,
         spent=overhead.spent,
         setup=overhead.setup,
@@ -234,8 +239,8 @@ def plan_head(budget: float, overhead: Overhead, name: str, cost: HeadCost, pass
         validating=validating,
         testing=testing,
         finishing=finishing,
-        margin=margin,
-        unused=left - head,
+        margin=margin + reserve,
+        unused=left - head - reserve,
         head=head,
     )
 
