@@ -59,7 +59,7 @@ def test_no_accuracy_is_made_up_if_every_test_image_leaked(tmp_path: Path) -> No
 def test_a_run_on_other_test_images_is_refused(tmp_path: Path) -> None:
     run = run_with_predictions(tmp_path, leaky_dataset(), [True] * 10)
     other = scenes([(scene(n), 0) for n in range(4)], [(scene(7), 1)])
-    with pytest.raises(RunError, match=r"evaluated on 10 images that are not the 1 test images of scenes"):
+    with pytest.raises(RunError, match=r"evaluated on 10 images that are not the 1 test image of scenes"):
         tenfold.check(other, run=run)
 
 

@@ -28,7 +28,9 @@ def findings(
     monkeypatch.setattr(module, "features_of", lambda _, images, **__: np.stack([next(rows) for _ in images]))
     preprocessing = Preprocessing((16, 16), "crop", (0.5,) * 3, (0.5,) * 3)
     model = build_model("mlp", {}, num_classes=3, image_size=(16, 16))
-    return list(similar_photos(IMAGES, Classifier(model, IMAGES.classes, preprocessing), known, no_progress))
+    found, pairs = similar_photos(IMAGES, Classifier(model, IMAGES.classes, preprocessing), known, no_progress)
+    assert not pairs or [one.count for one in found] == [len(pairs)]
+    return list(found)
 
 
 def test_similar_photos_are_named_the_most_similar_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +77,7 @@ def test_check_compares_photos_as_the_network_expects_them_and_no_small_images(
     }
     asked: list[Dataset] = []
     similar = Finding("note", "similar-photos", "asked", 1)
-    monkeypatch.setattr("tenfold.api.check.similar_photos", lambda data, *_: asked.append(data) or [similar])
+    monkeypatch.setattr("tenfold.api.check.similar_photos", lambda data, *_: asked.append(data) or ((similar,), ()))
     found = tenfold.check(write_tree(tmp_path / "photos", photos))
     assert similar in found.findings
     assert (asked[0].image_size, asked[0].fit, len(asked[0].train)) == ((224, 224), "crop:0.875", 4)

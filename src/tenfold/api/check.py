@@ -87,8 +87,8 @@ def check(
                 photos = _prepared_for_features(request_of(section), progress)
     if photos is not None and _are_photos(photos):
         known = {frozenset(((p.first.split, p.first.index), (p.second.split, p.second.index))) for p in found.pairs}
-        similar = similar_photos(photos, pretrained_classifier(), known, progress.prepare)
-        found = replace(found, findings=by_severity([*found.findings, *similar]))
+        findings, similar = similar_photos(photos, pretrained_classifier(), known, progress.prepare)
+        found = replace(found, findings=by_severity([*found.findings, *findings]), similar=similar)
     return found if folder is None else replace(found, effect=_leak_effect(folder, rows, found))
 
 

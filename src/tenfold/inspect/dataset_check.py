@@ -175,8 +175,9 @@ def pixel_findings(
         truncated: whether some candidate pairs were not compared.
     """
     if leak.indices:
+        have = "has" if leak.total == 1 else "have"
         sentence = (
-            f"{len(leak.indices):,} of {plural(leak.total, 'test image')} have a duplicate in train "
+            f"{len(leak.indices):,} of {plural(leak.total, 'test image')} {have} a duplicate in train "
             f"({leak.exact:,} exact, {leak.near:,} near); accuracy on them measures memorization"
         )
         across = [pair.second.name for pair in pairs if (pair.first.split, pair.second.split) == ("train", "test")]

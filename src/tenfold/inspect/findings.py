@@ -72,6 +72,7 @@ class Inspection:
         skipped: other files that were ignored, and why.
         layout: how a folder or an archive was understood, and a drawing of its folders, one line each.
         pairs: exact and near duplicates, those across splits first.
+        similar: pairs of similar photos by features, the most similar first; their likeness is the cosine.
         flat: images of a single color.
         leak: test images that have a duplicate in train.
         effect: of the leak on a run's accuracy, if a run was given.
@@ -88,6 +89,7 @@ class Inspection:
     skipped: tuple[Skipped, ...] = ()
     layout: tuple[str, ...] = ()
     pairs: tuple[DuplicatePair, ...] = ()
+    similar: tuple[DuplicatePair, ...] = ()
     flat: tuple[ImageRef, ...] = ()
     leak: Leak | None = None
     effect: LeakEffect | None = None
@@ -111,6 +113,7 @@ class Inspection:
             "skipped": [asdict(file) for file in self.skipped],
             "layout": list(self.layout),
             "pairs": [asdict(pair) | {"across": pair.across, "conflict": pair.conflict} for pair in self.pairs],
+            "similar": [asdict(pair) | {"across": pair.across, "conflict": pair.conflict} for pair in self.similar],
             "one_colour": [asdict(image) for image in self.flat],
             "leak": None if self.leak is None else self.leak.to_json(),
             "effect": None if self.effect is None else asdict(self.effect),

@@ -6,13 +6,14 @@ positions.
 N photos, D features.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.core.text import plural
 from tenfold.data.duplicates.dataset_images import DatasetImages, ImageRef
+from tenfold.data.duplicates.search import DuplicatePair
 from tenfold.data.types import Dataset, ProgressCallback
 from tenfold.inspect.findings import Finding
 from tenfold.runs.artifact import Classifier
@@ -24,7 +25,9 @@ MAX_PHOTOS = 2000
 MIN_COSINE = 0.85
 """Cosine of the features of a pair. Of 79,000 pairs of different photos the largest is 0.82; see docs/check.md."""
 
-_RULE = "similar-photos"
+SIMILAR = "similar-photos"
+"""Rule of the finding and of its pairs."""
+
 _MAX_EXAMPLES = 5
 
 Pair = frozenset[tuple[str, int]]
@@ -38,8 +41,8 @@ def are_too_many(dataset: Dataset) -> bool:
 
 def similar_photos(
     dataset: Dataset, classifier: Classifier, known: Collection[Pair], progress: ProgressCallback
-) -> Iterator[Finding]:
-    """Yields the finding on pairs of similar photos, if there is one.
+) -> tuple[tuple[Finding, ...], tuple[DuplicatePair, ...]]:
+    """Returns the finding on pairs of similar photos, if there is one, and the pairs, the most similar first.
 
     Args:
         dataset: photos, prepared for the network or of any other size.
@@ -50,24 +53,22 @@ def similar_photos(
     images = DatasetImages(dataset)
     if are_too_many(dataset):
         sentence = f"crops of one another were not looked for: there are more than {MAX_PHOTOS:,} photos"
-        yield Finding("note", _RULE, sentence, len(images))
-        return
+        return (Finding("note", SIMILAR, sentence, len(images)),), ()
     fitted = classifier.preprocessing.all_fitted
     parts = [features_of(classifier, fitted(array), progress=progress) for array in images.arrays()]
     pairs = _pairs(np.concatenate(parts))
     if len(pairs) > len(images):
         sentence = f"many photos look alike ({len(pairs):,} pairs), so crops of one another cannot be told from others"
-        yield Finding("note", _RULE, sentence, len(pairs))
-        return
-    refs = [(images.ref(first), images.ref(second), cosine) for first, second, cosine in pairs]
-    found = [each for each in refs if _key(each[0], each[1]) not in known]
+        return (Finding("note", SIMILAR, sentence, len(pairs)),), ()
+    refs = (DuplicatePair(SIMILAR, images.ref(one), images.ref(two), cosine, False) for one, two, cosine in pairs)
+    found = tuple(pair for pair in refs if _key(pair.first, pair.second) not in known)
     if not found:
-        return
-    leaked = sum({first.split, second.split} == {"train", "test"} for first, second, _ in found)
+        return (), ()
+    leaked = sum({pair.first.split, pair.second.split} == {"train", "test"} for pair in found)
     across = f", {leaked:,} of them between train and test" if leaked else ""
     sentence = f"{plural(len(found), 'pair')} of similar photos, perhaps crops of one another{across}: look at them"
-    examples = tuple(f"{a.name} and {b.name} ({cosine:.2f})" for a, b, cosine in found[:_MAX_EXAMPLES])
-    yield Finding("warning" if leaked else "note", _RULE, sentence, len(found), examples)
+    examples = tuple(f"{p.first.name} and {p.second.name} ({p.likeness:.2f})" for p in found[:_MAX_EXAMPLES])
+    return (Finding("warning" if leaked else "note", SIMILAR, sentence, len(found), examples),), found
 
 
 def _key(first: ImageRef, second: ImageRef) -> Pair:

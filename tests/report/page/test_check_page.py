@@ -1,14 +1,19 @@
 """The page of a dataset check: complete, escaped and of limited size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from harness.images import noise
 from harness.pages import read_page
 from harness.scenes import jpeg, scene, scenes
+from tenfold.data.duplicates.dataset_images import DatasetImages
+from tenfold.data.duplicates.search import DuplicatePair
 from tenfold.data.types import Dataset, Split
 from tenfold.inspect.dataset_check import inspect_dataset
 from tenfold.inspect.findings import LeakEffect
+from tenfold.inspect.similar_photos import SIMILAR
 from tenfold.report.page.check_page import check_page
 from tenfold.report.tables.check_tables import balance_table, effect_line
 
@@ -21,7 +26,18 @@ def test_duplicates_are_shown_side_by_side_with_paths_and_labels() -> None:
     assert "dog train train/1.png" in conflict.text
     assert len(conflict.all("span", role="img")) == 2
     assert "test/0.png" in page.one("section", id="across").text
-    assert "1 of 1 test images have a duplicate in train" in page.one("header").text
+    assert "1 of 1 test image has a duplicate in train" in page.one("header").text
+
+
+def test_similar_photos_are_shown_side_by_side() -> None:
+    found = inspect_dataset(scenes([(scene(1), 0), (scene(2), 1)], [(scene(3), 0)], paths=True))
+    images = DatasetImages(found.dataset)
+    pair = DuplicatePair(SIMILAR, images.ref(1), images.ref(2), 0.915, mirrored=False)
+    section = read_page(check_page(replace(found, similar=(pair,)))).one("section", id="similar")
+    assert len(section.all("span", role="img")) == 2
+    assert "train/1.png" in section.text
+    assert "test/0.png" in section.text
+    assert "cosine 0.92" in section.text or "cosine 0.91" in section.text
 
 
 def test_names_are_escaped() -> None:

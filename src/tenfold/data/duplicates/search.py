@@ -75,10 +75,10 @@ class DuplicatePair:
     """Two images that are the same or nearly the same.
 
     Args:
-        rule: `exact` or `near`.
+        rule: `exact`, `near`, or `similar-photos` by the features of a network.
         first: the earlier one, with train before val before test.
         second: the later one.
-        likeness: 1 for exact duplicates, else the correlation of local contrast.
+        likeness: 1 for exact duplicates, else the correlation of local contrast, or the cosine of features.
         mirrored: whether one is the other's mirror image.
     """
 

@@ -100,6 +100,13 @@ def _sections(found: Inspection) -> list[CheckSection]:
             "A few are harmless; many duplicates give an image a larger weight in training.",
             within,
         ),
+        (
+            "similar",
+            "Similar photos",
+            "Perhaps crops of one another, by the features of a pretrained network. Look at them: a test image that is "
+            "a crop of a training image makes the accuracy too high.",
+            list(found.similar),
+        ),
     )
     return [_section(found.dataset, *kind) for kind in kinds if kind[3]]
 
