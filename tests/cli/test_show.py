@@ -51,9 +51,10 @@ def test_an_augmented_row_begins_with_the_image_that_a_plain_preview_shows(drawn
 
 def test_operations_of_trivial_augment_are_named(drawn: list[Any], tmp_path: Path) -> None:
     assert show(tmp_path, "--augmented", "--count", "20", "--set", "data.augment.trivial=true") == 0
-    titles = {title.rstrip(" 0123456789+−%") for i, title in enumerate(drawn[0][1]) if i % 8}
+    titles = {re.sub(r" (to |from )?[+−]?[0-9].*", "", title) for i, title in enumerate(drawn[0][1]) if i % 8}
     assert {"identity", "shear x", "translate y", "rotate", "solarize", "equalize"} < titles
     assert len(titles) == 14
+    assert any(re.fullmatch(r"translate [xy] [+−][0-9]+ px", title) for title in drawn[0][1])
 
 
 def test_too_many_rows_are_refused(fake_api: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ Shapes: N images of the split, B images in the batch; images are uint8 throughou
 """
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,14 +17,17 @@ from tenfold.data.augment import color
 from tenfold.data.augment.chosen import change_chosen
 
 MOTIONS = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+_ENHANCED = ("brightness", "color", "contrast", "sharpness")
 OPERATIONS = (
-    *("identity", *MOTIONS, "brightness", "color", "contrast", "sharpness"),
+    *("identity", *MOTIONS, *_ENHANCED),
     *("posterize", "solarize", "autocontrast", "equalize"),
 )
 LEVELS = 30
 """Strengths are −30 to 30 thirtieths of the largest; an operation with one direction takes the absolute value."""
 
 _SHEAR, _TRANSLATE, _ROTATE, _ENHANCE = 0.99, 32.0, math.radians(135), 0.99  # largest strengths; pixels, radians
+
+Bits = TypeVar("Bits", int, Tensor)
 
 
 def draw_trivial(count: int, *, seed: int, epoch: int) -> dict[str, Tensor]:
@@ -76,7 +80,7 @@ def change_colors(images: Tensor, operation: Tensor, level: Tensor) -> Tensor:
         Images of the same shape.
     """
     factor, strength = 1 + level.float() * (_ENHANCE / LEVELS), level.abs()
-    bits = 8 - (strength * 6 + LEVELS // 2).div(LEVELS, rounding_mode="floor")
+    bits = _bits(strength)
     threshold = (LEVELS - strength) * (255 / LEVELS)
     changes = {
         "brightness": lambda part, i: color.brightness(part, factor[i]),
@@ -93,16 +97,28 @@ def change_colors(images: Tensor, operation: Tensor, level: Tensor) -> Tensor:
     return images
 
 
+def _bits(strength: Bits) -> Bits:
+    """Returns how many bits posterize keeps, for strengths of 0 to 30."""
+    return 8 - (strength * 6 + LEVELS // 2) // LEVELS
+
+
 def operation_text(operation: int, level: int) -> str:
-    """Returns an operation and its strength for people.
+    """Returns an operation for people: by how much it changes an image, or for posterize and solarize to what.
 
     Example:
-        >>> operation_text(OPERATIONS.index("shear_x"), -15), operation_text(OPERATIONS.index("equalize"), 12)
-        ('shear x −50 %', 'equalize')
+        >>> [operation_text(OPERATIONS.index(name), -15) for name in ("translate_x", "rotate", "color", "equalize")]
+        ['translate x −16 px', 'rotate −68°', 'color −50 %', 'equalize']
+        >>> operation_text(OPERATIONS.index("posterize"), 20), operation_text(OPERATIONS.index("solarize"), 15)
+        ('posterize to 4 bits', 'solarize from 128')
     """
-    name = OPERATIONS[operation]
+    name, part = OPERATIONS[operation], level / LEVELS
     text = name.replace("_", " ")
-    if name in ("identity", "autocontrast", "equalize"):
-        return text
-    sign = "" if name in ("posterize", "solarize") else "−" if level < 0 else "+"
-    return f"{text} {sign}{abs(level) / LEVELS:.0%}".replace("%", " %")
+    amounts = {
+        "shear": f" {_SHEAR * part:+.2f}",
+        "translate": f" {_TRANSLATE * part:+.0f} px",
+        "rotate": f" {math.degrees(_ROTATE) * part:+.0f}°",
+        "posterize": f" to {_bits(abs(level))} bits",
+        "solarize": f" from {255 * (1 - abs(part)):.0f}",
+        **{enhanced: f" {_ENHANCE * part:+.0%}".replace("%", " %") for enhanced in _ENHANCED},
+    }
+    return text + amounts.get(name.partition("_")[0], "").replace("-", "−")
