@@ -1,5 +1,6 @@
 """The page of a dataset check: complete, escaped and of limited size."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,14 +9,16 @@ import pytest
 from harness.images import noise
 from harness.pages import read_page
 from harness.scenes import jpeg, scene, scenes
+from tenfold.core.text import size_text
 from tenfold.data.duplicates.dataset_images import DatasetImages
 from tenfold.data.duplicates.search import DuplicatePair
 from tenfold.data.types import Dataset, Split
 from tenfold.inspect.dataset_check import inspect_dataset
+from tenfold.inspect.file_survey import FileSurvey
 from tenfold.inspect.findings import LeakEffect
 from tenfold.inspect.similar_photos import SIMILAR
 from tenfold.report.page.check_page import check_page
-from tenfold.report.tables.check_tables import balance_table, effect_line
+from tenfold.report.tables.check_tables import balance_table, effect_line, headline
 
 
 def test_duplicates_are_shown_side_by_side_with_paths_and_labels() -> None:
@@ -38,6 +41,14 @@ def test_similar_photos_are_shown_side_by_side() -> None:
     assert "train/1.png" in section.text
     assert "test/0.png" in section.text
     assert "cosine 0.92" in section.text or "cosine 0.91" in section.text
+
+
+def test_headline_tells_the_size_of_the_images_from_that_of_the_comparison() -> None:
+    found = inspect_dataset(scenes([(scene(1), 0), (scene(2), 1)], [(scene(3), 0)], paths=True))
+    size = size_text(found.image_size)
+    photos, small = (FileSurvey(sizes=Counter([own])) for own in ((288, 384), found.image_size))
+    assert f", compared at {size}" in headline(replace(found, survey=photos))
+    assert f", {size}" in headline(replace(found, survey=small))
 
 
 def test_names_are_escaped() -> None:

@@ -17,12 +17,17 @@ _RULES_WITH_NAMES = ("empty-class", "tiny-class", "lopsided")
 
 
 def headline(found: Inspection) -> str:
-    """Returns a summary line: name, number of images by split, number of classes, image size, file formats."""
+    """Returns a summary line: name, number of images by split, number of classes, image size, file formats.
+
+    Where no file has that size, it is the one at which images were compared.
+    """
     counts = found.counts or {}
     splits = [f"{sum(split_counts.values()):,} {split}" for split, split_counts in counts.items()]
     parts = [printable(found.name), " · ".join(splits), f"{len(found.classes):,} classes" if found.classes else ""]
     if found.image_size is not None:
-        parts.append(size_text(found.image_size))
+        own_sizes = set() if found.survey is None else set(found.survey.sizes)
+        of_photos = bool(own_sizes) and found.image_size not in own_sizes
+        parts.append(("compared at " if of_photos else "") + size_text(found.image_size))
     if found.survey is not None:
         parts.append(", ".join(f"{count:,} {name}" for name, count in found.survey.formats.most_common()))
     return ", ".join(part for part in parts if part)
