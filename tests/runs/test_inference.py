@@ -47,7 +47,7 @@ def test_memory_mapped_images_are_read_batch_by_batch(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     ours = classifier(build_model("mlp", {}, num_classes=3, image_size=(160, 160)), side=160)
-    assert cpu_batch_size((160, 160)) == 3
+    assert cpu_batch_size((160, 160)) == 5
     assert torch.equal(ours.logits(mapped), ours.logits(images))
 
 

@@ -84,7 +84,7 @@ class EvaluateSection(Section):
     """`[evaluate]`: how images are evaluated.
 
     Args:
-        batch_size: images per batch; 0 chooses a size for the device.
+        batch_size: images per batch, which one core of a CPU computes; 0 chooses a size for the device.
         views: test-time augmentation (TTA): average the logits of several views of each image. `mirror` adds the mirror
             image; `shifts` adds both again, shifted by one pixel each way (six views). Each view costs a forward pass.
         unsure_below: confidence threshold, in (0, 1]. Images whose plain view is predicted above it skip the other

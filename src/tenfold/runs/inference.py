@@ -20,7 +20,11 @@ from tenfold.data.loader import image_batches
 from tenfold.evaluate.logits import predict_logits
 from tenfold.models.folding import inference_network, is_own_network
 
-_CPU_PIXELS = 2 * 224 * 224
+_CPU_PIXELS, _GPU_PIXELS = 128 * 32 * 32, 2048 * 32 * 32
+"""Pixels of a batch that stays in the cache of a CPU core, and of one that keeps a GPU busy."""
+
+_MIN_IMAGES = 8
+"""Smallest batch that all cores of a CPU share, or for a GPU."""
 
 
 def logits_of(
@@ -61,10 +65,10 @@ def logits_of(
 def default_batch_size(model: nn.Module, image_size: tuple[int, int]) -> int:
     """Returns a batch size that fits the cache of a CPU core, or those of all cores together, or keeps a GPU busy."""
     device = next(model.parameters()).device
-    if device.type == "cpu" and not is_own_network(model):
+    on_cpu = device.type == "cpu"
+    if on_cpu and not is_own_network(model):
         return cpu_batch_size(image_size)
-    num_images = 128 if device.type == "cpu" else 2048  # of 32×32
-    return max(8, num_images * 32 * 32 // prod(image_size))
+    return max(_MIN_IMAGES, (_CPU_PIXELS if on_cpu else _GPU_PIXELS) // prod(image_size))
 
 
 def cpu_batch_size(image_size: tuple[int, int]) -> int:
@@ -72,6 +76,6 @@ def cpu_batch_size(image_size: tuple[int, int]) -> int:
 
     Example:
         >>> cpu_batch_size((224, 224)), cpu_batch_size((32, 32))
-        (2, 98)
+        (2, 128)
     """
     return max(1, _CPU_PIXELS // prod(image_size))
