@@ -16,8 +16,9 @@ from harness.command_line import environment, run_tenfold
 from tenfold.cli.grammar import ALIASES, FILE_FLAGS, rewritten
 from tenfold.cli.main import app, main
 
-DIFFER = {"--top", "--output", "--folds"}
-"""Flags whose value depends on the command: classes or images to list, a file or a folder, what is done with folds."""
+DIFFER = {"--top", "--output", "--folds", "--format"}
+"""Flags whose value depends on the command: classes or images to list, a file or a folder, what is done with folds,
+formats of models or of images."""
 
 OWN_FLAGS = {"--help", "--version", "--debug", "--install-completion", "--show-completion"}
 
@@ -79,8 +80,8 @@ def test_what_takes_data_takes_it_by_position_or_flag() -> None:
     with_data = {name for name, option in options() if "--data" in option.opts}
     by_position = {name for name, argument in options("argument") if argument.metavar == "DATA"}
     assert by_position == {
-        "train", "sweep", "show", "check", "suspects", "embed", "data get", "bench data", "bench classic",
-        "bench photo",
+        "train", "sweep", "show", "check", "suspects", "embed", "data get", "data export", "bench data",
+        "bench classic", "bench photo",
     }  # fmt: skip
     assert by_position < with_data
     other_position = {name for name, argument in options("argument") if argument.metavar != "DATA"}

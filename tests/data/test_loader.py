@@ -1,5 +1,7 @@
 """Tests of the loader: batches depend on (seed, epoch) alone."""
 
+import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tenfold.data.store.shards import Shard, ShardedImages
 from tenfold.data.types import Batch, Split
 
 CPU = torch.device("cpu")
+PLAIN = Augmentation()
 AUGMENTED = Augmentation(flip="random", shift=2, cutout=3)
 MIXED = Augmentation(flip="random", shift=2, cutout=3, mixup=1.0, cutmix=1.0)
 IMAGE_BYTES = 8 * 6 * 3  # of one of the images below
@@ -303,3 +306,24 @@ def test_a_window_is_shuffled_alone_and_read_from_few_places(tmp_path: Path, mon
     ours, theirs = (Loader(each, order, Augmentation(), CPU) for each in (in_shards(split, tmp_path), split))
     assert_same(list(ours.epoch(0)), list(theirs.epoch(0)))
     assert sorted(asked) == list(range(23)), "each image once"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
+def test_memory_does_not_grow_with_a_split_in_shards(tmp_path: Path) -> None:
+    def resident() -> float:
+        """Returns resident memory in MB."""
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024**2
+
+    files = []
+    for number in range(64):
+        path = tmp_path / f"{number}"
+        with path.open("wb") as file:
+            file.truncate(2 * 1024**2)  # a hole, which takes no disk
+        files.append(Shard(path, 0, 682))
+    images = ShardedImages(files, (32, 32))
+    loaded = Loader(Split(images.as_array(), np.zeros(len(images), np.int64)), Order(len(images), 512, 0), PLAIN, CPU)
+    num_seen = sum(len(batch.images) for batch in islice(loaded.epoch(0), 4))
+    before = resident()
+    num_seen += sum(len(batch.images) for batch in loaded.epoch(1))
+    assert num_seen == len(images) + 4 * 512
+    assert resident() - before < 40, "of 128 MB of images"

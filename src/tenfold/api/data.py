@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.core import durable
 from tenfold.core.cache import cache_folder
-from tenfold.core.disk import display_path, expanded
-from tenfold.core.errors import DataError
+from tenfold.core.disk import display_path, expanded, storage_errors
+from tenfold.core.errors import DataError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
-from tenfold.core.text import size_text
+from tenfold.core.text import escaped, size_text
 from tenfold.data.build import BUILT_IN, DataRequest, build_dataset, redrawn
 from tenfold.data.decode.fit_rule import parse_fit
 from tenfold.data.in_memory import read_in_memory
@@ -25,6 +26,7 @@ from tenfold.data.sources.label_files import labels_from, moved_labels
 from tenfold.data.sources.layout import drawn_note
 from tenfold.data.store.store import list_stores
 from tenfold.data.types import Dataset, Split, no_progress
+from tenfold.data.webdataset_writer import is_exported, write_webdataset
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import DataSection, Recipe
 from tenfold.runs.folders import source_places
@@ -208,6 +210,36 @@ def _digest(splits: Sequence[Split | None], classes: Sequence[str]) -> str:
             digest.update(np.ascontiguousarray(split.images).data)
             digest.update(np.ascontiguousarray(split.labels).data)
     return digest.hexdigest()
+
+
+def export_dataset(section: DataSection, file_format: str, output: Path, progress: Progress, *, force: bool) -> int:
+    """Writes a prepared dataset for other programs.
+
+    Args:
+        section: of the recipe: which images, and how they are prepared.
+        file_format: `webdataset`.
+        output: a folder, which must not exist.
+        progress: receives messages.
+        force: whether the folder of an earlier export is replaced.
+
+    Returns:
+        The number of tar files.
+
+    Raises:
+        UsageError: when the format is unknown, or the folder exists and is not to be replaced.
+        TenfoldError: when the data cannot be prepared or written.
+    """
+    if file_format != "webdataset":
+        raise UsageError(f"format is '{escaped(file_format)}'; expected webdataset")
+    exported = is_exported(output)
+    if output.exists() and not (force and exported):
+        remedy = "or replace it with --force" if exported else "since it holds other files"
+        raise UsageError(f"{display_path(output)} already exists; choose another folder with --output, {remedy}")
+    dataset = dataset_of(section, progress)
+    if exported:
+        with storage_errors("remove", output):
+            durable.disk.remove(output)
+    return write_webdataset(dataset, output, section.shard_size, progress.prepare)
 
 
 def needs_download(section: DataSection) -> bool:

@@ -10,9 +10,10 @@ from tenfold.core.disk import expanded
 from tenfold.data.request import BUILT_IN, DataRequest
 from tenfold.data.sources.address import fetched, is_address
 from tenfold.data.sources.class_folders import FolderListing, check_source, list_folder
-from tenfold.data.sources.containers import container_files
+from tenfold.data.sources.containers import content_files
 from tenfold.data.sources.label_files import files_on_disk, labels_key
 from tenfold.data.sources.layout import LAYOUT_VERSION
+from tenfold.data.sources.webdataset import is_pattern
 from tenfold.data.store.cache_key import archive_digest, folder_digest
 from tenfold.data.types import ProgressCallback
 
@@ -52,9 +53,9 @@ def listed_source(request: DataRequest) -> ListedSource:
     path = expanded(request.source)
     check_source(path, BUILT_IN)
     listing = list_folder(path) if path.is_dir() else None
-    content = folder_digest(listing) if listing else archive_digest(path)
+    content = folder_digest(listing) if listing else "" if is_pattern(path) else archive_digest(path)
     names = [file.path for file in listing.files] if listing else []
-    others = [*files_on_disk(path, names, request.rules.labels), *(path / file for file in container_files(names))]
+    others = [*files_on_disk(path, names, request.rules.labels), *content_files(path, names)]
     files = [archive_digest(file) for file in others]
     text = json.dumps(
         [LAYOUT_VERSION, content, labels_key(request.labels, path), files, request.splits, request.classes_are_folders]

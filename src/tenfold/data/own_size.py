@@ -21,6 +21,7 @@ from tenfold.data.sources.class_folders import is_hidden
 from tenfold.data.sources.containers import container_files, is_container
 from tenfold.data.sources.npz import npz_size
 from tenfold.data.sources.parquet_images import first_images
+from tenfold.data.sources.webdataset import is_pattern, pattern_files
 from tenfold.data.store.scan import median_size
 from tenfold.data.store.size_cache import read_size, write_size
 from tenfold.data.types import ProgressCallback
@@ -47,6 +48,7 @@ def typical_size(request: DataRequest, progress: ProgressCallback) -> tuple[int,
     """
     path = expanded(on_disk(request, progress).source)
     with suppress(TenfoldError, OSError):
+        path = pattern_files(path)[0] if is_pattern(path) else path
         return _size_in_folder(path) if path.is_dir() else _size_in_file(path)
     return None
 

@@ -1,7 +1,8 @@
 """`tenfold data`: the prepared copies of images in the cache folder."""
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,7 @@ from tenfold.cli.grammar import Command
 from tenfold.cli.options import (
     ClassesAreFoldersOption,
     DataDirOption,
+    ForceOption,
     LabelsOption,
     SetOption,
     SplitsOption,
@@ -17,10 +19,15 @@ from tenfold.cli.options import (
     data_argument,
     data_option,
     flag,
+    option,
+    output_folder,
     recipe_lines,
     required,
 )
 from tenfold.core.errors import DataError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from tenfold.recipes.schema import DataSection
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -38,6 +45,7 @@ def data(context: typer.Context) -> None:
       tenfold data
       tenfold data get cifar10
       tenfold data verify cifar10
+      tenfold data export cifar10 --output tars
       tenfold data delete my-photos
     """
     if context.invoked_subcommand is not None:
@@ -81,6 +89,32 @@ def get(
       tenfold data get cifar10
       tenfold data get my-photos/ --set data.image_size=64
     """
+    section = _section(data_source, data, data_dir, labels, splits, classes_are_folders, settings)
+    from tenfold.api import data as api
+    from tenfold.cli.terminal import progress_for
+    from tenfold.core.text import printable, size_text
+    from tenfold.inspect.balance import label_warnings
+
+    with progress_for(sys.stderr) as progress:
+        dataset = api.dataset_of(section, progress)
+    for note in filter(None, (dataset.layout, *dataset.notes, *label_warnings(dataset))):
+        progress.message(note)
+    for skipped in dataset.skipped:
+        progress.message(printable(f"skipped {skipped.path}: {skipped.reason}"))
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
+    print(f"{dataset.name}: {counts} images of {size_text(dataset.image_size)} in {len(dataset.classes)} classes")
+
+
+def _section(
+    data_source: str | None,
+    data: str | None,
+    data_dir: str | None,
+    labels: str | None,
+    splits: str | None,
+    classes_are_folders: bool,
+    settings: list[str] | None,
+) -> "DataSection":
+    """Returns the `[data]` that the options of a command ask for."""
     from tenfold.recipes.load import resolve
     from tenfold.recipes.schema import Recipe
 
@@ -88,21 +122,42 @@ def get(
     lines = recipe_lines(
         settings, data_dir=data_dir, labels=labels, splits=splits, classes_are_folders=classes_are_folders
     )
-    recipe = resolve(resolve(Recipe(), lines), {"data.source": source})
+    return resolve(resolve(Recipe(), lines), {"data.source": source}).data
 
+
+@app.command(cls=Command)
+def export(
+    data_source: Annotated[str | None, data_argument(None)] = None,
+    data: Annotated[str | None, data_option(None)] = None,
+    file_format: Annotated[
+        str, option("--format", metavar="FORMAT", help_text="File format", default="webdataset")
+    ] = "webdataset",
+    output: Annotated[Path | None, output_folder("the name of the data, here")] = None,
+    force: ForceOption = False,
+    data_dir: DataDirOption = None,
+    labels: LabelsOption = None,
+    splits: SplitsOption = None,
+    classes_are_folders: ClassesAreFoldersOption = False,
+    settings: SetOption = None,
+) -> None:
+    """Writes prepared images as tar files of WebDataset, for other programs.
+
+    \b
+    Examples:
+      tenfold data export cifar10 --output cifar10-tars
+      tenfold data export my-photos/ --format webdataset --output tars --set data.image_size=64
+    """
     from tenfold.api import data as api
+    from tenfold.cli.output import wrote
     from tenfold.cli.terminal import progress_for
-    from tenfold.core.text import printable, size_text
-    from tenfold.inspect.balance import label_warnings
+    from tenfold.core.text import plural
+    from tenfold.data.store.cache_key import dataset_name
 
+    section = _section(data_source, data, data_dir, labels, splits, classes_are_folders, settings)
+    folder = output or Path(dataset_name(Path(section.source)))
     with progress_for(sys.stderr) as progress:
-        dataset = api.dataset_of(recipe.data, progress)
-    for note in filter(None, (dataset.layout, *dataset.notes, *label_warnings(dataset))):
-        progress.message(note)
-    for skipped in dataset.skipped:
-        progress.message(printable(f"skipped {skipped.path}: {skipped.reason}"))
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits().items())
-    print(f"{dataset.name}: {counts} images of {size_text(dataset.image_size)} in {len(dataset.classes)} classes")
+        count = api.export_dataset(section, file_format, folder, progress, force=force)
+    wrote(folder, f"{plural(count, 'tar file')} of WebDataset; read them with --data {folder}")
 
 
 @app.command(cls=Command)

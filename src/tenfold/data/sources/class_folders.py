@@ -31,6 +31,7 @@ from tenfold.data.sources.label_files import label_names
 from tenfold.data.sources.layout import Layout
 from tenfold.data.sources.rules import SourceRules
 from tenfold.data.sources.tables import is_table_name
+from tenfold.data.sources.webdataset import is_pattern
 from tenfold.data.types import Skipped
 
 OnImage = Callable[[str, FileSource], None]
@@ -91,7 +92,7 @@ def scan(
     else:
         found = _scan_folder(path, listing) if listing else _scan_archive(path, on_image)
         layout = arrange(path, found, rules, partial(_read_file, path), for_training=for_training)
-    if on_image and not is_archive(path):
+    if on_image and (layout.read or not is_archive(path)):
         for index, source in read_images(layout, range(len(layout.entries)), {}):
             on_image(layout.entries[index].path, source)
     return layout
@@ -117,7 +118,7 @@ def check_source(path: Path, other_names: Sequence[str] = ()) -> None:
         StorageError: when the path cannot be checked.
     """
     with storage_errors("read", path):
-        if path.is_dir() or (path.is_file() and (is_archive(path) or is_container(path))):
+        if path.is_dir() or is_pattern(path) or (path.is_file() and (is_archive(path) or is_container(path))):
             return
         exists = path.exists()
     name = escaped(str(path))

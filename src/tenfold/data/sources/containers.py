@@ -1,6 +1,6 @@
-"""Files that hold many labeled images: Parquet files of Hugging Face, and NumPy archives.
+"""Files that hold many labeled images: Parquet files of Hugging Face, NumPy archives, and tar files of WebDataset.
 
-Both are lists of rows with a name, a split and a label each; images are read in a second pass, as bytes of image files.
+All are lists of rows with a name, a split and a label each; images are read in a second pass, as bytes of image files.
 """
 
 from collections import Counter
@@ -19,6 +19,7 @@ from tenfold.data.sources.layout import Layout, Placed, arranged
 from tenfold.data.sources.npz import NpzImages
 from tenfold.data.sources.parquet_images import ParquetImages
 from tenfold.data.sources.rules import SourceRules
+from tenfold.data.sources.webdataset import CLASSES_FILE, TAR, TarImages, is_pattern, is_webdataset, pattern_files
 from tenfold.data.types import Skipped
 
 CONTAINER_SUFFIXES = (".parquet", ".npz")
@@ -41,14 +42,30 @@ class Container(Protocol):
 
 
 def is_container(path: Path) -> bool:
-    """Returns whether a file has the name of a container."""
-    return path.name.casefold().endswith(CONTAINER_SUFFIXES)
+    """Returns whether a file has the name of a container, or is a tar file of WebDataset or a pattern of such files."""
+    return path.name.casefold().endswith(CONTAINER_SUFFIXES) or is_pattern(path) or is_webdataset(path)
 
 
 def container_files(paths: Sequence[str]) -> list[str]:
-    """Returns the Parquet files among the files of a folder; none where it holds image files, which they may label."""
-    files = [path for path in paths if path.casefold().endswith(".parquet")]
+    """Returns the Parquet or else the tar files of a folder; none where it holds image files, which they may label."""
+    parquet, tar = ([path for path in paths if path.casefold().endswith(suffix)] for suffix in (".parquet", TAR))
+    files = parquet or tar
     return [] if files and any(map(is_image_name, paths)) else files
+
+
+def content_files(root: Path, paths: Sequence[str]) -> list[Path]:
+    """Returns the files whose content decides the images of a source: containers, and names of their classes.
+
+    Args:
+        root: a folder, a file, or a pattern of files.
+        paths: of the files of a folder.
+    """
+    if is_pattern(root):
+        files = pattern_files(root)
+        return [*files, *(path for path in [files[0].parent / CLASSES_FILE] if path.is_file())]
+    containers = container_files(paths)
+    named = [CLASSES_FILE] if containers and containers[0].casefold().endswith(TAR) and CLASSES_FILE in paths else []
+    return [root / path for path in (*containers, *named)]
 
 
 def open_container(root: Path, files: Sequence[str], rules: SourceRules) -> Container:
@@ -56,7 +73,7 @@ def open_container(root: Path, files: Sequence[str], rules: SourceRules) -> Cont
 
     Args:
         root: a file, or the folder that holds `files`.
-        files: paths of Parquet files in a folder; empty for a file.
+        files: paths of Parquet or tar files in a folder; empty for a file.
         rules: how it is read.
 
     Raises:
@@ -69,6 +86,9 @@ def open_container(root: Path, files: Sequence[str], rules: SourceRules) -> Cont
         )
     if root.name.casefold().endswith(".npz"):
         return NpzImages(root)
+    if (files[0] if files else root.name).casefold().endswith(TAR):
+        names = (rules.labels.names,) if rules.labels and rules.labels.names else ()
+        return TarImages(root, files, rules.labels.columns if rules.labels else {}, names)
     return ParquetImages(root, files, rules.labels.columns if rules.labels else {})
 
 

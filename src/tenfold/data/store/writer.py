@@ -66,8 +66,8 @@ def _write_images(
             for row in (row for row in range(len(split)) if row not in finished):
                 image = split.images[row]
                 files.write(name, row, image if size == old_size else _fitted(image, size, request.fit))
-                if row % _PROGRESS_EVERY == 0:
-                    progress("Storing images" if size == old_size else "Resizing images", row, len(split))
+                if (row + 1) % _PROGRESS_EVERY == 0:
+                    progress("Storing images" if size == old_size else "Resizing images", row + 1, len(split))
         return files.shards()
 
 
