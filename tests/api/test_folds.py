@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import tenfold
 from harness.images import png, write_tree
+from harness.inline_jobs import run_jobs_here
 from harness.tiny import photo_folder
 from tenfold.api.sweep import resume_sweep
 from tenfold.core.errors import RunError, TenfoldError, TrainingError, UsageError
@@ -34,19 +36,11 @@ class Messages(SilentProgress):
         self.texts.append(text)
 
 
-def in_this_process(folder: Any, source: Any, function: Any, payload: Any, progress: Any, log: Any, **_: Any) -> None:
-    """Runs trials one after the other without worker processes, which take seconds to start."""
-    while (trial := source.next_trial()) is not None:
-        try:
-            function(payload(trial), lambda row: False)
-        except TenfoldError as error:
-            folder.record_end(trial, "failed", str(error))
-    log.write("ended")
-
-
-@pytest.fixture(autouse=True)
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.api.sweep_running.run_trials", in_this_process)
+@pytest.fixture(scope="module", autouse=True)
+def inline() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tenfold.experiments.sweep.trials.run_jobs", run_jobs_here)
+        yield
 
 
 def cross_validate(data: Path, runs: Path, *overrides: str, folds: int = 3, **settings: Any) -> tenfold.Sweep:
@@ -61,14 +55,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def patched() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tenfold.api.sweep_running.run_trials", in_this_process)
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(photos: Path, patched: None, tmp_path_factory: pytest.TempPathFactory) -> tenfold.Sweep:
+def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tenfold.Sweep:
     """A cross-validation of 30 photos in 3 folds, with its page."""
     return cross_validate(photos, tmp_path_factory.mktemp("runs"), name="whole", report=True)
 

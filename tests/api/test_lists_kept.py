@@ -52,6 +52,7 @@ def test_a_model_is_evaluated_on_other_images_without_its_lists(photos: tuple[st
         tenfold.eval(run.path)
 
 
+@pytest.mark.usefixtures("trials_in_this_process")
 def test_the_trials_of_a_sweep_share_its_lists(photos: tuple[str, ...]) -> None:
     Path("list.csv").write_text("path\n")
     sweep = tenfold.sweep("mlp", seeds=2, jobs=1, data="photos", overrides=[*TINY, "data.exclude=list.csv"])

@@ -16,10 +16,11 @@ import pytest
 from safetensors.torch import load_file
 
 import tenfold
-from harness.command_line import environment, run_tenfold
+from harness.command_line import environment
 from harness.tiny import photo_folder
 from tenfold.api.data import dataset_of
 from tenfold.api.sweep_running import recipe_of
+from tenfold.cli.main import main
 from tenfold.core.errors import DataError, ModelError, RecipeError, RunError, TrainingError, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.experiments.sweep.search import Search
@@ -52,7 +53,7 @@ def grid(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tenfold.Swee
     """Two sizes of network, two seeds of each."""
     vary = {"model.hidden": [[4], [16, 8]]}
     runs = tmp_path_factory.mktemp("runs")
-    return tenfold.sweep("mlp", vary=vary, seeds=2, data=photos, overrides=SHORT, runs=runs, name="grid")
+    return tenfold.sweep("mlp", vary=vary, seeds=2, data=photos, overrides=SHORT, runs=runs, name="grid", jobs=1)
 
 
 def weights(run: Path) -> dict[str, Any]:
@@ -138,6 +139,7 @@ def test_the_summary_has_every_setting_with_its_spread(grid):
     assert summary["seconds"] > 0
 
 
+@pytest.mark.usefixtures("trials_in_this_process")
 def test_recipes_can_be_varied_on_the_same_images(photos, tmp_path):
     result = tenfold.sweep(
         "mlp", vary=["recipe=mlp,tutorial"], data=photos, overrides=OTHERS, runs=tmp_path, report=False
@@ -170,14 +172,14 @@ def test_data_with_its_own_test_split_leaves_resplit_nothing_to_vary(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_seeds_are_reported_as_mean_and_std(photos, tmp_path):
-    done = run_tenfold(
-        *("train", "--recipe", "mlp", "--data", str(photos), "--seeds", "2", "--name", "s", "--no-report", *SET),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "over 2 seeds" in done.stdout
-    assert "everything is in runs/s" in done.stdout
+@pytest.mark.usefixtures("trials_in_this_process")
+def test_several_seeds_are_reported_as_mean_and_std(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--recipe", "mlp", "--data", str(photos), "--seeds", "2", "--name", "s", "--no-report", *SET]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "over 2 seeds" in shown
+    assert "everything is in runs/s" in shown
     summary = json.loads((tmp_path / "runs" / "s" / "summary.json").read_text())
     assert set(summary["per_class"]) == {"blue", "green"}
     assert summary["best"] is summary["chosen_by"] is None  # nothing is chosen among seeds
@@ -219,6 +221,7 @@ def test_a_killed_sweep_resumes_to_the_same_bits(photos, grid, tmp_path):
         assert weights(sweep.trials_folder / row["trial"]) == weights(grid.path / "trials" / row["trial"])
 
 
+@pytest.mark.usefixtures("trials_in_this_process")
 def test_a_sweep_resumes_with_moved_images_and_refuses_others(photos, grid, tmp_path):
     shutil.copytree(grid.path, tmp_path / "runs/grid")
     sweep = SweepFolder(tmp_path / "runs/grid")
@@ -266,6 +269,7 @@ def test_ctrl_c_saves_every_trial_and_says_how_to_resume(photos, tmp_path):
         assert list(RunFolder(sweep.run_path(trial)).checkpoints.iterdir())
 
 
+@pytest.mark.usefixtures("trials_in_this_process")
 def test_one_failing_trial_is_reported_and_not_fatal(photos, tmp_path):
     result = tenfold.sweep(
         "mlp",
@@ -274,6 +278,7 @@ def test_one_failing_trial_is_reported_and_not_fatal(photos, tmp_path):
         overrides=SHORT,
         runs=tmp_path,
         sweep_progress=SilentSweepProgress(),
+        report=False,
     )
     good, bad = result.rows
     assert (good["status"], bad["status"]) == ("finished", "failed")
@@ -318,6 +323,7 @@ def test_a_search_with_an_impossible_network_leaves_no_folder(photos, tmp_path, 
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("trials_in_this_process")
 def test_a_search_selects_on_validation_and_can_be_extended(photos, tmp_path):
     result = tenfold.sweep(
         "mlp",
@@ -340,6 +346,7 @@ def test_a_search_selects_on_validation_and_can_be_extended(photos, tmp_path):
     assert all(1e-3 <= row["optim.lr"] <= 1e-1 for row in longer.rows)
 
 
+@pytest.mark.usefixtures("trials_in_this_process")
 def test_a_search_compares_trials_at_the_ends_of_epochs(photos, tmp_path, monkeypatch):
     reported = {}
     report = Search.report

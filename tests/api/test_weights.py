@@ -212,6 +212,7 @@ def test_small_photos_are_enlarged_and_that_is_said(photos: Path, tmp_path: Path
     assert any(line.startswith("images of about ") and " are enlarged to 64×64" in line for line in progress.lines)
 
 
+@pytest.mark.usefixtures("trials_in_this_process")
 def test_several_seeds_start_from_another_model(tmp_path: Path, photos: Path) -> None:
     base = train("mlp", data=photos, overrides=[*SMALL, "data.image_size=16"], runs=tmp_path, name="b", report=False)
     lines = [*SHORT, "train.duration=1 step"]
