@@ -19,14 +19,21 @@ def test_every_error_is_a_tenfold_error() -> None:
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("TenfoldError", 1), ("UsageError", 2), ("SettingError", 2), ("Interrupted", 130), ("Terminated", 143)],
+    [
+        ("TenfoldError", 1),
+        ("UsageError", 2),
+        ("SettingError", 2),
+        ("Interrupted", 130),
+        ("Terminated", 143),
+        ("ProcessLost", 75),
+    ],
 )
 def test_special_errors_have_their_exit_code(name: str, code: int) -> None:
     assert getattr(errors, name).exit_code == code
 
 
 def test_all_other_errors_exit_with_1() -> None:
-    special = {"UsageError", "SettingError", "Interrupted", "Terminated"}
+    special = {"UsageError", "SettingError", "Interrupted", "Terminated", "ProcessLost"}
     assert {error.exit_code for error in TREE if error.__name__ not in special} == {1}
 
 

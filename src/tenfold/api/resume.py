@@ -9,6 +9,7 @@ from torch import nn
 
 from tenfold.api import training_run
 from tenfold.api.data import DataSource, absolute_paths, dataset_of, in_memory, recorded_section
+from tenfold.api.followers import Followers
 from tenfold.api.training_run import Run
 from tenfold.core import durable
 from tenfold.core.devices import choose_device
@@ -41,6 +42,7 @@ def resume_run(
     progress: Progress,
     started: float,
     report: bool,
+    followers: Followers,
 ) -> Run:
     """Resumes a run from its newest sound checkpoint; the arguments are those of `train`.
 
@@ -84,7 +86,15 @@ def resume_run(
             _record_changes(folder, resume_changes(before, after, dataset, step, diverged_at), progress)
             durable.write_text(folder.recipe, to_toml(after))
         return training_run.execute_run(
-            after, dataset, folder, progress, model=model, checkpoint=checkpoint, started=started, report=report
+            after,
+            dataset,
+            folder,
+            progress,
+            model=model,
+            checkpoint=checkpoint,
+            started=started,
+            report=report,
+            followers=followers,
         )
 
 

@@ -1,6 +1,6 @@
 """Trains a recipe on a dataset."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -10,25 +10,32 @@ from typing import Any, TypedDict, Unpack, overload
 from torch import nn
 
 from tenfold.api.auto_recipe import chosen_recipe
-from tenfold.api.budget import refuse_beside_budget, within_budget
+from tenfold.api.budget import within_budget
 from tenfold.api.data import DataSource
 from tenfold.api.folds import cross_validate
+from tenfold.api.follower import follow, settings_text
+from tenfold.api.followers import Followers
 from tenfold.api.prepare import OnlyPreparation, Task, check_early, prepared_task, recipe_with_target
 from tenfold.api.resume import resume_run
 from tenfold.api.runs import RunSource, path_of
 from tenfold.api.sweep import sweep
 from tenfold.api.sweep_results import Sweep
+from tenfold.api.train_checks import check_folds, check_seeds, refuse_in_several, refuse_to_plan
 from tenfold.api.training_run import Run, execute_run
 from tenfold.api.weights import starting_from
 from tenfold.core import durable
+from tenfold.core.devices import meeting_device
 from tenfold.core.errors import TenfoldError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.world import current_world
+from tenfold.engine.distributed import joined
 from tenfold.recipes.auto import AUTO, LARGE, TUNED
 from tenfold.recipes.keywords import keyword_lines
 from tenfold.recipes.load import key_of, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.folders import copy_image_lists
+from tenfold.runs.launched import previous_attempt
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
 
@@ -134,13 +141,52 @@ def train(
         0.968
     """
     overrides = keyword_lines(overrides, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, target=target)
-    _check_seeds(seeds, resplit, model=model, resume=resume, budget=budget)
-    _check_folds(folds, seeds=seeds, model=model, resume=resume, budget=budget)
-    started = perf_counter() if started is None else started
-    progress = progress or default_progress()
+    check_seeds(seeds, resplit, model=model, resume=resume, budget=budget)
+    check_folds(folds, seeds=seeds, model=model, resume=resume, budget=budget)
+    world = current_world()
+    refuse_in_several(world, seeds=seeds, folds=folds, budget=budget)
+    places: dict[str, Any] = {"data": data, "resume": resume, "start_from": start_from}
+    others: dict[str, Any] = {"model": model, "name": name, "runs": runs, "budget": budget, "report": report}
+    others |= {"seeds": seeds, "resplit": resplit, "folds": folds, "command": command}
+    others["started"] = perf_counter() if started is None else started
+    with joined(world, meeting_device(world)) as processes:
+        settings: str | None = settings_text(recipe, overrides)
+        if not processes.is_main:
+            return follow(processes, data, model, overrides, settings)
+        if resume is None and (attempt := previous_attempt(Path(runs))) is not None:
+            overrides, settings = [], None
+            places = {"data": None if isinstance(data, str | Path) else data, "resume": attempt, "start_from": None}
+        with Followers(processes, settings) as followers:
+            shown = progress or default_progress()
+            run = _train(recipe, followers, overrides=overrides, progress=shown, **places, **others)
+            followers.dismiss(run)
+    return run
+
+
+def _train(
+    recipe: str | Path | Recipe,
+    followers: Followers,
+    *,
+    data: DataSource | None,
+    seeds: int | Sequence[int] | None,
+    resplit: bool,
+    folds: int | None,
+    model: nn.Module | None,
+    overrides: Sequence[str],
+    name: str | None,
+    runs: str | Path,
+    resume: RunSource | None,
+    start_from: RunSource | None,
+    budget: str | None,
+    report: bool,
+    progress: Progress,
+    command: Sequence[str],
+    started: float,
+) -> Run | Sweep:
+    """Trains, as rank 0 where there are several processes; the arguments are those of `train`."""
     user_keys = frozenset(key_of(line) for line in overrides)
     if budget is not None:
-        _refuse_beside_budget(resume, model, user_keys)
+        refuse_to_plan(resume, model, user_keys)
     decided = resume is not None or model is not None
     asked = recipe
     recipe, recipe_name, fetching = chosen_recipe(
@@ -149,10 +195,10 @@ def train(
     if start_from is not None:
         recipe, overrides = _started(start_from, recipe, overrides, resume=resume, model=model)
     if seeds is not None or folds is not None:
-        shared: dict[str, Any] = {"data": data, "name": name, "runs": runs, "report": report, "progress": progress}
-        return _several(recipe, seeds, resplit, folds, overrides=overrides, command=command, **shared)
+        given: dict[str, Any] = {"data": data, "name": name, "runs": runs, "report": report, "progress": progress}
+        return _several(recipe, seeds, resplit, folds, overrides=overrides, command=command, **given)
     if resume is not None:
-        return resume_run(path_of(resume, "run"), data, model, overrides, progress, started, report)
+        return resume_run(path_of(resume, "run"), data, model, overrides, progress, started, report, followers)
     chosen, _ = recipe_with_target(recipe, overrides, progress)
     check_early(chosen, Path(runs), name, check_network=model is None)
     task, plan = prepared_task(recipe_name, chosen, data, progress, is_own=model is not None), None
@@ -185,6 +231,7 @@ def train(
             leaks=task.leaks,
             started=started,
             report=report,
+            followers=followers,
         )
     if plan is not None:
         spent = perf_counter() - started - preparing
@@ -211,24 +258,6 @@ def _several(
     return sweep(recipe, seeds=seeds, resplit=resplit, **shared)
 
 
-def _check_seeds(seeds: object, resplit: bool, **others: object) -> None:
-    """Raises UsageError if an argument of a single run is given for several, or the other way round."""
-    if resplit and seeds is None:
-        raise UsageError("resplit was given without seeds; expected seeds=N, whose runs get their own splits")
-    for name, value in others.items():
-        if value is not None and seeds is not None:
-            raise UsageError(f"seeds and {name} were both given; expected {name} for a single run only")
-
-
-def _check_folds(folds: object, **others: object) -> None:
-    """Raises UsageError if an argument is given that a cross-validation has no use for."""
-    for name, value in others.items():
-        if value is not None and folds is not None:
-            raise UsageError(
-                f"folds and {name} were both given; a cross-validation has no use for {name}: leave it out"
-            )
-
-
 def _started(
     source: RunSource, recipe: str | Path | Recipe, overrides: Sequence[str], **others: object
 ) -> tuple[Recipe, list[str]]:
@@ -237,12 +266,3 @@ def _started(
         if value is not None:
             raise UsageError(f"{name} and a model to start from were both given; expected one of them")
     return starting_from(source, recipe, overrides)
-
-
-def _refuse_beside_budget(resume: object, model: object, user_keys: Collection[str]) -> None:
-    """Raises UsageError if a budget cannot be planned."""
-    if resume is not None:
-        raise UsageError("--budget plans a whole run and cannot plan the rest of one; resume without it")
-    if model is not None:
-        raise UsageError("a budget plans the recipe's networks; for your own network, set train.duration in seconds")
-    refuse_beside_budget(user_keys)

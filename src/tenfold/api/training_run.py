@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from tenfold.api.evaluate import load
+from tenfold.api.followers import Followers
 from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset, Leak
 from tenfold.deploy.predictor import Predictor
@@ -58,6 +59,7 @@ def execute_run(
     leaks: Mapping[str, Leak] | None = None,
     started: float,
     report: bool,
+    followers: Followers,
 ) -> Run:
     """Trains and evaluates a recipe, and fills the run folder.
 
@@ -71,6 +73,7 @@ def execute_run(
         leaks: near duplicates in `dataset`, see `drawn_leaks`; None looks for them.
         started: see `train`.
         report: see `train`.
+        followers: the other processes that train this run.
 
     Raises:
         TenfoldError: see `train`.
@@ -80,6 +83,7 @@ def execute_run(
     leaks = drawn_leaks(dataset, progress.prepare) if leaks is None else leaks
     for line in leak_lines(dataset, leaks):
         progress.message(line)
+    followers.start(recipe, dataset, folder, checkpoint, progress)
     summary = run_recipe(
         recipe,
         dataset,
@@ -89,6 +93,7 @@ def execute_run(
         checkpoint=checkpoint,
         near_duplicates=leaks.get("test"),
         started=started,
+        processes=followers.processes,
     )
     if summary["target"] is not None:
         progress.message(target_text(summary["target"], recipe.train.layers))

@@ -1,8 +1,11 @@
 """The word `last` on the command line: the newest run, named on standard error."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tenfold.core.world import LAUNCH_ID, current_world
 
 if TYPE_CHECKING:
     from tenfold.runs.run_list import Kind
@@ -18,7 +21,7 @@ def last_of(*kinds: "Kind") -> Callable[[Any], Any]:
     def resolved(value: Any) -> Any:
         if isinstance(value, list):
             return [resolved(each) for each in value]
-        if value is None:
+        if value is None or not current_world().is_main:  # rank 0 of several processes looks it up
             return value
 
         from tenfold.runs.run_list import named  # `--help` does not pay for it
@@ -30,7 +33,8 @@ def last_of(*kinds: "Kind") -> Callable[[Any], Any]:
         from tenfold.cli.output import note
         from tenfold.core.disk import display_path
 
-        note(f"last is {display_path(path)}")
+        if LAUNCH_ID not in os.environ:  # else the command that has started this process has said it
+            note(f"last is {display_path(path)}")
         return type(value)(path)
 
     return resolved

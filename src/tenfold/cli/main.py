@@ -26,10 +26,12 @@ from tenfold.cli.commands.suspects import suspects
 from tenfold.cli.commands.sweep import sweep
 from tenfold.cli.commands.train import train
 from tenfold.cli.grammar import Command
+from tenfold.cli.launching import prefix_of
 from tenfold.cli.options import flag
-from tenfold.core.errors import Stopped, TenfoldError
+from tenfold.core.errors import TenfoldError
 from tenfold.core.registry import did_you_mean
 from tenfold.core.text import one_line
+from tenfold.core.world import launch_id
 
 _COMPLETION_FLAGS = ("--show-completion", "--install-completion")
 _SHELL_IS_NAMED = "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"  # typer's: otherwise it ignores the name of a shell
@@ -92,6 +94,10 @@ def run() -> NoReturn:
         # A file name may hold bytes that the terminal cannot show; printing it must not end a command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if launch_id() is not None:
+        from tenfold.core.spawn import stop_with_parent
+
+        stop_with_parent()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -118,8 +124,7 @@ def main(arguments: Sequence[str]) -> int:
             return 1
         if debug:
             traceback.print_exc()
-        else:
-            prefix = "" if isinstance(error, Stopped) else "error: "
+        elif (prefix := prefix_of(error)) is not None:
             print(f"tenfold: {prefix}{one_line(explain(error))}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
     return code if isinstance(code, int) else 0

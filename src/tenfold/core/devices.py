@@ -1,11 +1,13 @@
 """Devices: selection by name, and what the hardware supports."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from tenfold.core.errors import DeviceError, UsageError
+from tenfold.core.world import World
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,6 +32,17 @@ def choose_device(name: str) -> torch.device:
             f"{'s' * (num_devices != 1)}; use --device cpu or --device auto"
         )
     return torch.device(name)
+
+
+def meeting_device(world: World) -> torch.device:
+    """Returns the device with which a process joins others: its GPU if it has one, else the CPU."""
+    has_gpu = world.local_rank < torch.cuda.device_count()
+    return torch.device(f"cuda:{world.local_rank}" if has_gpu else "cpu")
+
+
+def num_cores() -> int:
+    """Returns the number of cores that this process may use, which a container can limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def supports_bfloat16(device: torch.device) -> bool:

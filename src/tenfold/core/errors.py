@@ -11,6 +11,7 @@
     ├── DeviceError                         a device that is not available
     ├── StorageError                        the disk is full, read-only or failing
     ├── TrainingError                       training: loss not finite, out of memory
+    │   └── ProcessLost          exit 75    one of several processes has ended
     └── Stopped                             stopped by a signal, everything is saved
         ├── Interrupted          exit 130   SIGINT
         └── Terminated           exit 143   SIGTERM
@@ -18,13 +19,21 @@
 Each message is one line: what was found, what was expected, what to do.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class TenfoldError(Exception):
     """Base class of all errors that a user can cause and fix; the message is one line."""
 
     exit_code: ClassVar[int] = 1
+
+    is_everywhere = False
+    """Whether each of several processes raises this error, so that one of them prints it."""
+
+    def everywhere(self) -> Self:
+        """Returns the error, marked as one that each of several processes raises."""
+        self.is_everywhere = True
+        return self
 
 
 class UsageError(TenfoldError):
@@ -67,6 +76,12 @@ class StorageError(TenfoldError):
 
 class TrainingError(TenfoldError):
     """Training cannot continue: the loss is not finite, or memory ran out."""
+
+
+class ProcessLost(TrainingError):
+    """Another of several processes that train together has ended; they can be started again (EX_TEMPFAIL)."""
+
+    exit_code = 75
 
 
 class Stopped(TenfoldError):

@@ -30,6 +30,17 @@ def inheritance() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def stop_with_parent() -> None:
+    """Lets the system send this process SIGTERM when its parent ends, even by SIGKILL. Only on Linux."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def leave_process_group() -> None:
     """Makes this process ignore the signals that a terminal or `timeout` sends to a whole process group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,12 +3,16 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from tenfold.core.errors import UsageError
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-_LAUNCHERS = "TORCHELASTIC_"
-"""Start of the names of the launcher's own variables, such as the number of its restarts."""
+_LAUNCHERS = ("TORCHELASTIC_", "TENFOLD_LAUNCH")
+"""Starts of the names of the launchers' own variables, such as the number of restarts."""
+
+LAUNCH_ID = "TENFOLD_LAUNCH_ID"
+"""The variable that `tenfold train --processes` sets in the processes that it starts."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,40 @@ def current_world(environment: Mapping[str, str] | None = None) -> World:
             "as torchrun sets them"
         )
     return world
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How many processes train together, and where.
+
+    Args:
+        processes: number on this machine; `gpu` is one for each of its GPUs.
+        max_restarts: how often all processes are started again, from the last checkpoint, after one was killed.
+        nodes: number of machines.
+        node_rank: index of this machine, in [0, nodes).
+        rendezvous: `HOST:PORT` of the first machine; only for several machines.
+    """
+
+    processes: int | Literal["gpu"]
+    max_restarts: int = 0
+    nodes: int = 1
+    node_rank: int = 0
+    rendezvous: str = ""
+
+
+def launch_id(environment: Mapping[str, str] | None = None) -> str | None:
+    """Returns what all processes of one launch have in common, also after a restart; None without a launcher."""
+    environment = os.environ if environment is None else environment
+    elastic = environment.get("TORCHELASTIC_RUN_ID")
+    if elastic == "none":  # torchrun's default on several machines: its process tells launches apart
+        elastic = f"process {os.getppid()}"
+    return environment.get(LAUNCH_ID, elastic)
+
+
+def is_restarted(environment: Mapping[str, str] | None = None) -> bool:
+    """Returns whether the launcher has started these processes again, after one was killed."""
+    environment = os.environ if environment is None else environment
+    return environment.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
 
 
 def without_world(environment: Mapping[str, str] | None = None) -> dict[str, str]:

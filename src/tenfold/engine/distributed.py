@@ -20,7 +20,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from tenfold.core import world as worlds
-from tenfold.core.errors import TenfoldError, TrainingError
+from tenfold.core.errors import ProcessLost, TenfoldError, TrainingError
 from tenfold.core.world import World
 
 _RENDEZVOUS_SECONDS = 300.0
@@ -116,7 +116,7 @@ class Processes:
                 found = error
         found = self.broadcast_object(found)
         if isinstance(found, TenfoldError):
-            raise found
+            raise found.everywhere()
         return cast(Value, found)
 
     def broadcast_tensors(self, tensors: Sequence[Tensor]) -> None:
@@ -142,7 +142,7 @@ class Processes:
                     raise TrainingError(
                         f"the {name.replace('_', ' ')} of process {rank} is {theirs[name]}, that of process 0 "
                         f"{by_rank[0][name]}; expected the same in all {self.world.size} processes"
-                    )
+                    ).everywhere()
 
 
 ALONE = Processes()
@@ -158,7 +158,8 @@ def joined(world: World, device: torch.device) -> Iterator[Processes]:
         device: of the training.
 
     Raises:
-        TrainingError: when the others cannot be reached in time, or one of them ends before this one.
+        TrainingError: when the others cannot be reached in time.
+        ProcessLost: when one of them ends before this one.
     """
     if not world.is_several:
         yield ALONE
@@ -174,6 +175,7 @@ def joined(world: World, device: torch.device) -> Iterator[Processes]:
 def _rendezvous(world: World, device: torch.device) -> None:
     """Connects the processes, from the environment that the launcher sets."""
     address = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # the store keeps the addresses of earlier ones
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -183,7 +185,7 @@ def _rendezvous(world: World, device: torch.device) -> None:
         )
         dist.init_process_group(
             backend,
-            store=PrefixStore("tenfold", store),
+            store=PrefixStore(f"tenfold/{attempt}", store),
             rank=rank,
             world_size=size,
             timeout=_COLLECTIVE_TIMEOUT,
@@ -204,4 +206,4 @@ def _clear_loss_of_peers() -> Iterator[None]:
     except RuntimeError as error:
         if not any(sign in str(error).lower() for sign in _PEER_LOST):
             raise
-        raise TrainingError("another process of this training has ended; its own message says why") from error
+        raise ProcessLost("another process of this training has ended; its own message says why") from error

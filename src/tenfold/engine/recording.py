@@ -118,7 +118,7 @@ def clear_errors(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
             f"the loss is not finite at step {step} (epoch {plan.epoch_of(step)}), expected a number; "
             f"go on with a lower learning rate than {optim.lr:g}: "
             f"{setup.folder.resume_command()}, or start a new run"
-        ) from error
+        ).everywhere() from error
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise

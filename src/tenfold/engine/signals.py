@@ -7,6 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from tenfold.core.errors import Interrupted, Stopped, Terminated
+from tenfold.core.world import launch_id
 
 _ERRORS: dict[int, type[Stopped]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
 
@@ -39,6 +40,8 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and launch_id() is not None:
+            return  # SLURM and the launcher both send it to each process; SIGKILL would end them at once
         if self.received is not None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

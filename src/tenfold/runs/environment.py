@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tenfold.core.world import launch_id
+
 _RECORDED_PACKAGES = ("tenfold", "torch", "numpy", "pillow", "timm")
 
 
@@ -21,6 +23,8 @@ def describe_environment(command: Sequence[str], threads: int | None = None) -> 
     """
     import torch
 
+    from tenfold.core.devices import num_cores
+
     return {
         "command": list(command),
         "folder": _current_folder(),
@@ -29,12 +33,13 @@ def describe_environment(command: Sequence[str], threads: int | None = None) -> 
         **{name: _version(name) for name in _RECORDED_PACKAGES},
         "platform": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": _cores(),
+        "cores": num_cores(),
         "threads": torch.get_num_threads() if threads is None else threads,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "accelerators": _accelerators(),
         "nvidia_gpus": _nvidia_gpus(),
         "git_commit": _git_commit(),
+        "launch": launch_id(),
     }
 
 
@@ -61,13 +66,6 @@ def _cpu_model() -> str | None:
     except OSError:
         pass  # the file exists only on Linux
     return platform.processor() or platform.machine() or None
-
-
-def _cores() -> int | None:
-    """Returns the number of cores that this process may use, which a container can limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _accelerators() -> list[str]:

@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tenfold.cli.commands.sweep import print_results as print_sweep
 from tenfold.cli.commands.sweep import refuse_beside_resume
+from tenfold.cli.commands.train_checks import check_budget, check_folds
+from tenfold.cli.launching import (
+    MaxRestartsOption,
+    NodeRankOption,
+    NodesOption,
+    ProcessesOption,
+    RendezvousOption,
+    is_follower,
+    start,
+    wanted_launch,
+)
 from tenfold.cli.options import (
     ClassesAreFoldersOption,
     DataDirOption,
@@ -43,6 +54,7 @@ from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
     from tenfold.api.training_run import Run
+    from tenfold.core.world import Launch
 
 _IMAGES_SHOWN = 8
 _RESUME_KEYS = ("train.", "optim.lr=", "optim.muon_lr=", "optim.warmup=")
@@ -88,6 +100,11 @@ def train(
     runs: RunsOption = None,
     start_from: Annotated[Path | None, start_option()] = None,
     resume: Annotated[Path | None, resume_option("run")] = None,
+    processes: ProcessesOption = None,
+    max_restarts: MaxRestartsOption = None,
+    nodes: NodesOption = None,
+    node_rank: NodeRankOption = None,
+    rendezvous: RendezvousOption = None,
 ) -> None:
     """Trains, evaluates and saves a classifier.
 
@@ -108,6 +125,7 @@ def train(
       tenfold train my-photos/ --folds 5 --group '(patient[0-9]+)'
       tenfold train cifar10 --epochs 10 --target 0.9
       tenfold train cifar10 --budget 60s
+      tenfold train my-photos/ --processes gpu
       tenfold train my-photos/ --exclude suspects.csv
       tenfold train --set optim.name=sgd --set data.augment.flip=random
       tenfold train --resume runs/cifar10-quick-20260101-120000
@@ -142,15 +160,17 @@ def train(
         allowed = "--epochs, --target, --device, --set train.…, --data where the images have moved, and --lr"
         refuse_beside_resume(refused, f"{allowed} after a loss that was not finite")
     if budget is not None:
-        _check_budget(budget, epochs, seeds)
+        check_budget(budget, epochs, seeds)
     if folds is not None:
-        _check_folds({"--seeds": seeds, "--target": target, "--budget": budget})
+        check_folds({"--seeds": seeds, "--target": target, "--budget": budget})
     if jobs is not None and seeds is None and folds is None:
         raise UsageError(
             f"--jobs {jobs} was given without --seeds or --folds; expected one of them, whose runs it is about"
         )
     if resplit and seeds is None:
         raise UsageError("--resplit was given without --seeds; expected --seeds N, whose runs get their own splits")
+    single = {"seeds": seeds, "folds": folds, "budget": budget}
+    launch = wanted_launch(processes, max_restarts, nodes, node_rank, rendezvous, **single)
     chosen = recipe or "auto"
     common: dict[str, Any] = {
         "data": source,
@@ -166,18 +186,24 @@ def train(
     elif seeds is not None:
         _train_seeds(chosen, seeds, jobs or 0, {**common, "resplit": resplit})
     else:
-        _train_once(chosen, resume, budget, common)
+        _train_once(chosen, resume, budget, common, launch)
 
 
-def _train_once(recipe: str, resume: Path | None, budget: str | None, common: dict[str, Any]) -> None:
-    tutorial_every = None if "start_from" in common else _tutorial_every(resume or recipe, common["overrides"])
+def _train_once(
+    recipe: str, resume: Path | None, budget: str | None, common: dict[str, Any], launch: "Launch | None"
+) -> None:
+    silent = "start_from" in common or is_follower()
+    tutorial_every = None if silent else _tutorial_every(resume or recipe, common["overrides"])
+    if launch is not None:
+        start(launch, resume, common["runs"])
 
     from tenfold.api import train as api
     from tenfold.cli.terminal import progress_for
 
     with progress_for(tutorial_every=tutorial_every) as progress:
         run = api.train(recipe, resume=resume, budget=budget, progress=progress, started=process_start(), **common)
-    _print_results(run)
+    if not is_follower():
+        _print_results(run)
 
 
 def _train_seeds(recipe: str, seeds: int, jobs: int, common: dict[str, Any]) -> None:
@@ -209,28 +235,6 @@ def _started(recipe: str, common: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     others = {key: value for key, value in common.items() if key != "start_from"}
     chosen, others["overrides"] = starting_from(common["start_from"], recipe, common["overrides"])
     return chosen, others
-
-
-def _check_folds(others: dict[str, object]) -> None:
-    """Raises UsageError if a flag was given that a cross-validation has no use for."""
-    reasons = {
-        "--seeds": "each fold is one run; cross-validate with another --seed instead",
-        "--target": "a cross-validation has no time to a target",
-        "--budget": "a budget plans a single run",
-    }
-    for name, value in others.items():
-        if value is not None:
-            raise UsageError(f"--folds and {name} were both given; {reasons[name]}, so leave one of them out")
-
-
-def _check_budget(budget: str, epochs: float | None, seeds: int | None) -> None:
-    """Raises UsageError if the budget is not a time, or another flag sets what it plans."""
-    from tenfold.experiments.budget.budget_plan import parse_budget
-
-    parse_budget(budget)
-    if epochs is not None or seeds is not None:
-        flag, why = ("--epochs", "the training length") if epochs is not None else ("--seeds", "a single run")
-        raise UsageError(f"--budget and {flag} were both given; --budget plans {why}, so leave one of them out")
 
 
 def _tutorial_every(source: str | Path, lines: list[str]) -> int | None:
