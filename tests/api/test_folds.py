@@ -205,6 +205,14 @@ def test_more_folds_than_images_of_a_class_are_refused_before_any_run(photos, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_a_class_of_one_image_is_not_told_to_take_fewer_folds_than_two(tmp_path):
+    data = write_tree(tmp_path / "few", {f"{name}.png": png(n) for n, name in enumerate(("a/0", "a/1", "a/2", "b/0"))})
+    with pytest.raises(
+        TenfoldError, match="1 image of class 'b'; expected 2 or more for 2 folds: take the class out, "
+    ):
+        cross_validate(data, tmp_path / "runs", folds=2)
+
+
 def test_two_cross_validations_are_paired_image_by_image(whole, photos, tmp_path):
     other = cross_validate(photos, tmp_path, "optim.lr=0.1", folds=2, name="other")
     found = tenfold.compare([whole, other])

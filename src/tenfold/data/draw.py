@@ -117,9 +117,9 @@ def with_fold(dataset: Dataset, folds: int, fold: int, seed: int) -> Dataset:
     """
     parts = [dataset.train, dataset.test] if "test" in dataset.drawn else [dataset.train]
     images = _labels(parts, dataset)
-    most = "take fewer folds (--folds), or add images to it or take it out"
-    if images.has_groups:
-        most = "take fewer folds (--folds)"
+    most = "take fewer folds (--folds)" if folds > 2 else "take the class out"
+    if not images.has_groups:
+        most += ", or add images to it"
     images.check(folds, f"{folds} folds", most)
     if images.groups is None or not images.has_groups:
         fold_of = stratified_folds(images.labels, folds, seed)
