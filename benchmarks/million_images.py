@@ -30,7 +30,7 @@ from tenfold.data.types import Dataset
 
 _CLASSES = tuple("abcdefghij")
 _BATCH_SIZE = 512
-_ROUNDS = 5
+_ROUNDS = 3
 _CHUNK = 4096
 
 
@@ -101,7 +101,7 @@ def measure_speed(name: str, key: str) -> dict[str, Any]:
     in_memory = Split(split.images[:], split.labels)
     order = Order(len(split), _BATCH_SIZE, seed=0)
     loaders = [Loader(each, order, Augmentation("random", shift=2), torch.device("cpu")) for each in (split, in_memory)]
-    batches = min(order.num_batches, 400)
+    batches = min(order.num_batches, 100)
     rates: list[list[float]] = [[], []]
     for epoch in range(_ROUNDS + 1):
         for loader, found in zip(loaders, rates, strict=True):

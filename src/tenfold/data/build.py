@@ -28,6 +28,7 @@ from tenfold.data.store.cache_key import dataset_name, size_key
 from tenfold.data.store.store import Build, open_if_valid, open_or_build, store_exists, store_key
 from tenfold.data.store.writer import fill_from_arrays, fill_from_folders
 from tenfold.data.types import Dataset, ProgressCallback, Split, no_progress
+from tenfold.data.unstored import unstored
 
 Size = tuple[int, int] | None
 """Height and width in pixels, or None where the size is chosen automatically."""
@@ -175,7 +176,10 @@ def _from_address(request: DataRequest, progress: ProgressCallback) -> Dataset:
 
 
 def _files(request: DataRequest, progress: ProgressCallback) -> Dataset:
-    path, listing, digest = listed_source(request)
+    source = listed_source(request)
+    if request.store == "none":
+        return unstored(source, request)
+    path, listing, digest = source
     group = [request.group] if request.group else []  # without it, the key of earlier versions
     settings = (request.test_fraction, request.split_seed, request.max_unreadable, *group)
 

@@ -39,6 +39,7 @@ class DataRequest:
         max_unreadable: fraction of unreadable images above which preparing fails, in [0, 1).
         exclude: CSV file that lists training images to leave out, see `labels.py`; empty means none.
         relabel: CSV file that lists training images with new labels, see `labels.py`; empty means none.
+        store: `cache` decodes images once and keeps them, `none` decodes them each time, see `unstored.py`.
         shard_size: bytes of images above which a split is stored in several files, and of each such file.
 
     Raises:
@@ -62,12 +63,18 @@ class DataRequest:
     max_unreadable: float = 0.05
     exclude: str = ""
     relabel: str = ""
+    store: Literal["cache", "none"] = "cache"
     shard_size: int = SHARD_BYTES
 
     def __post_init__(self) -> None:
         if not self.source.strip():  # an unset variable in a script; as a path it would be the current folder
             raise DataError(
                 "data.source is empty; expected a dataset, a folder, an archive or another source of images"
+            )
+        if self.store == "none" and self.source in BUILT_IN:
+            raise DataError(
+                f'data.store = "none" reads folders of images and tar files of WebDataset, not {self.source}; leave it '
+                "out"
             )
         parse_fit(self.fit)
         sides = self.size or (MIN_SIDE, MIN_SIDE)

@@ -51,6 +51,8 @@ class DataSection(Section):
         max_unreadable: maximum fraction of unreadable files; more are an error.
         exclude: CSV file of training images to leave out, as from `tenfold suspects`; empty means none.
         relabel: CSV file of training images with new labels in the column `suggested`; empty means none.
+        store: `cache` decodes images once and keeps them in the cache folder; `none` decodes them each time, from a
+            folder or tar files of WebDataset, where the disk has no room for a copy.
         shard_size: bytes of images above which a split is stored in several files, and of each such file.
         window: 0 shuffles all training images among each other; with another number only so many at a time, which are
             read from a few places, for disks that are slow to seek.
@@ -78,6 +80,7 @@ class DataSection(Section):
     max_unreadable: Fraction = 0.05
     exclude: str = ""
     relabel: str = ""
+    store: Literal["cache", "none"] = "cache"
     shard_size: Annotated[int, Field(ge=MIN_SHARD_BYTES)] = SHARD_BYTES
     window: Annotated[int, Field(ge=0)] = 0
     pruning: Fraction = 0.0

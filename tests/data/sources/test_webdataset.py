@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,27 @@ def test_a_damaged_tar_file_in_a_folder_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000] + bytes(range(256)) * 10)
     with pytest.raises(DataError, match=r"part-0\.tar cannot be read as a tar file"):
         build_dataset(DataRequest(str(path.parent)))
+
+
+def test_images_are_read_from_tar_files_and_folders_without_a_copy(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "tars/part-0.tar", labeled(0, 14)).parent
+    folder = tmp_path / "folder"
+    for row in range(14):
+        (folder / "ab"[row % 2]).mkdir(parents=True, exist_ok=True)
+        (folder / "ab"[row % 2] / f"{row:02}.png").write_bytes(png(NOISE[row]))
+    for source in (path, folder):
+        request = DataRequest(str(source), store="none", image_size=(8, 10))
+        without, stored = build_dataset(request), build_dataset(replace(request, store="cache"))
+        for ours, theirs in zip(without.splits().values(), stored.splits().values(), strict=True):
+            assert (np.asarray(ours.images) == theirs.images).all()
+            assert (ours.labels == theirs.labels).all()
+            assert ours.paths == theirs.paths
+        assert (without.train.images[[3, 0, 3]] == stored.train.images[[3, 0, 3]]).all()
+        with pytest.raises(DataError, match="needs the size that images get"):
+            build_dataset(replace(request, image_size="auto"))
+    (folder / "a" / "00.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"a/00\.png cannot be read: .*; remove it, or leave data\.store"):
+        [np.asarray(split.images) for split in build_dataset(request).splits().values()]
+    np.savez(tmp_path / "x.npz", images=NOISE, labels=np.arange(14) % 2)
+    with pytest.raises(DataError, match="is neither; leave data"):
+        build_dataset(DataRequest(str(tmp_path / "x.npz"), store="none", image_size=8))

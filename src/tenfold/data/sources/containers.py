@@ -116,4 +116,5 @@ def arrange_container(root: Path, container: Container, names: Sequence[str], *,
     understood = f"layout: {container.text}{unlabeled_text(unlabeled.items())}"
     layout = arranged(root, placed, skipped, understood, for_training=for_training)
     tree = tree_lines(folder_tree([image.path for image in images]), {}, ())
-    return replace(layout, tree=(escaped(root.name), *tree), read=container.read)
+    parts = container.parts if isinstance(container, TarImages) else {}
+    return replace(layout, tree=(escaped(root.name), *tree), read=container.read, parts=parts)

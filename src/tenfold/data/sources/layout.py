@@ -1,7 +1,7 @@
 """The images of a source with their splits and labels: what every kind of source is turned into."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,14 @@ LAYOUT_VERSION = 3
 
 ReadRows = Callable[[Collection[str]], Iterator[tuple[str, bytes]]]
 """Yields the path of each of these images and the bytes of its file."""
+
+
+class FilePart(NamedTuple):
+    """An image file inside a larger file, from a position on, in bytes."""
+
+    path: Path
+    start: int
+    size: int
 
 
 class UnlabeledError(DataError):
@@ -64,6 +72,7 @@ class Layout:
         understood: a sentence that says how the source was understood.
         tree: a drawing of the folders, one a line.
         read: reads images of a source that is neither a folder of files nor an archive; None for these.
+        parts: where each image is in such a source, by path, if it can be read from there.
     """
 
     root: Path
@@ -76,6 +85,7 @@ class Layout:
     understood: str = ""
     tree: tuple[str, ...] = ()
     read: ReadRows | None = field(default=None, compare=False, repr=False)
+    parts: Mapping[str, FilePart] = field(default_factory=dict, compare=False, repr=False)
 
     def indices_of(self, split: str) -> list[int]:
         """Returns the indices in `entries` of the images of a split, ascending."""

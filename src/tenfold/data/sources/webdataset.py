@@ -10,14 +10,14 @@ import tarfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice, product
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from tenfold.core.disk import display_path, storage_errors
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped, one_line
 from tenfold.data.decode.decode import is_image_name
 from tenfold.data.sources.label_table import LABEL_COLUMNS, named_class, role_of_path
-from tenfold.data.sources.layout import Placed
+from tenfold.data.sources.layout import FilePart, Placed
 from tenfold.data.sources.rules import split_role
 
 TAR = ".tar"
@@ -36,14 +36,6 @@ _BLOCK = 512
 _BROKEN = (tarfile.TarError, EOFError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 
 
-class _Member(NamedTuple):
-    """Place of a member's content in a tar file, in bytes."""
-
-    file: str
-    start: int
-    size: int
-
-
 class TarImages:
     """The images of tar files.
 
@@ -55,6 +47,10 @@ class TarImages:
 
     Raises:
         DataError: when a file is missing or damaged, or holds no image with a class.
+
+    Attributes:
+        text: how they were understood.
+        parts: where each image is, by path.
     """
 
     def __init__(self, root: Path, files: Sequence[str], columns: Mapping[str, str], names: Sequence[str] = ()) -> None:
@@ -63,7 +59,7 @@ class TarImages:
         folder = root if files else paths[0].parent
         self._names = () if names else _class_names(folder / CLASSES_FILE)
         self._columns = columns
-        self._members: dict[str, _Member] = {}
+        self.parts: dict[str, FilePart] = {}
         roles = {file: role_of_path(file) or split_role(file.rpartition("/")[2]) for file in self._paths}
         self._images = [
             image
@@ -85,21 +81,21 @@ class TarImages:
     def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yields the path of each of these images and the bytes of its file, in the order of the tar files."""
         wanted = frozenset(paths)
-        for file, path in self._paths.items():
+        for path in self._paths.values():
             with storage_errors("read", path), path.open("rb") as stream:
                 for name in (image.path for image in self._images if image.path in wanted):
-                    if (member := self._members[name]).file == file:
+                    if (member := self.parts[name]).path == path:
                         yield name, _content(stream, member)
 
     def _samples(self, file: str, split: str) -> Iterator[Placed]:
         path = self._paths[file]
         with storage_errors("read", path), path.open("rb") as stream:
-            for key, kinds in _grouped(file, path, stream).items():
+            for key, kinds in _grouped(path, stream).items():
                 image = next((kind for kind in kinds if is_image_name(f"x.{kind}") and "." not in kind), None)
                 if image is None:
                     continue
                 name = f"{file}/{key}.{image}"
-                self._members[name] = kinds[image]
+                self.parts[name] = kinds[image]
                 texts = {kind: _content(stream, place) for kind, place in kinds.items() if kind in ("cls", "json")}
                 label, group = self._label_and_group(texts, name)
                 yield Placed(name, split, label and named_class(label, self._names, escaped(name)), group)
@@ -161,9 +157,9 @@ def pattern_files(path: Path) -> list[Path]:
     return found
 
 
-def _grouped(file: str, path: Path, stream: IO[bytes]) -> dict[str, dict[str, _Member]]:
+def _grouped(path: Path, stream: IO[bytes]) -> dict[str, dict[str, FilePart]]:
     """Returns the members of each key by kind; of two with one name the first counts."""
-    samples: dict[str, dict[str, _Member]] = {}
+    samples: dict[str, dict[str, FilePart]] = {}
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             while (member := tar.next()) is not None:
@@ -171,7 +167,7 @@ def _grouped(file: str, path: Path, stream: IO[bytes]) -> dict[str, dict[str, _M
                     raise tarfile.ReadError("a member has a negative size")
                 if member.isreg() and not member.issparse():
                     key, kind = _key_and_kind(member.name)
-                    samples.setdefault(key, {}).setdefault(kind, _Member(file, member.offset_data, member.size))
+                    samples.setdefault(key, {}).setdefault(kind, FilePart(path, member.offset_data, member.size))
             stream.seek(tar.offset)
             if stream.read(_BLOCK) != bytes(_BLOCK):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("its end mark is missing")
@@ -189,7 +185,7 @@ def _key_and_kind(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{key}", kind.casefold()
 
 
-def _content(stream: IO[bytes], member: _Member) -> bytes:
+def _content(stream: IO[bytes], member: FilePart) -> bytes:
     stream.seek(member.start)
     return stream.read(member.size)
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, repeat
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,15 @@ class Shard(NamedTuple):
     rows: int
 
 
+class RowSource(Protocol):
+    """Images that are no file of pixels: an array, or one that decodes them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Indices, /) -> Images:
+        """Returns the images of some rows, uint8 [M, H, W, 3]."""
+
+
 class ShardedImages:
     """Images in files, uint8 [N, H, W, 3], of which only what is asked for is in memory.
 
@@ -53,7 +62,7 @@ class ShardedImages:
     stays mapped, so the resident memory of a process does not grow with the images that it has seen.
 
     Args:
-        shards: files, or arrays uint8 [n, H, W, 3], in order.
+        shards: files, or arrays uint8 [n, H, W, 3] and the like, in order.
         size: height and width of the stored images.
         rows: int64 [N], which of the stored images these are, in order; None for all of them.
         window: the rows and columns of pixels that are returned; None for all of them.
@@ -64,7 +73,7 @@ class ShardedImages:
 
     def __init__(
         self,
-        shards: Sequence[Shard | Images],
+        shards: Sequence[Shard | RowSource],
         size: tuple[int, int],
         rows: Indices | None = None,
         window: Window | None = None,
@@ -196,18 +205,18 @@ class ShardedImages:
     def _pieces(self, indices: Indices, out: NDArray[np.uint8]) -> Iterator[tuple[OpenFile, int, int, int]]:
         """Yields file, position in the result, position in the file and number of bytes of what lies side by side.
 
-        They come in the order of the files, in which disks read fastest. Images in memory are copied to `out`, if it is
-        not empty.
+        They come in the order of the files, in which disks read fastest. Images of other sources are copied to `out`,
+        if it is not empty.
         """
         image_bytes = self._size[0] * self._size[1] * 3
         rows = indices if self._rows is None else self._rows[indices]
-        numbers = np.searchsorted(self._starts, rows, side="right") - 1
-        breaks = (np.diff(rows) != 1) | (np.diff(numbers) != 0)
+        owners = np.searchsorted(self._starts, rows, side="right") - 1
+        breaks = (np.diff(rows) != 1) | (np.diff(owners) != 0)
         positions = np.flatnonzero(np.concatenate([np.ones(min(1, len(rows)), bool), breaks]))
         counts = np.diff(positions, append=len(rows))
         order = np.argsort(rows[positions], kind="stable")
         positions, counts = positions[order], counts[order]
-        numbers = numbers[positions]
+        numbers = owners[positions]
         firsts = rows[positions] - self._starts[numbers]
         edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1)).tolist()
         for first, last in pairwise(edges):
@@ -218,8 +227,9 @@ class ShardedImages:
                 columns = (places.tolist(), (starts + source.offset).tolist(), lengths.tolist())
                 yield from zip(repeat(file), *columns, strict=False)
             elif out.size:
-                for place, start, length in zip(places.tolist(), starts.tolist(), lengths.tolist(), strict=True):
-                    out[place : place + length] = source.reshape(-1)[start : start + length]
+                mine = np.flatnonzero(owners == numbers[first])
+                inner = rows[mine] - self._starts[numbers[first]]
+                out.reshape(len(rows), -1)[mine] = source[inner].reshape(len(mine), -1)
 
 
 def sharded(images: object) -> ShardedImages | None:
@@ -247,5 +257,5 @@ def chosen(images: Images, indices: Indices) -> Images:
     return images[indices]
 
 
-def _num_rows(shard: Shard | Images) -> int:
+def _num_rows(shard: Shard | RowSource) -> int:
     return shard.rows if isinstance(shard, Shard) else len(shard)
