@@ -57,6 +57,7 @@ def decode_all(
     progress: ProgressCallback,
     decoded: Mapping[str, DecodedImage],
     files: Mapping[str, bytes],
+    note: str = "",
 ) -> DecodeResult:
     """Decodes every image of `layout` into the image files of a store.
 
@@ -68,6 +69,7 @@ def decode_all(
         progress: called with the number of images that are done.
         decoded: images of this size by path that an earlier scan has decoded.
         files: see `read_images`.
+        note: says how the size was chosen; kept for a process that goes on.
 
     Raises:
         DataError: when the archive cannot be read.
@@ -76,7 +78,7 @@ def decode_all(
     """
     found = _Found(layout)
     rows = {split: len(indices) for split, indices in found.indices.items()}
-    with StoreFiles(folder, rows, size, request.shard_size, found.facts) as written:
+    with StoreFiles(folder, rows, size, request.shard_size, found.facts, note) as written:
         done = found.restore(written)
 
         def add(index: int, image: DecodedImage) -> None:

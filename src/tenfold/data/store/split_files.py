@@ -28,6 +28,7 @@ class StoreFiles:
         size: height and width in pixels.
         shard_bytes: see `data.shard_size`.
         facts: returns what else to record of a range of rows of a split, as JSON; None for nothing.
+        note: says how the size was chosen; recorded with it.
 
     Raises:
         StorageError: when the disk refuses.
@@ -40,8 +41,9 @@ class StoreFiles:
         size: tuple[int, int],
         shard_bytes: int,
         facts: Callable[[str, range], Facts] | None = None,
+        note: str = "",
     ) -> None:
-        plan = {"rows": rows, "size": list(size), "shard_bytes": shard_bytes}
+        plan = {"rows": rows, "size": list(size), "shard_bytes": shard_bytes, "note": note}
         finished = finished_files(folder, plan)
         self._splits = {
             split: _SplitFiles(folder, split, count, size, shard_bytes, facts, finished)

@@ -74,6 +74,12 @@ def finished_files(folder: Path, plan: Facts) -> dict[str, Facts]:
     return found
 
 
+def plan_of(folder: Path) -> Facts | None:
+    """Returns what a killed process was writing, or None."""
+    lines = _lines(folder)
+    return lines[0].get("plan") if lines else None
+
+
 def record_finished(folder: Path, record: Facts) -> None:
     """Records a finished file, which must be durable: `file`, `bytes` and what else is needed to go on.
 

@@ -22,6 +22,7 @@ from tenfold.data.store.decode_layout import DecodeResult, decode_all
 from tenfold.data.store.format import Index, ShardList, write_index
 from tenfold.data.store.scan import SizeScan, check_labels, check_unreadable, choose_size, median_size
 from tenfold.data.store.split_files import StoreFiles
+from tenfold.data.store.unfinished import plan_of
 from tenfold.data.types import Dataset, ProgressCallback, Split
 
 _PROGRESS_EVERY = 500
@@ -92,13 +93,17 @@ def fill_from_folders(
         OSError, StorageError: when the disk refuses.
     """
     size_scan = SizeScan(progress)
+    plan = plan_of(folder)  # of a killed process, which had chosen the size
     with size_scan.pool:
-        layout = scan(path, listing, None if request.size else size_scan, rules=request.rules)
+        layout = scan(path, listing, None if request.size or plan else size_scan, rules=request.rules)
     layout = draw_test(grouped(layout, request.group_rule), request.test_fraction, request.split_seed)
-    size, size_note = (request.size, "") if request.size else choose_size(size_scan.sizes, request.fit)
-    size = stored_size(size, request.fit)
+    if plan:
+        size, size_note = (plan["size"][0], plan["size"][1]), plan["note"]
+    else:
+        size, size_note = (request.size, "") if request.size else choose_size(size_scan.sizes, request.fit)
+        size = stored_size(size, request.fit)
     decoded = size_scan.decoded if set(size_scan.sizes) == {size} else {}
-    result = decode_all(layout, folder, size, request, progress, decoded, size_scan.files)
+    result = decode_all(layout, folder, size, request, progress, decoded, size_scan.files, size_note)
     check_unreadable(result.unreadable, len(layout.entries), request.max_unreadable, str(path))
     check_labels(layout.classes, result.labels, str(path))
     result.notes = [note for note in (*layout.notes, size_note, *result.notes) if note]
