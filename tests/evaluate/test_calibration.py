@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.torchvision_users import import_with_torchvision
+from harness.torchvision_users import torchmetrics
 from tenfold.core.errors import ModelError
 from tenfold.evaluate.calibration import (
     PRIOR_STD,
@@ -19,8 +19,6 @@ from tenfold.evaluate.calibration import (
     reject_curve,
     reliability,
 )
-
-binary_calibration_error = import_with_torchvision("torchmetrics.functional.classification").binary_calibration_error
 
 SEEDS = st.integers(0, 2**32 - 1)
 PREDICTIONS = st.lists(st.tuples(st.floats(0, 1) | st.sampled_from((0.0, 0.2, 0.5, 1.0)), st.booleans()), min_size=1)
@@ -144,7 +142,7 @@ def test_the_error_is_the_mean_gap_of_the_bins_in_any_order(rows, seed):
 @pytest.mark.parametrize("bins", [10, 15])
 def test_the_error_agrees_with_torchmetrics(bins):
     confidences, correct = drawn_predictions(500, 0)
-    expected = binary_calibration_error(
+    expected = torchmetrics().binary_calibration_error(
         torch.from_numpy(confidences), torch.from_numpy(correct).long(), n_bins=bins, norm="l1"
     )
     assert calibration_error(confidences, correct, bins).value == pytest.approx(float(expected), abs=1e-6)

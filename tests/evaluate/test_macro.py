@@ -8,11 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.torchvision_users import import_with_torchvision
+from harness.torchvision_users import torchmetrics as oracle
 from tenfold.evaluate.macro import balanced_accuracy, is_uneven, macro_f1, roc_auc
 from tenfold.evaluate.metrics import Evaluation, evaluate_logits
-
-oracle = import_with_torchvision("torchmetrics.functional.classification")
 
 
 def random_results(seed: int, num_images: int, num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,12 +29,12 @@ def test_every_figure_agrees_with_torchmetrics(seed, num_images, num_classes):
     found = evaluate_logits(logits, labels, [str(i) for i in range(num_classes)])
     macro = {"num_classes": num_classes, "average": "macro"}
     assert found.balanced_accuracy == pytest.approx(
-        float(oracle.multiclass_accuracy(logits.argmax(1), labels, **macro)), abs=1e-6
+        float(oracle().multiclass_accuracy(logits.argmax(1), labels, **macro)), abs=1e-6
     )
     assert found.macro_f1 == pytest.approx(
-        float(oracle.multiclass_f1_score(logits.argmax(1), labels, **macro)), abs=1e-6
+        float(oracle().multiclass_f1_score(logits.argmax(1), labels, **macro)), abs=1e-6
     )
-    area = float(oracle.multiclass_auroc(logits.double().softmax(1), labels, **macro))
+    area = float(oracle().multiclass_auroc(logits.double().softmax(1), labels, **macro))
     assert found.estimates["roc_auc_ovr"].value == pytest.approx(area, abs=1e-6)
     assert ("top5_accuracy" in found.estimates) == (num_classes > 10)
     for estimate in found.estimates.values():

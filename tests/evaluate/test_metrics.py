@@ -8,12 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.torchvision_users import import_with_torchvision
+from harness.torchvision_users import torchmetrics as oracle
 from tenfold.core.errors import DataError, ModelError
 from tenfold.evaluate.intervals import wilson
 from tenfold.evaluate.metrics import accuracy, evaluate_logits, per_class_results
 
-oracle = import_with_torchvision("torchmetrics.functional.classification")
 ANIMALS = ("cat", "dog", "fish")
 
 
@@ -29,13 +28,13 @@ def test_every_metric_agrees_with_torchmetrics(seed, num_images, num_classes):
     logits, labels = random_logits(seed, num_images, num_classes)
     found = evaluate_logits(logits, labels, [str(i) for i in range(num_classes)])
     settings_ = {"num_classes": num_classes, "average": "micro"}
-    assert found.accuracy == pytest.approx(float(oracle.multiclass_accuracy(logits, labels, **settings_)))
-    assert found.top5 == pytest.approx(float(oracle.multiclass_accuracy(logits, labels, top_k=5, **settings_)))
-    assert torch.equal(found.confusion, oracle.multiclass_confusion_matrix(logits, labels, num_classes))
+    assert found.accuracy == pytest.approx(float(oracle().multiclass_accuracy(logits, labels, **settings_)))
+    assert found.top5 == pytest.approx(float(oracle().multiclass_accuracy(logits, labels, top_k=5, **settings_)))
+    assert torch.equal(found.confusion, oracle().multiclass_confusion_matrix(logits, labels, num_classes))
     assert found.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-4)
     each = {"num_classes": num_classes, "average": "none", "zero_division": 0}
     for name in ("precision", "recall", "f1_score"):
-        expected = getattr(oracle, f"multiclass_{name}")(logits, labels, **each).tolist()
+        expected = getattr(oracle(), f"multiclass_{name}")(logits, labels, **each).tolist()
         ours = [getattr(result, name.removesuffix("_score")) or 0 for result in found.per_class]
         assert ours == pytest.approx(expected, abs=1e-6)
 

@@ -1,6 +1,7 @@
 """Imports libraries that import torchvision, beside any build of torch."""
 
 import sys
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -28,3 +29,9 @@ def import_with_torchvision(name: str) -> ModuleType:
         for operator in ("nms", "qnms"):
             _OPERATORS.define(operator + _SCHEMA)
         return import_module(name)
+
+
+@cache
+def torchmetrics() -> ModuleType:
+    """Returns the classification functions of torchmetrics, whose import takes seconds, for the tests that use them."""
+    return import_with_torchvision("torchmetrics.functional.classification")

@@ -36,7 +36,7 @@ TEMPORARY = {
 PERMANENT = sorted(set(FAULTS) - TEMPORARY)
 
 
-def fetch(target: Path, *urls: str, size: int | None = len(CONTENT), attempts: int = 3, timeout: float = 1.0) -> Path:
+def fetch(target: Path, *urls: str, size: int | None = len(CONTENT), attempts: int = 3, timeout: float = 0.4) -> Path:
     return download(
         urls,
         target,

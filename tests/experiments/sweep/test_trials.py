@@ -24,7 +24,7 @@ from tenfold.experiments.sweep.trials import SilentSweepProgress, TrialList
 from tenfold.runs.run_folder import RunFolder
 from tenfold.runs.sweep_folder import SweepFolder, Trial
 
-TRIALS = [Trial(f"{number:03}", {"model.width": number + 1}, 0, number) for number in range(90)]
+TRIALS = [Trial(f"{number:03}", {"model.width": number + 1}, 0, number) for number in range(40)]
 
 
 def start(sweep: SweepFolder) -> subprocess.Popen[bytes]:
@@ -36,9 +36,9 @@ def num_finished(sweep: SweepFolder) -> int:
     return sum(row["status"] == "finished" for row in sweep.rows())
 
 
-def test_a_sweep_killed_twenty_times_loses_and_doubles_nothing(tmp_path):
+def test_a_sweep_killed_eight_times_loses_and_doubles_nothing(tmp_path):
     sweep, generator, counts = make_sweep(tmp_path, TRIALS), random.Random(7), [0]
-    for _ in range(20):
+    for _ in range(8):
         process = start(sweep)
         kill_at = counts[-1] + generator.randint(0, 4)  # a number of results, so that a slow machine gets as far
         while num_finished(sweep) < kill_at and process.poll() is None:
