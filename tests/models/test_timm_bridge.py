@@ -20,6 +20,7 @@ from harness.torchvision_users import import_with_torchvision
 from tenfold.cli.main import main
 from tenfold.core.errors import ModelError, RecipeError
 from tenfold.models.build import build_model, check_model, limited_weights
+from tenfold.models.folding import inference_network
 from tenfold.models.pretrained import pretrained_record, pretrained_weights
 from tenfold.models.weights import load_weights
 from tenfold.recipes.load import load_recipe
@@ -290,3 +291,14 @@ def test_a_network_without_weights_has_none_to_start_from(monkeypatch: pytest.Mo
     monkeypatch.setattr("tenfold.models.timm_bridge.timm_record", lambda name: None)
     with pytest.raises(RecipeError, match=r"^timm [\d.]+ has no weights for 'test_vit'; leave model\.pretrained out$"):
         pretrained_weights("timm:test_vit", {}, (64, 64))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
+def test_batch_norms_with_and_without_an_activation_are_folded(name: str) -> None:
+    model = build(name).eval()
+    for layer in norms(model):
+        layer.running_mean, layer.running_var = torch.randn(layer.num_features) / 10, torch.rand(layer.num_features) + 1
+    copy, images = inference_network(model, (32, 32)), torch.randn(2, 3, 32, 32)
+    assert norms(copy) == []
+    with torch.no_grad():
+        torch.testing.assert_close(copy(images), model(images), rtol=1e-5, atol=1e-5)

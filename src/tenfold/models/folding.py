@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from tenfold.models.blocks import BatchNorm
-
 _TOLERANCE = 1e-3
 """Largest difference of two outputs, relative to the largest output, that rounding explains."""
 
@@ -104,13 +102,13 @@ def folded(model: nn.Module, example: Tensor) -> nn.Module | None:
         if isinstance(module, nn.Conv2d):
             producers[id(output)] = name
             kept.append(output)
-        elif id(inputs[0]) in producers:
+        elif id(inputs[0]) in producers and module.running_mean is not None:
             pairs[producers[id(inputs[0])]] = name
 
     handles = [
         module.register_forward_hook(lambda module, inputs, output, name=name: note(name, module, inputs, output))
         for name, module in copy.named_modules()
-        if isinstance(module, nn.Conv2d) or type(module) in (nn.BatchNorm2d, BatchNorm)
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
     ]
     expected = copy(example)
     for handle in handles:
@@ -118,8 +116,13 @@ def folded(model: nn.Module, example: Tensor) -> nn.Module | None:
     for convolution, norm in pairs.items():
         if calls[convolution] == calls[norm] == 1:
             _fold(copy.get_submodule(convolution), copy.get_submodule(norm))
-            copy.set_submodule(norm, nn.Identity())
+            copy.set_submodule(norm, _after(copy.get_submodule(norm)))
     return copy if is_same(copy(example), expected) else None
+
+
+def _after(norm: nn.Module) -> nn.Module:
+    """Returns what is left of a batch norm that was folded: one of timm's may end in an activation."""
+    return nn.Sequential(*(getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)))
 
 
 def _fold(convolution: Any, norm: Any) -> None:
