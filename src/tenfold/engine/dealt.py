@@ -1,8 +1,8 @@
-"""Evaluation by several processes: each computes the logits of some whole batches, and all get those of all images.
+"""Evaluation and features by several processes: each computes some, and all get those of all images.
 
-No image is computed twice, and batches hold the same images as with one process, so the logits have the same bits.
+No image is computed twice, and the results have the bits of one process.
 
-Shapes: N images, H×W pixels, C classes.
+Shapes: N images, B in a batch, H×W pixels, C classes, D features.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,15 @@ from torch import Tensor
 from tenfold.data.share import part
 from tenfold.engine.distributed import ALONE, Processes
 from tenfold.runs.artifact import Classifier
+from tenfold.runs.features import FeatureExtractor
 from tenfold.runs.inference import default_batch_size
 
 
 @dataclass(frozen=True)
 class DealtClassifier(Classifier):
-    """A classifier that several processes evaluate together. Every method that returns something is a collective.
+    """A classifier that several processes evaluate together: each computes some whole batches.
+
+    Every method that returns something is a collective.
 
     Args:
         processes: that hold the same network.
@@ -60,3 +63,46 @@ class DealtClassifier(Classifier):
         """Loads the weights of a model file on rank 0, for all processes; see `Classifier.load_weights`."""
         self.processes.from_main(lambda: super(DealtClassifier, self).load_weights(path))
         self.processes.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
+
+
+class DealtExtractor(FeatureExtractor):
+    """Computes features together: rank 0 knows which are missing, and alone writes them to the cache folder.
+
+    Args:
+        classifier: evaluated together.
+        autocast: see `FeatureExtractor`.
+    """
+
+    def __init__(self, classifier: DealtClassifier, autocast: torch.dtype | None = None) -> None:
+        super().__init__(classifier, autocast)
+        self._processes = classifier.processes
+
+    def computed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Returns features of all images, float32 [B, D], of which this process computes some."""
+        world = self._processes.world
+        parts = [part(len(images), rank, world.size) for rank in range(world.size)]
+        own, rows = parts[world.rank], torch.zeros(0, self.num_features)
+        if len(own):
+            rows = torch.from_numpy(super().computed(images[own.start : own.stop]))
+        found: NDArray[np.float32] = self._processes.gather_rows(rows, list(map(len, parts))).numpy()
+        return found
+
+    def flush(self) -> None:
+        """Writes new features to the cache folder of rank 0."""
+        if self._processes.is_main:
+            super().flush()
+
+    def _missing(self, keys: list[bytes]) -> list[int]:
+        return self._processes.broadcast_object(super()._missing(keys))
+
+    def _rows(self, keys: list[bytes]) -> NDArray[np.float32]:
+        rows = super()._rows(keys) if self._processes.is_main else np.zeros((len(keys), self.num_features), np.float32)
+        self._processes.broadcast_tensors([torch.from_numpy(rows)])
+        return rows
+
+
+def feature_extractor(classifier: Classifier, autocast: torch.dtype | None) -> FeatureExtractor:
+    """Returns the extractor of a classifier: one for all processes, where several evaluate it together."""
+    if isinstance(classifier, DealtClassifier):
+        return DealtExtractor(classifier, autocast)
+    return FeatureExtractor(classifier, autocast)

@@ -99,6 +99,7 @@ def fit_head(
         layer.weight.copy_(head.weight)
         if layer.bias is not None:
             layer.bias.copy_(head.bias)
+    setup.processes.broadcast_tensors(list(layer.parameters()))  # another kind of CPU may have fitted others
     logits = head.logits(shown.features)  # M C
     loss = float(F.cross_entropy(logits, shown.labels))
     accuracy = float((logits.argmax(1) == shown.labels).double().mean())

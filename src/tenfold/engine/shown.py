@@ -6,7 +6,9 @@ import torch
 
 from tenfold.core.progress import Progress
 from tenfold.data.loader import Loader
+from tenfold.engine.agreement import agree
 from tenfold.engine.cross_fit import Shown
+from tenfold.engine.dealt import feature_extractor
 from tenfold.engine.plan import Plan
 from tenfold.engine.precision import Hardware
 from tenfold.engine.setup import Setup
@@ -33,6 +35,7 @@ def show_images(setup: Setup, plan: Plan, loader: Loader, stop: StopRequest) -> 
     batches: list[Shown] = []
     for shown in shown_batches(setup.classifier, plan, loader, setup.hardware, setup.progress):
         batches.append(shown)
+        agree(setup.processes, stop)
         if stop.due:
             break
     if stop.due:
@@ -48,7 +51,7 @@ def shown_batches(
     Steps decide how many: the recipe of a fitted head has no duration in seconds.
     """
     assert plan.steps is not None
-    extractor = FeatureExtractor(classifier, hardware.autocast)
+    extractor = feature_extractor(classifier, hardware.autocast)
     count = loader.order.num_images
     total = round(plan.steps / plan.steps_per_epoch * count)
     last = max(plan.steps, plan.steps_per_epoch)
