@@ -1,5 +1,12 @@
-"""What the processes of a run agree on after each step: whether a signal ends it, and one clock."""
+"""What the processes of a run agree on: whether a signal ends it, one clock, and the same state to the bit."""
 
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from tenfold.core.text import plural
+from tenfold.data.share import Share
 from tenfold.engine.distributed import Processes
 from tenfold.engine.signals import StopRequest
 from tenfold.engine.times import RunTimes
@@ -14,3 +21,39 @@ def agree(processes: Processes, stop: StopRequest, times: RunTimes | None = None
     stop.agree(int(max(number for number, *_ in by_rank)) or None)
     if times is not None:
         times.agree(*by_rank[0][1:])
+
+
+def share_text(processes: Processes, share: Share, batch_size: int) -> str:
+    """Returns in one line how many images of a batch each process trains.
+
+    Args:
+        processes: at least two.
+        share: of any of them.
+        batch_size: number of images in a batch.
+    """
+    counts = [sum(of_rank) for of_rank in zip(*share.counts(batch_size), strict=True)]
+    fewest, most = min(counts), max(counts)
+    each = f"{most}" if fewest == most else f"{fewest} or {most}"
+    return f"processes: {processes.world.size}, each trains {each} of the {plural(batch_size, 'image')} of a batch"
+
+
+def keep_equal(processes: Processes, tensors: Iterable[Tensor]) -> bool:
+    """Gives all processes the tensors of rank 0 where they differ, and returns whether they did.
+
+    Every process computes each update, with the same bits on the same kind of processor. Another kind may round
+    otherwise.
+    """
+    tensors = list(tensors) if processes.is_several else []
+    if not tensors:
+        return False
+    by_rank = processes.gather(torch.stack([_checksum(tensor) for tensor in tensors]))
+    differ = bool((by_rank != by_rank[0]).any())
+    if differ:
+        processes.broadcast_tensors(tensors)
+    return differ
+
+
+def _checksum(tensor: Tensor) -> Tensor:
+    """Returns the sum of the bits as numbers, int64 []."""
+    integers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return tensor.detach().contiguous().view(integers).sum(dtype=torch.int64)

@@ -1,12 +1,13 @@
 """Training, in the order in which it happens."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 
 from tenfold.data.loader import Loader
 from tenfold.data.sampling import Difficulty
-from tenfold.engine.agreement import agree
+from tenfold.engine.agreement import agree, share_text
 from tenfold.engine.execution import PreparedStep, prepare_step
 from tenfold.engine.head import FittedHead
 from tenfold.engine.head_first import report_outcome, start_from_head
@@ -163,8 +164,13 @@ def _prepare(setup: Setup, plan: Plan, state: State, loader: Loader, checkpoint:
     )
     choose_threads = checkpoint is None and setup.recipe.train.threads == 0
     loading_seconds = loader.seconds
-    prepared = prepare_step(execution, context, next(loader.epoch(0)), choose_threads=choose_threads)
+    example = next(loader.epoch(0))
+    prepared = prepare_step(execution, context, example, choose_threads=choose_threads)
     loader.seconds = loading_seconds  # this batch is only an example, outside of the training time
+    if setup.processes.is_several:
+        setup.progress.message(share_text(setup.processes, setup.share, plan.batch_size))
+    if execution == "auto" and (note := replace(context, hardware=prepared.hardware).note(example)):
+        setup.progress.message(note)
     if note := frozen_batch_norm_note(setup):
         setup.progress.message(note)
     if prepared.hardware.compiled:

@@ -24,6 +24,8 @@ def evaluate_now(setup: Setup, plan: Plan, state: State, metrics: TrainMetrics |
     """
     state.times.pause_training()
     state.check_weights()
+    if state.keep_equal():
+        setup.progress.message("weights: those of process 0, as other processors round otherwise")
     monitor = setup.recipe.train.monitor
     if setup.dataset.val is None:
         log_row(setup, plan, state, metrics)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import RunError
 from tenfold.data.sampling import Difficulty
+from tenfold.engine.agreement import keep_equal
 from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.precision import Hardware
@@ -88,6 +89,11 @@ class State:
     def is_best(self) -> bool:
         """Whether the current weights have the best validation result so far."""
         return self.best is not None and self.best.step == self.step
+
+    def keep_equal(self) -> bool:
+        """Gives all processes the state of rank 0 where it differs, and returns whether it did; see `keep_equal`."""
+        average, optimizer = self.average.state_tensors(), self.optimizer.state_tensors()
+        return keep_equal(self.processes, [*self.model.state_dict().values(), *optimizer.values(), *average.values()])
 
     def save(self, folder: Path, hardware: Hardware) -> Path | None:
         """Writes a checkpoint durably and returns its folder. Only rank 0 writes; the others contribute and get None.

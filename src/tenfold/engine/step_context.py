@@ -123,6 +123,19 @@ class StepContext:
         fractions = [1.0, *(fraction for _, fraction in self.progressive if self.hardware.device.type == "cuda")]
         return [batch._replace(images=shrink(batch.images, fraction)) for fraction in fractions]
 
+    def note(self, batch: Batch) -> str | None:
+        """Returns what several processes do without, in one line, where one process would have it; else None."""
+        if not self.processes.is_several:
+            return None
+        if self.hardware.compiled:
+            has_kernel = self._synchronizes and layers.has_norm_kernel(self.model)
+            return "batch norm: synchronized between processes, without its compiled kernel" if has_kernel else None
+        alone = replace(self, processes=ALONE, share=self.share.alone())
+        mixed, batch_size = batch.mixture is not None, len(batch.images)
+        if self.uncompiled_reason(batch_size, mixed=mixed) is None or alone.uncompiled_reason(batch_size, mixed=mixed):
+            return None
+        return "step: eager; it is compiled in one process, but not where several share it"
+
     def check_compiled(self, batch_size: int, *, mixed: bool) -> None:
         """Raises RecipeError where the step cannot be compiled for such batches."""
         reason = self.uncompiled_reason(batch_size, mixed=mixed)

@@ -67,6 +67,11 @@ def _kernel_forwards(model: nn.Module, workspace: Workspace, *, norms: bool) -> 
     return forwards
 
 
+def has_norm_kernel(model: nn.Module) -> bool:
+    """Returns whether a batch norm of a network may run as a kernel."""
+    return any(_is_fusable(layer) for layer in model.modules())
+
+
 def _is_supported_conv(layer: nn.Module) -> bool:
     return (
         isinstance(layer, nn.Conv2d)
