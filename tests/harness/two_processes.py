@@ -42,6 +42,7 @@ BASE: Settings = {
     "train.log_every": 1,
     "train.min_steps": 1,
     "train.duration": "2 epochs",
+    "train.reduce": "flat",
 }
 QUICK: Settings = {"model.widths": [8, 8], "train.batch_size": 13}
 SLOW = {"optim.lr": 0.01, "optim.muon_lr": 0.01, "optim.warmup": 0.0}
@@ -51,13 +52,14 @@ RUNS: dict[str, Settings] = {
         **QUICK,
         **SLOW,
         "train.micro_batch": 5,
+        "train.reduce": "ddp",
         "optim.clip_norm": 0.5,
         "data.augment.mixup": 0.4,
         "optim.ema": 0.9,
         "optim.class_weights": "sqrt",
     },
     "pruned": {**QUICK, **SLOW, "data.pruning": 0.4, "train.duration": "4 epochs"},
-    "local": {**QUICK, "train.batch_norm": "local"},
+    "local": {**QUICK, "train.batch_norm": "local", "train.reduce": "auto"},
     "one by one": {**QUICK, **SLOW, "train.batch_size": 1, "train.duration": "5 steps"},
     "float64": {"optim.name": "sgd", "optim.lr": 0.05, "train.batch_size": 13, "train.duration": "100 steps"},
     "dropout": {"train.batch_size": 5, "optim.label_smoothing": 0.1},

@@ -23,18 +23,21 @@ def agree(processes: Processes, stop: StopRequest, times: RunTimes | None = None
         times.agree(*by_rank[0][1:])
 
 
-def share_text(processes: Processes, share: Share, batch_size: int) -> str:
+def share_text(processes: Processes, share: Share, batch_size: int, reduce: str) -> str:
     """Returns in one line how many images of a batch each process trains.
 
     Args:
         processes: at least two.
         share: of any of them.
         batch_size: number of images in a batch.
+        reduce: how gradients are added up, `flat` or `ddp`.
     """
     counts = [sum(of_rank) for of_rank in zip(*share.counts(batch_size), strict=True)]
     fewest, most = min(counts), max(counts)
     each = f"{most}" if fewest == most else f"{fewest} or {most}"
-    return f"processes: {processes.world.size}, each trains {each} of the {plural(batch_size, 'image')} of a batch"
+    images = plural(batch_size, "image")
+    how = "in one message" if reduce == "flat" else "during the backward pass"
+    return f"processes: {processes.world.size}, each trains {each} of the {images} of a batch; gradients add up {how}"
 
 
 def keep_equal(processes: Processes, tensors: Iterable[Tensor]) -> bool:

@@ -18,6 +18,7 @@ from tenfold.data.types import Batch
 from tenfold.engine.distributed import ALONE
 from tenfold.engine.kernels import programs
 from tenfold.engine.precision import Hardware
+from tenfold.engine.reduction import choose_reduction
 from tenfold.engine.step_context import StepContext, TrainStep
 from tenfold.runs.folders import read_json_object
 
@@ -33,11 +34,13 @@ class PreparedStep(NamedTuple):
         step: see `TrainStep`.
         hardware: as used: number of threads and execution.
         compile_seconds: spent on compiling and on measuring whether that pays; 0 where nothing is compiled.
+        reduce: how the gradients of several processes are added up, `flat` or `ddp`.
     """
 
     step: TrainStep
     hardware: Hardware
     compile_seconds: float
+    reduce: str = "flat"
 
 
 def prepare_step(execution: str, context: StepContext, batch: Batch, *, choose_threads: bool = False) -> PreparedStep:
@@ -53,8 +56,10 @@ def prepare_step(execution: str, context: StepContext, batch: Batch, *, choose_t
     chosen = replace(context, hardware=replace(hardware, device=context.hardware.device))
     if chosen.hardware.device.type == "cpu":
         torch.set_num_threads(chosen.hardware.threads)
+    chosen = replace(chosen, reduce=choose_reduction(context.reduce, chosen, batch))
     step = chosen.build(batch)
-    return PreparedStep(step, chosen.hardware, perf_counter() - started if chosen.hardware.compiled else 0.0)
+    seconds = perf_counter() - started if chosen.hardware.compiled else 0.0
+    return PreparedStep(step, chosen.hardware, seconds, chosen.reduce)
 
 
 def choose_execution(execution: str, context: StepContext, batch: Batch, *, choose_threads: bool = False) -> Hardware:

@@ -71,8 +71,8 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
     if checkpoint is not None:
         state.load(checkpoint)
     with clear_errors(setup, plan, state):
-        step, hardware, times.compile_seconds = _prepare(setup, plan, state, loader, checkpoint)
-    setup = record_execution(setup, hardware)
+        step, hardware, times.compile_seconds, reduce = _prepare(setup, plan, state, loader, checkpoint)
+    setup = record_execution(setup, hardware, reduce)
 
     with StopRequest() as stop, shown_progress(setup, plan), clear_errors(setup, plan, state):
         discard_other_rows(setup, state, resumed=checkpoint is not None)
@@ -161,6 +161,7 @@ def _prepare(setup: Setup, plan: Plan, state: State, loader: Loader, checkpoint:
         clip_norm=setup.recipe.optim.clip_norm,
         processes=setup.processes,
         synchronized=setup.recipe.train.batch_norm == "synchronized",
+        reduce=setup.recipe.train.reduce,
     )
     choose_threads = checkpoint is None and setup.recipe.train.threads == 0
     loading_seconds = loader.seconds
@@ -168,7 +169,7 @@ def _prepare(setup: Setup, plan: Plan, state: State, loader: Loader, checkpoint:
     prepared = prepare_step(execution, context, example, choose_threads=choose_threads)
     loader.seconds = loading_seconds  # this batch is only an example, outside of the training time
     if setup.processes.is_several:
-        setup.progress.message(share_text(setup.processes, setup.share, plan.batch_size))
+        setup.progress.message(share_text(setup.processes, setup.share, plan.batch_size, prepared.reduce))
     if execution == "auto" and (note := replace(context, hardware=prepared.hardware).note(example)):
         setup.progress.message(note)
     if note := frozen_batch_norm_note(setup):

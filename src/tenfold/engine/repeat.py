@@ -13,12 +13,13 @@ from tenfold.recipes.load import resolve, to_toml
 from tenfold.recipes.schema import Recipe
 
 
-def record_execution(setup: Setup, hardware: Hardware) -> Setup:
+def record_execution(setup: Setup, hardware: Hardware, reduce: str = "flat") -> Setup:
     """Fixes the recipe of a run, as soon as its step is prepared: without this, a measurement may choose otherwise.
 
     Args:
         setup: of the run.
         hardware: as used.
+        reduce: how gradients of several processes were added up.
 
     Returns:
         The setup with the hardware and the recipe as used, which the model files hold too.
@@ -27,6 +28,8 @@ def record_execution(setup: Setup, hardware: Hardware) -> Setup:
         StorageError: when the disk refuses.
     """
     recipe, folder = recipe_as_used(setup.recipe, hardware), setup.folder
+    if setup.processes.is_several:
+        recipe = resolve(recipe, {"train.reduce": reduce})
     if setup.processes.is_main:
         durable.write_text(folder.recipe, to_toml(recipe))
         environment: dict[str, Any] = {}

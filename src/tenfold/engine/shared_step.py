@@ -20,6 +20,7 @@ from tenfold.data.share import Share
 from tenfold.data.types import Batch, Mixture
 from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.eager import EagerStep, LossNotFiniteError
+from tenfold.engine.gradient_sums import BucketedSums, FlatSums
 from tenfold.engine.synchronized_norm import SynchronizedNorms
 
 
@@ -32,6 +33,7 @@ class SharedStep(EagerStep):
         processes: that train the network.
         norms: synchronizes batch norms, see `SynchronizedNorms`; None where each process normalizes its own rows.
         clip_norm: largest norm of all gradients together; 0 for any.
+        buckets: whether gradients are added up while the backward pass goes on; see `BucketedSums`.
         **settings: see `EagerStep`.
     """
 
@@ -42,13 +44,18 @@ class SharedStep(EagerStep):
         processes: Processes = ALONE,
         norms: SynchronizedNorms | None = None,
         clip_norm: float = 0.0,
+        buckets: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__(*step, **settings)
         self._share, self._processes, self._norms, self._clip_norm = share, processes, norms, clip_norm
         self._weights = [weight for weight in self._model.parameters() if weight.requires_grad]
         self._local = [] if norms is not None else _norms_with_statistics(self._model)
-        self._sums = FlatSums(self._weights, processes) if processes.is_several else None
+        self._sums: FlatSums | BucketedSums | None = None
+        if processes.is_several:
+            self._sums = BucketedSums(self._model, processes) if buckets else FlatSums(self._weights, processes)
+        if isinstance(self._sums, BucketedSums):
+            self._model = self._sums.model
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the mean loss of all B images, float [], and the logits of this process's, float [b, C].
@@ -58,9 +65,12 @@ class SharedStep(EagerStep):
         """
         total = batch.total or len(batch.images)
         losses, logits, first = [], [], 0
-        for counts in self._share.counts(total):
+        by_micro_batch = self._share.counts(total)
+        for number, counts in enumerate(by_micro_batch, start=1):
             count = counts[self._share.rank]
-            loss, found = self._pass(_rows(batch, first, first + count), counts, total)
+            is_last = number == len(by_micro_batch)
+            with nullcontext() if self._sums is None or is_last else self._sums.paused():
+                loss, found = self._pass(_rows(batch, first, first + count), counts, total)
             losses.append(loss)
             logits.append(found)
             first += count
@@ -73,7 +83,7 @@ class SharedStep(EagerStep):
             clip_grad_norm_(self._weights, self._clip_norm)
         self._optimizer.step()
         if self._local and self._sums is not None:
-            self._average_statistics(self._share.counts(total))
+            self._average_statistics(by_micro_batch)
         return loss, logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _pass(self, batch: Batch, counts: Sequence[int], total: int) -> tuple[Tensor, Tensor]:
@@ -100,43 +110,6 @@ class SharedStep(EagerStep):
             if tensor is not None:
                 tensor.copy_(flat[: tensor.numel()])
                 flat = flat[tensor.numel() :]
-
-
-class FlatSums:
-    """Adds up the gradients of all processes in one message after the backward pass.
-
-    Args:
-        weights: trainable, on their device.
-        processes: that train them.
-    """
-
-    def __init__(self, weights: Sequence[nn.Parameter], processes: Processes) -> None:
-        self._weights, self._processes = weights, processes
-        self._buffers: list[Tensor] = []
-        self._views: dict[nn.Parameter, Tensor] = {}
-        for dtype in dict.fromkeys(weight.dtype for weight in weights):
-            of_dtype = [weight for weight in weights if weight.dtype == dtype]
-            buffer = torch.zeros(sum(weight.numel() for weight in of_dtype) + 1, dtype=dtype, device=weights[0].device)
-            start = 0
-            for weight in of_dtype:  # with the memory layout of the weight, so that nothing is reordered
-                self._views[weight] = torch.as_strided(buffer, weight.size(), weight.stride(), start)
-                start += weight.numel()
-            self._buffers.append(buffer)
-
-    @torch.no_grad()
-    def __call__(self, loss: Tensor) -> Tensor:
-        """Replaces the gradient of each weight by the sum over all processes; returns the sum of `loss`, float [].
-
-        A weight without a gradient keeps none: it is not part of the network's computation on any process.
-        """
-        used = {weight: weight.grad for weight in self._weights if weight.grad is not None}
-        torch._foreach_copy_([self._views[weight] for weight in used], list(used.values()))
-        self._buffers[0][-1] = loss
-        for buffer in self._buffers:
-            self._processes.sum(buffer)
-        for weight in used:
-            weight.grad = self._views[weight]
-        return self._buffers[0][-1].clone()
 
 
 def _norms_with_statistics(model: nn.Module) -> list[_BatchNorm]:

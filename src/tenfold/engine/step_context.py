@@ -46,6 +46,7 @@ class StepContext:
         clip_norm: largest norm of all gradients together; 0 for any.
         processes: that train the network.
         synchronized: whether their batch norms use the rows of all processes.
+        reduce: how their gradients are added up, `ddp` or `flat`; `auto` where that is not decided yet.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class StepContext:
     clip_norm: float = 0.0
     processes: Processes = ALONE
     synchronized: bool = True
+    reduce: str = "flat"
 
     @property
     def is_plain(self) -> bool:
@@ -86,7 +88,7 @@ class StepContext:
         eager = self._eager(kernels, fused)
         if hardware.kernels == "CUDA graph":
             return graphs.GraphedStep(eager, self.model, self.optimizer, examples)
-        if hardware.fused:
+        if hardware.fused or self.reduce == "ddp":  # which forms its parts anew after the first step
             graphs.warm_up(eager, self.model, self.optimizer, examples)
         if by_layers or not hardware.compiled:
             return eager
@@ -116,6 +118,7 @@ class StepContext:
             processes=self.processes,
             norms=norms,
             clip_norm=self.clip_norm,
+            buckets=self.reduce == "ddp",
         )
 
     def _examples(self, batch: Batch) -> list[Batch]:

@@ -33,6 +33,9 @@ class TrainSection(Section):
             images are no match for; their scales and offsets are trained.
         batch_norm: with several processes: `synchronized` normalizes by the images of all of them, as one process
             would; `local` by the images of each one, which saves a message per layer. See docs/processes.md.
+        reduce: with several processes: how their gradients are added up: `ddp` while the backward pass goes on, by
+            PyTorch's DistributedDataParallel; `flat` in one message after it; `auto` measures both and uses the faster
+            one.
         channels_last: whether to use the channels-last memory format; faster, except with few channels.
         log_every: steps between two rows of the log; 0 means ten rows per epoch.
         checkpoint_every: steps or seconds between two checkpoints, besides the one after each epoch.
@@ -67,6 +70,7 @@ class TrainSection(Section):
     onednn: bool = True
     frozen_batch_norm: bool = False
     batch_norm: Literal["synchronized", "local"] = "synchronized"
+    reduce: Literal["auto", "ddp", "flat"] = "auto"
     channels_last: bool = True
     log_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Length = Duration(60, "s")
