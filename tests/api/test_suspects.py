@@ -84,10 +84,12 @@ def test_the_same_seed_gives_the_same_rows(mislabeled):
 
 
 def test_repeats_are_averaged(monkeypatch):
-    said = iter([np.log([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]]), np.log([[0.5, 0.25, 0.25], [0.6, 0.3, 0.1]])])
+    right = [[0.05, 0.9, 0.05], [0.9, 0.05, 0.05]]
+    first, second = [[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]], [[0.5, 0.25, 0.25], [0.6, 0.3, 0.1]]
+    said = iter([np.log([*first, *right]), np.log([*second, *right])])
     monkeypatch.setattr("tenfold.api.suspects.out_of_fold_logits", lambda *_: next(said).astype(np.float32))
-    data = dataset(train=2)  # dark and light
-    flipped = replace(data, train=replace(data.train, labels=np.array([1, 0])))
+    data = dataset(train=4)
+    flipped = replace(data, train=replace(data.train, labels=np.array([1, 0, 1, 0])))
     rows = tenfold.suspects(flipped, recipe=recipe("mlp"), folds=2, repeats=2, top=2).rows
     assert [(row.path, row.probability_of_label) for row in rows] == [
         ("0", pytest.approx(0.15)),

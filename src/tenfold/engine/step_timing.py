@@ -13,7 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.loader import Loader
+from tenfold.data.share import Share
 from tenfold.data.types import Batch
+from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.execution import PreparedStep, prepare_step
 from tenfold.engine.precision import Hardware
 from tenfold.engine.setup import in_training_mode
@@ -26,16 +28,22 @@ _LR_FACTOR = 0.01
 
 
 def timed_step(
-    recipe: Recipe, model: nn.Module, preprocessing: Preprocessing, hardware: Hardware, batch: Batch
+    recipe: Recipe,
+    model: nn.Module,
+    preprocessing: Preprocessing,
+    hardware: Hardware,
+    batch: Batch,
+    processes: Processes = ALONE,
 ) -> PreparedStep:
     """Returns the training step of `model`, which moves to its device and into training mode.
 
     Args:
-        recipe: its memory format, frozen batch norm, optimizer, label smoothing and execution are used.
+        recipe: its memory format, batch norm, optimizer, label smoothing, micro-batches and execution are used.
         model: float [B, 3, H, W] → logits.
         preprocessing: see `Preprocessing`.
         hardware: must be active, also while steps run.
         batch: of the training images.
+        processes: that train the network together.
 
     Raises:
         RecipeError: when the recipe asks for a compiled step and that is not supported.
@@ -43,7 +51,17 @@ def timed_step(
     """
     model = in_training_mode(model, recipe, hardware.device)
     optimizer = build_optimizer(model, OptimizerSettings.from_section(recipe.optim), hardware.autocast)
-    context = StepContext(model, optimizer, preprocessing, hardware, recipe.optim.label_smoothing)
+    context = StepContext(
+        model,
+        optimizer,
+        preprocessing,
+        hardware,
+        recipe.optim.label_smoothing,
+        share=Share(processes.world.rank, processes.world.size, recipe.train.micro_batch),
+        clip_norm=recipe.optim.clip_norm,
+        processes=processes,
+        synchronized=recipe.train.batch_norm == "synchronized",
+    )
     prepared = prepare_step(recipe.train.execution, context, batch)
     optimizer.scale_lr(_LR_FACTOR)
     return prepared

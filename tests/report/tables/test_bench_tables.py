@@ -9,6 +9,7 @@ from tenfold.report.tables.bench_tables import (
     classic_report,
     data_report,
     predict_report,
+    scale_report,
     train_report,
     width_table,
 )
@@ -130,3 +131,15 @@ def test_the_width_table_has_a_line_for_each_width() -> None:
 def test_the_width_table_of_one_device_has_no_speed_up() -> None:
     heading, *_ = lines_of(width_table(width_rows("cpu"), ["cpu"], "cpu"))
     assert heading == "width parameters cpu, images/s"
+
+
+def test_bench_scale_shows_throughput_and_messages_by_number_of_processes() -> None:
+    point = {"kind": "strong", "processes": 2, "threads": 1, "batch_size": 64, "images_per_second": times(90.0, 95.4)}
+    sent = {"bytes_per_step": 1_200_000, "messages_per_step": 15.0, "communication": 0.257, "loading": 0.012}
+    result = {"data": "shapes", "protocol": ["what is timed"], "environment": ENVIRONMENT}
+    lines = lines_of(*scale_report({**result, "points": [{**point, **sent, "efficiency": 0.91}]}))
+    assert any(
+        line.split() == ["strong", "2", "×", "1", "64", "95.4", "91.0", "%", "1.2", "MB", "15.0", "25.7", "%"]
+        for line in lines
+    )
+    assert "loading: 1.2 % of the time" in lines

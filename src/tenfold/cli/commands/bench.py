@@ -1,11 +1,11 @@
 """`tenfold bench`: how fast this machine trains, loads images and predicts."""
 
-import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tenfold.cli.commands.bench_output import BenchResult, print_bench
+from tenfold.cli.commands.bench_scale import bench_scale
 from tenfold.cli.commands.bench_width import bench_width
 from tenfold.cli.grammar import Command
 from tenfold.cli.options import (
@@ -35,8 +35,6 @@ from tenfold.cli.options import (
 from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from tenfold.core.progress import Progress
 
 
@@ -82,14 +80,14 @@ def bench_train(
         target=target,
     )
 
-    def measure(progress: "Progress") -> "_Result":
+    def measure(progress: "Progress") -> "BenchResult":
         from tenfold.api import bench as api
 
         return api.bench_train(
             chosen, data=data, runs=repeats, overrides=lines, device=device, seconds=seconds, progress=progress
         )
 
-    _run(measure, "train_report", as_json, force)
+    print_bench(measure, "train_report", as_json, force)
 
 
 def bench_data(
@@ -117,14 +115,14 @@ def bench_data(
     source = chosen_data(data_source, data)
     lines = recipe_lines(settings, data_dir=data_dir)
 
-    def measure(progress: "Progress") -> "_Result":
+    def measure(progress: "Progress") -> "BenchResult":
         from tenfold.api import bench as api
 
         return api.bench_data(
             recipe, data=source, runs=repeats, overrides=lines, device=device, seconds=seconds, progress=progress
         )
 
-    _run(measure, "data_report", as_json, force)
+    print_bench(measure, "data_report", as_json, force)
 
 
 def bench_predict(
@@ -154,7 +152,7 @@ def bench_predict(
     if source is not None and recipe is not None:
         raise UsageError(f"{source} and --recipe {recipe} were both given; expected one of them")
 
-    def measure(progress: "Progress") -> "_Result":
+    def measure(progress: "Progress") -> "BenchResult":
         from tenfold.api import bench as api
 
         return api.bench_predict(
@@ -167,7 +165,7 @@ def bench_predict(
             progress=progress,
         )
 
-    _run(measure, "predict_report", as_json, force)
+    print_bench(measure, "predict_report", as_json, force)
 
 
 def bench_classic(
@@ -190,12 +188,12 @@ def bench_classic(
     """
     source = chosen_data(data_source, data)
 
-    def measure(progress: "Progress") -> "_Result":
+    def measure(progress: "Progress") -> "BenchResult":
         from tenfold.api import bench as api
 
         return api.bench_classic(recipe, data=source, pairs=pairs, progress=progress)
 
-    _run(measure, "classic_report", as_json, force)
+    print_bench(measure, "classic_report", as_json, force)
 
 
 def bench_photo(
@@ -219,45 +217,12 @@ def bench_photo(
     """
     source = chosen_data(data_source, data)
 
-    def measure(progress: "Progress") -> "_Result":
+    def measure(progress: "Progress") -> "BenchResult":
         from tenfold.api.bench_photo import bench_photo as measure_photos
 
         return measure_photos(recipe, data=source, runs=repeats, seconds=seconds, progress=progress)
 
-    _run(measure, "photo_report", as_json, force)
-
-
-class _Result(Protocol):
-    """What each benchmark returns."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain values."""
-
-
-def _run(measure: "Callable[[Progress], _Result]", report: str, as_json: str | None, force: bool) -> None:
-    """Measures, prints the result as a table, and writes it as JSON with hardware and versions.
-
-    Args:
-        measure: runs the benchmark.
-        report: function of `report.tables.bench_tables` that makes the table.
-        as_json: see `JsonOption`.
-        force: see `ForceOption`.
-    """
-    from tenfold.cli.output import check_outputs, deliver, json_text, render
-
-    check_outputs({"--json": as_json}, force=force)
-
-    from tenfold.cli.plain import PlainProgress
-    from tenfold.report.tables import bench_tables
-    from tenfold.runs.environment import describe_environment
-
-    result = measure(PlainProgress(sys.stderr)).to_json()  # the thread of a live bar would take time
-    result["environment"] = describe_environment(["tenfold", *sys.argv[1:]])
-    if as_json != "-":
-        tables: Callable[[Mapping[str, Any]], list[RenderableType]] = getattr(bench_tables, report)
-        render(*tables(result))
-    if as_json is not None:
-        deliver(json_text(result), as_json)
+    print_bench(measure, "photo_report", as_json, force)
 
 
 app = typer.Typer(rich_markup_mode=None)
@@ -267,6 +232,7 @@ app.command("predict", cls=Command)(bench_predict)
 app.command("classic", cls=Command)(bench_classic)
 app.command("photo", cls=Command)(bench_photo)
 app.command("width", cls=Command)(bench_width)
+app.command("scale", cls=Command)(bench_scale)
 
 
 @app.callback()
@@ -283,4 +249,5 @@ def bench() -> None:
       tenfold bench classic cifar10
       tenfold bench photo my-photos/
       tenfold bench width --devices cpu,cuda
+      tenfold bench scale cifar10 --counts 1,2
     """

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from tenfold.cli.commands.bench_output import whole_numbers, words
 from tenfold.cli.options import CsvOption, ForceOption, JsonOption, batch_size_option, option, seconds_option
-from tenfold.core.errors import UsageError
 
 if TYPE_CHECKING:
     from tenfold.experiments.bench.width_study import WidthStudy
@@ -48,7 +48,7 @@ def bench_width(
       tenfold bench width --batch-size 64 --widths 30,60,120 --csv width.csv
       tenfold bench width --devices cpu,cuda --seconds 5 --chart width.png
     """
-    numbers = _whole_numbers("--widths", widths)
+    numbers = whole_numbers("--widths", widths)
 
     from tenfold.cli.output import check_image_name, check_outputs, deliver, json_text, wrote
 
@@ -60,7 +60,7 @@ def bench_width(
     from tenfold.runs.environment import describe_environment
 
     study = api.bench_width(
-        devices=_words(devices),
+        devices=words(devices),
         widths=numbers,
         batch_size=batch_size,
         seconds=seconds,
@@ -79,25 +79,6 @@ def bench_width(
 
         plot_widths(study.rows(), study.devices, study.baseline, study.batch_size, chart)
         wrote(chart)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",")]
-
-
-def _whole_numbers(flag: str, text: str) -> list[int]:
-    """Returns the numbers of a list such as `6,30`.
-
-    Raises:
-        UsageError: when the list holds anything else.
-    """
-    try:
-        numbers = [int(word) for word in _words(text)]
-    except ValueError:
-        numbers = [0]
-    if min(numbers) < 1:
-        raise UsageError(f"{flag} is '{text}'; expected whole numbers from 1 on, e.g. 6,30,90")
-    return numbers
 
 
 def _print_table(study: "WidthStudy") -> None:

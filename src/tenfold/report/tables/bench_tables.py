@@ -100,6 +100,35 @@ def predict_report(result: Result) -> "list[RenderableType]":
     ]
 
 
+def scale_report(result: Result) -> "list[RenderableType]":
+    """Returns the output of `bench scale`: throughput, messages and their share of the time, by number of processes."""
+    headings = [
+        "scaling",
+        "processes × threads",
+        "batch",
+        "images/s",
+        "efficiency",
+        "sent a step",
+        "messages",
+        "waiting",
+    ]
+    rows: list[list[Cell]] = [
+        [
+            one["kind"],
+            f"{one['processes']} × {one['threads']}",
+            one["batch_size"],
+            three_digits(one["images_per_second"]["median"]),
+            percent(one["efficiency"]),
+            file_size(one["bytes_per_step"]),
+            three_digits(one["messages_per_step"]),
+            percent(one["communication"]),
+        ]
+        for one in result["points"]
+    ]
+    loading = ", ".join(percent(one["loading"]) for one in result["points"])
+    return [listing(headings, rows), f"loading: {loading} of the time", *_protocol(result)]
+
+
 def width_table(rows: Sequence[Mapping[str, float | int]], devices: Sequence[str], baseline: str) -> Table:
     """Returns a line for each width: parameters, images/s on each device, and speed-ups.
 
