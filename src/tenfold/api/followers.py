@@ -98,7 +98,7 @@ def check_agreement(processes: Processes, recipe: Recipe, dataset: Dataset, sett
     """
     processes.check_same(
         data=f"{len(dataset.train):,} training images ({dataset.fingerprint[:12]})",
-        settings=settings or "",
+        command_line=settings or "",
         version_of_tenfold=version("tenfold"),
         version_of_torch=torch.__version__,
     )

@@ -52,7 +52,11 @@ def launch(
 
 
 def _command(run: Path, wanted: Launch) -> str:
-    return f"tenfold train --resume {shlex.quote(display_path(run))} --processes {wanted.processes}"
+    words = ["tenfold", "train", "--resume", display_path(run), "--processes", str(wanted.processes)]
+    if wanted.nodes > 1:
+        place = ["--node-rank", str(wanted.node_rank), "--rendezvous", wanted.rendezvous]
+        words += ["--nodes", str(wanted.nodes), *place]
+    return shlex.join(words)
 
 
 def _count(wanted: Launch) -> int:

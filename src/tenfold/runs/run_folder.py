@@ -7,6 +7,7 @@ runs/<dataset>-<recipe>-<date-time>/
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,20 @@ class RunFolder(ResultFolder):
 
     def resume_command(self) -> str:
         """Returns the command that continues the run, with a lower learning rate after a loss that was not finite."""
-        command = ["tenfold", "train", "--resume", display_path(self.path)]
+        command = ["tenfold", "train", "--resume", display_path(self.path), *self._launch_words()]
         if self.diverged_at() is not None:
             command += ["--lr", f"{load_recipe(self.recipe).optim.lower_lr:.2g}"]
         return shlex.join(command)
+
+    def _launch_words(self) -> list[str]:
+        """Returns how many processes the command of the run has started, as words of a command on one machine."""
+        words: list[str] = []
+        with suppress(RunError):  # a damaged description must not hide how to go on
+            command = self.read_environment().get("command") or ()
+            words = [part for word in map(str, command) for part in word.split("=", 1)]
+        if "--nodes" in words or "--processes" not in words[:-1]:
+            return []
+        return ["--processes", words[words.index("--processes") + 1]]
 
     def way_on(self) -> str:
         """Returns what to do with an unfinished run, for messages."""
