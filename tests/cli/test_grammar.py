@@ -81,7 +81,7 @@ def test_what_takes_data_takes_it_by_position_or_flag() -> None:
     by_position = {name for name, argument in options("argument") if argument.metavar == "DATA"}
     assert by_position == {
         "train", "sweep", "show", "check", "suspects", "embed", "data get", "data export", "bench data",
-        "bench classic", "bench photo",
+        "bench classic", "bench photo", "bench scale",
     }  # fmt: skip
     assert by_position < with_data
     other_position = {name for name, argument in options("argument") if argument.metavar != "DATA"}
