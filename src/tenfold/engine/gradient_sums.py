@@ -81,7 +81,7 @@ class BucketedSums:
         return self.model.no_sync()
 
 
-def _summed(_: object, bucket: Any) -> torch.futures.Future[Tensor]:
+def _summed(_: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
     """Adds up a part of the gradients; DistributedDataParallel by itself would divide by the number of processes."""
     work = dist.all_reduce(bucket.buffer(), async_op=True)
     assert work is not None
