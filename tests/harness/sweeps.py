@@ -3,12 +3,13 @@
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tenfold.core import durable
 from tenfold.core.errors import TrainingError
-from tenfold.experiments.sweep.pool import JobFunction, SendReport
+from tenfold.experiments.sweep.pool import JobFunction, SendReport, run_jobs
 from tenfold.experiments.sweep.trials import PRUNED, SilentSweepProgress, SweepProgress, TrialList, run_trials
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
@@ -86,8 +87,7 @@ def run_trial_list(
         progress,
         Log(sweep.log),
         num_trials=num_trials,
-        num_workers=num_workers,
-        threads=1,
+        pool=partial(run_jobs, num_workers=num_workers, threads=1, log=sweep.worker_log),
         should_stop=should_stop,
     )
 

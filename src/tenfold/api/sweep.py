@@ -27,6 +27,7 @@ from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.data.arrays import described
 from tenfold.engine import preflight
+from tenfold.experiments.sweep.ray_cluster import ray_options
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, plan_sweep, share_cores
 from tenfold.experiments.sweep.trials import SweepProgress, default_sweep_progress
 from tenfold.experiments.sweep.values import RECIPE_KEY
@@ -59,6 +60,9 @@ def sweep(
     name: str | None = None,
     runs: str | Path = "runs",
     jobs: int = 0,
+    ray: bool | str = False,
+    cpus_per_trial: int = 0,
+    gpus_per_trial: float | None = None,
     storage: str | None = None,
     prune: bool = True,
     report: bool = True,
@@ -85,6 +89,9 @@ def sweep(
         name: sweep folder name; dataset, recipe, date and time by default.
         runs: folder for sweep folders.
         jobs: number of trials at the same time; 0 chooses.
+        ray: whether trials are tasks of a Ray cluster on this machine; or the address of one, HOST:PORT or `auto`.
+        cpus_per_trial: CPUs, and threads, of each Ray task; by default `train.threads`, or one.
+        gpus_per_trial: GPUs of each Ray task, such as 0.25; by default one where the cluster has some.
         storage: SQLAlchemy URL of the search's storage; a SQLite file in the sweep folder by default.
         prune: whether a search stops trials that fall behind.
         report: whether to draw charts and write `report.html` at the end.
@@ -100,6 +107,7 @@ def sweep(
         >>> study.best.settings  # doctest: +SKIP
         {'model.width': 90}
     """
+    options = ray_options(ray, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, jobs=jobs)
     progress = progress or default_progress()
     if not isinstance(data, str | Path | None):
         raise UsageError(
@@ -139,6 +147,8 @@ def sweep(
     jobs, threads = share_cores(
         plan.trials, torch.get_num_threads(), jobs=jobs, threads=base.train.threads, on_gpu=on_gpu
     )
+    if options is not None:
+        threads = base.train.threads or cpus_per_trial or 1
     study = "search" if storage is None else name or f"{dataset.name}-{recipe_name}"
     plan = replace(plan, jobs=jobs, threads=threads, study=study)
     if plan.search and not any(key.startswith(("model.", "data.", RECIPE_KEY)) for key in plan.search):
@@ -147,7 +157,9 @@ def sweep(
     recipe_name = "recipes" if RECIPE_KEY in plan.vary else recipe_name
     parts = (dataset.name, recipe_name, "seeds" if plan.kind == "seeds" else "sweep")
     folder = SweepFolder.create(Path(runs), parts, plan.to_json(), to_toml(base), listed, name)
-    return begin_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report, command)
+    return begin_sweep(
+        folder, plan, base, ordered, sweep_progress or default_sweep_progress(), report, command, options
+    )
 
 
 def _check_varied(base: Recipe, varied: Sequence[str]) -> None:
@@ -164,6 +176,9 @@ def resume_sweep(
     path: RunSource,
     *,
     jobs: int = 0,
+    ray: bool | str = False,
+    cpus_per_trial: int = 0,
+    gpus_per_trial: float | None = None,
     trials: int | None = None,
     data: str | Path | None = None,
     sweep_progress: SweepProgress | None = None,
@@ -174,6 +189,9 @@ def resume_sweep(
     Args:
         path: of the sweep folder, or the `Sweep`.
         jobs: number of trials at the same time; 0 keeps the previous number.
+        ray: see `sweep`; where trials run may change.
+        cpus_per_trial: see `sweep`.
+        gpus_per_trial: see `sweep`.
         trials: new total number of trials of a search.
         data: where the images are now, if they have moved.
         sweep_progress: see `sweep`.
@@ -182,6 +200,7 @@ def resume_sweep(
     Raises:
         TenfoldError: one line with what was found, what was expected and what to do.
     """
+    options = ray_options(ray, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, jobs=jobs)
     folder = SweepFolder.open(path_of(path, "sweep"))
     with folder.lock():
         plan, base = SweepPlan.from_json(folder.plan()), copy_image_lists(load_recipe(folder.base), folder.path)
@@ -193,7 +212,7 @@ def resume_sweep(
             raise UsageError(f"{display_path(folder.path)} is not a search: its grid has {plan.trials} trials")
         plan = replace(plan, jobs=jobs or plan.jobs, trials=trials or plan.trials)
         ordered = checked(base, plan, folder.unfinished_trials(), progress)
-        return run_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress())
+        return run_sweep(folder, plan, base, ordered, sweep_progress or default_sweep_progress(), ray=options)
 
 
 def _check_same_images(folder: SweepFolder, plan: SweepPlan, base: Recipe, progress: Progress) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
-from tenfold.api.data import dataset_of, request_of
+from tenfold.api.data import absolute_paths, dataset_of, request_of
 from tenfold.api.fold_results import conclude_folds
 from tenfold.api.sweep_results import Sweep, conclude
 from tenfold.api.trial import run_trial
@@ -22,12 +23,16 @@ from tenfold.engine.frozen import prepare_features
 from tenfold.engine.run import make_classifier
 from tenfold.engine.signals import StopRequest
 from tenfold.experiments.sweep.distributions import parse_search
+from tenfold.experiments.sweep.pool import Pool, run_jobs
+from tenfold.experiments.sweep.ray_cluster import RayOptions, connected
+from tenfold.experiments.sweep.ray_pool import RayPool
 from tenfold.experiments.sweep.search import Search
+from tenfold.experiments.sweep.sent_folder import sending_folders
 from tenfold.experiments.sweep.space import complete_recipe
 from tenfold.experiments.sweep.sweep_plan import SweepPlan, final_trial
 from tenfold.experiments.sweep.trials import SearchTrials, SweepProgress, TrialList, run_trials
 from tenfold.inspect.drawn_splits import drawn_leaks, fold_leak_lines, leak_lines
-from tenfold.recipes.load import to_toml
+from tenfold.recipes.load import resolve, to_toml
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.environment import describe_environment
 from tenfold.runs.folders import copy_image_lists
@@ -81,13 +86,14 @@ def begin_sweep(
     sweep_progress: SweepProgress,
     report: bool,
     command: Sequence[str],
+    ray: RayOptions | None = None,
 ) -> Sweep:
     """Runs a new sweep, whose folder first gets the lists of images and the environment that its trials need."""
     with folder.lock():
         base = copy_image_lists(base, folder.path)
         durable.write_text(folder.base, to_toml(base))
         durable.write_json(folder.path / "env.json", describe_environment(command))
-        return run_sweep(folder, plan, base, trials, sweep_progress, report)
+        return run_sweep(folder, plan, base, trials, sweep_progress, report, ray)
 
 
 def run_sweep(
@@ -97,16 +103,23 @@ def run_sweep(
     trials: Sequence[Trial],
     sweep_progress: SweepProgress,
     report: bool = True,
+    ray: RayOptions | None = None,
 ) -> Sweep:
-    """Runs the trials and summarizes their results."""
+    """Runs the trials, in processes of this machine or on a Ray cluster, and summarizes their results."""
     log = Log(folder.log)
     log.write("begun", trials=len(trials), jobs=plan.jobs, threads=plan.threads)
 
     def payload(trial: Trial) -> tuple[str, dict[str, Any]]:
-        return str(folder.run_path(trial)), recipe_of(plan, base, trial).model_dump(mode="json")
+        recipe = recipe_of(plan, base, trial)
+        recipe = resolve(recipe, absolute_paths(recipe.data))  # a sweep may vary them; workers may be in other folders
+        return str(folder.run_path(trial)), recipe.model_dump(mode="json")
 
     try:
-        with _source(folder, plan, base, trials) as source, StopRequest() as stop:
+        with (
+            _pool(folder, plan, base, ray) as pool,
+            _source(folder, plan, base, trials) as source,
+            StopRequest() as stop,
+        ):
             run_trials(
                 folder,
                 source,
@@ -115,8 +128,7 @@ def run_sweep(
                 sweep_progress,
                 log,
                 num_trials=plan.trials,
-                num_workers=plan.jobs,
-                threads=plan.threads,
+                pool=pool,
                 should_stop=lambda: stop.received is not None,
             )
     finally:
@@ -125,12 +137,23 @@ def run_sweep(
         done = sum(row["status"] != "waiting" for row in folder.rows())
         raise stop.error(
             f"stopped with {done} of {plan.trials} trials ended, all saved; "
-            f"resume with: tenfold sweep --resume {display_path(folder.path)}"
+            f"resume with: tenfold sweep --resume {display_path(folder.path)}{f' {ray.flag}' if ray else ''}"
         )
     log.write("finished")
     if plan.folds:
         return conclude_folds(folder, plan, recipe_of(plan, base, final_trial(plan)), sweep_progress, report)
     return conclude(folder, plan, report)
+
+
+@contextmanager
+def _pool(folder: SweepFolder, plan: SweepPlan, base: Recipe, ray: RayOptions | None) -> Iterator[Pool]:
+    """Yields what runs the trials."""
+    if ray is None:
+        yield partial(run_jobs, num_workers=plan.jobs, threads=plan.threads, log=folder.worker_log)
+        return
+    with connected(ray):
+        options = ray.for_device(base.train.device, cpus=plan.threads)
+        yield sending_folders(RayPool(options, plan.threads, folder.worker_log), folder)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tenfold.api.data import absolute_paths, request_of
+from tenfold.api.data import request_of
 from tenfold.api.resume import newest_checkpoint
 from tenfold.core import durable
 from tenfold.core.progress import SilentProgress
@@ -61,7 +61,6 @@ def run_trial(payload: tuple[str, Mapping[str, Any]], report: Report) -> str | N
     progress = _TrialProgress(report)
     with folder.lock():
         recipe, checkpoint = resolve(tables), None
-        recipe = resolve(recipe, absolute_paths(recipe.data))  # a sweep may vary them
         if folder.recipe.is_file():  # an earlier worker was killed during this trial; the images may have moved since
             recipe = load_recipe(folder.recipe).model_copy(update={"data": recipe.data})
             checkpoint = newest_checkpoint(folder, progress)

@@ -1,5 +1,6 @@
-"""What the command line accepts beyond typer: flags with an optional FILE, and older spellings."""
+"""What the command line accepts beyond typer: flags with an optional FILE or ADDRESS, and older spellings."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,12 +9,15 @@ from typer.core import TyperCommand
 FILE_FLAGS = {"--json": ".json", "--csv": ".csv"}
 """Flags that may stand without a FILE, and the ending that makes the next word their FILE."""
 
+_RAY, _RAY_LOCAL = "--ray", "local"
+_ADDRESS = re.compile(r"auto|local|\S+:\d+")
+
 ALIASES = {"--out": "--output", "--runs": "--repeats", "--device": "--devices", "--pictures": "--images"}
 """Older spellings, accepted by each command that has the new flag and does not use the old one for something else."""
 
 
 class Command(TyperCommand):
-    """A command whose `--json` and `--csv` may stand without a FILE, and that accepts older spellings of flags."""
+    """A command whose `--json`, `--csv` and `--ray` may stand alone, and that accepts older spellings of flags."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the arguments after rewriting them with `rewritten`."""
@@ -33,7 +37,8 @@ def rewritten(arguments: Sequence[str], flags: set[str]) -> list[str]:
     """Returns command-line arguments in the form that the parser knows.
 
     `--json` and `--csv` take the next word only if it is `-` or ends in `.json` or `.csv`, so that they never take
-    a positional argument; without a file they stand for `-`, standard output. `--json=FILE` takes any name.
+    a positional argument; without a file they stand for `-`, standard output. `--json=FILE` takes any name. In the same
+    way `--ray` takes `auto` or HOST:PORT, and stands for `local` without.
 
     Args:
         arguments: as typed, after the command's name.
@@ -54,4 +59,6 @@ def rewritten(arguments: Sequence[str], flags: set[str]) -> list[str]:
             following = words[position + 1] if position + 1 < end else ""
             if following != "-" and not following.lower().endswith(FILE_FLAGS[word]):
                 words[position] = f"{word}=-"
+        elif word == _RAY and word in flags and not _ADDRESS.fullmatch("".join(words[position + 1 : end][:1])):
+            words[position] = f"{_RAY}={_RAY_LOCAL}"
     return words

@@ -193,6 +193,10 @@ JobsOption = Annotated[
     int | None,
     option("--jobs", metavar="N", help_text="Runs at the same time", default="as the cores allow", min=0),
 ]
+RayOption = Annotated[
+    str | None,
+    option("--ray", metavar="[ADDRESS]", help_text="Use Ray on this machine, or the cluster at HOST:PORT or auto"),
+]
 ReportOption = Annotated[
     bool, flag("--report/--no-report", "Write charts and report.html at the end", default="--report")
 ]

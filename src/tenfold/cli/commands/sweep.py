@@ -13,6 +13,7 @@ from tenfold.cli.options import (
     JobsOption,
     LabelsOption,
     LearningRateOption,
+    RayOption,
     RelabelOption,
     ReportOption,
     RunsOption,
@@ -72,6 +73,23 @@ def sweep(
     target: TargetOption = None,
     device: Annotated[str | None, device_option("the recipe's")] = None,
     jobs: JobsOption = None,
+    ray: RayOption = None,
+    cpus_per_trial: Annotated[
+        int | None,
+        option(
+            "--cpus-per-trial", metavar="N", help_text="CPUs and threads of each trial with --ray", default=1, min=1
+        ),
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        option(
+            "--gpus-per-trial",
+            metavar="G",
+            help_text="GPUs of each trial with --ray, e.g. 0.25",
+            default="one if there are some",
+            min=0,
+        ),
+    ] = None,
     storage: Annotated[
         str | None,
         option(
@@ -99,6 +117,7 @@ def sweep(
       tenfold sweep cifar10 --vary recipe=wide,deep3,deep4 --epochs 2
       tenfold sweep --vary optim.lr=0.1,0.3,1 --vary train.batch_size=125,250 --seeds 3
       tenfold sweep --search optim.lr=log:1e-3..1 --search optim.momentum=0.5..0.95 --trials 30
+      tenfold sweep --vary optim.lr=0.1,0.3,1 --ray head-node:6379 --gpus-per-trial 0.25
       tenfold sweep --resume runs/cifar10-wide-sweep-20260101-120000
     """
     source = chosen_data(data_source, data)
@@ -117,7 +136,9 @@ def sweep(
         given |= {f"--{key.replace('_', '-')}": value for key, value in short.items()}
         given |= {"--set": settings, "--storage": storage, "--name": name, "--runs": runs}
         given |= {"--no-report": None if report else True, "--no-prune": None if prune else True}
-        refuse_beside_resume([flag_name for flag_name, value in given.items() if value], "--jobs, --trials and --data")
+        refuse_beside_resume(
+            [flag_name for flag_name, value in given.items() if value], "--jobs, --trials, --data and --ray"
+        )
     elif not vary and not search:
         raise UsageError(
             "there is nothing to vary; expected --vary KEY=V,V or --search KEY=RANGE "
@@ -129,28 +150,26 @@ def sweep(
     from tenfold.cli.terminal import progress_for, sweep_progress_for
 
     progress, sweep_progress = progress_for(sys.stderr), sweep_progress_for(sys.stdout)
+    shared: dict[str, Any] = {
+        "jobs": jobs or 0, "ray": ray or False, "cpus_per_trial": cpus_per_trial or 0, "gpus_per_trial": gpus_per_trial,
+        "trials": trials, "data": source, "sweep_progress": sweep_progress, "progress": progress,
+    }  # fmt: skip
     if resume is not None:
-        result = api.resume_sweep(
-            resume, jobs=jobs or 0, trials=trials, data=source, sweep_progress=sweep_progress, progress=progress
-        )
+        result = api.resume_sweep(resume, **shared)
     else:
         result = api.sweep(
             recipe or "auto",
             vary=vary or [],
             search=search or [],
-            trials=trials,
             seeds=seeds,
-            data=source,
             overrides=lines,
             name=name,
             runs=runs or Path("runs"),
-            jobs=jobs or 0,
             storage=storage,
             prune=prune,
             report=report,
-            sweep_progress=sweep_progress,
-            progress=progress,
             command=["tenfold", *sys.argv[1:]],
+            **shared,
         )
     print_results(result)
 

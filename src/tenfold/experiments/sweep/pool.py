@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tenfold.core.disk import storage_errors
 from tenfold.experiments.sweep.worker import Job as Job
@@ -38,14 +38,42 @@ class JobResult(NamedTuple):
     attempts: int
 
 
+class Pool(Protocol):
+    """Runs jobs somewhere; see `run_jobs`, which does it in processes of this machine."""
+
+    def __call__(
+        self,
+        next_job: Callable[[], Job | None],
+        function: JobFunction,
+        *,
+        on_report: Callable[[str, Any], Any],
+        on_retry: Callable[[str, str], Any],
+        should_stop: Callable[[], bool],
+    ) -> Iterator[JobResult]:
+        """Yields the results of jobs in the order in which they end."""
+
+
+def ignore_report(key: str, message: object) -> None:
+    """Answers nothing to a report."""
+
+
+def ignore_retry(key: str, reason: str) -> None:
+    """Does nothing when a job starts again."""
+
+
+def never_stop() -> bool:
+    """Returns False."""
+    return False
+
+
 def run_jobs(
     next_job: Callable[[], Job | None],
     function: JobFunction,
     *,
     num_workers: int,
-    on_report: Callable[[str, Any], Any] = lambda key, message: None,
-    on_retry: Callable[[str, str], Any] = lambda key, reason: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    on_report: Callable[[str, Any], Any] = ignore_report,
+    on_retry: Callable[[str, str], Any] = ignore_retry,
+    should_stop: Callable[[], bool] = never_stop,
     threads: int | None = None,
     log: Path | None = None,
 ) -> Iterator[JobResult]:

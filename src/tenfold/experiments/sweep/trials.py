@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from tenfold.core.notebook import NotebookBar, in_notebook
-from tenfold.experiments.sweep.pool import Job, JobFunction, run_jobs
+from tenfold.experiments.sweep.pool import Job, JobFunction, Pool
 from tenfold.experiments.sweep.search import Search, Suggestion
 from tenfold.experiments.sweep.space import trial_name
 from tenfold.runs.log import Log
@@ -185,8 +185,7 @@ def run_trials(
     log: Log,
     *,
     num_trials: int,
-    num_workers: int,
-    threads: int,
+    pool: Pool,
     should_stop: Callable[[], bool],
 ) -> None:
     """Runs trials until `source` has no more, and keeps `sweep.csv` up to date.
@@ -200,8 +199,7 @@ def run_trials(
         progress: shows what happens.
         log: of the sweep; receives a line per trial.
         num_trials: of the whole sweep.
-        num_workers: maximum number of trials at the same time.
-        threads: CPU threads of each trial.
+        pool: runs the trials; see `run_jobs`.
         should_stop: returns whether the user has asked to stop.
 
     Raises:
@@ -231,16 +229,7 @@ def run_trials(
             return False  # within an epoch a trial cannot be compared with what others had at its end
         return source.should_prune(running[name], row["epoch"], accuracy)
 
-    results = run_jobs(
-        next_job,
-        function,
-        num_workers=num_workers,
-        on_report=on_report,
-        on_retry=progress.trial_retried,
-        should_stop=should_stop,
-        threads=threads,
-        log=sweep.worker_log,
-    )
+    results = pool(next_job, function, on_report=on_report, on_retry=progress.trial_retried, should_stop=should_stop)
     for result in results:
         trial = running.pop(result.key)
         if result.error is not None:

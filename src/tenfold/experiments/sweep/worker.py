@@ -32,7 +32,9 @@ SendReport = Callable[[Any], Any]
 JobFunction = Callable[[Any, SendReport], Any]
 """Runs one job: called with its payload and with the function that sends reports."""
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""They set the number of threads of the numerical libraries, which read them when they are imported."""
+
 _MALLOC_VARIABLES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
 """The C library keeps freed memory for the next training step: 6 to 10 % faster steps for some memory."""
 
@@ -76,12 +78,18 @@ def _run_job(job: bytes, channel: "connection.Connection[Any, Any]", log: Path |
         raise
     except BaseException as error:  # SystemExit too: only the pool ends a worker
         print(f"{key}: {traceback.format_exc()}", file=sys.stderr, flush=True)
-        channel.send(("failed", _error_message(error, log)))
+        channel.send(("failed", error_message(error, log)))
     finally:
         sys.stdout.flush()
 
 
-def _error_message(error: BaseException, log: Path | None) -> str:
+def error_message(error: BaseException, log: Path | None) -> str:
+    """Returns the line for the error that ended a job.
+
+    Args:
+        error: what the job raised.
+        log: the file with its traceback.
+    """
     text = one_line(str(error))
     if isinstance(error, TenfoldError):
         return text
@@ -184,7 +192,7 @@ class WorkerProcess:
 @contextmanager
 def _environment(threads: int | None) -> Iterator[None]:
     """Sets the environment variables that a process started in the block inherits, and restores them."""
-    settings = _MALLOC_VARIABLES | ({} if threads is None else dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    settings = _MALLOC_VARIABLES | ({} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads)))
     previous = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
