@@ -2,8 +2,9 @@
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from tenfold.api.data import DataSource, given_dataset
 from tenfold.api.evaluate import load
 from tenfold.api.evaluation_data import report_left_out, request_for
+from tenfold.api.on_ray import ModelPlace, features_on_ray, model_place, read_features_on_ray
 from tenfold.api.runs import RunSource, path_of
 from tenfold.api.unlabeled import is_unlabeled, read_unlabeled
 from tenfold.core import durable
@@ -22,6 +24,7 @@ from tenfold.core.text import escaped, plural
 from tenfold.data.build import build_dataset
 from tenfold.data.labels import image_names
 from tenfold.data.types import Dataset
+from tenfold.experiments.sweep.ray_cluster import RayOptions, connected, ray_options
 from tenfold.models.pretrained import LITE0
 from tenfold.recipes.load import resolve
 from tenfold.recipes.schema import Recipe
@@ -82,6 +85,7 @@ def embed(
     splits: str | None = None,
     classes_are_folders: bool | None = None,
     device: str = "auto",
+    ray: bool | str = False,
     progress: Progress | None = None,
 ) -> Embedding:
     """Computes the features of images: what a network gives to its last linear layer. They are cached.
@@ -96,6 +100,7 @@ def embed(
         splits: which folders of `data` are splits, such as `a=train,b=test`.
         classes_are_folders: whether the outermost folders of `data` are classes, whatever their names.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        ray: whether the features are computed on a Ray cluster; or its address, HOST:PORT or `auto`.
         progress: receives messages; shown in notebooks and silent elsewhere by default.
 
     Raises:
@@ -108,46 +113,67 @@ def embed(
         >>> found.features.shape, found.classes  # doctest: +SKIP
         ((397, 1280), ('ants', 'bees'))
     """
+    options = ray_options(ray)
     progress = progress or default_progress()
     if model == LITE0:
         source, classifier = None, pretrained_classifier()
-        classifier.model.to(choose_device(device))
+        if options is None:
+            classifier.model.to(choose_device(device))
     else:
         source = path_of(model, "run")
-        classifier = load(source, device=device).classifier
+        classifier = load(source, device=device if options is None else "cpu").classifier
+    cluster = None if options is None else _Cluster(model_place(source or LITE0, device), options)
     keys = {"data_dir": data_dir, "labels": labels, "splits": splits, "classes_are_folders": classes_are_folders}
     given = {key: value for key, value in keys.items() if value is not None}
     if isinstance(data, str | Path) and not given and is_unlabeled(str(data)):
-        return _of_files(str(data), classifier, progress)
+        return _of_files(str(data), classifier, progress, cluster)
     if isinstance(data, str | Path):
         dataset = build_dataset(request_for(classifier, source, str(data), given), progress.prepare)
     else:
         section = resolve(Recipe(), {"data": given}).data
         dataset = cast("Dataset", given_dataset(data, section))
     report_left_out(dataset.notes, dataset.skipped, progress)
-    return _of_dataset(dataset, classifier, progress)
+    return _of_dataset(dataset, classifier, progress, cluster)
 
 
-def _of_files(source: str, classifier: Classifier, progress: Progress) -> Embedding:
+class _Cluster(NamedTuple):
+    """A Ray cluster, and the model that its workers load."""
+
+    place: ModelPlace
+    options: RayOptions
+
+
+def _of_files(source: str, classifier: Classifier, progress: Progress, cluster: _Cluster | None) -> Embedding:
     """Returns the features of images without labels."""
-    extractor = FeatureExtractor(classifier)
     names: list[str] = []
-    rows = []
-    for batch in read_unlabeled(source, classifier.preprocessing, progress):
-        names += batch.names
-        rows.append(extractor(batch.images).numpy())
-    extractor.flush()
+    rows: list[NDArray[Any]] = []
+    if cluster is None:
+        extractor = FeatureExtractor(classifier)
+        for batch in read_unlabeled(source, classifier.preprocessing, progress):
+            names += batch.names
+            rows.append(extractor(batch.images).numpy())
+        extractor.flush()
+    else:
+        place, options = cluster
+        read = partial(read_features_on_ray, place, options=options)
+        for batch in read_unlabeled(source, classifier.preprocessing, progress, read):
+            names += batch.names
+            rows.append(batch.images)
     if not rows:
         raise DataError(f"none of the images of {escaped(source)} can be read; expected at least one")
     labels = np.full(len(names), UNKNOWN, np.int64)
     return Embedding(np.concatenate(rows), tuple(names), ("",) * len(names), labels)
 
 
-def _of_dataset(dataset: Dataset, classifier: Classifier, progress: Progress) -> Embedding:
+def _of_dataset(dataset: Dataset, classifier: Classifier, progress: Progress, cluster: _Cluster | None) -> Embedding:
     """Returns the features of the images of all splits."""
     parts = {name: split for name, split in dataset.splits().items() if len(split)}
-    images = [classifier.preprocessing.all_fitted(split.images) for split in parts.values()]
-    rows = [features_of(classifier, each, progress=progress.prepare) for each in images]
+    if cluster is None:
+        images = [classifier.preprocessing.all_fitted(split.images) for split in parts.values()]
+        rows = [features_of(classifier, each, progress=progress.prepare) for each in images]
+    else:
+        with connected(cluster.options):  # once for all splits
+            rows = [features_on_ray(cluster.place, split.images, cluster.options) for split in parts.values()]
     return Embedding(
         features=np.concatenate(rows),
         names=tuple(image for name, split in parts.items() for image in image_names(split, name)),

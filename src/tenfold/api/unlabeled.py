@@ -1,6 +1,6 @@
 """Images without labels: an image file, a pattern, or a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from tenfold.data.decode.decode import is_image_name
 from tenfold.data.decode.image_paths import find_images
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.sources.class_folders import list_folder
-from tenfold.deploy.predictor import read_images
+from tenfold.deploy.predictor import ReadImage, read_images
 
 _PATTERN_MARKS = "*?["
 _LABEL_TABLES = ("metadata.csv", "metadata.jsonl")  # found by themselves, as those of Hugging Face
@@ -51,7 +51,13 @@ def is_unlabeled(source: str) -> bool:
     return bool(images) and not any("/" in file for file in images) and not set(_LABEL_TABLES) & set(files)
 
 
-def read_unlabeled(source: str, preprocessing: Preprocessing, progress: Progress) -> Iterator[UnlabeledImages]:
+Read = Callable[[Sequence[Path]], Iterable[list[ReadImage]]]
+"""Reads files in batches, as `read_images` does."""
+
+
+def read_unlabeled(
+    source: str, preprocessing: Preprocessing, progress: Progress, read: Read | None = None
+) -> Iterator[UnlabeledImages]:
     """Yields the images of a source, brought to the size of a network, in order.
 
     A line says which files are no images, and a warning which images cannot be read.
@@ -60,6 +66,7 @@ def read_unlabeled(source: str, preprocessing: Preprocessing, progress: Progress
         source: an image file, a pattern, or a folder, which is searched with its subfolders.
         preprocessing: of the network.
         progress: receives messages, and how many images are done.
+        read: reads the files in place of `read_images`; it may also return something else than pixels.
 
     Raises:
         DataError: when there is no image.
@@ -68,14 +75,14 @@ def read_unlabeled(source: str, preprocessing: Preprocessing, progress: Progress
     if skipped:
         progress.message(f"{plural(len(skipped), 'other file')} skipped, the first: {escaped(skipped[0].name)}")
     folder, done = _folder_of(expanded(source)), 0
-    for decoded in read_images(paths, preprocessing):
+    for decoded in read_images(paths, preprocessing) if read is None else read(paths):
         for each in decoded:
             if each.error is not None:
                 progress.warn(f"left out: {each.error}")
-        read = [(_relative(each.name, folder), each.image) for each in decoded if each.image is not None]
-        if read:
-            names, images = [name for name, _ in read], np.stack([image for _, image in read])
-            yield UnlabeledImages(names, images, len(decoded) - len(read))
+        found = [(_relative(each.name, folder), each.image) for each in decoded if each.image is not None]
+        if found:
+            names, images = [name for name, _ in found], np.stack([image for _, image in found])
+            yield UnlabeledImages(names, images, len(decoded) - len(found))
         done += len(decoded)
         progress.prepare("Reading images", done, len(paths))
 

@@ -9,6 +9,7 @@ from tenfold.cli.options import (
     DataDirOption,
     ForceOption,
     LabelsOption,
+    RayOption,
     SplitsOption,
     chosen_data,
     data_argument,
@@ -29,6 +30,7 @@ def embed(
     splits: SplitsOption = None,
     classes_are_folders: ClassesAreFoldersOption = False,
     device: Annotated[str, device_option("auto")] = "auto",
+    ray: RayOption = None,
     output: Annotated[Path, output_file("features.npz")] = Path("features.npz"),
     force: ForceOption = False,
 ) -> None:
@@ -64,6 +66,7 @@ def embed(
             splits=splits,
             classes_are_folders=classes_are_folders or None,
             device=device,
+            ray=ray or False,
             progress=progress,
         )
     found.save(output)

@@ -15,6 +15,7 @@ from tenfold.cli.options import (
     ForceOption,
     JsonOption,
     ModelOption,
+    RayOption,
     ViewsOption,
     WeightsOption,
     argument,
@@ -44,6 +45,7 @@ def predict(
     as_json: JsonOption = None,
     as_csv: CsvOption = None,
     device: Annotated[str, device_option("auto")] = "auto",
+    ray: RayOption = None,
     views: ViewsOption = None,
     reject_below: Annotated[
         str | None, option("--reject-below", metavar="P", help_text="Answer 'unsure' below this probability, as in 0.7")
@@ -68,6 +70,7 @@ def predict(
       tenfold predict runs/mine photos/ --csv labels.csv
       tenfold predict runs/mine/best.safetensors "photos/**/*.png" --top 3
       tenfold predict runs/mine photos/ --reject-errors 2%
+      tenfold predict runs/mine photos/ --csv labels.csv --ray head-node:6379
       tenfold predict --weights cifar_net.pth --model tutorial cat.jpg
     """
     names = files or []
@@ -88,9 +91,7 @@ def predict(
     if skipped:
         note(_skipped_line(skipped))
 
-    from tenfold.api import evaluate as api
-
-    predictions = list(api.load(chosen, device=device, model=model, views=views).predict_all(paths))
+    predictions = _predictions(chosen, paths, ray, device, model, views)
     if as_json is not None:
         deliver(json_text([_as_dict(prediction, unsure_below) for prediction in predictions]), as_json)
     if as_csv is not None:
@@ -111,6 +112,23 @@ def predict(
     if failed:
         note(f"{len(failed):,} of {plural(len(predictions), 'image')} could not be read")
         raise typer.Exit(1)
+
+
+def _predictions(
+    source: Path, paths: "list[Path]", ray: str | None, device: str, model: str | None, views: str | None
+) -> "list[Prediction]":
+    """Returns a prediction for each image, computed here or on a Ray cluster."""
+    from tenfold.api import evaluate as api
+
+    if ray is None:
+        return list(api.load(source, device=device, model=model, views=views).predict_all(paths))
+
+    from tenfold.api.on_ray import model_place, predict_on_ray
+    from tenfold.experiments.sweep.ray_cluster import RayOptions, ray_options
+
+    options = ray_options(ray) or RayOptions()
+    api.load(source, device="cpu", model=model, views=views)  # reports what is wrong before the cluster starts
+    return predict_on_ray(model_place(source, device, model, views), paths, options)
 
 
 def _is_unsure(prediction: "Prediction", unsure_below: float | None) -> bool:

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
@@ -129,6 +129,7 @@ def connected(options: RayOptions) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # tasks without GPUs hide them themselves
     import ray
+    from ray._private import ray_constants, worker
 
     if ray.is_initialized():
         yield
@@ -136,11 +137,15 @@ def connected(options: RayOptions) -> Iterator[None]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)  # Ray replaces it
     try:
-        with _loopback(options.address == LOCAL):
+        # A cluster that listens on the loopback address only is what Ray starts on macOS and Windows.
+        alone = _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False) if options.address == LOCAL else nullcontext()
+        with alone:
             _init(options.address)
         if in_main_thread:
             signal.signal(signal.SIGTERM, handler)
-        yield
+        # Ray prints pages about a lost machine to standard output; the pool says it in a line.
+        with _replaced(worker, "print_to_stdstream", lambda *_, **__: None):
+            yield
     finally:
         ray.shutdown()
         if in_main_thread:
@@ -160,22 +165,17 @@ def _init(address: str) -> None:
 
 
 @contextmanager
-def _loopback(wanted: bool) -> Iterator[None]:
-    """Makes a cluster that starts in the block listen on the loopback address only, as Ray does on macOS and Windows.
-
-    Where this version of Ray has no such switch, it listens as it always does.
-    """
-    from ray._private import ray_constants
-
-    name = "ENABLE_RAY_CLUSTER"
-    previous = getattr(ray_constants, name, None)
-    if wanted and previous is not None:
-        setattr(ray_constants, name, False)
+def _replaced(module: Any, name: str, value: object) -> Iterator[None]:
+    """Replaces an attribute of Ray's that has no public switch, where this version of Ray has it."""
+    previous = getattr(module, name, None)
+    if previous is None:
+        yield
+        return
+    setattr(module, name, value)
     try:
         yield
     finally:
-        if wanted and previous is not None:
-            setattr(ray_constants, name, previous)
+        setattr(module, name, previous)
 
 
 def num_slots(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
