@@ -60,9 +60,10 @@ def test_predictions_and_features_are_those_without_ray(tmp_path: Path) -> None:
     run = tenfold.train(recipe("mlp"), data=dataset(), runs=tmp_path / "runs", name="r")
     files = {f"new/{number:03}.png": png(number) for number in range(300)}
     write_tree(tmp_path, {**files, "new/broken.png": b"no image"})
+    caches = {name: {"TENFOLD_CACHE": str(tmp_path / name)} for name in ("here", "ray")}  # each computes its features
     for words in (["predict", "runs/r", "new", "--csv", "{}.csv"], ["embed", "new", "runs/r", "--output", "{}.npz"]):
         for name, flags in (("here", []), ("ray", ["--ray"])):
-            done = run_tenfold(*[word.format(name) for word in words], *flags, cwd=tmp_path)
+            done = run_tenfold(*[word.format(name) for word in words], *flags, cwd=tmp_path, env=caches[name])
             assert done.returncode == (words[0] == "predict"), done.stderr
             assert "broken.png" in done.stderr
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
