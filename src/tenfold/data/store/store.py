@@ -32,7 +32,7 @@ from tenfold.data.store.format import FORMAT, read_index
 from tenfold.data.store.leak_cache import delete_leaks
 from tenfold.data.store.opening import open_store
 from tenfold.data.store.size_cache import delete_sizes
-from tenfold.data.store.unfinished import continued_folder, unfinished_folder
+from tenfold.data.store.unfinished import continued_folder, plan_of, unfinished_folder
 from tenfold.data.types import Dataset, ProgressCallback, no_progress
 
 
@@ -173,7 +173,8 @@ def list_unfinished() -> list[StoreInfo]:
     """
     home = cache_folder() / "stores"
     with storage_errors("read", home):
-        return [_info(path) for path in sorted(home.glob(unfinished_folder(home / f"*-{'[0-9a-f]' * 16}").name))]
+        folders = sorted(home.glob(unfinished_folder(home / f"*-{'[0-9a-f]' * 16}").name))
+        return [_info(path) for path in folders if plan_of(path)]
 
 
 def _info(path: Path) -> StoreInfo:
