@@ -155,6 +155,7 @@ build_dataset(DataRequest({str(source)!r}, shard_size={SHARD}))
     assert all((image == NOISE[int(path[-6:-4])]).all() for image, path in zip(train.images, train.paths, strict=True))
     assert len(train) == 29
 
-    store.path.rename(folder)
-    assert [deleted.path for deleted in delete_store("photos")] == [folder]
+    folder.mkdir()
+    (folder / "finished.jsonl").write_text('{"plan": {"size": [8, 10]}}\n')
+    assert [deleted.path for deleted in delete_store("photos")] == [store.path, folder]
     assert not folder.exists()
