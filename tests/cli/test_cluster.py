@@ -30,7 +30,7 @@ wait
 @pytest.mark.timeout(1800)
 def test_processes_killed_at_random_moments_end_with_the_bits_of_undisturbed_ones(tmp_path: Path) -> None:
     folder, draws = write_images(tmp_path), random.Random(0)
-    new = ("d.npz", *SETTINGS, "--epochs", "60", "--processes", "2", "--no-report")
+    new = ("d.npz", *SETTINGS, "--epochs", "30", "--processes", "2", "--no-report")
     started = time.monotonic()
     code, output = Started(folder, *new, "--name", "undisturbed").end()
     seconds = time.monotonic() - started

@@ -20,7 +20,7 @@ def test_killed_stopped_and_resumed_processes_end_with_the_bits_of_undisturbed_o
     undisturbed, run = folder / "runs" / "undisturbed", folder / "runs" / "disturbed"
     code, output = Started(folder, *new, "--name", "undisturbed").end()
     assert code == 0, output
-    assert output.count("processes: 2, each with 25 images of a batch of 50\n") == 1
+    assert output.count("processes: 2, each trains 25 of the 50 images of a batch") == 1
     assert output.count("everything is in runs/undisturbed") == 1
 
     # Killed twice: the first time all start again, the second time all end.

@@ -14,7 +14,6 @@ from tenfold.core.errors import TenfoldError
 from tenfold.core.progress import Progress
 from tenfold.data.types import Dataset
 from tenfold.engine.distributed import ALONE, Processes
-from tenfold.engine.plan import effective_batch_size
 from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import Checkpoint
 from tenfold.runs.run_folder import RunFolder
@@ -104,18 +103,10 @@ def check_agreement(processes: Processes, recipe: Recipe, dataset: Dataset, sett
     )
     on_gpus = choose_device(recipe.train.device).type == "cuda"
     gpus = processes.gather_objects(torch.cuda.get_device_name() if on_gpus else "")
-    world, cores = processes.world, num_cores()
-    batch = effective_batch_size(recipe.train.batch_size, len(dataset.train))
-    lines = [f"processes: {world.size}, each with {_share_text(batch, world.size)} of a batch of {batch}"]
+    lines, local_size, cores = [], processes.world.local_size, num_cores()
     if len(kinds := Counter(gpus)) > 1:
         found = ", ".join(f"{count} × {name}" for name, count in kinds.items())
         lines.append(f"the GPUs differ ({found}): in each step, all of them wait for the slowest one")
-    if not on_gpus and world.local_size > cores:
-        lines.append(f"{world.local_size} processes share {cores} core{'s' * (cores != 1)}: fewer are faster")
+    if not on_gpus and local_size > cores:
+        lines.append(f"{local_size} processes share {cores} core{'s' * (cores != 1)}: fewer are faster")
     return lines
-
-
-def _share_text(batch: int, size: int) -> str:
-    """Returns how many images of a batch a process has."""
-    least, rest = divmod(batch, size)
-    return f"{least} or {least + 1} images" if rest else f"{least} image{'s' * (least != 1)}"
