@@ -104,11 +104,9 @@ def test_machines_that_do_not_come_are_waited_for_in_vain(monkeypatch: pytest.Mo
         run_agent(("-c", ""), wanted, 1, lambda line: None)
 
 
-def test_more_processes_than_cores_and_the_command_that_goes_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_command_that_goes_on_after_a_kill_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def lost(*arguments: object) -> int:
-        (tmp_path / "run").mkdir()
+        (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "recipe.toml").touch()
         (tmp_path / "run" / "env.json").write_text(f'{{"launch": "{os.environ[LAUNCH_ID]}"}}')
         raise ProcessLost("process 1 was killed by SIGKILL")
@@ -116,11 +114,12 @@ def test_more_processes_than_cores_and_the_command_that_goes_on(
     monkeypatch.setattr(launch_agent, "run_agent", lost)
     monkeypatch.setattr("tenfold.core.devices.num_cores", lambda: 1)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    lines: list[str] = []
     with pytest.raises(TrainingError, match=r"others; go on with: tenfold train --resume \S*run --processes 2$"):
-        launch(["train"], Launch(2), lines.append, run=None, runs=tmp_path)
-    assert lines == ["2 processes share 1 core: without a GPU for each, fewer are faster"]
+        launch(["train"], Launch(2), print, run=None, runs=tmp_path)
     assert os.environ["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    with pytest.raises(TrainingError, match=r"--processes gpu --nodes 2 --node-rank 1 --rendezvous node0:29500$"):
+        launch(["train"], Launch("gpu", 0, 2, 1, "node0:29500"), print, run=tmp_path / "run", runs=tmp_path)
 
 
 def test_a_process_for_each_gpu_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

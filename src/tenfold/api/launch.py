@@ -37,10 +37,8 @@ def launch(
     from tenfold.api.launch_agent import run_agent  # torch takes a second
     from tenfold.core.devices import num_cores
 
-    count, cores = _count(wanted), num_cores()
-    if count > cores and wanted.processes != "gpu":
-        report(f"{count} processes share {cores} core{'s' * (cores != 1)}: without a GPU for each, fewer are faster")
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
+    count = _count(wanted)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() // count)))
     try:
         return run_agent(("-m", "tenfold", *arguments), wanted, count, report)
     except ProcessLost as error:
@@ -54,8 +52,8 @@ def launch(
 def _command(run: Path, wanted: Launch) -> str:
     words = ["tenfold", "train", "--resume", display_path(run), "--processes", str(wanted.processes)]
     if wanted.nodes > 1:
-        place = ["--node-rank", str(wanted.node_rank), "--rendezvous", wanted.rendezvous]
-        words += ["--nodes", str(wanted.nodes), *place]
+        words += ["--nodes", str(wanted.nodes), "--node-rank", str(wanted.node_rank)]
+        words += ["--rendezvous", wanted.rendezvous]
     return shlex.join(words)
 
 
