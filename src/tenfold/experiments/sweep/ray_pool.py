@@ -160,12 +160,12 @@ class _Tasks:
         try:
             kind, value, trace = ray.get(task)
         except RayTaskError as error:
-            return JobResult(job.key, None, _not_run(error), self.attempts[job.key])
+            kind, value, trace = FAILED, _not_run(error), ""
         except RayError as error:
             return self._handle_loss(job, loss_text(error))
         if kind == DONE:
             return JobResult(job.key, value, None, self.attempts[job.key])
-        if kind != FAILED:
+        if kind != FAILED or self.should_stop():  # a stop ends what a job was doing with any error
             return self._handle_loss(job, "it was stopped")
         self._write_log(trace)
         return JobResult(job.key, None, value, self.attempts[job.key])
