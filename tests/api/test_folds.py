@@ -39,7 +39,7 @@ class Messages(SilentProgress):
 @pytest.fixture(scope="module", autouse=True)
 def inline() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tenfold.experiments.sweep.trials.run_jobs", run_jobs_here)
+        patch.setattr("tenfold.api.sweep_running.run_jobs", run_jobs_here)
         yield
 
 
