@@ -73,6 +73,14 @@ def test_one_process_prints_what_ends_all(monkeypatch: pytest.MonkeyPatch) -> No
     assert prefix_of(UsageError("on another machine")) == "error: process 2: "
 
 
+def test_only_training_is_shared_by_processes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place(monkeypatch, RANK="0", LOCAL_RANK="0")
+    assert main(["recipes"]) == 2
+    assert "4 processes were started of 'tenfold recipes'; only train shares its work" in capsys.readouterr().err
+
+
 def test_the_command_that_has_started_the_processes_names_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
     place(monkeypatch, RANK="0", LOCAL_RANK="0", **{LAUNCH_ID: "x"})
     assert prefix_of(ProcessLost("x")) is None

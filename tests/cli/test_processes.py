@@ -9,7 +9,7 @@ import pytest
 
 from harness.processes import SETTINGS, Started, weights, write_images
 
-EPOCHS = 30
+EPOCHS = 20
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds child processes in /proc")
 

@@ -122,6 +122,15 @@ def prefix_of(error: Exception) -> str | None:
     return f"{prefix}process {world.rank}: "
 
 
+def refuse_in_several(command: str) -> None:
+    """Raises UsageError if a launcher has started several processes of a command that each would do as a whole."""
+    world = current_world()
+    if world.is_several:
+        raise UsageError(
+            f"{world.size} processes were started of 'tenfold {command}'; only train shares its work: start one"
+        )
+
+
 def _check_started(processes: str) -> None:
     """Raises UsageError if another launcher has started another number of processes."""
     world = current_world()

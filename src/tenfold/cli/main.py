@@ -26,7 +26,7 @@ from tenfold.cli.commands.suspects import suspects
 from tenfold.cli.commands.sweep import sweep
 from tenfold.cli.commands.train import train
 from tenfold.cli.grammar import Command
-from tenfold.cli.launching import prefix_of
+from tenfold.cli.launching import prefix_of, refuse_in_several
 from tenfold.cli.options import flag
 from tenfold.core.errors import TenfoldError
 from tenfold.core.registry import did_you_mean
@@ -77,6 +77,8 @@ def root(
         typer.echo(f"tenfold {_installed_version()}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    elif context.invoked_subcommand != "train":
+        refuse_in_several(context.invoked_subcommand)
 
 
 def _installed_version() -> str:
