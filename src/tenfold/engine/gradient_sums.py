@@ -1,5 +1,6 @@
 """Two ways to add up the gradients of all processes: in one message, or in parts while the backward pass goes on."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -66,7 +67,9 @@ class BucketedSums:
 
     def __init__(self, model: nn.Module, processes: Processes) -> None:
         self._processes = processes
-        self.model = DistributedDataParallel(model, broadcast_buffers=False)
+        with warnings.catch_warnings():  # PyTorch 2.13 has another name for it, which older versions do not know
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            self.model = DistributedDataParallel(model, broadcast_buffers=False)
         self.model.register_comm_hook(None, _summed)
 
     @torch.no_grad()
