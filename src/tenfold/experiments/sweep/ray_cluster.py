@@ -159,9 +159,23 @@ def _init(address: str) -> None:
     if address == LOCAL:
         arguments |= {"include_dashboard": False, "object_store_memory": _OBJECT_BYTES, "_node_ip_address": "127.0.0.1"}
     try:
-        ray.init(**arguments)
+        with _quiet_errors():
+            ray.init(**arguments)
     except (ConnectionError, RuntimeError, ValueError, OSError, SystemExit) as error:
         raise _no_answer(address, error) from error
+
+
+@contextmanager
+def _quiet_errors() -> Iterator[None]:
+    """Discards what is written to standard error, below Python too: Ray repeats there that nothing answers."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextmanager
