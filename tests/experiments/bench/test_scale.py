@@ -12,7 +12,8 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.world import World
 from tenfold.data.request import DataRequest
 from tenfold.engine.distributed import Processes
-from tenfold.experiments.bench.scale import CountedProcesses, ScaleBench, ScalePoint, measure_scale
+from tenfold.experiments.bench.scale import ScaleBench, measure_scale
+from tenfold.experiments.bench.scale_process import CountedProcesses, ScalePoint
 from tenfold.experiments.bench.timing import Samples
 from tenfold.recipes.load import load_recipe
 
