@@ -43,7 +43,8 @@ def test_data_command_line_and_versions_are_compared(monkeypatch: pytest.MonkeyP
     processes: Any = TwoProcesses()
     recipe, dataset = tiny.recipe(), tiny.dataset()
     assert check_agreement(processes, recipe, dataset, "recipe quick") == []
-    assert set(processes.compared) == {"data", "command_line", "version_of_tenfold", "version_of_torch"}
+    assert set(processes.compared) == {"data", "command_line", "device", "version_of_tenfold", "version_of_torch"}
+    assert processes.compared["device"] == "cpu"
     assert processes.compared["data"].endswith(f"({dataset.fingerprint[:12]})")
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tenfold.core.errors import UsageError
-from tenfold.core.world import ALONE, World, current_world, leave_world, without_world
+from tenfold.core.world import ALONE, LAUNCH_ID, World, current_world, launch_id, leave_world, without_world
 
 _TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x"}
 
@@ -43,6 +43,15 @@ def test_variables_that_make_no_sense_are_refused(changed, message):
 def test_a_missing_rank_is_refused():
     with pytest.raises(UsageError, match="RANK is missing"):
         current_world({"WORLD_SIZE": "4"})
+
+
+def test_a_launch_with_the_name_of_an_earlier_one_is_another(monkeypatch):
+    first = launch_id(_TORCHRUN)
+    assert launch_id(_TORCHRUN) == first
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert launch_id(_TORCHRUN) != first
+    assert launch_id(_TORCHRUN | {LAUNCH_ID: "own"}) == "own"
+    assert launch_id({}) is None
 
 
 def test_a_child_can_leave_the_world_of_its_parent(monkeypatch):

@@ -1,11 +1,14 @@
 """Errors of several processes that need no second one. Two processes: `test_two_processes.py`."""
 
 import socket
+from datetime import timedelta
+from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
-from tenfold.core.errors import TrainingError, UsageError
+from tenfold.core.errors import ProcessLost, TrainingError, UsageError
 from tenfold.core.world import ALONE as ALONE_WORLD
 from tenfold.core.world import World
 from tenfold.engine import distributed
@@ -44,6 +47,37 @@ def test_a_connection_that_another_process_closed_is_one_line() -> None:
         raise RuntimeError(
             "[/pytorch/third_party/gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]"
         )
+
+
+@pytest.fixture
+def meetings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Returns the stores of the meetings of this process with others that do not exist, and what ends them."""
+    store, found = dist.HashStore(), []
+    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(store, 1, 2)]))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, store, **_: found.append(store))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: found.append("left"))
+    monkeypatch.setattr(distributed, "sleep", lambda seconds: found.append("waited"))
+    return found
+
+
+def test_the_second_training_of_a_script_does_not_read_the_addresses_of_the_first(meetings: list[Any]) -> None:
+    for _ in range(2):
+        with joined(SECOND, torch.device("cpu")):
+            pass
+    first, _, second, _ = meetings
+    first.set("address", "of a closed connection")
+    first.set_timeout(timedelta(seconds=1))
+    assert first.check(["address"])
+    assert not second.check(["address"])
+
+
+def test_a_launcher_is_given_time_to_see_the_error_that_another_process_ends_with(
+    meetings: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    with pytest.raises(ProcessLost), joined(SECOND, torch.device("cpu")):
+        raise RuntimeError("Connection closed by peer")
+    assert meetings[1:] == ["left", "waited"]
 
 
 def test_other_errors_stay_as_they_are() -> None:

@@ -1,14 +1,16 @@
 """Errors that end training, and their messages."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from harness.runs import CLASSES, noise_dataset, tiny_run
-from tenfold.core.errors import TrainingError
+from harness.runs import CLASSES, StopAfter, noise_dataset, tiny_run
+from tenfold.core.errors import Terminated, TrainingError
+from tenfold.engine import loop
 
 SHORT = ("train.batch_size=4", "train.duration=2 epochs")
 
@@ -58,3 +60,14 @@ def test_other_value_errors_of_a_users_network_pass_through(tmp_path: Path) -> N
 
     with pytest.raises(ValueError, match="these images are refused"):
         tiny_run(tmp_path, overrides=SHORT, model=RefusingNet())
+
+
+def test_all_processes_meet_after_the_save_of_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher kills those that are left some time after the first one has ended."""
+    calls = []
+    for name in ("agree", "save_checkpoint"):
+        function = getattr(loop, name)
+        monkeypatch.setattr(loop, name, lambda *args, name=name, call=function: (calls.append(name), call(*args)))
+    with StopAfter(2).installed(signal.SIGTERM), pytest.raises(Terminated):
+        tiny_run(tmp_path)
+    assert calls[-2:] == ["save_checkpoint", "agree"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tenfold.models import folding
 from tenfold.models.build import build_model, models
 from tenfold.models.folding import inference_network
 
@@ -68,6 +69,14 @@ def test_what_may_hold_state_or_would_compute_something_else_stays_as_it_is() ->
     broken.head.weight.data.fill_(float("nan"))
     for model in (hooked, broken, own):
         assert inference_network(model, SIZE) is model
+
+
+def test_that_a_network_cannot_be_folded_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[nn.Module] = []
+    monkeypatch.setattr(folding, "folded", lambda model, example: tried.append(model))
+    model = network("quick")
+    assert inference_network(model, SIZE) is inference_network(model, SIZE) is model
+    assert len(tried) == 1
 
 
 def test_a_network_made_in_inference_mode_is_folded() -> None:

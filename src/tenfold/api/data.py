@@ -27,13 +27,16 @@ from tenfold.data.sources.layout import drawn_note
 from tenfold.data.store.store import list_stores
 from tenfold.data.types import Dataset, Split, no_progress
 from tenfold.data.webdataset_writer import is_exported, write_webdataset
-from tenfold.recipes.load import resolve
+from tenfold.recipes.load import key_of, resolve
 from tenfold.recipes.schema import DataSection, Recipe
 from tenfold.runs.folders import source_places
 
 DataSource = str | Path | Dataset | tuple[Any, Any] | list[Any] | Mapping[str, Any]
 """What Python takes as data: a dataset's name or path, a `Dataset`, `(images, labels)`, or such pairs by split,
 `{"train": (images, labels), "test": (images, labels)}`."""
+
+DATA_PLACES = ("data.source", "data.data_dir")
+"""Recipe keys that say where the images are: they may change where the images are the same."""
 
 
 def dataset(source: DataSource, *, progress: Progress | None = None, **settings: Any) -> Dataset:
@@ -196,6 +199,23 @@ def absolute_paths(section: DataSection) -> dict[str, object]:
     if is_address(section.source):
         absolute["data.source"] = pinned(section.source)
     return absolute | ({"data.labels": labels_from(section.labels, expanded(section.source))} if section.labels else {})
+
+
+def moved_data(recipe: Recipe, data: object, overrides: Sequence[str]) -> tuple[Recipe, list[str]]:
+    """Returns the recipe with the place where its images are now, and the overrides that are about something else.
+
+    Args:
+        recipe: of the same images elsewhere.
+        data: a path or a name; anything else says no place.
+        overrides: `"section.key=value"` each.
+    """
+    places = [line for line in overrides if key_of(line) in DATA_PLACES]
+    if isinstance(data, str | Path):
+        places.append(f"data.source={data}")
+    if not places:
+        return recipe, list(overrides)
+    moved = resolve(recipe, places)
+    return resolve(moved, absolute_paths(moved.data)), [line for line in overrides if line not in places]
 
 
 def request_of(section: DataSection) -> DataRequest:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from tenfold.api.data import DataSource, absolute_paths, dataset_of, given_dataset
+from tenfold.api.data import DATA_PLACES, DataSource, dataset_of, given_dataset, moved_data
 from tenfold.api.followers import Job, check_agreement
 from tenfold.api.training_run import Run
 from tenfold.core.errors import TenfoldError
@@ -18,10 +18,7 @@ from tenfold.engine.run import run
 from tenfold.recipes.load import key_of, resolve
 from tenfold.recipes.schema import Recipe
 
-_PLACES = ("data.source", "data.data_dir")
-"""Recipe keys that say where images are, which may differ between machines."""
-
-_OWN = (*_PLACES, "data.exclude", "data.relabel", "train.device")
+_OWN = (*DATA_PLACES, "data.exclude", "data.relabel", "train.device")
 """Recipe keys of a command line that may differ between machines."""
 
 
@@ -82,11 +79,8 @@ def settings_text(recipe: str | Path | Recipe, overrides: Sequence[str]) -> str:
 
 def _own_dataset(job: Job, data: DataSource | None, overrides: Sequence[str]) -> Dataset:
     """Returns the images of the job on this machine: where its own command line says, or else the recipe."""
-    places = [line for line in overrides if key_of(line) in _PLACES]
-    if isinstance(data, str | Path) and Path(data).exists():
-        places.append(f"data.source={data}")
-    moved = resolve(job.recipe, places)
-    moved = resolve(moved, absolute_paths(moved.data))
+    is_elsewhere = isinstance(data, str | Path) and not Path(data).exists()
+    moved, _ = moved_data(job.recipe, None if is_elsewhere else data, overrides)
     with TemporaryDirectory() as folder:
         lists: dict[str, object] = {}
         for key, content in job.lists.items():

@@ -95,13 +95,15 @@ def check_agreement(processes: Processes, recipe: Recipe, dataset: Dataset, sett
     Raises:
         TrainingError: when two processes differ; the message names both.
     """
+    device = choose_device(recipe.train.device).type
     processes.check_same(
         data=f"{len(dataset.train):,} training images ({dataset.fingerprint[:12]})",
         command_line=settings or "",
+        device=device,
         version_of_tenfold=version("tenfold"),
         version_of_torch=torch.__version__,
     )
-    on_gpus = choose_device(recipe.train.device).type == "cuda"
+    on_gpus = device == "cuda"
     gpus = processes.gather_objects(torch.cuda.get_device_name() if on_gpus else "")
     lines, local_size, cores = [], processes.world.local_size, num_cores()
     if len(kinds := Counter(gpus)) > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from tenfold.api import training_run
-from tenfold.api.data import DataSource, absolute_paths, dataset_of, in_memory, recorded_section
+from tenfold.api.data import DataSource, dataset_of, in_memory, moved_data, recorded_section
 from tenfold.api.followers import Followers
 from tenfold.api.training_run import Run
 from tenfold.core import durable
@@ -29,9 +29,6 @@ from tenfold.runs.checkpoint import Checkpoint, load_checkpoint, remove_checkpoi
 from tenfold.runs.folders import copy_image_lists
 from tenfold.runs.log import Log
 from tenfold.runs.run_folder import RunFolder
-
-_DATA_PLACE = ("data.source", "data.data_dir")
-"""Keys that say where the images are: they may change where the images are the same."""
 
 
 def resume_run(
@@ -57,7 +54,7 @@ def resume_run(
                 f"{display_path(path)} is the final model of a cross-validation, which is resumed as a whole: "
                 f"tenfold sweep --resume {display_path(folder.path.parent)}"
             )
-        before, settings = _with_moved_data(stored, data, overrides)
+        before, settings = moved_data(stored, data, overrides)
         diverged_at = folder.diverged_at()
         after = extended(before, resolve(before, settings), diverged=diverged_at is not None)
         dataset = in_memory(data, after.data) or dataset_of(recorded_section(after.data, folder.path), progress)
@@ -132,17 +129,6 @@ def newest_checkpoint(folder: RunFolder, progress: Progress) -> Checkpoint | Non
         progress.warn(warning)
     progress.message(f"resuming from step {checkpoint.step:,}")
     return checkpoint
-
-
-def _with_moved_data(recipe: Recipe, data: DataSource | None, overrides: Sequence[str]) -> tuple[Recipe, list[str]]:
-    """Returns the recipe with the place where its images are now, and the overrides that are about something else."""
-    places = [line for line in overrides if key_of(line) in _DATA_PLACE]
-    if isinstance(data, str | Path):
-        places.append(f"data.source={data}")
-    if not places:
-        return recipe, list(overrides)
-    moved = resolve(recipe, places)
-    return resolve(moved, absolute_paths(moved.data)), [line for line in overrides if line not in places]
 
 
 def _place_text(recipe: Recipe) -> str:

@@ -28,7 +28,7 @@ from tenfold.core.devices import meeting_device
 from tenfold.core.errors import TenfoldError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.core.world import current_world
+from tenfold.core.world import count_training, current_world
 from tenfold.engine.distributed import joined
 from tenfold.recipes.auto import AUTO, LARGE, TUNED
 from tenfold.recipes.keywords import keyword_lines
@@ -144,6 +144,7 @@ def train(
     check_seeds(seeds, resplit, model=model, resume=resume, budget=budget)
     check_folds(folds, seeds=seeds, model=model, resume=resume, budget=budget)
     world = current_world()
+    count_training()
     refuse_in_several(world, seeds=seeds, folds=folds, budget=budget)
     places: dict[str, Any] = {"data": data, "resume": resume, "start_from": start_from}
     others: dict[str, Any] = {"model": model, "name": name, "runs": runs, "budget": budget, "report": report}

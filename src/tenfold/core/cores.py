@@ -45,11 +45,12 @@ def one_core_each(device: torch.device) -> Iterator[RunAll]:
     if device.type != "cpu":
         yield in_turn
         return
-    with ThreadPoolExecutor(_enter(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
+    num_threads = _enter()
+    try:
+        with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield lambda compute, batches: list(pool.map(compute, batches))
-        finally:
-            _leave()
+    finally:
+        _leave()  # after the pool: a thread of it may have begun just now
 
 
 def _enter() -> int:

@@ -98,9 +98,23 @@ def launch_id(environment: Mapping[str, str] | None = None) -> str | None:
     """Returns what all processes of one launch have in common, also after a restart; None without a launcher."""
     environment = os.environ if environment is None else environment
     elastic = environment.get("TORCHELASTIC_RUN_ID")
-    if elastic == "none":  # torchrun's default on several machines: its process tells launches apart
-        elastic = f"process {os.getppid()}"
+    if elastic is not None:  # may be used again, or be torchrun's default: its process tells launches apart
+        elastic = f"{elastic}, process {os.getppid()}"
     return environment.get(LAUNCH_ID, elastic)
+
+
+_num_trainings = 0
+
+
+def count_training() -> None:
+    """Counts a training of this process, which may be one of several in a script."""
+    global _num_trainings
+    _num_trainings += 1
+
+
+def training_number() -> int:
+    """Returns how many trainings this process has begun: after a restart, the same number stands for the same one."""
+    return _num_trainings
 
 
 def is_restarted(environment: Mapping[str, str] | None = None) -> bool:

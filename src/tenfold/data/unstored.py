@@ -5,7 +5,6 @@ Shapes: N images of a split, H×W pixels, 3 channels.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.core.devices import num_cores
 from tenfold.core.disk import storage_errors
 from tenfold.core.errors import DataError
 from tenfold.core.text import escaped
+from tenfold.core.world import current_world
 from tenfold.data.decode.decode import FileSource
 from tenfold.data.decode.fit_rule import stored_size
 from tenfold.data.decode.tasks import decode_to_size
@@ -120,7 +121,7 @@ class EncodedImages:
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(os.cpu_count())
+        return ThreadPoolExecutor(max(1, num_cores() // current_world().local_size))
 
     def _decoded(self, row: int) -> bytes:
         file = self.files[row]

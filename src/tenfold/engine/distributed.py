@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
+from time import sleep
 from typing import TypeVar, cast
 
 import torch
@@ -28,6 +30,11 @@ _RENDEZVOUS_SECONDS = 300.0
 
 _COLLECTIVE_TIMEOUT = timedelta(hours=6)
 """How long processes wait for one that is busy alone, such as with preparing data. A dead one is noticed at once."""
+
+_SECONDS_TO_SAY_WHY = 1.0
+"""How long a process that has lost another one waits: the launcher ends all of them when the first one ends."""
+
+_meetings = count()  # the store of a launcher outlives a meeting, and so do the addresses in it
 
 _PEER_LOST = ("closed by peer", "reset by peer", "connect timeout", "nccl communicator was aborted", "broken pipe")
 
@@ -165,17 +172,17 @@ def joined(world: World, device: torch.device) -> Iterator[Processes]:
         yield ALONE
         return
     _rendezvous(world, device)
-    try:
-        with _clear_loss_of_peers():
+    with _clear_loss_of_peers():
+        try:
             yield Processes(world)
-    finally:
-        dist.destroy_process_group()
+        finally:
+            dist.destroy_process_group()
 
 
 def _rendezvous(world: World, device: torch.device) -> None:
     """Connects the processes, from the environment that the launcher sets."""
     address = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # the store keeps the addresses of earlier ones
+    meeting = f"tenfold/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{next(_meetings)}"
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -185,7 +192,7 @@ def _rendezvous(world: World, device: torch.device) -> None:
         )
         dist.init_process_group(
             backend,
-            store=PrefixStore(f"tenfold/{attempt}", store),
+            store=PrefixStore(meeting, store),
             rank=rank,
             world_size=size,
             timeout=_COLLECTIVE_TIMEOUT,
@@ -206,4 +213,6 @@ def _clear_loss_of_peers() -> Iterator[None]:
     except RuntimeError as error:
         if not any(sign in str(error).lower() for sign in _PEER_LOST):
             raise
+        if worlds.launch_id() is not None:
+            sleep(_SECONDS_TO_SAY_WHY)
         raise ProcessLost("another process of this training has ended; its own message says why") from error

@@ -106,6 +106,7 @@ def train(setup: Setup, checkpoint: Checkpoint | None = None) -> Trained:
                 if checkpoint_due or stopping:
                     save_checkpoint(setup, state)
                 if stopping:
+                    agree(setup.processes, stop)  # none ends before rank 0 has saved: a launcher would end it too
                     raise stop.error(
                         f"stopped at step {state.step:,} and saved; resume with: {setup.folder.resume_command()}"
                     )

@@ -19,9 +19,9 @@ _KNOWN_PACKAGES = ("tenfold", "timm")
 
 
 class _Folded(NamedTuple):
-    """A copy of a network, and what the network was when it was copied."""
+    """A copy of a network, or None where it cannot be folded, and what the network was when that was found."""
 
-    network: nn.Module
+    network: nn.Module | None
     layers: list[tuple[Any, dict[str, Any]]]
     state: list[Tensor]
 
@@ -57,16 +57,16 @@ def inference_network(model: nn.Module, image_size: tuple[int, int]) -> nn.Modul
         return model
     kept, layers, state = _kept.get(model), _layers(model), _state(model)
     if kept is not None and kept.layers == layers and _are_equal(kept.state, state):
-        return kept.network
+        return model if kept.network is None else kept.network
     example = example_image(image_size, next(model.parameters()).device)
     with torch.inference_mode(False), torch.no_grad():
         network = folded(model, example)
-        if network is None:
-            return model
-        if example.device.type == "cpu":  # so that the bits are those of a network that was just loaded
+        if (
+            network is not None and example.device.type == "cpu"
+        ):  # so that the bits are those of a network that was just loaded
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         _kept[model] = _Folded(network, layers, [tensor.clone() for tensor in state])
-    return network
+    return model if network is None else network
 
 
 def example_image(image_size: tuple[int, int], device: torch.device) -> Tensor:

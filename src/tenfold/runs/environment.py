@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tenfold.core.world import launch_id
+from tenfold.core.world import launch_id, training_number
 
 _RECORDED_PACKAGES = ("tenfold", "torch", "numpy", "pillow", "timm")
 
@@ -40,6 +40,7 @@ def describe_environment(command: Sequence[str], threads: int | None = None) -> 
         "nvidia_gpus": _nvidia_gpus(),
         "git_commit": _git_commit(),
         "launch": launch_id(),
+        "launch_training": training_number(),
     }
 
 

@@ -18,6 +18,7 @@ from tenfold.data.request import DataRequest
 from tenfold.data.store import shards
 from tenfold.data.store.shards import Shard, ShardedImages, chosen, joined, sharded
 from tenfold.data.store.store import delete_store, list_stores, list_unfinished, open_or_build, store_key
+from tenfold.data.store.unfinished import finished_files, record_finished
 from tenfold.data.store.writer import fill_from_arrays
 from tenfold.data.types import Dataset, Split, no_progress
 
@@ -116,6 +117,16 @@ def test_unreadable_images_leave_no_gap_in_shards(tmp_path: Path) -> None:
     for image, path, label in zip(train.images, train.paths, train.labels, strict=True):
         assert (image == NOISE[int(path[-6:-4])]).all()
         assert "ab"[label] in path
+
+
+def test_the_record_of_a_lost_file_does_not_stand_for_one_that_is_half_written(tmp_path: Path) -> None:
+    finished_files(tmp_path, {"size": 8})
+    for name in ("kept", "lost"):
+        record_finished(tmp_path, {"file": name, "bytes": 3})
+    (tmp_path / "kept").write_bytes(b"abc")
+    for _ in range(2):
+        assert list(finished_files(tmp_path, {"size": 8})) == ["kept"]
+        (tmp_path / "lost").write_bytes(bytes(3))  # as written by a process that is killed then
 
 
 def test_preparing_goes_on_after_a_kill_without_doing_finished_shards_again(

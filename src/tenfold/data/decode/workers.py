@@ -247,5 +247,7 @@ def _decode_chunk(decode: Decode, sources: list[FileSource]) -> list[DecodedImag
 
 
 def _num_workers() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from tenfold.core.devices import num_cores  # imports torch, which no worker needs
+
+    cores = num_cores()
     return min(_MAX_WORKERS, cores) if cores > 1 else 0

@@ -67,10 +67,12 @@ def finished_files(folder: Path, plan: Facts) -> dict[str, Facts]:
     if header != {"plan": plan}:
         found = {}
     for file in folder.iterdir():
-        if file.name not in found and (not found or file.name != _FINISHED):
+        if file.name not in found and file.name != _FINISHED:
             durable.disk.remove(file)
-    if not found:
-        durable.append_line(folder / _FINISHED, json.dumps({"plan": plan}))
+    # Without the records of lost files: such a file has its size long before it is finished again.
+    durable.write_text(
+        folder / _FINISHED, "".join(f"{json.dumps(line)}\n" for line in ({"plan": plan}, *found.values()))
+    )
     return found
 
 
