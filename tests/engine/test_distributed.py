@@ -3,6 +3,7 @@
 import socket
 from datetime import timedelta
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ import torch.distributed as dist
 from tenfold.core.errors import ProcessLost, TrainingError, UsageError
 from tenfold.core.world import ALONE as ALONE_WORLD
 from tenfold.core.world import World
-from tenfold.engine import distributed
+from tenfold.engine import distributed, recording
 from tenfold.engine.distributed import ALONE, Processes, joined
-from tenfold.engine.precision import Hardware, own_hardware
+from tenfold.engine.precision import own_hardware
+from tenfold.engine.state import Best
+from tenfold.recipes.schema import TrainSection
 
 SECOND = World(rank=1, size=2, local_rank=1, local_size=2)
 
@@ -39,14 +42,26 @@ def test_one_process_joins_nobody() -> None:
         assert processes.from_main(lambda: 3) == 3
 
 
-def test_a_connection_that_another_process_closed_is_one_line() -> None:
+def test_one_process_gathers_its_own_values() -> None:
+    assert ALONE.gather(torch.tensor([1, 2])).tolist() == [[1, 2]]
+    assert ALONE.exchange([3.0]) == [[3.0]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[/pytorch/third_party/gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]",
+        "socketProgress: Connection closed by remote peer node-1<4711>",
+        "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely.",
+        "NCCL error: remote process exited or there was a network error",
+    ],
+)
+def test_a_connection_that_another_process_closed_is_one_line(text: str) -> None:
     with (
         pytest.raises(TrainingError, match=r"another process of this training has ended; its own message says why"),
         distributed._clear_loss_of_peers(),
     ):
-        raise RuntimeError(
-            "[/pytorch/third_party/gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]"
-        )
+        raise RuntimeError(text)
 
 
 @pytest.fixture
@@ -85,6 +100,42 @@ def test_other_errors_stay_as_they_are() -> None:
         raise RuntimeError("shape mismatch")
 
 
-def test_one_gpu_for_several_processes_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"train.device is 'cuda:0' for 2 processes; expected cuda or cpu"):
-        own_hardware(Hardware(torch.device("cuda:0"), None, threads=1), Processes(SECOND))
+class Pair(Processes):
+    """Two processes of which rank 0 has found what this one has."""
+
+    def broadcast_object(self, value: Any) -> Any:
+        return value
+
+
+@pytest.fixture
+def mac(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+
+
+@pytest.mark.parametrize("name", ["cuda:0", "mps"])
+def test_one_gpu_for_several_processes_is_refused(name: str, mac: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    section = TrainSection(device=name, precision="float32")
+    with pytest.raises(UsageError, match=rf"train.device is '{name}' for 2 processes; expected cuda or cpu"):
+        own_hardware(section, Pair(SECOND))
+
+
+def test_several_processes_on_a_mac_use_the_cpu(mac: None) -> None:
+    assert own_hardware(TrainSection(precision="float32"), ALONE).device.type == "mps"
+    assert own_hardware(TrainSection(precision="float32"), Pair(SECOND)).device.type == "cpu"
+
+
+def test_the_best_step_is_that_of_rank_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processors of another kind may round a score otherwise, and a process that saves alone would wait forever."""
+
+    class Second(Pair):
+        def broadcast_object(self, value: Any) -> Any:
+            return 0.1, 0.75, 0.75
+
+    best = Best(0.75, epoch=1, step=1, score=0.75)
+    state, setup, plan = MagicMock(best=best, step=2), MagicMock(processes=Second(SECOND)), MagicMock()
+    monkeypatch.setattr(recording, "log_row", MagicMock())
+    monkeypatch.setattr(recording, "monitored", lambda *_: 0.7500001)
+    recording.evaluate_now(setup, plan, state)
+    assert state.best is best

@@ -1,5 +1,6 @@
 import json
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,6 +174,14 @@ def test_measuring_leaves_weights_and_random_state_unchanged(cache: Path) -> Non
     assert all(map(torch.equal, tensors, before))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(rule.lr == 0.001 for rule in measured.optimizer.rules)
+
+
+def test_measuring_on_the_cpu_leaves_gpus_alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    many = step_context(hardware=replace(CPU, threads=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of CUDA devices whose generators are kept without need
+        choose_execution("eager", many, batch(), choose_threads=True)
 
 
 def test_auto_works_with_a_broken_compiler(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,10 @@ def sorted_by_class(data: Dataset) -> Dataset:
 
 def test_augmentation_that_does_not_fit_is_refused() -> None:
     recipe = tiny.recipe("mlp", "data.augment.shift=16")
-    with pytest.raises(RecipeError, match=r"data.augment.shift = 16 for images of 16×16; expected at most 15"):
+    message = r"data.augment.shift = 16 for images of 16×16; expected at most 15"
+    with pytest.raises(RecipeError, match=message) as caught:
         training_loader(recipe, tiny.dataset(), choose_hardware(recipe.train))
+    assert caught.value.is_everywhere, "one of several processes prints it"
 
 
 @pytest.mark.parametrize(("keys", "sizes"), [((), [8, 8, 8, 1]), (("train.drop_last=true",), [8, 8, 8])])

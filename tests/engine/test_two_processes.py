@@ -76,7 +76,21 @@ def test_float64_weights_are_the_same_after_100_steps(folder: Path, tmp_path: Pa
 
 def test_local_batch_norm_gives_one_model_all_the_same(folder: Path, found: list[dict[str, Any]]) -> None:
     assert all(each["errors"]["local"] == "none" for each in found)
-    assert all(tensor.isfinite().all() for tensor in weights(folder / "local").values())
+    found_weights = weights(folder / "local")
+    assert all(tensor.isfinite().all() for tensor in found_weights.values())
+    counts = {int(tensor) for name, tensor in found_weights.items() if name.endswith("num_batches_tracked")}
+    assert counts == {16}, "a process without an image of the last batch counts it too"
+
+
+def test_a_weight_used_by_one_process_gets_its_gradient_in_both(found: list[dict[str, Any]]) -> None:
+    expected = [[[2.0, 2.0], [2.0, 2.0], None], [[2.0, 2.0], [1.0, 1.0], None]]
+    assert [each["gradients"] for each in found] == [expected] * 2
+
+
+def test_ddp_with_a_weight_that_is_not_used_names_the_other_way(found: list[dict[str, Any]]) -> None:
+    message = "train.reduce is 'ddp', but a trainable weight of UnusedNet had no gradient"
+    assert all(each["errors"]["unused"].startswith(f"RecipeError: {message}") for each in found)
+    assert all(each["errors"]["unused"].endswith("set train.reduce=flat") for each in found)
 
 
 def test_evaluation_has_the_bits_of_one_process_for_any_number_of_images(found: list[dict[str, Any]]) -> None:

@@ -27,6 +27,7 @@ from tenfold.core.world import current_world
 from tenfold.data.types import Dataset
 from tenfold.engine.dealt import DealtClassifier
 from tenfold.engine.distributed import ALONE, Processes, joined
+from tenfold.engine.gradient_sums import FlatSums
 from tenfold.engine.run import make_classifier, run
 from tenfold.recipes.load import load_recipe, resolve, to_toml
 from tenfold.recipes.schema import Recipe
@@ -59,11 +60,18 @@ RUNS: dict[str, Settings] = {
         "optim.class_weights": "sqrt",
     },
     "pruned": {**QUICK, **SLOW, "data.pruning": 0.4, "train.duration": "4 epochs"},
-    "local": {**QUICK, "train.batch_norm": "local", "train.reduce": "auto"},
+    "local": {
+        **QUICK,
+        "train.batch_size": 9,
+        "train.drop_last": False,
+        "train.batch_norm": "local",
+        "train.reduce": "auto",
+    },
     "one by one": {**QUICK, **SLOW, "train.batch_size": 1, "train.duration": "5 steps"},
     "float64": {"optim.name": "sgd", "optim.lr": 0.05, "train.batch_size": 13, "train.duration": "100 steps"},
     "dropout": {"train.batch_size": 5, "optim.label_smoothing": 0.1},
     "not finite": {"train.batch_size": 4},
+    "unused": {"train.batch_size": 4, "train.reduce": "ddp"},
     "head": {"train.layers": "head", "train.batch_size": 5, "optim.lr": 0.1},
 }
 
@@ -81,7 +89,7 @@ class Float64Net(nn.Module):
                 nn.ReLU(),
                 nn.Flatten(),
                 nn.Linear(384, 12),
-                nn.BatchNorm1d(12, momentum=None),
+                nn.BatchNorm1d(12, momentum=None, affine=False),
                 nn.Tanh(),
                 nn.Linear(12, 10),
             ).double()
@@ -105,10 +113,25 @@ class PoisonNet(nn.Module):
         return logits
 
 
+class UnusedNet(nn.Module):
+    """A linear network with a weight that has no part in its logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.unused = nn.Linear(3 * 8 * 8, 3), nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.layer(images.flatten(1))
+        return logits
+
+
+NETWORKS = {"float64": Float64Net, "dropout": DropoutNet, "not finite": PoisonNet, "unused": UnusedNet}
+
+
 def train(name: str, folder: Path, processes: Processes = ALONE, *, resume: bool = False) -> dict[str, Any]:
     """Trains a scenario, or resumes it, and returns its summary."""
-    network = {"float64": Float64Net, "dropout": DropoutNet, "not finite": PoisonNet}.get(name)
-    is_small = name in ("dropout", "not finite", "head")
+    network = NETWORKS.get(name)
+    is_small = name in ("dropout", "not finite", "unused", "head")
     recipe = resolve(load_recipe("mlp" if is_small or network else "quick"), {**BASE, **RUNS[name]})
     runs = RunFolder(folder / (name if processes.is_main else f"{name} of process {processes.world.rank}"))
     if processes.is_main and not resume:
@@ -161,6 +184,18 @@ def evaluated(processes: Processes) -> dict[str, bool]:
     }
 
 
+def gradients(processes: Processes) -> list[list[Any]]:
+    """Returns the summed gradients of three weights in two steps; in the second, rank 0 alone has one of `second`."""
+    weights = first, second, _ = [nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    sums, found = FlatSums(weights, processes), []
+    for step in range(2):
+        first.grad = torch.ones(2)
+        second.grad = torch.ones(2) if step == 0 or processes.is_main else None
+        sums(torch.tensor(1.0))
+        found.append([weight.grad if weight.grad is None else weight.grad.tolist() for weight in weights])
+    return found
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with joined(current_world(), torch.device("cpu")) as processes:
@@ -170,6 +205,7 @@ def main(folder: Path) -> None:
             "errors": {name: error_of(partial(train, name, folder, processes)) for name in others},
             "stopped": stopped_by_one(folder, processes),
             "evaluated": evaluated(processes),
+            "gradients": gradients(processes),
             "different": error_of(lambda: processes.check_same(data=f"data-{rank}", recipe="same")),
         }
         (folder / f"found-{rank}.json").write_text(json.dumps(found))

@@ -1,6 +1,7 @@
 """Evaluation and features by several processes: each computes some, and all get those of all images.
 
-No image is computed twice, and the results have the bits of one process.
+No image is computed twice, and the results have the bits of one process. A user's own network on CPUs rounds by the
+number of threads, as everywhere.
 
 Shapes: N images, B in a batch, H×W pixels, C classes, D features.
 """

@@ -1,7 +1,6 @@
 """Several processes that train one network together, over PyTorch's process groups: NCCL on GPUs, gloo on CPUs.
 
-Every method is a collective: all processes call it, in the same order. Sums are taken in the order of the ranks, so
-that every process gets the same bits.
+Every method is a collective: all processes call it, in the same order. Every process gets the same bits of a sum.
 
 Shapes: W processes, N rows in all.
 """
@@ -36,7 +35,10 @@ _SECONDS_TO_SAY_WHY = 1.0
 
 _meetings = count()  # the store of a launcher outlives a meeting, and so do the addresses in it
 
-_PEER_LOST = ("closed by peer", "reset by peer", "connect timeout", "nccl communicator was aborted", "broken pipe")
+_PEER_LOST = (
+    *("closed by peer", "reset by peer", "connect timeout", "broken pipe"),  # gloo
+    *("closed by remote peer", "ncclremoteerror", "remote process exit", "nccl communicator was aborted"),
+)
 
 Value = TypeVar("Value")
 
@@ -63,6 +65,8 @@ class Processes:
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Returns the tensors of all processes, [W, …]; they have the same shape everywhere."""
+        if not self.is_several:
+            return tensor.detach()[None]
         gathered = tensor.new_empty(self.world.size, *tensor.shape)
         dist.all_gather(list(gathered), tensor.detach().contiguous())
         return gathered

@@ -120,8 +120,8 @@ def _fastest(options: Sequence[Hardware], context: StepContext, batch: Batch) ->
 def _measure(options: Mapping[str, Hardware], context: StepContext, batch: Batch) -> dict[str, float]:
     """Returns seconds per step of each option: the fastest of several alternating rounds, as other load only slows."""
     first, *others = options
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng():
+    threads, device = torch.get_num_threads(), context.hardware.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         steps = {first: _warmed_up_copy(context, options[first], batch)}
         fastest = {first: _seconds_per_step(steps[first], batch, options[first], count=1)}
         is_long = fastest[first] > _LONG_STEP

@@ -25,28 +25,40 @@ class FlatSums:
         self._weights, self._processes = weights, processes
         self._buffers: list[Tensor] = []
         self._views: dict[nn.Parameter, Tensor] = {}
+        extra = len(weights) + 1  # whether each weight has a gradient, and the loss
         for dtype in dict.fromkeys(weight.dtype for weight in weights):
             of_dtype = [weight for weight in weights if weight.dtype == dtype]
-            buffer = torch.zeros(sum(weight.numel() for weight in of_dtype) + 1, dtype=dtype, device=weights[0].device)
+            size = sum(weight.numel() for weight in of_dtype) + extra * (not self._buffers)
+            buffer = torch.zeros(size, dtype=dtype, device=weights[0].device)
             start = 0
             for weight in of_dtype:  # with the memory layout of the weight, so that nothing is reordered
                 self._views[weight] = torch.as_strided(buffer, weight.size(), weight.stride(), start)
                 start += weight.numel()
             self._buffers.append(buffer)
+        self._flags = self._buffers[0][-extra:-1]
 
     @torch.no_grad()
     def __call__(self, loss: Tensor) -> Tensor:
         """Replaces the gradient of each weight by the sum over all processes; returns the sum of `loss`, float [].
 
-        A weight without a gradient keeps none: it is not part of the network's computation on any process.
+        A weight without a gradient on any process keeps none. Where another process has one, it gets that: a network
+        may choose between its layers at random.
         """
-        used = {weight: weight.grad for weight in self._weights if weight.grad is not None}
-        torch._foreach_copy_([self._views[weight] for weight in used], list(used.values()))
+        gradients = {weight: weight.grad for weight in self._weights if weight.grad is not None}
+        torch._foreach_copy_([self._views[weight] for weight in gradients], list(gradients.values()))
+        self._flags.fill_(1)
+        used = [float(weight in gradients) for weight in self._weights]
+        for index, weight in enumerate(self._weights):
+            if weight not in gradients:
+                self._views[weight].zero_()
+                self._flags[index] = 0
         self._buffers[0][-1] = loss
         for buffer in self._buffers:
             self._processes.sum(buffer)
-        for weight in used:
-            weight.grad = self._views[weight]
+        if not all(used):  # only then is a GPU waited for
+            used = self._flags.tolist()
+        for weight, is_used in zip(self._weights, used, strict=True):
+            weight.grad = self._views[weight] if is_used else None
         return self._buffers[0][-1].clone()
 
     def paused(self) -> AbstractContextManager[object]:

@@ -87,20 +87,25 @@ def choose_hardware(train: TrainSection) -> Hardware:
     )
 
 
-def own_hardware(hardware: Hardware, processes: Processes) -> Hardware:
+def own_hardware(train: TrainSection, processes: Processes) -> Hardware:
     """Returns the hardware of one of several processes: a GPU of its own, and the precision of rank 0.
 
-    Layers are not fused: a message between processes is no kernel.
+    `auto` is the CPU on a Mac: no message between processes can hold tensors of its GPU. Layers are not fused: a
+    message between processes is no kernel.
 
     Raises:
-        DeviceError: when the machine has fewer GPUs than processes.
-        UsageError: when one GPU is named for all of them.
+        DeviceError: when the device is not available, or the machine has fewer GPUs than processes.
+        UsageError: when one GPU, or that of a Mac, is named for all of them.
     """
+    hardware = choose_hardware(train)
     if not processes.is_several:
         return hardware
+    kind, _, index = train.device.partition(":")
+    if kind == "mps" or (kind == "cuda" and index):
+        raise UsageError(f"train.device is '{train.device}' for {processes.world.size} processes; expected cuda or cpu")
+    if hardware.device.type == "mps":
+        hardware = choose_hardware(train.model_copy(update={"device": "cpu"}))
     device = hardware.device
     if device.type == "cuda":
-        if ":" in str(device):
-            raise UsageError(f"train.device is '{device}' for {processes.world.size} processes; expected cuda or cpu")
         device = choose_device(f"cuda:{processes.world.local_rank}")
     return replace(hardware, device=device, fused=False, autocast=processes.broadcast_object(hardware.autocast))

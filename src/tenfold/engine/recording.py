@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from tenfold.core.errors import TrainingError
+from tenfold.core.errors import RecipeError, TrainingError
 from tenfold.engine.eager import LossNotFiniteError
 from tenfold.engine.plan import Plan
 from tenfold.engine.running_metrics import TrainMetrics
@@ -32,10 +32,11 @@ def evaluate_now(setup: Setup, plan: Plan, state: State, metrics: TrainMetrics |
         return
     with state.average.applied():
         evaluation = setup.classifier.evaluate(setup.dataset.val, roc_curves=monitor == "roc_auc_ovr")
-    log_row(setup, plan, state, metrics, val_loss=evaluation.loss, val_accuracy=evaluation.accuracy)
-    score = monitored(monitor, evaluation)
+    found = evaluation.loss, evaluation.accuracy, monitored(monitor, evaluation)
+    loss, accuracy, score = setup.processes.broadcast_object(found)  # other processors may round otherwise
+    log_row(setup, plan, state, metrics, val_loss=loss, val_accuracy=accuracy)
     if state.best is None or score > state.best.score:
-        state.best = Best(evaluation.accuracy, plan.epoch_of(state.step), state.step, score)
+        state.best = Best(accuracy, plan.epoch_of(state.step), state.step, score)
 
 
 def log_row(
@@ -122,6 +123,11 @@ def clear_errors(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
             f"{setup.folder.resume_command()}, or start a new run"
         ).everywhere() from error
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if "Expected to have finished reduction" in str(error):  # PyTorch's DistributedDataParallel
+            raise RecipeError(
+                f"train.reduce is 'ddp', but a trainable weight of {type(state.model).__name__} had no gradient; "
+                "expected one for each of them; set train.reduce=flat"
+            ) from error
         if not _is_out_of_memory(error):
             raise
         raise TrainingError(
@@ -131,7 +137,8 @@ def clear_errors(setup: Setup, plan: Plan, state: State) -> Iterator[None]:
     except ValueError as error:
         if not str(error).startswith("Expected more than 1 value per channel"):  # PyTorch's batch norm
             raise
-        raise _single_value_error(type(state.model).__name__, plan.batch_size) from error
+        clear = _single_value_error(type(state.model).__name__, plan.batch_size)
+        raise (clear.everywhere() if setup.recipe.train.batch_norm == "synchronized" else clear) from error
 
 
 def _single_value_error(network: str, batch_size: int) -> TrainingError:

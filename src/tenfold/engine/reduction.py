@@ -25,7 +25,8 @@ def choose_reduction(asked: str, context: StepContext, batch: Batch) -> str:
     """
     if asked != "auto" or not context.processes.is_several:
         return "flat" if asked == "auto" else asked
-    with torch.random.fork_rng():
+    device = context.hardware.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seconds = {way: _seconds_per_step(replace(context, reduce=way), batch) for way in _WAYS}
     return min(_WAYS, key=lambda way: seconds[way])
 

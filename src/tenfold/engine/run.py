@@ -23,7 +23,7 @@ from tenfold.engine.dealt import DealtClassifier
 from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.frozen import train_head
 from tenfold.engine.loop import train
-from tenfold.engine.precision import Hardware, choose_hardware, own_hardware
+from tenfold.engine.precision import Hardware, own_hardware
 from tenfold.engine.setup import Setup
 from tenfold.evaluate.logits import evaluation_mode
 from tenfold.models.build import build_model
@@ -76,7 +76,7 @@ def run(
         TenfoldError: see `train`; everything saved before stays.
     """
     started = perf_counter() if started is None else started
-    hardware = own_hardware(choose_hardware(recipe.train), processes)
+    hardware = own_hardware(recipe.train, processes)
     if checkpoint is not None:
         # Another number of threads adds up in another order, which rounds differently.
         hardware = replace(hardware, threads=int(checkpoint.state["threads"]))
@@ -171,7 +171,7 @@ def _check_output(model: nn.Module, images: Tensor, classes: tuple[str, ...]) ->
         raise ModelError(
             f"{type(model).__name__} returned {found} for {len(images)} images; "
             f"expected [{len(images)}, {len(classes)}], one logit for each of {len(classes)} classes"
-        )
+        ).everywhere()
 
 
 def make_preprocessing(recipe: Recipe, dataset: Dataset) -> Preprocessing:

@@ -120,7 +120,7 @@ def _norms_with_statistics(model: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def _frozen(norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Lets batch norms leave their running statistics as they are."""
+    """Lets batch norms leave their running statistics as they are; they count the batch, as those of others do."""
     for norm in norms:
         norm.training = False
     try:
@@ -128,6 +128,8 @@ def _frozen(norms: Sequence[_BatchNorm]) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.training = True
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.add_(1)
 
 
 def _rows(batch: Batch, first: int, last: int) -> Batch:

@@ -199,8 +199,6 @@ def _random_states(model: nn.Module, processes: Processes) -> dict[str, Tensor]:
     own = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         own["cuda"] = torch.cuda.get_rng_state(device)
-    if not processes.is_several:
-        return own
     return {
         _of_rank(name, rank): state for name in own for rank, state in enumerate(processes.gather(own[name]).unbind())
     }

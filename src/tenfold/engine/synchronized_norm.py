@@ -126,15 +126,16 @@ class _Normalize(torch.autograd.Function):
         direct, scale_sum, offset_sum = torch.ops.aten.native_batch_norm_backward(
             gradient, features, weight, mean, variance, None, None, False, ctx.epsilon, [True, True, True]
         )
+        of_layer = (scale_sum, offset_sum) if weight is not None else (None, None)
         sums = ctx.processes.gather(torch.stack([scale_sum, offset_sum])).double().sum(0) / sum(ctx.counts)
         if not ctx.counts[ctx.processes.world.rank]:
-            return torch.zeros_like(features), scale_sum, offset_sum, None, None, None
+            return torch.zeros_like(features), *of_layer, None, None, None
         factor = -(variance.double() + ctx.epsilon).rsqrt()
         if weight is not None:
             factor = factor * weight
         scale, offset = (factor * sums).to(mean.dtype)
         through = torch.batch_norm(features, scale, offset, mean, variance, False, 0.0, ctx.epsilon, False)
-        return through.add_(direct), scale_sum, offset_sum, None, None, None
+        return through.add_(direct), *of_layer, None, None, None
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -172,4 +172,4 @@ class Augmentation:
             raise RecipeError(
                 f"data.augment.shift = {self.shift} for images of {size_text(image_size)}; "
                 f"expected at most {min(image_size) - 1}"
-            )
+            ).everywhere()

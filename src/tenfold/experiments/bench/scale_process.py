@@ -19,7 +19,7 @@ from tenfold.data.build import build_dataset
 from tenfold.data.request import DataRequest
 from tenfold.data.share import Share
 from tenfold.engine.distributed import Processes, joined
-from tenfold.engine.precision import choose_hardware, own_hardware
+from tenfold.engine.precision import own_hardware
 from tenfold.engine.run import make_classifier
 from tenfold.engine.setup import training_loader
 from tenfold.engine.step_timing import endless, timed_step
@@ -116,7 +116,7 @@ def measure_process(recipe: Recipe, request: DataRequest, kind: Kind, seconds: f
     """Measures the steps of this process, one of several or the only one."""
     world = current_world()
     with joined(world, meeting_device(world)) as plain:
-        hardware = own_hardware(choose_hardware(recipe.train), plain)
+        hardware = own_hardware(recipe.train, plain)
         processes = CountedProcesses(world, hardware.device)
         dataset = build_dataset(request)
         with hardware.active():
@@ -130,8 +130,7 @@ def measure_process(recipe: Recipe, request: DataRequest, kind: Kind, seconds: f
 
             def spent(steps: int) -> float:
                 """Returns the seconds of some steps, which all processes begin together."""
-                if processes.is_several:
-                    plain.exchange([0.0])
+                plain.exchange([0.0])
                 synchronize(hardware.device)
                 started = perf_counter()
                 for _ in range(steps):
