@@ -41,7 +41,7 @@ def test_paths_and_devices_may_differ_between_machines_and_nothing_else() -> Non
 def test_data_command_line_and_versions_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followers, "num_cores", lambda: 2)
     processes: Any = TwoProcesses()
-    recipe, dataset = tiny.recipe(), tiny.dataset()
+    recipe, dataset = tiny.recipe("mlp", "train.batch_size=16"), tiny.dataset()
     assert check_agreement(processes, recipe, dataset, "recipe quick") == []
     assert set(processes.compared) == {"data", "command_line", "device", "version_of_tenfold", "version_of_torch"}
     assert processes.compared["device"] == "cpu"
@@ -51,11 +51,17 @@ def test_data_command_line_and_versions_are_compared(monkeypatch: pytest.MonkeyP
 def test_gpus_of_different_kinds_and_shared_cores_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followers, "num_cores", lambda: 1)
     processes: Any = TwoProcesses(("A100", "T4"))
-    recipe = tiny.recipe()
+    recipe = tiny.recipe("mlp", "train.batch_size=16")
     assert check_agreement(processes, recipe, tiny.dataset(), None) == [
         "the GPUs differ (1 × A100, 1 × T4): in each step, all of them wait for the slowest one",
         "2 processes share 1 core: fewer are faster",
     ]
+
+
+def test_few_images_per_process_are_said_to_be_slow_on_a_cpu() -> None:
+    processes: Any = TwoProcesses()
+    recipe = tiny.recipe("mlp", "train.batch_size=15")
+    assert "2 processes share batches of 15 images" in check_agreement(processes, recipe, tiny.dataset(), None)[-1]
 
 
 def test_an_error_of_rank_0_ends_those_that_wait() -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -100,8 +101,37 @@ def test_a_second_interrupt_kills_processes_that_do_not_end(tmp_path: Path) -> N
 def test_machines_that_do_not_come_are_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch_agent, "_RENDEZVOUS_SECONDS", 1)
     wanted = Launch(1, nodes=2, node_rank=1, rendezvous="127.0.0.1:9")
+    lines: list[str] = []
     with pytest.raises(TrainingError, match=r"2 machines did not meet at 127\.0\.0\.1:9 within 1 s; expected"):
-        run_agent(("-c", ""), wanted, 1, lambda line: None)
+        run_agent(("-c", ""), wanted, 1, lines.append)
+    assert [line.partition(" (")[0] for line in lines] == ["waiting for the other machines at 127.0.0.1:9"]
+
+
+def test_a_port_that_is_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(
+            TrainingError, match=f"port of --rendezvous {address} is in use on this machine; expected a"
+        ):
+            run_agent(("-c", ""), Launch(1, nodes=2, node_rank=0, rendezvous=address), 1, lambda line: None)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_wait_for_other_machines_at_once(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    released, codes = threading.Event(), []
+    monkeypatch.setattr(os, "_exit", lambda code: (codes.append(code), released.set()))
+
+    def wait(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        assert released.wait(30)
+        raise TimeoutError
+
+    monkeypatch.setattr(launch_agent.LocalElasticAgent, "_rendezvous", wait)
+    with pytest.raises(TrainingError, match="did not meet"):
+        run_agent(("-c", ""), Launch(1, nodes=2, node_rank=1, rendezvous="127.0.0.1:9"), 1, lambda line: None)
+    assert codes == [code]
 
 
 def test_the_command_that_goes_on_after_a_kill_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

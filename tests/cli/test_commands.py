@@ -146,7 +146,9 @@ def test_resume_refuses_flags_that_would_change_the_run(
     flags: list[str], named: str, fake_api: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "--resume", str(fake_api.run), *flags]) == 2
-    assert f"error: {named} cannot be changed for a run that is resumed" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"error: {named} cannot be changed for a run that is resumed" in error
+    assert "--processes with its --max-restarts" in error
     assert fake_api.calls == []
 
 

@@ -59,7 +59,7 @@ def place(monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_one_process_prints_what_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_of_each_machine_prints_what_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
     everywhere = RunError("shared")
     everywhere.is_everywhere = True
     place(monkeypatch, RANK="0", LOCAL_RANK="0")
@@ -71,6 +71,8 @@ def test_one_process_prints_what_ends_all(monkeypatch: pytest.MonkeyPatch) -> No
     assert prefix_of(TrainingError("out of memory")) == "error: process 3: "
     place(monkeypatch, RANK="2", LOCAL_RANK="0")
     assert prefix_of(UsageError("on another machine")) == "error: process 2: "
+    assert prefix_of(everywhere) == "error: "
+    assert prefix_of(Terminated("x")) is None
 
 
 def test_only_training_is_shared_by_processes(

@@ -14,7 +14,7 @@ from tenfold.recipes.load import load_recipe, resolve
     ("override", "message"),
     [
         ("optim.lr=fast", "--set: optim.lr is 'fast'; expected a number above 0"),
-        ("optim.lr=nan", "--set: optim.lr is nan; expected a number above 0"),
+        ("optim.lr=nan", "--set: optim.lr is nan; expected a finite number above 0"),
         ("optim.momentum=1", "--set: optim.momentum is 1; expected a number of at least 0 and below 1"),
         ("optim.epsilon=0", "--set: optim.epsilon is 0; expected a number above 0"),
         ("optim.beta2=1", "--set: optim.beta2 is 1; expected a number of at least 0 and below 1"),
@@ -70,8 +70,8 @@ from tenfold.recipes.load import load_recipe, resolve
         ),
         ("data.augment.erase=1.5", "--set: data.augment.erase is 1.5; expected a number from 0 to 1"),
         ("data.augment.mixup=-1", "--set: data.augment.mixup is -1; expected a number of at least 0"),
-        ("data.augment.cutmix=nan", "--set: data.augment.cutmix is nan; expected a number of at least 0"),
-        ("data.augment.cutmix=inf", "--set: data.augment.cutmix is inf; expected a number of at least 0"),
+        ("data.augment.cutmix=nan", "--set: data.augment.cutmix is nan; expected a finite number of at least 0"),
+        ("data.augment.cutmix=inf", "--set: data.augment.cutmix is inf; expected a finite number of at least 0"),
         (
             "opt.lr=1",
             "--set: unknown section 'opt'; did you mean 'optim'? (known: data, model, optim, train, evaluate)",

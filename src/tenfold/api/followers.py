@@ -18,6 +18,9 @@ from tenfold.recipes.schema import Recipe
 from tenfold.runs.checkpoint import Checkpoint
 from tenfold.runs.run_folder import RunFolder
 
+_FEW_IMAGES = 8
+"""Of a batch, per process: with fewer, a CPU spends more time on messages than it saves."""
+
 
 class Job(NamedTuple):
     """What rank 0 asks the others to train.
@@ -111,4 +114,10 @@ def check_agreement(processes: Processes, recipe: Recipe, dataset: Dataset, sett
         lines.append(f"the GPUs differ ({found}): in each step, all of them wait for the slowest one")
     if not on_gpus and local_size > cores:
         lines.append(f"{local_size} processes share {cores} core{'s' * (cores != 1)}: fewer are faster")
+    size, batch_size = processes.world.size, recipe.train.batch_size
+    if not on_gpus and batch_size < size * _FEW_IMAGES:
+        lines.append(
+            f"{size} processes share batches of {batch_size} images: each step costs messages, so that larger batches "
+            "or fewer processes are faster"
+        )
     return lines

@@ -19,7 +19,7 @@ def launch(
     Args:
         arguments: the words after `tenfold`.
         wanted: see `Launch`.
-        report: receives a line about each restart.
+        report: see `run_agent`.
         run: that is resumed.
         runs: folder of run folders, where a new run is.
 
@@ -29,7 +29,7 @@ def launch(
     Raises:
         DeviceError: when there is to be one process per GPU, and there is no GPU.
         TrainingError: when a process was killed, with the command that goes on, or the other machines cannot be
-            reached in time.
+            reached in time, or the port of `wanted` is in use.
     """
     identity = os.environ[LAUNCH_ID] = uuid.uuid4().hex
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a connection that ends is reported in a line of our own

@@ -2,9 +2,12 @@
 
 import inspect
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from torch.distributed import DistError
@@ -39,31 +42,43 @@ def run_agent(arguments: Sequence[str], wanted: Launch, count: int, report: Call
         arguments: of Python.
         wanted: machines and restarts.
         count: number of processes on this machine.
-        report: receives a line about each restart.
+        report: receives a line about each restart, and before other machines are waited for.
 
     Returns:
         See `launch`.
 
     Raises:
         ProcessLost: when a process was killed, or ended without a word.
-        TrainingError: when the other machines cannot be reached in time.
+        TrainingError: when the other machines cannot be reached in time, or the port is in use.
     """
     logging.disable()  # the launcher's tables and time stamps; this process does nothing else
     spec = _spec(arguments, wanted, count)
+    if wanted.nodes > 1:
+        report(f"waiting for the other machines at {wanted.rendezvous} (up to {_RENDEZVOUS_SECONDS // 60} min)")
     try:
         codes = _codes(_Agent(spec, report).run())
     except SignalException as stop:
         return 128 + stop.sigval
     except (DistError, TimeoutError) as error:
-        raise TrainingError(
-            f"{wanted.nodes} machines did not meet at {wanted.rendezvous} within {_RENDEZVOUS_SECONDS} s; expected "
-            "this command on each of them with its own --node-rank, and that the others can reach this address"
-        ) from error
+        raise TrainingError(_meeting_text(wanted, error)) from error
     finally:
         spec.rdzv_handler.shutdown()
     if (text := _loss_text(codes)) is not None:
         raise ProcessLost(text)
     return next((code for code in codes.values() if code in _SAID_BY_ITSELF), 128 + signal.SIGTERM) if codes else 0
+
+
+def _meeting_text(wanted: Launch, error: Exception) -> str:
+    """Returns why the machines have not met."""
+    if "EADDRINUSE" in str(error):
+        return (
+            f"the port of --rendezvous {wanted.rendezvous} is in use on this machine; expected a free one: "
+            "give another, the same on all machines"
+        )
+    return (
+        f"{wanted.nodes} machines did not meet at {wanted.rendezvous} within {_RENDEZVOUS_SECONDS} s; expected "
+        "this command on each of them with its own --node-rank, and that the others can reach this address"
+    )
 
 
 def _spec(arguments: Sequence[str], wanted: Launch, count: int) -> WorkerSpec:
@@ -99,6 +114,11 @@ class _Agent(LocalElasticAgent):
         self._report = report
         self._is_closing = False
 
+    def _rendezvous(self, worker_group: WorkerGroup) -> None:
+        """Waits for the other machines; a signal ends this process meanwhile, which has no others yet."""
+        with _ended_by_signals(), ThreadPoolExecutor(1) as waiting:
+            waiting.submit(super()._rendezvous, worker_group).result()
+
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
         """Also says why all are started again. What would only be repeated is not: an error, or a stop."""
         result: RunResult = super()._monitor_workers(worker_group)
@@ -120,6 +140,18 @@ class _Agent(LocalElasticAgent):
         self._is_closing = True
         super()._shutdown(*arguments, **options)
         self._is_closing = False
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Lets SIGINT and SIGTERM end this process at once, whatever its other threads wait for."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: os._exit(128 + number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _codes(result: RunResult) -> Mapping[int, int]:

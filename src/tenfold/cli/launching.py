@@ -105,7 +105,8 @@ def is_follower() -> bool:
 def prefix_of(error: Exception) -> str | None:
     """Returns what stands before the message of an error; None if another process prints it.
 
-    Of several processes, rank 0 prints what ends all of them, and each of the others what is wrong with itself alone.
+    Of several processes, the first on each machine prints what ends all of them, rank 0 alone how they were stopped,
+    and each what is wrong with itself alone.
     """
     prefix = "" if isinstance(error, Stopped) else "error: "
     try:
@@ -116,9 +117,12 @@ def prefix_of(error: Exception) -> str | None:
         return None  # the command that has started these processes names the lost one
     if world.is_main:
         return prefix
-    same_everywhere = isinstance(error, UsageError) and world.local_rank > 0
-    if same_everywhere or isinstance(error, Stopped | ProcessLost) or getattr(error, "is_everywhere", False):
+    is_everywhere = getattr(error, "is_everywhere", False)
+    is_repeated = world.local_rank > 0 and (is_everywhere or isinstance(error, UsageError))
+    if is_repeated or isinstance(error, Stopped | ProcessLost):
         return None
+    if is_everywhere:
+        return prefix
     return f"{prefix}process {world.rank}: "
 
 

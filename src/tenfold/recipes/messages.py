@@ -133,6 +133,8 @@ def _message(key: str, details: ErrorDetails, root: type[BaseModel]) -> str:
     if field is not None and isinstance(details["input"], str) and get_origin(field.annotation) is Literal:
         hint = did_you_mean(details["input"], map(str, get_args(field.annotation)))
     expected = accepted(field.annotation, field.metadata) if field else details["msg"]
+    if details["type"] == "finite_number":
+        expected = expected.replace("a number", "a finite number", 1)
     return f"{key} is {_value_text(details['input'])}; expected {expected}{hint}"
 
 

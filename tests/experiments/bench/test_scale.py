@@ -1,13 +1,15 @@
 """Training steps are timed with several numbers of processes, and their messages counted."""
 
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing import SignalException
 
 import tenfold.experiments.bench.scale as scale
 from tenfold.api.bench_scale import bench_scale
-from tenfold.core.errors import UsageError
+from tenfold.core.errors import Terminated, UsageError
 from tenfold.core.progress import SilentProgress
 from tenfold.core.world import World
 from tenfold.data.request import DataRequest
@@ -61,6 +63,22 @@ def test_messages_and_their_bytes_are_counted(monkeypatch: pytest.MonkeyPatch) -
 def test_numbers_of_processes_out_of_range_are_refused(processes: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="processes is 0; expected 1 or more"):
         bench_scale("mlp", data="shapes", processes=processes)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_that_the_launcher_takes_ends_the_measurement(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, error: type[BaseException]
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def launched(*_: object) -> ScalePoint:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise SignalException("", sigval=number)
+
+    monkeypatch.setattr(scale, "_launched", launched)
+    with pytest.raises(error):
+        measure_scale(load_recipe("mlp"), DataRequest("shapes"), [2], 1.0, 1, SilentProgress())
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.slow

@@ -157,8 +157,9 @@ def train(
         given |= {"--resplit": resplit or None, "--name": name, "--runs": runs, "--budget": budget}
         refused = [flag for flag, value in given.items() if value is not None]
         refused += [f"--set {line}" for line in settings or [] if not line.strip().startswith(_RESUME_KEYS)]
-        allowed = "--epochs, --target, --device, --set train.…, --data where the images have moved, and --lr"
-        refuse_beside_resume(refused, f"{allowed} after a loss that was not finite")
+        allowed = "--epochs, --target, --device, --set train.…, --data where the images have moved, --lr"
+        allowed += " after a loss that was not finite, and --processes with its --max-restarts, --nodes …"
+        refuse_beside_resume(refused, allowed)
     if budget is not None:
         check_budget(budget, epochs, seeds)
     if folds is not None:

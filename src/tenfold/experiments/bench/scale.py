@@ -1,6 +1,9 @@
 """How the throughput of training grows with the number of processes, and what the processes send each other."""
 
+import logging
 import os
+import signal
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,11 +11,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tenfold.core.devices import num_cores
-from tenfold.core.errors import TrainingError
+from tenfold.core.errors import Terminated, TrainingError
 from tenfold.core.progress import Progress
 from tenfold.data.request import DataRequest
 from tenfold.experiments.bench.scale_process import Kind, ScalePoint, measure_process
@@ -77,6 +81,7 @@ def measure_scale(
 
     Raises:
         TrainingError: when a process fails.
+        Terminated: on SIGTERM.
     """
     wanted: list[tuple[Kind, int]] = [("strong", count) for count in counts]
     wanted += [("weak", count) for count in counts if count > 1]
@@ -86,7 +91,8 @@ def measure_scale(
         for kind, count in wanted:
             batch_size = recipe.train.batch_size * (count if kind == "weak" else 1)
             changed = resolve(recipe, {"train.batch_size": batch_size})
-            turns[-1].append(_launched(changed, request, kind, count, seconds))
+            with _own_signals():
+                turns[-1].append(_launched(changed, request, kind, count, seconds))
             progress.message(_line(turns[-1][-1], turn))
     return tuple(_joined_turns(points) for points in zip(*turns, strict=True))
 
@@ -128,6 +134,26 @@ def _launched(recipe: Recipe, request: DataRequest, kind: Kind, count: int, seco
             raise TrainingError(f"process {rank} of {count} failed: {lines[-1]}") from error
     point: ScalePoint = results[0]
     return point
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Undoes what the launcher does with signals in the `with` block: its exception, log lines and handlers."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    disabled = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    except SignalException as stop:
+        if stop.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from stop
+        raise Terminated("stopped; nothing was kept") from stop
+    finally:
+        logging.disable(disabled)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextmanager
