@@ -64,7 +64,8 @@ def test_steps_train_on_the_recipes_batches_epoch_after_epoch() -> None:
         classifier = make_classifier(recipe, data, None)
     before = copy.deepcopy(classifier.model.state_dict())
     loader = training_loader(recipe, data, hardware)
-    step, used, _ = timed_step(recipe, classifier.model, classifier.preprocessing, hardware, next(loader.epoch(0)))
+    first = next(loader.epoch(0))
+    step, used, *_ = timed_step(recipe, classifier.model, classifier.preprocessing, hardware, first)
     batches = endless(loader)
     seen = []
     for _ in range(2 * loader.order.num_batches):

@@ -12,6 +12,7 @@ import torch
 from tenfold.core.devices import choose_device, num_cores
 from tenfold.core.errors import TenfoldError
 from tenfold.core.progress import Progress
+from tenfold.core.text import plural
 from tenfold.data.types import Dataset
 from tenfold.engine.distributed import ALONE, Processes
 from tenfold.recipes.schema import Recipe
@@ -100,7 +101,7 @@ def check_agreement(processes: Processes, recipe: Recipe, dataset: Dataset, sett
     """
     device = choose_device(recipe.train.device).type
     processes.check_same(
-        data=f"{len(dataset.train):,} training images ({dataset.fingerprint[:12]})",
+        data=f"{plural(len(dataset.train), 'training image')} ({dataset.fingerprint[:12]})",
         command_line=settings or "",
         device=device,
         version_of_tenfold=version("tenfold"),

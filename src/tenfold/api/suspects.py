@@ -18,7 +18,7 @@ from tenfold.core.errors import DataError, UsageError
 from tenfold.core.notebook import default_progress
 from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
-from tenfold.core.text import escaped
+from tenfold.core.text import escaped, plural
 from tenfold.data.labels import Suspect, image_names, write_suspects
 from tenfold.data.store.shards import joined
 from tenfold.data.types import Dataset, Split
@@ -239,7 +239,7 @@ def _compared(dataset: Dataset, progress: Progress) -> NDArray[np.int64]:
         raise DataError(f"{dataset.name} has at most one image of each class; labels are checked by comparing images")
     alone = [f"'{escaped(name)}'" for name, number in zip(dataset.classes, counts, strict=True) if number == 1]
     if alone:
-        found = "1 image is" if len(alone) == 1 else f"{len(alone):,} images are"
+        found = f"{plural(len(alone), 'image')} {'is' if len(alone) == 1 else 'are'}"
         more = ", …" if len(alone) > _MAX_CLASSES_NAMED else ""
         progress.message(
             f"{found} not checked, alone in {'its' if len(alone) == 1 else 'their'} class: "

@@ -108,11 +108,12 @@ def test_a_store_returns_what_was_written(tmp_path_factory, data):
     }
     paths = {split: data.draw(st.lists(st.text(), min_size=len(x), max_size=len(x))) for split, x in splits_in.items()}
     labels = {split: np.arange(len(images)) % 2 for split, images in splits_in.items()}
+    orders = {split: data.draw(st.permutations(range(len(images)))) for split, images in splits_in.items()}
 
     def build(folder: Path) -> None:
         for split, images in splits_in.items():
             file = PixelFile(folder / f"{split}-images.npy", len(images), size)
-            for row in data.draw(st.permutations(range(len(images)))):
+            for row in orders[split]:
                 file.write(row, images[row])
             file.complete()
             np.save(folder / f"{split}-labels.npy", labels[split])

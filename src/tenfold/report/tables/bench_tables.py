@@ -110,7 +110,7 @@ def scale_report(result: Result) -> "list[RenderableType]":
         "efficiency",
         "sent a step",
         "messages",
-        "waiting",
+        "in messages",
     ]
     rows: list[list[Cell]] = [
         [
