@@ -48,10 +48,12 @@ class Started:
         )
 
     def workers(self) -> dict[int, int]:
-        """Returns the process ids by rank, once there are two that run Python."""
+        """Returns the process ids by rank, once there are two that run Python; fewer if the training ends before."""
         found: dict[int, int] = {}
-        while len(found) < 2:
-            for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        while len(found) < 2 and self.process.poll() is None:
+            time.sleep(0.01)
+            for pid in children.read_text().split():
                 with contextlib.suppress(OSError):
                     if match := re.search(rb"\0RANK=(\d+)\0", Path(f"/proc/{pid}/environ").read_bytes()):
                         found[int(match[1])] = int(pid)
