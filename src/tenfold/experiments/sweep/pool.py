@@ -38,6 +38,48 @@ class JobResult(NamedTuple):
     attempts: int
 
 
+@dataclass(eq=False)
+class JobQueue:
+    """The jobs of a pool that are yet to start; those that were lost come first.
+
+    Args:
+        next_job: see `run_jobs`.
+        max_attempts: how often a job may start.
+
+    Attributes:
+        attempts: number of starts so far, by the job's key.
+    """
+
+    next_job: Callable[[], Job | None]
+    max_attempts: int
+    attempts: Counter[str] = field(default_factory=Counter)
+    _retries: deque[Job] = field(default_factory=deque)
+    _may_have_jobs: bool = True  # False between a None of next_job and the next result
+
+    def take(self) -> Job | None:
+        """Returns the job to start now, or None if there is none before another result."""
+        if self._retries:
+            job: Job | None = self._retries.popleft()
+        else:
+            job = self.next_job() if self._may_have_jobs else None
+        if job is None:
+            self._may_have_jobs = False
+            return None
+        self.attempts[job.key] += 1
+        return job
+
+    def job_ended(self) -> None:
+        """Reports a result, after which `next_job` may have more."""
+        self._may_have_jobs = True
+
+    def retry(self, job: Job) -> bool:
+        """Queues a lost job again; returns whether it may start once more."""
+        may_start = self.attempts[job.key] < self.max_attempts
+        if may_start:
+            self._retries.append(job)
+        return may_start
+
+
 class Pool(Protocol):
     """Runs jobs somewhere; see `run_jobs`, which does it in processes of this machine."""
 
@@ -106,7 +148,8 @@ def run_jobs(
     if log is not None:
         with storage_errors("write", log), log.open("ab"):
             pass
-    pool = _WorkerPool(next_job, function, num_workers, on_report, on_retry, should_stop, threads, log)
+    jobs = JobQueue(next_job, _MAX_ATTEMPTS)
+    pool = _WorkerPool(jobs, function, num_workers, on_report, on_retry, should_stop, threads, log)
     # An iterator that is still referenced when Python exits is never closed, and Python would wait for the workers.
     atexit.register(pool.shutdown)
     try:
@@ -118,7 +161,7 @@ def run_jobs(
 
 @dataclass(eq=False)
 class _WorkerPool:
-    next_job: Callable[[], Job | None]
+    jobs: JobQueue
     function: JobFunction
     num_workers: int
     on_report: Callable[[str, Any], Any]
@@ -127,9 +170,6 @@ class _WorkerPool:
     threads: int | None
     log: Path | None
     workers: list[WorkerProcess] = field(default_factory=list)
-    retries: deque[Job] = field(default_factory=deque)  # jobs whose first worker died
-    attempts: Counter[str] = field(default_factory=Counter)  # by the job's key
-    may_have_jobs: bool = True  # False between a None of next_job and the next result
 
     def run(self) -> Iterator[JobResult]:
         while not self.should_stop():
@@ -137,7 +177,7 @@ class _WorkerPool:
             if not self._running():
                 return
             for result in self._receive():
-                self.may_have_jobs = True
+                self.jobs.job_ended()
                 yield result
         for worker in self._running():
             worker.process.terminate()
@@ -160,16 +200,10 @@ class _WorkerPool:
         return [worker for worker in self.workers if worker.job]
 
     def _assign_jobs(self) -> None:
-        """Assigns jobs until `num_workers` are running or no job is left; retries come first."""
+        """Assigns jobs until `num_workers` are running or no job is left."""
         while len(self._running()) < self.num_workers and not self.should_stop():
-            if self.retries:
-                job: Job | None = self.retries.popleft()
-            else:
-                job = self.next_job() if self.may_have_jobs else None
-            if job is None:
-                self.may_have_jobs = False
+            if (job := self.jobs.take()) is None:
                 return
-            self.attempts[job.key] += 1
             self._idle_worker().assign(job, self.function)
 
     def _idle_worker(self) -> WorkerProcess:
@@ -208,7 +242,7 @@ class _WorkerPool:
             return None
         worker.job = None
         value, error = (content, None) if kind == "done" else (None, content)
-        return JobResult(job.key, value, error, self.attempts[job.key])
+        return JobResult(job.key, value, error, self.jobs.attempts[job.key])
 
     def _handle_death(self, worker: WorkerProcess) -> JobResult | None:
         """Removes a dead worker; its job is retried once, then it has failed."""
@@ -216,12 +250,11 @@ class _WorkerPool:
         code, job = worker.join(timeout=1.0), worker.job
         if job is None or self.should_stop():
             return None
-        attempts = self.attempts[job.key]
-        if attempts < _MAX_ATTEMPTS:
-            self.retries.append(job)
+        if self.jobs.retry(job):
             self.on_retry(job.key, f"its worker died ({_death_cause(code)})")
             return None
-        return JobResult(job.key, None, f"its worker died twice (the last time {_death_cause(code)})", attempts)
+        error = f"its worker died twice (the last time {_death_cause(code)})"
+        return JobResult(job.key, None, error, self.jobs.attempts[job.key])
 
 
 def _death_cause(code: int) -> str:

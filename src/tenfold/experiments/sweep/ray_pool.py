@@ -2,7 +2,6 @@
 
 import pickle
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,15 @@ from typing import Any
 
 from tenfold.core.disk import storage_errors
 from tenfold.core.text import one_line
-from tenfold.experiments.sweep.pool import Job, JobFunction, JobResult, ignore_report, ignore_retry, never_stop
+from tenfold.experiments.sweep.pool import (
+    Job,
+    JobFunction,
+    JobQueue,
+    JobResult,
+    ignore_report,
+    ignore_retry,
+    never_stop,
+)
 from tenfold.experiments.sweep.ray_cluster import RayOptions, check_room, num_slots
 from tenfold.experiments.sweep.ray_task import DONE, FAILED, Reports, run_task
 
@@ -57,7 +64,7 @@ class RayPool:
         if self.log is not None:
             with storage_errors("write", self.log), self.log.open("ab"):
                 pass
-        tasks = _Tasks(self, next_job, function, on_report, on_retry, should_stop)
+        tasks = _Tasks(self, JobQueue(next_job, _MAX_ATTEMPTS), function, on_report, on_retry, should_stop)
         try:
             yield from tasks.run()
         finally:
@@ -67,16 +74,13 @@ class RayPool:
 @dataclass(eq=False)
 class _Tasks:
     pool: RayPool
-    next_job: Callable[[], Job | None]
+    jobs: JobQueue
     function: JobFunction
     on_report: Callable[[str, Any], Any]
     on_retry: Callable[[str, str], Any]
     should_stop: Callable[[], bool]
     running: dict[Any, Job] = field(default_factory=dict)  # by the reference of the task's result
-    retries: deque[Job] = field(default_factory=deque)
-    attempts: Counter[str] = field(default_factory=Counter)  # by the job's key
     answers: dict[str, Any] = field(default_factory=dict)  # of the driver, by attempt; not sent yet
-    may_have_jobs: bool = True  # False between a None of next_job and the next result
 
     def __post_init__(self) -> None:
         import ray
@@ -109,26 +113,20 @@ class _Tasks:
         ray.kill(self.reports)
 
     def _start_jobs(self) -> None:
-        """Starts as many jobs as the machines that are alive now have room for; retries come first."""
+        """Starts as many jobs as the machines that are alive now have room for."""
         import ray
 
         options = self.pool.options
         room = max(1, num_slots(ray.nodes(), options.cpus, options.gpus or 0))
         while len(self.running) < min(room, options.jobs or room):
-            if self.retries:
-                job: Job | None = self.retries.popleft()
-            else:
-                job = self.next_job() if self.may_have_jobs else None
-            if job is None:
-                self.may_have_jobs = False
+            if (job := self.jobs.take()) is None:
                 return
-            self.attempts[job.key] += 1
             content = pickle.dumps((job.key, self.function, job.payload))
             task = self.task.remote(content, self._attempt(job), self.pool.threads, bool(options.gpus), self.reports)
             self.running[task] = job
 
     def _attempt(self, job: Job) -> str:
-        return f"{self.attempts[job.key]} of {job.key}"
+        return f"{self.jobs.attempts[job.key]} of {job.key}"
 
     def _receive(self) -> Iterator[JobResult]:
         """Waits for a task to end, at most `_POLL_SECONDS`, and passes reports on."""
@@ -139,7 +137,7 @@ class _Tasks:
         for task in ended:
             result = self._result_of(task, self.running.pop(task))
             if result is not None:
-                self.may_have_jobs = True
+                self.jobs.job_ended()
                 yield result
 
     def _read_reports(self) -> None:
@@ -164,21 +162,20 @@ class _Tasks:
         except RayError as error:
             return self._handle_loss(job, loss_text(error))
         if kind == DONE:
-            return JobResult(job.key, value, None, self.attempts[job.key])
+            return JobResult(job.key, value, None, self.jobs.attempts[job.key])
         if kind != FAILED or self.should_stop():  # a stop ends what a job was doing with any error
             return self._handle_loss(job, "it was stopped")
         self._write_log(trace)
-        return JobResult(job.key, None, value, self.attempts[job.key])
+        return JobResult(job.key, None, value, self.jobs.attempts[job.key])
 
     def _handle_loss(self, job: Job, reason: str) -> JobResult | None:
         if self.should_stop():
             return None
-        if self.attempts[job.key] < _MAX_ATTEMPTS:
-            self.retries.append(job)
+        if self.jobs.retry(job):
             self.on_retry(job.key, reason)
             return None
         error = f"it ended without a result {_MAX_ATTEMPTS} times (the last time: {reason})"
-        return JobResult(job.key, None, error, self.attempts[job.key])
+        return JobResult(job.key, None, error, self.jobs.attempts[job.key])
 
     def _write_log(self, text: str) -> None:
         if self.pool.log is not None:
