@@ -41,6 +41,20 @@ def stop_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Sets the environment variables that processes started in the `with` block inherit, and restores them."""
+    previous = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in previous.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 def leave_process_group() -> None:
     """Makes this process ignore the signals that a terminal or `timeout` sends to a whole process group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,7 +1,6 @@
 """How the throughput of training grows with the number of processes, and what the processes send each other."""
 
 import logging
-import os
 import signal
 import threading
 import uuid
@@ -18,6 +17,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from tenfold.core.devices import num_cores
 from tenfold.core.errors import Terminated, TrainingError
 from tenfold.core.progress import Progress
+from tenfold.core.spawn import environment
 from tenfold.data.request import DataRequest
 from tenfold.experiments.bench.scale_process import Kind, ScalePoint, measure_process
 from tenfold.experiments.bench.timing import NUM_ROUNDS, Samples
@@ -125,7 +125,7 @@ def _launched(recipe: Recipe, request: DataRequest, kind: Kind, count: int, seco
         monitor_interval=0.1,
         start_method="spawn",
     )
-    with _environment(OMP_NUM_THREADS=str(max(1, num_cores() // count)), TORCH_CPP_LOG_LEVEL="ERROR"):
+    with environment(OMP_NUM_THREADS=str(max(1, num_cores() // count)), TORCH_CPP_LOG_LEVEL="ERROR"):
         try:
             results = elastic_launch(config, measure_process)(recipe, request, kind, seconds)
         except ChildFailedError as error:
@@ -154,18 +154,3 @@ def _own_signals() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Sets environment variables, for processes that start in the `with` block."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -14,15 +14,15 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tenfold.core.disk import display_path
 from tenfold.core.errors import Stopped, TenfoldError
-from tenfold.core.spawn import inheritance, leave_process_group
+from tenfold.core.spawn import environment, inheritance, leave_process_group
 from tenfold.core.text import one_line
 from tenfold.core.world import leave_world
 
@@ -153,7 +153,7 @@ class WorkerProcess:
             TenfoldError: when the system refuses another process.
         """
         try:
-            with _environment(threads), inheritance():
+            with environment(**_variables(threads)), inheritance():
                 self.process.start()
         except OSError as error:
             raise TenfoldError(f"no worker process can start ({error.strerror}); try --jobs 1") from error
@@ -189,16 +189,6 @@ class WorkerProcess:
         return self.process.exitcode or 0
 
 
-@contextmanager
-def _environment(threads: int | None) -> Iterator[None]:
-    """Sets the environment variables that a process started in the block inherits, and restores them."""
-    settings = _MALLOC_VARIABLES | ({} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    previous = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in previous.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+def _variables(threads: int | None) -> dict[str, str]:
+    """Returns the environment variables of a worker."""
+    return _MALLOC_VARIABLES | ({} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads)))
