@@ -54,8 +54,7 @@ class Setup:
     @property
     def share(self) -> Share:
         """Which rows of a batch this process trains."""
-        world = self.processes.world
-        return Share(world.rank, world.size, self.recipe.train.micro_batch)
+        return share_of(self.recipe, self.processes)
 
     def gather_batch(self, rows: Tensor, total: int) -> Tensor:
         """Returns the rows of all processes, [B, …], for those of this one's share of a batch of `total` images."""
@@ -79,6 +78,11 @@ class Setup:
             arguments={} if self.is_custom else self.recipe.model.arguments,
             metrics=metrics,
         )
+
+
+def share_of(recipe: Recipe, processes: Processes) -> Share:
+    """Returns which rows of a batch this process trains."""
+    return Share(processes.world.rank, processes.world.size, recipe.train.micro_batch)
 
 
 def training_loader(recipe: Recipe, dataset: Dataset, hardware: Hardware, share: Share = WHOLE) -> Loader:

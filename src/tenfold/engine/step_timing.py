@@ -13,12 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tenfold.data.decode.preprocessing import Preprocessing
 from tenfold.data.loader import Loader
-from tenfold.data.share import Share
 from tenfold.data.types import Batch
 from tenfold.engine.distributed import ALONE, Processes
 from tenfold.engine.execution import PreparedStep, prepare_step
 from tenfold.engine.precision import Hardware
-from tenfold.engine.setup import in_training_mode
+from tenfold.engine.setup import in_training_mode, share_of
 from tenfold.engine.step_context import StepContext
 from tenfold.optim.build import OptimizerSettings, build_optimizer
 from tenfold.recipes.schema import Recipe
@@ -57,7 +56,7 @@ def timed_step(
         preprocessing,
         hardware,
         recipe.optim.label_smoothing,
-        share=Share(processes.world.rank, processes.world.size, recipe.train.micro_batch),
+        share=share_of(recipe, processes),
         clip_norm=recipe.optim.clip_norm,
         processes=processes,
         synchronized=recipe.train.batch_norm == "synchronized",

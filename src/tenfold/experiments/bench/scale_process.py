@@ -17,11 +17,10 @@ from tenfold.core.devices import meeting_device
 from tenfold.core.world import current_world
 from tenfold.data.build import build_dataset
 from tenfold.data.request import DataRequest
-from tenfold.data.share import Share
 from tenfold.engine.distributed import Processes, joined
 from tenfold.engine.precision import own_hardware
 from tenfold.engine.run import make_classifier
-from tenfold.engine.setup import training_loader
+from tenfold.engine.setup import share_of, training_loader
 from tenfold.engine.step_timing import endless, timed_step
 from tenfold.experiments.bench.timing import NUM_ROUNDS, Samples
 from tenfold.recipes.schema import Recipe
@@ -121,8 +120,7 @@ def measure_process(recipe: Recipe, request: DataRequest, kind: Kind, seconds: f
         dataset = build_dataset(request)
         with hardware.active():
             classifier = make_classifier(recipe, dataset, None)
-            share = Share(world.rank, world.size, recipe.train.micro_batch)
-            loader = training_loader(recipe, dataset, hardware, share)
+            loader = training_loader(recipe, dataset, hardware, share_of(recipe, processes))
             prepared = timed_step(
                 recipe, classifier.model, classifier.preprocessing, hardware, next(loader.epoch(0)), processes
             )
@@ -141,7 +139,9 @@ def measure_process(recipe: Recipe, request: DataRequest, kind: Kind, seconds: f
                 return perf_counter() - started
 
             spent(_WARM_UP_STEPS)
-            steps = plain.broadcast_object(max(1, round(seconds / NUM_ROUNDS / (spent(_WARM_UP_STEPS) / 3))))
+            steps = plain.broadcast_object(
+                max(1, round(seconds / NUM_ROUNDS / (spent(_WARM_UP_STEPS) / _WARM_UP_STEPS)))
+            )
             rates = tuple(steps * loader.order.batch_size / spent(steps) for _ in range(NUM_ROUNDS))
             processes.count.update(messages=0.0, bytes=0.0, seconds=0.0)
             processes.timed[0], loading = True, loader.seconds
