@@ -34,7 +34,7 @@ class TwoProcesses:
 def test_paths_and_devices_may_differ_between_machines_and_nothing_else() -> None:
     here = ["data.data_dir=/here", "data.source=x", "train.device=cuda", "optim.lr=1"]
     assert settings_text("quick", here) == settings_text("quick", ["optim.lr=1"]) == "recipe quick, optim.lr=1"
-    assert settings_text("/home/a/my.toml", []) == settings_text("/work/b/my.toml", [])
+    assert settings_text("/home/a/my.toml", []) == settings_text("/home/b/my.toml", [])
     assert settings_text("quick", []) != settings_text("tutorial", [])
 
 
